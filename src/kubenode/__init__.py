@@ -1,0 +1,1 @@
+"""Deployments for nodes, as a library."""
