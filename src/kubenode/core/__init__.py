@@ -1,0 +1,1 @@
+"""The pure core: what decides. No clock, no I/O, no randomness, no logging lives here."""

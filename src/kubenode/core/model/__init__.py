@@ -1,0 +1,91 @@
+"""The objects: what people write and what the world looks like. Frozen attrs classes, read-only."""
+
+from kubenode.core.model.component import Disruption, MachineComponent, MachineComponentSpec
+from kubenode.core.model.componentset import (
+    Batch,
+    BatchRecord,
+    Excuse,
+    Failure,
+    MachineComponentSet,
+    MachineComponentSetSpec,
+    MachineComponentSetStatus,
+    Member,
+    MemberState,
+    Revision,
+    Rollout,
+    Selector,
+)
+from kubenode.core.model.condition import Claim, Condition, stated
+from kubenode.core.model.machine import (
+    AgentStatus,
+    AnswerState,
+    ComponentEntry,
+    ComponentReport,
+    ConfigState,
+    DeletionPolicy,
+    Host,
+    Infrastructure,
+    Machine,
+    MachineSpec,
+    MachineStatus,
+    NodeRef,
+    Operation,
+    OperationAnswer,
+    OperationStep,
+    Running,
+    StepAction,
+    Taint,
+    TaintEffect,
+)
+from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, Ref, Switch, ref
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import IntOrPercent
+from kubenode.core.model.remedy import (
+    Attempt,
+    AttemptState,
+    ConditionMatch,
+    JobPhase,
+    MachineRef,
+    NodeRemedier,
+    NodeRemedierSpec,
+    RemedyOperationJob,
+    RemedyOperationJobSpec,
+    RemedyOperationJobStatus,
+    Rung,
+    Verification,
+)
+from kubenode.core.model.remedy import Cause as EpisodeCause
+from kubenode.core.model.risk import (
+    Cause,
+    Hold,
+    Limit,
+    RiskLedger,
+    RiskLedgerStatus,
+    RiskPolicy,
+    RiskPolicySpec,
+    Scope,
+    ZoneBreaker,
+)
+from kubenode.core.model.world import Node, NodeCondition, NodeSpec, NodeStatus
+
+KINDS: tuple[type[Object], ...] = (
+    Machine, MachineComponent, MachineComponentSet, NodeRemedier, RemedyOperationJob, RiskPolicy, RiskLedger,
+)  # fmt: skip
+"""Our kinds, in the order in which they are printed."""
+
+WATCHED: tuple[type[Object], ...] = (*KINDS, Node)
+"""Every kind that is read from a store."""
+
+__all__ = [
+    "KINDS", "WATCHED",
+    "AgentStatus", "AnswerState", "Attempt", "AttemptState", "Batch", "BatchRecord", "Cause", "Claim",
+    "ComponentEntry", "ComponentReport", "Condition", "ConditionMatch", "ConfigState", "DeletionPolicy", "Disruption",
+    "EpisodeCause", "Excuse", "Failure", "Hold", "Host", "Infrastructure", "IntOrPercent", "JobPhase", "Json", "Kind",
+    "Limit", "Machine", "MachineComponent", "MachineComponentSet", "MachineComponentSetSpec",
+    "MachineComponentSetStatus", "MachineComponentSpec", "MachineRef", "MachineSpec", "MachineStatus", "Member",
+    "MemberState", "Node", "NodeCondition", "NodeRef", "NodeRemedier", "NodeRemedierSpec", "NodeSpec", "NodeStatus",
+    "Now", "Object", "ObjectMeta", "Operation", "OperationAnswer", "OperationStep", "Ref", "RemedyOperationJob",
+    "RemedyOperationJobSpec", "RemedyOperationJobStatus", "Revision", "RiskLedger", "RiskLedgerStatus", "RiskPolicy",
+    "RiskPolicySpec", "Rollout", "Rung", "Running", "Scope", "Selector", "StepAction", "Switch", "Taint",
+    "TaintEffect", "Verification", "ZoneBreaker", "ref", "stated",
+]  # fmt: skip

@@ -1,0 +1,223 @@
+"""MachineComponentSet: which machines run which component, and how a change rolls out."""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar
+
+import attrs
+
+from kubenode.core.model.condition import Conditions
+from kubenode.core.model.machine import Running
+from kubenode.core.model.meta import (
+    Column,
+    DnsLabel,
+    Items,
+    Kind,
+    Labels,
+    Message,
+    Name,
+    Number,
+    ObjectMeta,
+    Reason,
+    Rule,
+    Shape,
+    Text,
+    Uid,
+    Wire,
+)
+from kubenode.core.model.quantity import IntOrPercent
+
+BATCH_LIMIT = 500
+"""Most members one batch can have; larger sizes are cut to it, so that its record stays bounded."""
+
+
+@attrs.frozen(kw_only=True)
+class Selector:
+    """Which machines, by their labels (metadata.labels). An empty one selects all."""
+
+    match_labels: Labels = attrs.field(factory=dict)
+
+    def selects(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether every label asked for is there with that value."""
+        return all(labels.get(key) == value for key, value in self.match_labels.items())
+
+
+@attrs.frozen(kw_only=True)
+class Excuse:
+    """A person's word to go on: the first `failures` failures of `revision` no longer count.
+
+    They keep what ran last and retry. Naming the revision keeps an old word from excusing a new fault.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    revision: Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$")]
+    failures: Annotated[int, Number(min=1, max=100_000)]
+
+
+@attrs.frozen(kw_only=True)
+class Rollout:
+    """How a changed `component` reaches the machines.
+
+    Attributes:
+        batches: sizes of the batches, one after another; the last repeats. A percentage is of the
+            machines selected when the revision began, rounded up.
+        max_unavailable: most machines that may be unavailable at once for us to start one more; a
+            percentage is of the selected machines that should be up, rounded down, at least one.
+        failure_threshold: failures of the revision that are borne; one more pauses.
+        observation: how long a closed batch is watched before the next opens.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.batches.all(b, type(b) == int ? b >= 1 : b.matches('^([1-9][0-9]?|100)%$'))",
+                check=lambda rollout: all(size.amount >= 1 for size in rollout.batches),
+                message="every batch is a number from 1 or a percentage from '1%' to '100%'",
+                path=".batches",
+            ),
+            Rule(
+                cel="type(self.maxUnavailable) == int ? self.maxUnavailable >= 1 "
+                ": self.maxUnavailable.matches('^([1-9][0-9]?|100)%$')",
+                check=lambda rollout: rollout.max_unavailable.amount >= 1,
+                message="is a number from 1 or a percentage from '1%' to '100%'; to stop, set paused: true",
+                path=".maxUnavailable",
+            ),
+        )
+    )
+
+    batches: Annotated[tuple[IntOrPercent, ...], Items(max=32, min=1)] = (
+        IntOrPercent(1), IntOrPercent(5), IntOrPercent(10), IntOrPercent(50), IntOrPercent(100),
+    )  # fmt: skip
+    max_unavailable: IntOrPercent = IntOrPercent(1)
+    failure_threshold: Annotated[int, Number(min=0, max=100_000)] = 0
+    min_ready_seconds: Annotated[int, Number(min=0, max=86_400)] = 10
+    progress_deadline_seconds: Annotated[int, Number(min=1, max=604_800)] = 600
+    observation: timedelta = timedelta(0)
+    paused: bool = False
+    excuse: Excuse | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MachineComponentSetSpec:
+    """Which machines run which component."""
+
+    selector: Selector = Selector()
+    name: Annotated[DnsLabel, "the key of its entries in Machine.spec.components"]
+    component: Annotated[Name, "the MachineComponent to run; only a change of it starts a rollout"]
+    state: Running = Running.RUNNING
+    rollout: Rollout = Rollout()
+
+
+@attrs.frozen(kw_only=True)
+class Revision:
+    """One value of `spec.component`, numbered."""
+
+    number: Annotated[int, Number(min=1, max=2**31 - 1)]
+    component: Name
+
+
+class MemberState(enum.Enum):
+    """How far one member of the open batch is."""
+
+    WAITING = "Waiting"
+    """Asks for a permit (or for room, where none is needed)."""
+    STARTED = "Started"
+    """Its entry is written or may be; it holds its permit."""
+    UPDATED = "Updated"
+    FAILED = "Failed"
+    GONE = "Gone"
+
+
+@attrs.frozen(kw_only=True)
+class Member:
+    """One machine of the open batch."""
+
+    name: Name
+    uid: Uid
+    op_id: Annotated[str, Text(max=128, min=1), Wire(name="opID")]
+    state: MemberState = MemberState.WAITING
+
+
+@attrs.frozen(kw_only=True)
+class Batch:
+    """The open batch: its members are fixed when it opens.
+
+    Attributes:
+        closed_at: when its last member ended; set while it is observed, None before.
+    """
+
+    number: Annotated[int, Number(min=1, max=1_000_000)]
+    opened_at: datetime
+    closed_at: datetime | None = None
+    members: Annotated[tuple[Member, ...], Items(max=BATCH_LIMIT)]
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """A machine on which the revision failed."""
+
+    name: Name
+    uid: Uid
+    reason: Reason
+    message: Message = ""
+
+
+@attrs.frozen(kw_only=True)
+class BatchRecord:
+    """A closed batch."""
+
+    number: Annotated[int, Number(min=1, max=1_000_000)]
+    size: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
+    updated: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
+    failed: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
+
+
+@attrs.frozen(kw_only=True)
+class MachineComponentSetStatus:
+    """Where the rollout stands.
+
+    Attributes:
+        current: the last revision that completed; machines that join get it.
+        update: the revision being rolled out, or the last one.
+        total: machines selected when the update revision began; batch percentages are of it.
+        failed: the update revision's failures, oldest first; the first 64 by name, all by `failures`.
+    """
+
+    phase: Annotated[str, Text(max=32), "Progressing, Paused or Complete"] = ""
+    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    current: Revision | None = None
+    update: Revision | None = None
+    total: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    selected: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    updated: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    unavailable: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    failures: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    excused: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    failed: Annotated[tuple[Failure, ...], Items(max=64)] = ()
+    batch: Batch | None = None
+    batches: Annotated[tuple[BatchRecord, ...], Items(max=32), "the closed batches, the last 32"] = ()
+    conditions: Conditions = ()
+
+
+@attrs.frozen(kw_only=True)
+class MachineComponentSet:
+    """Which machines run which component, and how a change rolls out."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="MachineComponentSet", plural="machinecomponentsets", short_names=("mcs",),
+        columns=(
+            Column(name="Component", path=".spec.component"),
+            Column(name="Phase", path=".status.phase"),
+            Column(name="Selected", path=".status.selected", type="integer"),
+            Column(name="Updated", path=".status.updated", type="integer"),
+            Column(name="Failed", path=".status.failures", type="integer"),
+            Column(name="Reason", path=".status.conditions[?(@.type=='Progressing')].message", wide=True),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: MachineComponentSetSpec
+    status: MachineComponentSetStatus = MachineComponentSetStatus()

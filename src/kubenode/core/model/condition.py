@@ -1,0 +1,70 @@
+"""Conditions: what is so, why, and since when; in Kubernetes' own form."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+import attrs
+
+from kubenode.core.model.meta import Items, Message, Number, Reason, Switch, Text
+
+ConditionType: TypeAlias = Annotated[
+    str, Text(max=128, min=1, pattern="^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")
+]
+
+
+@attrs.frozen(kw_only=True)
+class Condition:
+    """One condition. `last_transition_time` is a stamp for people; no deadline is counted from it."""
+
+    type: ConditionType
+    status: Switch = Switch.TRUE
+    reason: Reason
+    message: Message = ""
+    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    last_transition_time: datetime
+
+
+Conditions: TypeAlias = Annotated[tuple[Condition, ...], Items(max=32, key=("type",))]
+
+
+@attrs.frozen(kw_only=True)
+class Claim:
+    """A condition without its stamp: what a decider says is so now."""
+
+    type: str
+    holds: Switch
+    reason: str
+    message: str = ""
+
+    @classmethod
+    def of(cls, type: str, holds: bool, reason: str, message: str = "") -> "Claim":
+        """Claim that a condition is True or False."""
+        return cls(type=type, holds=Switch.TRUE if holds else Switch.FALSE, reason=reason, message=message)
+
+
+def find(conditions: Iterable[Condition], type: str) -> Condition | None:
+    """Give the condition of that type, or None."""
+    return next((condition for condition in conditions if condition.type == type), None)
+
+
+def stated(
+    old: tuple[Condition, ...], claims: Iterable[Claim], *, wall: datetime, generation: int
+) -> tuple[Condition, ...]:
+    """Turn claims into conditions; a stamp moves only when the status does, so that at rest stays at rest.
+
+    Returns:
+        In the order of the claims, which is the order people read; conditions of `old` not claimed are dropped.
+    """
+    before = {condition.type: condition for condition in old}
+
+    def one(claim: Claim) -> Condition:
+        known = before.get(claim.type)
+        same = known is not None and known.status is claim.holds
+        return Condition(
+            type=claim.type, status=claim.holds, reason=claim.reason, message=claim.message[:2048],
+            observed_generation=generation,
+            last_transition_time=known.last_transition_time if known is not None and same else wall.replace(microsecond=0),
+        )  # fmt: skip
+
+    return tuple(one(claim) for claim in claims)

@@ -1,0 +1,269 @@
+"""Machine: one machine, what runs on it, and the one step its agent is asked to do now."""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+import attrs
+
+from kubenode.core.model.condition import Conditions
+from kubenode.core.model.meta import (
+    Column,
+    DnsLabel,
+    Items,
+    Keys,
+    Kind,
+    Labels,
+    LabelValue,
+    Message,
+    Name,
+    Number,
+    ObjectMeta,
+    OpId,
+    Parameters,
+    Rule,
+    Shape,
+    Text,
+    Uid,
+    Wire,
+)
+
+
+class Running(enum.Enum):
+    """What a component should be doing, and what it is found doing."""
+
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    ABSENT = "Absent"
+
+
+class DeletionPolicy(enum.Enum):
+    """What becomes of the host when its Machine is deleted."""
+
+    RELEASE = "Release"
+    TERMINATE = "Terminate"
+
+
+class TaintEffect(enum.Enum):
+    """Kubernetes' taint effects."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+@attrs.frozen(kw_only=True)
+class Taint:
+    """A taint of a Node."""
+
+    key: Annotated[
+        str,
+        Text(max=317, min=1, pattern="^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
+    ]
+    value: LabelValue = ""
+    effect: TaintEffect
+
+
+@attrs.frozen(kw_only=True)
+class Host:
+    """A host that exists already."""
+
+    address: Annotated[
+        str,
+        Text(max=253, min=1, pattern="^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"),
+        "IP address or DNS name",
+    ]
+
+
+@attrs.frozen(kw_only=True)
+class Infrastructure:
+    """A machine to be created by a provider."""
+
+    provider: DnsLabel
+    parameters: Parameters = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class ComponentEntry:
+    """What one component of one machine should be. Written whole, by the set it names."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    set: Annotated[Name, "the MachineComponentSet that wrote this entry"]
+    component: Annotated[Name, "the MachineComponent to run"]
+    revision: Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$"), "the set's revision that wrote this"]
+    batch: Annotated[int, Number(min=0, max=1_000_000), "the batch it was part of; 0 when it joined"] = 0
+    state: Running = Running.RUNNING
+
+
+class StepAction(enum.Enum):
+    """What a host step does, as it stands in an operation."""
+
+    RESTART_UNIT = "RestartUnit"
+    REBOOT = "Reboot"
+
+
+@attrs.frozen(kw_only=True)
+class OperationStep:
+    """One host step of an operation, as data."""
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="(self.action == 'RestartUnit') == has(self.unit)",
+                check=lambda step: (step.action is StepAction.RESTART_UNIT) == (step.unit is not None),
+                message="unit goes with action RestartUnit, as in {action: RestartUnit, unit: kubelet.service}",
+            ),
+        )
+    )
+
+    action: StepAction
+    unit: Annotated[str, Text(max=255, min=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$")] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Operation:
+    """The one step the agent is asked to do now. Its op-id is the permit's."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    op_id: Annotated[OpId, Wire(name="opID")]
+    job: Name
+    attempt: Annotated[int, Number(min=1, max=1000)]
+    action: DnsLabel
+    steps: Annotated[tuple[OperationStep, ...], Items(max=16, min=1)]
+
+
+@attrs.frozen(kw_only=True)
+class MachineSpec:
+    """What a machine should be."""
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="has(self.host) != has(self.infrastructure)",
+                check=lambda spec: (spec.host is None) != (spec.infrastructure is None),
+                message="give either host (a machine that exists) or infrastructure (one to create)",
+            ),
+            Rule(
+                cel="!has(oldSelf.host) || has(self.host)",
+                message="cannot be removed once set",
+                path=".host",
+            ),
+        )
+    )
+
+    host: Host | None = None
+    infrastructure: Infrastructure | None = None
+    labels: Annotated[Labels, "kept on the Node"] = attrs.field(factory=dict)
+    taints: Annotated[tuple[Taint, ...], Items(max=32, key=("key", "effect")), "kept on the Node"] = ()
+    components: Annotated[
+        Mapping[str, ComponentEntry], Keys(max=64, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
+        "by component name; a missing entry never means uninstall, state Absent does",
+    ] = attrs.field(factory=dict)  # fmt: skip
+    operation: Annotated[Operation | None, "the one step the agent is asked to do now"] = None
+    deletion_policy: DeletionPolicy = DeletionPolicy.RELEASE
+
+
+@attrs.frozen(kw_only=True)
+class NodeRef:
+    """Which Node this machine is, by incarnation."""
+
+    name: Name
+    uid: Uid = ""
+
+
+class ConfigState(enum.Enum):
+    """Whether a component's configuration is the wanted one."""
+
+    CURRENT = "Current"
+    DRIFTED = "Drifted"
+    UNKNOWN = "Unknown"
+
+
+@attrs.frozen(kw_only=True)
+class ComponentReport:
+    """What the agent found of one component: version, configuration and running state, each apart.
+
+    Attributes:
+        component: the MachineComponent last installed whole; empty when none is.
+        revision: the entry's revision that was last dealt with, done or failed.
+        reason: why that revision failed here; empty when it did not.
+    """
+
+    component: Annotated[str, Text(max=253)] = ""
+    revision: Annotated[str, Text(max=20)] = ""
+    version: Annotated[str, Text(max=128)] = ""
+    config: ConfigState = ConfigState.UNKNOWN
+    state: Running = Running.ABSENT
+    reason: Annotated[str, Text(max=128)] = ""
+    message: Message = ""
+
+
+class AnswerState(enum.Enum):
+    """How far the agent is with an operation."""
+
+    ACKNOWLEDGED = "Acknowledged"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+@attrs.frozen(kw_only=True)
+class OperationAnswer:
+    """The agent's word on the last operation it was asked to do."""
+
+    op_id: Annotated[OpId, Wire(name="opID")]
+    state: AnswerState
+    message: Message = ""
+
+
+@attrs.frozen(kw_only=True)
+class AgentStatus:
+    """What the agent alone writes: one atomic subtree, by merge patch."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    version: Annotated[str, Text(max=64)] = ""
+    boot_id: Annotated[str, Text(max=64), Wire(name="bootID")] = ""
+    node_name: Annotated[str, Text(max=253)] = ""
+    components: Annotated[Mapping[str, ComponentReport], Keys(max=64)] = attrs.field(factory=dict)
+    conditions: Annotated[
+        Conditions, "faults found on the host; mirrored onto the Node by the controller"
+    ] = ()
+    operation: OperationAnswer | None = None
+
+
+@attrs.frozen(kw_only=True)
+class MachineStatus:
+    """What is known of a machine. All but `agent` is the machine controller's."""
+
+    phase: Annotated[str, Text(max=32), "for people; programs read conditions"] = ""
+    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    conditions: Conditions = ()
+    node_ref: NodeRef | None = None
+    first_running: Annotated[
+        datetime | None, "when it was first Running; before that nothing needs a permit"
+    ] = None
+    agent: AgentStatus | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Machine:
+    """One machine, created or imported, and what runs on it."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="Machine", plural="machines", short_names=("mc",),
+        columns=(
+            Column(name="Phase", path=".status.phase"),
+            Column(name="Ready", path=".status.conditions[?(@.type=='Ready')].status"),
+            Column(name="Node", path=".status.nodeRef.name"),
+            Column(name="Reason", path=".status.conditions[?(@.type=='Ready')].reason", wide=True),
+            Column(name="Operation", path=".spec.operation.action", wide=True),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: MachineSpec
+    status: MachineStatus = MachineStatus()

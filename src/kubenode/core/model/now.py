@@ -1,0 +1,47 @@
+"""The one `now` of a decision. Nothing in core reads a clock; a `Now` is given."""
+
+from datetime import UTC, datetime, timedelta
+
+import attrs
+
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model.quantity import nanoseconds
+
+
+def _aware(_: object, field: "attrs.Attribute[datetime]", value: datetime) -> None:
+    if value.tzinfo is None:
+        problem = Problem(
+            where=field.name,
+            what=f"{value.isoformat()} has no time zone",
+            fix="datetime.now(UTC), not datetime.now()",
+        )
+        raise InvalidObjectError((problem,))
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@attrs.frozen(kw_only=True)
+class Now:
+    """Two readings of the moment a decision is made.
+
+    Attributes:
+        wall: aware UTC, only for stamps that people read.
+        elapsed: monotonic nanoseconds since an arbitrary start; every duration, time limit and window.
+    """
+
+    wall: datetime = attrs.field(validator=_aware)
+    elapsed: int
+
+    @classmethod
+    def at(cls, value: "Now | datetime") -> "Now":
+        """Accept a plain aware datetime for a hand-made snapshot; its distance from 1970 stands in for elapsed."""
+        if isinstance(value, Now):
+            return value
+        if value.tzinfo is None:
+            return cls(wall=value, elapsed=0)
+        return cls(wall=value, elapsed=nanoseconds(value - _EPOCH))
+
+    def plus(self, duration: timedelta) -> "Now":
+        """The moment `duration` later, on both readings."""
+        return Now(wall=self.wall + duration, elapsed=self.elapsed + nanoseconds(duration))

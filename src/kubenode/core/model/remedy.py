@@ -1,0 +1,211 @@
+"""NodeRemedier: what to do about a node condition. RemedyOperationJob: one episode of one machine."""
+
+import enum
+from datetime import datetime, timedelta
+from typing import Annotated, ClassVar
+
+import attrs
+
+from kubenode.core.model.componentset import Selector
+from kubenode.core.model.condition import Conditions, ConditionType
+from kubenode.core.model.meta import (
+    Column,
+    DnsLabel,
+    Items,
+    Kind,
+    Message,
+    Name,
+    Number,
+    ObjectMeta,
+    OpId,
+    Parameters,
+    Rule,
+    Shape,
+    Switch,
+    Text,
+    Uid,
+    Wire,
+)
+
+
+@attrs.frozen(kw_only=True)
+class ConditionMatch:
+    """Which node condition, and how long it must have held.
+
+    Attributes:
+        status: the unhealthy status; kubelet's Ready is unhealthy when False or Unknown: write one rule each.
+        reason: only with this reason; empty for any.
+        lasting: wire name `for`.
+    """
+
+    type: ConditionType
+    status: Switch = Switch.TRUE
+    reason: Annotated[str, Text(max=128)] = ""
+    lasting: Annotated[timedelta, Wire(name="for")] = timedelta(0)
+
+
+@attrs.frozen(kw_only=True)
+class Rung:
+    """One step of the ladder.
+
+    Attributes:
+        timeout: how long the agent has to do it, from the operation's writing.
+    """
+
+    action: Annotated[DnsLabel, "the remedy action"]
+    parameters: Parameters = attrs.field(factory=dict)
+    timeout: timedelta = timedelta(minutes=5)
+
+
+@attrs.frozen(kw_only=True)
+class Verification:
+    """When a remedy counts as proven: the condition is clear and the Node Ready for `dwell`, within `timeout`."""
+
+    dwell: timedelta = timedelta(seconds=60)
+    timeout: timedelta = timedelta(minutes=10)
+
+
+@attrs.frozen(kw_only=True)
+class NodeRemedierSpec:
+    """What to do about a node condition, mildest act first."""
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.verification.dwell == '' || duration(self.verification.dwell) <= duration(self.verification.timeout)",
+                check=lambda spec: spec.verification.dwell <= spec.verification.timeout,
+                message="is longer than verification.timeout, so nothing could ever be verified",
+                path=".verification",
+            ),
+        )
+    )
+
+    selector: Selector = Selector()
+    condition: ConditionMatch
+    ladder: Annotated[tuple[Rung, ...], Items(max=16, min=1)]
+    verification: Verification = Verification()
+    relapse: Annotated[timedelta, "back within this time, an episode begins at the next rung"] = timedelta(
+        hours=1
+    )
+
+
+@attrs.frozen(kw_only=True)
+class NodeRemedier:
+    """For a node condition: the ladder of remedies and how they are verified."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="NodeRemedier", plural="noderemediers", short_names=("nr",),
+        columns=(
+            Column(name="Condition", path=".spec.condition.type"),
+            Column(name="For", path=".spec.condition.for"),
+            Column(name="First", path=".spec.ladder[0].action"),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: NodeRemedierSpec
+
+
+@attrs.frozen(kw_only=True)
+class MachineRef:
+    """A machine by incarnation."""
+
+    name: Name
+    uid: Uid
+
+
+@attrs.frozen(kw_only=True)
+class Cause:
+    """Why the episode opened."""
+
+    type: ConditionType
+    reason: Annotated[str, Text(max=128)] = ""
+    message: Message = ""
+
+
+@attrs.frozen(kw_only=True)
+class RemedyOperationJobSpec:
+    """Whose episode this is, and which: its name is a function of these three."""
+
+    SHAPE: ClassVar[Shape] = Shape(rules=(Rule(cel="self == oldSelf", message="is immutable"),))
+
+    machine: MachineRef
+    remedier: Name
+    episode: Annotated[int, Number(min=0, max=1_000_000), "number of closed episodes before this one"]
+    first_rung: Annotated[int, Number(min=0, max=15), "where on the ladder it begins"] = 0
+    cause: Cause
+
+
+class AttemptState(enum.Enum):
+    """How far one attempt is."""
+
+    WAITING = "Waiting"
+    """Asks for a permit."""
+    ACTING = "Acting"
+    """Permitted; the operation is or will be written to the Machine."""
+    VERIFYING = "Verifying"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@attrs.frozen(kw_only=True)
+class Attempt:
+    """One rung tried.
+
+    Attributes:
+        since: when it entered its state; a stamp for people.
+        verdict: why it ended, or what it waits for.
+    """
+
+    number: Annotated[int, Number(min=1, max=1000)]
+    rung: Annotated[int, Number(min=0, max=15)]
+    action: DnsLabel
+    op_id: Annotated[OpId, Wire(name="opID")]
+    state: AttemptState = AttemptState.WAITING
+    since: datetime
+    verdict: Message = ""
+
+
+class JobPhase(enum.Enum):
+    """The phases of an episode that this version writes."""
+
+    WAITING = "Waiting"
+    ACTING = "Acting"
+    VERIFYING = "Verifying"
+    SUCCEEDED = "Succeeded"
+    HANDED_OVER = "HandedOver"
+    """The ladder is at its end: a human's turn."""
+    CANCELLED = "Cancelled"
+    """It cleared by itself before anything was done, or its machine is gone."""
+
+
+@attrs.frozen(kw_only=True)
+class RemedyOperationJobStatus:
+    """How the episode goes."""
+
+    phase: Annotated[str, Text(max=32)] = ""
+    attempts: Annotated[tuple[Attempt, ...], Items(max=32)] = ()
+    conditions: Conditions = ()
+    closed_at: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class RemedyOperationJob:
+    """One remedy episode of one machine: cause, attempts, verdicts. Written by controllers only."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="RemedyOperationJob", plural="remedyoperationjobs", short_names=("roj",),
+        columns=(
+            Column(name="Machine", path=".spec.machine.name"),
+            Column(name="Cause", path=".spec.cause.type"),
+            Column(name="Phase", path=".status.phase"),
+            Column(name="Action", path=".status.attempts[-1:].action"),
+            Column(name="Verdict", path=".status.attempts[-1:].verdict", wide=True),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: RemedyOperationJobSpec
+    status: RemedyOperationJobStatus = RemedyOperationJobStatus()

@@ -1,0 +1,164 @@
+"""RiskPolicy: limits. RiskLedger: the permits, one object, changed only by compare-and-swap."""
+
+import enum
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, ClassVar
+
+import attrs
+
+from kubenode.core.model.meta import (
+    Column,
+    Items,
+    Keys,
+    Kind,
+    Name,
+    Number,
+    ObjectMeta,
+    OpId,
+    Rule,
+    Shape,
+    Text,
+    Uid,
+    Wire,
+)
+from kubenode.core.model.quantity import IntOrPercent
+
+LEDGER = "cluster"
+"""The name of the one RiskLedger."""
+HOLD_LIMIT = 1000
+MAX_WINDOW = timedelta(hours=24)
+
+
+class Scope(enum.Enum):
+    """What a limit is counted over."""
+
+    SET = "set"
+    ZONE = "zone"
+    CLUSTER = "cluster"
+
+
+class Cause(enum.Enum):
+    """Who asks for a permit; in the order in which they are served."""
+
+    REMEDY = "Remedy"
+    ROLLOUT = "Rollout"
+
+
+@attrs.frozen(kw_only=True)
+class Limit:
+    """At most so many disruptions of one scope.
+
+    Attributes:
+        window: starts within any such span; None limits what is in flight at once.
+        max: a percentage is of the scope's machines that should be up, rounded down, at least one.
+    """
+
+    scope: Scope
+    window: timedelta | None = None
+    max: IntOrPercent
+
+
+@attrs.frozen(kw_only=True)
+class ZoneBreaker:
+    """When a zone is not merely unlucky but down: as kube-controller-manager's node lifecycle judges it."""
+
+    not_ready_percent: Annotated[int, Number(min=1, max=100)] = 55
+    min_not_ready: Annotated[
+        int, Number(min=1, max=10_000), "fewer NotReady Nodes than this are no outage"
+    ] = 3
+
+
+@attrs.frozen(kw_only=True)
+class RiskPolicySpec:
+    """Limits only. Every policy must allow."""
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.limits.all(l, !has(l.window) || (duration(l.window) >= duration('10s') "
+                "&& duration(l.window) <= duration('24h')))",
+                check=lambda spec: all(
+                    limit.window is None or timedelta(seconds=10) <= limit.window <= MAX_WINDOW
+                    for limit in spec.limits
+                ),
+                message="a window is from 10s to 24h, as in {scope: zone, window: 1h, max: 2}",
+                path=".limits",
+            ),
+        )
+    )
+
+    limits: Annotated[tuple[Limit, ...], Items(max=32)] = ()
+    zone_breaker: ZoneBreaker = ZoneBreaker()
+
+
+@attrs.frozen(kw_only=True)
+class RiskPolicy:
+    """Limits on disruption: windows, in flight, breakers."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="RiskPolicy", plural="riskpolicies", short_names=("rp",),
+        columns=(Column(name="Age", path=".metadata.creationTimestamp", type="date"),),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: RiskPolicySpec = RiskPolicySpec()
+
+
+@attrs.frozen(kw_only=True)
+class Hold:
+    """An open permit: who finds its op-id here may act.
+
+    Attributes:
+        scopes: what it counts in: `cluster`, `zone=b`, `set=kubelet`.
+        since: ledger time of the grant, nanoseconds.
+    """
+
+    op_id: Annotated[OpId, Wire(name="opID")]
+    machine: Name
+    machine_uid: Annotated[Uid, Wire(name="machineUID")]
+    cause: Cause
+    scopes: Annotated[tuple[Annotated[str, Text(max=320)], ...], Items(max=16)]
+    since: Annotated[int, Number(min=0, max=2**62)]
+
+
+@attrs.frozen(kw_only=True)
+class RiskLedgerStatus:
+    """All permits of the cluster.
+
+    Attributes:
+        checkpoint: ledger time of the last write, nanoseconds; never ahead of true time.
+        holds: open permits, oldest first; at most one a machine uid.
+        closed: ended grants counted by time bucket, one text a scope (see core/risk/ledger.py).
+        blind_until: ledger time before which every window counts as full, because history was lost.
+    """
+
+    checkpoint: Annotated[int, Number(min=0, max=2**62)] = 0
+    holds: Annotated[tuple[Hold, ...], Items(max=HOLD_LIMIT)] = ()
+    closed: Annotated[
+        Mapping[str, Annotated[str, Text(max=4096)]],
+        Keys(max=4096, key_max=320, pattern="^[a-z]+(=[-A-Za-z0-9_.]*)?$", atomic=True),
+    ] = attrs.field(factory=dict)
+    blind_until: Annotated[int, Number(min=0, max=2**62)] = 0
+
+
+@attrs.frozen(kw_only=True)
+class RiskLedgerSpec:
+    """Nothing is wanted of the ledger; it records."""
+
+
+@attrs.frozen(kw_only=True)
+class RiskLedger:
+    """The permits. One object, `cluster`, written only by the risk controller."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="RiskLedger", plural="riskledgers", short_names=("rl",),
+        columns=(
+            Column(name="Holds", path=".status.holds[*].machine"),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: RiskLedgerSpec = RiskLedgerSpec()
+    status: RiskLedgerStatus = RiskLedgerStatus()
