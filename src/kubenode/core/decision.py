@@ -1,0 +1,165 @@
+"""What a decider answers: a Decision, its effects (a closed union) and its notes.
+
+A Decision is data. Effects on the API come first, in order; the first failure ends the Decision.
+No effect outside the API is in a Decision unless its intent (op-id, parameters) already stands in
+the object that was read: one decision writes the intent, the next, seeing it, acts.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Generic, TypeAlias, TypeVar
+
+import attrs
+
+from kubenode.core.model.component import Disruption
+from kubenode.core.model.machine import ComponentEntry, Operation, Taint
+from kubenode.core.model.meta import Object, Ref
+from kubenode.core.model.world import NodeCondition
+from kubenode.core.step import Step
+
+S_co = TypeVar("S_co", covariant=True)
+
+NOTHING_SEEN: Mapping[str, int] = MappingProxyType({})
+
+
+class Verdict(enum.Enum):
+    """A Decision in one word."""
+
+    ACT = "act"
+    """It has effects, or its status differs."""
+    DEFER = "defer"
+    """It would act, but a limit, a deadline or another's turn forbids it now."""
+    IGNORE = "ignore"
+    """There is nothing to do."""
+
+
+@attrs.frozen(kw_only=True)
+class Note:
+    """Why, or why not.
+
+    Attributes:
+        code: a fixed word for programs.
+        text: one sentence for people.
+        scope: what binds (`zone b`, `cluster`); empty where nothing does.
+        observed: what was counted in that scope; None where nothing was.
+        limit: what it may be at most; a note with a limit is a binding one.
+        frees_at: `Now.elapsed` at which the limit frees by itself; None when it does not by time alone.
+    """
+
+    code: str
+    text: str
+    scope: str = ""
+    observed: int | None = None
+    limit: int | None = None
+    frees_at: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Create:
+    """Create an object. Its name is deterministic: AlreadyExists means somebody was quicker, and that it is done."""
+
+    object: Object
+
+
+@attrs.frozen(kw_only=True)
+class SetEntry:
+    """Write one component entry of a Machine, if the entry is still what was read."""
+
+    machine: Ref
+    name: str
+    expect: ComponentEntry | None
+    entry: ComponentEntry
+
+
+@attrs.frozen(kw_only=True)
+class SetOperation:
+    """Write or clear a Machine's operation, if it is still what was read."""
+
+    machine: Ref
+    expect: Operation | None
+    operation: Operation | None
+
+
+@attrs.frozen(kw_only=True)
+class SetFinalizers:
+    """Replace an object's finalizers, if it is still at this resourceVersion."""
+
+    object: Ref
+    finalizers: tuple[str, ...]
+    resource_version: str
+
+
+@attrs.frozen(kw_only=True)
+class PatchNode:
+    """Change labels, annotations and, where not None, the whole list of taints of a Node, at this resourceVersion.
+
+    A label or annotation of value None is removed; those not named are left alone.
+    """
+
+    node: Ref
+    resource_version: str
+    labels: Mapping[str, str | None] = attrs.field(factory=dict)
+    annotations: Mapping[str, str | None] = attrs.field(factory=dict)
+    taints: tuple[Taint, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class PatchNodeConditions:
+    """Replace the conditions of a Node, at this resourceVersion."""
+
+    node: Ref
+    resource_version: str
+    conditions: tuple[NodeCondition, ...]
+
+
+@attrs.frozen(kw_only=True)
+class RunSteps:
+    """Act on the host: the only effect outside the API in this version, and the agent's alone.
+
+    Attributes:
+        op_id: the identity under which the host's journal knows it; run once, whoever repeats it.
+        answers: the component whose report it belongs to, or empty for an operation.
+    """
+
+    machine: Ref
+    op_id: str
+    steps: tuple[Step, ...]
+    answers: str = ""
+    disruption: Disruption = Disruption.NONE
+
+
+ApiEffect: TypeAlias = Create | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
+Effect: TypeAlias = ApiEffect | RunSteps
+
+
+@attrs.frozen(kw_only=True)
+class Decision(Generic[S_co]):
+    """The answer of a decider.
+
+    Attributes:
+        status: the wanted status of the snapshot's subject; written before the effects when it differs.
+            None: leave it alone.
+        effects: API writes first.
+        wake_at: `Now.elapsed` at which this Decision may change without any event; None when it cannot.
+            Exact: one nanosecond earlier the Decision is the same.
+        sightings: when things were first seen by this process, by `Now.elapsed`; the engine keeps them
+            for the next snapshot of the same key. Those left out are forgotten.
+    """
+
+    status: S_co | None = None
+    effects: tuple[Effect, ...] = ()
+    notes: tuple[Note, ...] = ()
+    wake_at: int | None = None
+    sightings: Mapping[str, int] = NOTHING_SEEN
+    deferred: bool = False
+
+    @property
+    def binding(self) -> Note | None:
+        """The first note with a limit: what would have to change."""
+        return next((note for note in self.notes if note.limit is not None), None)
+
+
+def soonest(deadlines: Iterable[int | None]) -> int | None:
+    """Give the earliest deadline, or None when there is none."""
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)

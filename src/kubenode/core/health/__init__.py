@@ -1,0 +1,1 @@
+"""Is this one node's fault, or an outage?"""

@@ -1,0 +1,14 @@
+"""Deterministic names: every observer, however stale, computes the same one."""
+
+import hashlib
+
+
+def digest(*parts: str | int) -> str:
+    """Give 16 hexadecimal digits that depend on every part and on where one ends and the next begins."""
+    text = "".join(f"{len(str(part))}:{part}" for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def op_id(what: str, *parts: str | int) -> str:
+    """Name one operation, such as `rollout-0f3c...`; its parts are uids and numbers, never names."""
+    return f"{what}-{digest(*parts)}"

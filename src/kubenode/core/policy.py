@@ -1,0 +1,40 @@
+"""Policy: all that one may want to try another version of."""
+
+from datetime import timedelta
+
+import attrs
+
+from kubenode.core.model.meta import ObjectMeta
+from kubenode.core.model.quantity import IntOrPercent
+from kubenode.core.model.remedy import NodeRemedier
+from kubenode.core.model.risk import Limit, RiskPolicy, RiskPolicySpec, Scope
+
+BUILT_IN = RiskPolicy(
+    metadata=ObjectMeta(name="built-in"),
+    spec=RiskPolicySpec(
+        limits=(
+            Limit(scope=Scope.CLUSTER, max=IntOrPercent(5, percent=True)),
+            Limit(scope=Scope.ZONE, max=IntOrPercent(5, percent=True)),
+            Limit(scope=Scope.CLUSTER, window=timedelta(hours=1), max=IntOrPercent(10, percent=True)),
+        )
+    ),
+)
+"""What holds where nobody wrote a RiskPolicy: strict, never unlimited."""
+
+
+@attrs.frozen(kw_only=True)
+class Policy:
+    """Rules of remedy and limits of risk, as one value for decide, Engine and simulation.
+
+    Attributes:
+        remediers: what to do about node conditions.
+        risk: limits; every one must allow. Empty means `BUILT_IN`.
+    """
+
+    remediers: tuple[NodeRemedier, ...] = ()
+    risk: tuple[RiskPolicy, ...] = ()
+
+    @property
+    def limits(self) -> tuple[RiskPolicy, ...]:
+        """The policies that bind, by name; the built-in one when there is none."""
+        return tuple(sorted(self.risk, key=lambda policy: policy.metadata.name)) or (BUILT_IN,)
