@@ -1,0 +1,218 @@
+"""The manual for plugin authors: hooks register, Protocols act.
+
+A distribution declares an entry point in the group `kubenode`; the module it names has functions
+marked `@kubenode.hookimpl`. Each hook is called once, at start, alone, so that a fault is blamed on
+its plugin. What a hook returns are drivers: plain objects with the methods of a Protocol below.
+Component drivers and remedies are pure: they say what to look at, what it means and which steps mend
+it. The agent looks and acts.
+"""
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import attrs
+import pluggy
+
+from kubenode.core.model.component import Disruption
+from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.step import Probe, Step
+
+PROJECT = "kubenode"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+P = TypeVar("P")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class InstanceState(enum.Enum):
+    """What a provider says of an instance."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    TERMINATED = "terminated"
+    UNKNOWN = "unknown"
+
+
+class Power(enum.Enum):
+    """A power act."""
+
+    REBOOT = "reboot"
+    OFF = "off"
+    ON = "on"
+
+
+@attrs.frozen(kw_only=True)
+class CreateRequest(Generic[P]):
+    """What to create. Sent twice with one token it makes one instance."""
+
+    token: str
+    machine: str
+    params: P
+    tags: Mapping[str, str]
+    user_data: bytes = attrs.field(default=b"", repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Instance:
+    """An instance as a provider shows it."""
+
+    id: str
+    state: InstanceState
+    zone: str
+    tags: Mapping[str, str] = attrs.field(factory=dict)
+    addresses: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Page(Generic[T_co]):
+    """One page of an answer; `cursor` asks for the next, None when this is the last."""
+
+    items: tuple[T_co, ...]
+    cursor: str | None = None
+
+
+class Provider(Protocol[P]):
+    """Creates and destroys machines. One method call is one wire call; plain functions, run in a worker thread.
+
+    Raise the errors of `kubenode.providers`. An exception of another kind counts as Ambiguous in
+    `create` and as Unavailable elsewhere.
+    """
+
+    @property
+    def name(self) -> str:
+        """What `spec.infrastructure.provider` says."""
+
+    @property
+    def params(self) -> type[P]:
+        """The attrs class of `spec.infrastructure.parameters`."""
+
+    def create(self, request: CreateRequest[P], /) -> Instance:
+        """Create an instance, or give the one that this token made before."""
+
+    def get(self, instance_id: str, /) -> Instance:
+        """Look at one instance; NotFound when there is none."""
+
+    def find(self, tags: Mapping[str, str], cursor: str | None, /) -> Page[Instance]:
+        """Give the instances that carry all these tags, a page at a time."""
+
+    def delete(self, instance_id: str, /) -> None:
+        """Terminate an instance; one that is gone already is no error."""
+
+
+@runtime_checkable
+class SupportsPower(Protocol):
+    """A provider that can power-cycle: it has this method, and need not say so otherwise."""
+
+    def power(self, instance_id: str, action: Power, token: str, /) -> None:
+        """Act on the power of an instance; the same token twice is one act."""
+
+
+@attrs.frozen(kw_only=True)
+class Desired(Generic[P]):
+    """What a component should be on this machine."""
+
+    version: str
+    params: P
+    state: Running = Running.RUNNING
+
+
+@attrs.frozen(kw_only=True)
+class Seen:
+    """What the agent found for the probes: absent files, units and packages have no entry."""
+
+    files: Mapping[str, bytes] = attrs.field(factory=dict)
+    units: Mapping[str, str] = attrs.field(factory=dict)
+    packages: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Have:
+    """What a component is: version, configuration and running state, each apart.
+
+    Attributes:
+        version: what is installed; empty when nothing is.
+    """
+
+    version: str
+    config: ConfigState
+    state: Running
+
+
+class ComponentDriver(Protocol[P]):
+    """Pure: says what to look at, what it means, and which steps mend it. Does no I/O."""
+
+    @property
+    def name(self) -> str:
+        """What `MachineComponent.spec.driver` says."""
+
+    @property
+    def params(self) -> type[P]:
+        """The attrs class of `MachineComponent.spec.parameters`."""
+
+    def probes(self, want: Desired[P], /) -> tuple[Probe, ...]:
+        """Say what to look at."""
+
+    def judge(self, want: Desired[P], seen: Seen, /) -> Have:
+        """Say what was found. A probe that found nothing has no entry in `seen`."""
+
+    def plan(self, want: Desired[P], have: Have, /) -> tuple[Step, ...]:
+        """Give the steps from `have` to `want`; empty when there is nothing to do."""
+
+
+@attrs.frozen(kw_only=True)
+class Case(Generic[P]):
+    """One attempt at one machine."""
+
+    machine: str
+    node: str
+    condition: str
+    params: P
+    attempt: int = 1
+
+
+class RemedyAction(Protocol[P]):
+    """Pure: the steps of one remedy. Permits, time limits and verification are kubenode's."""
+
+    @property
+    def name(self) -> str:
+        """What a rung's `action` says."""
+
+    @property
+    def params(self) -> type[P]:
+        """The attrs class of the rung's `parameters`."""
+
+    @property
+    def disruption(self) -> Disruption:
+        """What it does to the node's work; its permit is for that."""
+
+    def plan(self, case: Case[P], /) -> tuple[Step, ...]:
+        """Give the steps; the agent refuses kinds of step that an operation cannot carry."""
+
+
+class Settings(Protocol):
+    """What the operator wrote for one plugin, read into the plugin's own attrs class."""
+
+    def of(self, name: str, shape: type[P], /) -> P:
+        """Give the section `name` of kubenode.toml as a `shape`; every problem at once when it is wrong."""
+
+
+class Hooks:
+    """Each hook is called once, at start, alone. Parameters are positional; an implementation may take fewer."""
+
+    @hookspec
+    def register_providers(self, settings: Settings) -> Iterable[Provider[Any]]:
+        """Give the providers of this distribution. Import the SDK inside the driver, not here."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_components(self, settings: Settings) -> Iterable[ComponentDriver[Any]]:
+        """Give the component drivers of this distribution."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_remedies(self, settings: Settings) -> Iterable[RemedyAction[Any]]:
+        """Give the remedy actions of this distribution."""
+        raise NotImplementedError

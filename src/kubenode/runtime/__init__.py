@@ -1,0 +1,1 @@
+"""The only home of clocks, tasks, sockets, files and logging."""
