@@ -162,7 +162,7 @@ class MachineSpec:
         Mapping[str, ComponentEntry], Keys(max=64, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
         "by component name; a missing entry never means uninstall, state Absent does",
     ] = attrs.field(factory=dict)  # fmt: skip
-    operation: Annotated[Operation | None, "the one step the agent is asked to do now"] = None
+    operation: Annotated[Operation, "the one step the agent is asked to do now"] | None = None
     deletion_policy: DeletionPolicy = DeletionPolicy.RELEASE
 
 
@@ -242,9 +242,9 @@ class MachineStatus:
     observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
     conditions: Conditions = ()
     node_ref: NodeRef | None = None
-    first_running: Annotated[
-        datetime | None, "when it was first Running; before that nothing needs a permit"
-    ] = None
+    first_running: (
+        Annotated[datetime, "when it was first Running; before that nothing needs a permit"] | None
+    ) = None
     agent: AgentStatus | None = None
 
 

@@ -27,6 +27,10 @@ from kubenode.core.model.quantity import IntOrPercent
 LEDGER = "cluster"
 """The name of the one RiskLedger."""
 HOLD_LIMIT = 1000
+SCOPE_LIMIT = 66
+"""Scopes of one hold: cluster, zone, and one set for each component that a Machine can have."""
+CLOSED_LIMIT = 4096
+"""Scopes with ended grants in the last day."""
 MAX_WINDOW = timedelta(hours=24)
 
 
@@ -118,7 +122,7 @@ class Hold:
     machine: Name
     machine_uid: Annotated[Uid, Wire(name="machineUID")]
     cause: Cause
-    scopes: Annotated[tuple[Annotated[str, Text(max=320)], ...], Items(max=16)]
+    scopes: Annotated[tuple[Annotated[str, Text(max=320)], ...], Items(max=SCOPE_LIMIT)]
     since: Annotated[int, Number(min=0, max=2**62)]
 
 
@@ -137,7 +141,7 @@ class RiskLedgerStatus:
     holds: Annotated[tuple[Hold, ...], Items(max=HOLD_LIMIT)] = ()
     closed: Annotated[
         Mapping[str, Annotated[str, Text(max=4096)]],
-        Keys(max=4096, key_max=320, pattern="^[a-z]+(=[-A-Za-z0-9_.]*)?$", atomic=True),
+        Keys(max=CLOSED_LIMIT, key_max=320, pattern="^[a-z]+(=[-A-Za-z0-9_.]*)?$", atomic=True),
     ] = attrs.field(factory=dict)
     blind_until: Annotated[int, Number(min=0, max=2**62)] = 0
 

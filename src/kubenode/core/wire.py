@@ -1,0 +1,365 @@
+"""Objects to JSON and back: the only user of cattrs.
+
+Two readers from one description. `load` is strict, for what people submit: every problem at once.
+`read` is lenient, for what a server serves: what this version does not know ends in `metadata.unknown`.
+Reading is fast because cattrs reads what is wholly known; only when it stumbles does the walk of
+`core/reading.py` find out where and over what.
+"""
+
+import enum
+import functools
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from kubenode.core.crd import NAME_LIMITS, schema_of
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.fields import Field, fields_of, is_model
+from kubenode.core.metadata import metadata_problems
+from kubenode.core.model import KINDS, WATCHED, IntOrPercent, Json, Node, Object, ObjectMeta
+from kubenode.core.model.meta import LABEL
+from kubenode.core.model.quantity import DURATION_PATTERN, PERCENT_PATTERN, format_duration, parse_duration
+from kubenode.core.reading import Fault, Finding, Walk, format_stamp, members, near, parse_stamp, plain_copy
+from kubenode.core.schema import defaulted, prune, validate
+
+T = TypeVar("T", bound=Object)
+
+_IN_BODY: Final = re.compile(r"Invalid value: (.*): \S+ in body (.*)", re.DOTALL)
+_FORMS: Final[Mapping[str, str]] = {
+    f"^{LABEL}$": "use lower-case letters, digits and '-'; begin and end with a letter or digit",
+    "^[0-9]+$": 'use digits only, as in "7"',
+    DURATION_PATTERN: "write hours, minutes and seconds, as in 1h30m or 90s",
+    PERCENT_PATTERN: "write a number as in 3, or a percentage as in 10%",
+}
+"""What some patterns ask for, in words."""
+_TYPE_META: Final = frozenset({"apiVersion", "kind"})
+_BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in WATCHED}
+
+
+def kind_of(name: str) -> type[Object]:
+    """Give the class of a kind.
+
+    Raises:
+        InvalidObjectError: no such kind.
+    """
+    found = _BY_NAME.get(name)
+    if found is None:
+        raise InvalidObjectError(
+            (Problem(where="kind", what=f"{name!r} is no kind", fix=near(name, _BY_NAME)),)
+        )
+    return found
+
+
+def dump(obj: Object) -> Json:
+    """Write a whole object; what is None or empty by default is left out, and a status that says nothing."""
+    kind = obj.KIND
+    parts = {field.wire: (getattr(obj, field.name), field.default) for field in fields_of(type(obj))}
+    written = {
+        name: _WRITER.unstructure(part)
+        for name, (part, default) in parts.items()
+        if name != "status" or part != default
+    }
+    return {"apiVersion": kind.api_version, "kind": kind.name, **written}
+
+
+def dump_part(value: Any) -> Any:
+    """Write any part of an object: a spec, a status, an entry, conditions, a quantity."""
+    if isinstance(value, tuple | list):
+        return [dump_part(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: dump_part(item) for key, item in value.items()}
+    return _WRITER.unstructure(value)
+
+
+def read(raw: Json, cls: type[T]) -> T:
+    """Read what a server serves; what this version does not know is told by path in `metadata.unknown`.
+
+    Unknown fields are left out (of Nodes without a word: they are not ours), unknown values of enumerations
+    stay text, and what has a wrong type leaves its field at the default.
+
+    Raises:
+        InvalidObjectError: something required is missing or cannot be read, so there is no object.
+    """
+    try:
+        made: T = _reader(cls)(raw)
+    except Exception:  # whatever cattrs stumbled over, the walk tells where
+        return _walked(raw, cls)
+    return made
+
+
+def load(raw: Json) -> Object:
+    """Read what a person wrote.
+
+    Raises:
+        InvalidObjectError: with every problem at once.
+    """
+    if not isinstance(raw, dict):
+        raise InvalidObjectError(
+            (Problem(where="", what="is not an object", fix="begin with apiVersion: and kind:"),)
+        )
+    cls, problems = _named(raw)
+    if cls is None:
+        raise InvalidObjectError(tuple(problems))
+    problems += metadata_problems(raw.get("metadata"), NAME_LIMITS.get(cls.KIND.name, 253))
+    made, faults = _judged(cls, raw)
+    problems += faults
+    if problems or made is None:
+        raise InvalidObjectError(tuple(problems))
+    return made
+
+
+def patch_of(old: Any, new: Any) -> Json | None:
+    """Give the JSON merge patch that turns one wire mapping into another, or None when they are equal.
+
+    A null in `new` cannot be written by a merge patch; it counts as absent.
+    """
+    patch: Json = {key: None for key, value in old.items() if value is not None and new.get(key) is None}
+    for key, value in new.items():
+        before = old.get(key)
+        if value is None or _same(before, value):
+            continue
+        if isinstance(before, dict) and isinstance(value, dict):
+            patch[key] = patch_of(before, value) or {}
+        else:
+            patch[key] = _bare(value)
+    return patch or None
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Compare JSON; true is not 1, and an absent key is a null."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return patch_of(one, other) is None
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def _bare(value: Any) -> Any:
+    """Leave nulls out of mappings, where a merge patch would take them for a removal."""
+    if isinstance(value, dict):
+        return {key: _bare(part) for key, part in value.items() if part is not None}
+    return value
+
+
+def _named(raw: Json) -> tuple[type[Object] | None, list[Problem]]:
+    """Find the class that an object says it is of."""
+    problems: list[Problem] = []
+    name, version = raw.get("kind"), raw.get("apiVersion")
+    cls = next((cls for cls in KINDS if cls.KIND.name == name), None)
+    if cls is None:
+        what = "is missing" if name is None else f"{name!r} is no kind of kubenode"
+        problems.append(
+            Problem(where="kind", what=what, fix=near(str(name), [one.KIND.name for one in KINDS]))
+        )
+    wanted = KINDS[0].KIND.api_version
+    if version != wanted:
+        what = "is missing" if version is None else f"{version!r} is not known"
+        problems.append(Problem(where="apiVersion", what=what, fix=f"write apiVersion: {wanted}"))
+    return cls, problems
+
+
+def _judged(cls: type[Object], raw: Json) -> tuple[Object | None, list[Problem]]:
+    """Read all but the metadata's own laws; the walk knows what to write instead, so its word goes first."""
+    walk = Walk(strict=True)
+    made: Object | None = walk.object(cls, raw, "", _TYPE_META)
+    problems = [_problem(finding) for finding in walk.found if not _is_metadata(finding.path)]
+    told = {problem.where for problem in problems}
+    schema = schema_of(cls)
+    problems += [
+        Problem(where=cause.field, what=_in_short(cause.message), fix=_form(cause.message))
+        for cause in validate(defaulted(prune(raw, schema)[0], schema), schema)
+        if cause.field not in told and cause.field not in _TYPE_META and not _is_metadata(cause.field)
+    ]
+    return made, problems
+
+
+def _is_metadata(path: str) -> bool:
+    return path == "metadata" or path.startswith("metadata.")
+
+
+def _in_short(message: str) -> str:
+    """Leave out of a server's text what is said already: that it is invalid, and where."""
+    match = _IN_BODY.fullmatch(message)
+    return f"{match[1]} {match[2]}" if match else message
+
+
+def _form(message: str) -> str:
+    """Say in words what a pattern asks for, where we have words."""
+    return next((words for pattern, words in _FORMS.items() if message.endswith(f"'{pattern}'")), "")
+
+
+def _problem(finding: Finding) -> Problem:
+    return Problem(where=finding.path, what=finding.what, fix=finding.fix)
+
+
+def _walked(raw: Json, cls: type[T]) -> T:
+    walk = Walk(strict=False)
+    made = walk.object(cls, raw, "", _TYPE_META)
+    if made is None:
+        raise InvalidObjectError(
+            tuple(_problem(f) for f in walk.found if f.fault in {Fault.MISSING, Fault.WRONG})
+        )
+    ours = cls is not Node
+    unknown = tuple(
+        finding.path for finding in walk.found
+        if finding.fault is not Fault.FIELD or (ours and not finding.path.startswith("metadata."))
+    )  # fmt: skip
+    found: T = attrs.evolve(made, metadata=attrs.evolve(made.metadata, unknown=unknown))
+    return found
+
+
+# How cattrs reads and writes our values. Its own hooks would take "3" and true for numbers.
+
+
+def _exactly(bare: type) -> Callable[[Any, Any], Any]:
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) is not bare:
+            raise TypeError(value)
+        return value
+
+    return hook
+
+
+def _enum_hook(cls: type[enum.Enum]) -> Callable[[Any, Any], Any]:
+    known = members(cls)
+    return lambda value, _: known[value]
+
+
+def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    item = get_args(cls)[0]
+    hook = converter.get_structure_hook(item)
+
+    def read_list(value: Any, _: Any) -> Any:
+        if type(value) is not list:
+            raise TypeError(value)
+        return tuple([hook(part, item) for part in value])
+
+    return read_list
+
+
+def _map_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    item = get_args(cls)[1]
+    hook = converter.get_structure_hook(item)
+
+    def read_map(value: Any, _: Any) -> Any:
+        if type(value) is not dict:
+            raise TypeError(value)
+        return {key: hook(part, item) for key, part in value.items()}
+
+    return read_map
+
+
+def _is_tuple(cls: Any) -> bool:
+    return get_origin(cls) is tuple
+
+
+def _is_map(cls: Any) -> bool:
+    origin = get_origin(cls)
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _is_annotated(cls: Any) -> bool:
+    return get_origin(cls) is Annotated
+
+
+def _is_enum(cls: Any) -> bool:
+    return isinstance(cls, type) and issubclass(cls, enum.Enum)
+
+
+def _spelling(cls: type[Any]) -> Any:
+    """Tell cattrs how the fields are spelled; `metadata.unknown` is not on the wire."""
+    return {
+        field.name: override(rename=field.wire, omit=(field.wire == "unknown" and cls is ObjectMeta) or None)
+        for field in fields_of(cls)
+    }
+
+
+def _converter(*, forbids: bool) -> Converter:
+    """Make a reader; one that forbids stumbles over unknown fields, but for those of metadata."""
+    made = Converter(detailed_validation=False)
+    for bare in (bool, int, str):
+        made.register_structure_hook(bare, _exactly(bare))
+    made.register_structure_hook(Any, lambda value, _: plain_copy(value))
+    made.register_structure_hook(datetime, lambda value, _: parse_stamp(value))
+    made.register_structure_hook(timedelta, lambda value, _: parse_duration(value))
+    made.register_structure_hook_factory(is_model, lambda cls: _model_hook(cls, made, forbids=forbids))
+    made.register_structure_hook(IntOrPercent, lambda value, _: IntOrPercent.parse(value))
+    made.register_structure_hook_factory(_is_enum, _enum_hook)
+    # cattrs would look up the hook of what is annotated anew for each value.
+    made.register_structure_hook_factory(_is_annotated, lambda cls: made.get_structure_hook(get_args(cls)[0]))
+    made.register_structure_hook_factory(_is_tuple, lambda cls: _list_hook(cls, made))
+    made.register_structure_hook_factory(_is_map, lambda cls: _map_hook(cls, made))
+    return made
+
+
+def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Callable[[Any, Any], Any]:
+    known = _TYPE_META | {field.wire for field in fields_of(cls)}
+    is_kind = hasattr(cls, "KIND")
+    forbid = forbids and cls is not ObjectMeta and not is_kind
+    hook = make_dict_structure_fn(
+        cls, converter, _cattrs_forbid_extra_keys=forbid, _cattrs_detailed_validation=False, **_spelling(cls)
+    )
+    if not (is_kind and forbids):
+        return hook
+
+    def read_kind(value: Any, bare: Any) -> Any:
+        if not known.issuperset(value):
+            raise ValueError(value)
+        return hook(value, bare)
+
+    return read_kind
+
+
+def _write_hook(cls: type[Any], converter: Converter) -> Callable[[Any], Json]:
+    """Write a model class; None and what is empty by default are left out."""
+    how = _spelling(cls)
+    for field in fields_of(cls):
+        blank = not field.required and _is_blank(field, cls)
+        how[field.name] = attrs.evolve(how[field.name], omit_if_default=blank)
+    return make_dict_unstructure_fn(cls, converter, **how)
+
+
+def _is_blank(field: Field, cls: type[Any]) -> bool:
+    """Tell whether a default says nothing: it is None or empty; of metadata all are the server's to fill."""
+    return cls is ObjectMeta or field.default is None or field.default in ((), {})
+
+
+def _writer() -> Converter:
+    made = Converter(detailed_validation=False)
+    made.register_unstructure_hook(Any, plain_copy)
+    made.register_unstructure_hook(datetime, format_stamp)
+    made.register_unstructure_hook(timedelta, format_duration)
+    made.register_unstructure_hook_factory(is_model, lambda cls: _write_hook(cls, made))
+    made.register_unstructure_hook(IntOrPercent, lambda value: value.wire)
+    # A value that an enumeration does not know was kept as text by `read`.
+    made.register_unstructure_hook_factory(_is_enum, lambda _: lambda value: getattr(value, "value", value))
+    made.register_unstructure_hook_factory(_is_tuple, lambda cls: _list_writer(cls, made))
+    made.register_unstructure_hook_factory(_is_map, lambda cls: _map_writer(cls, made))
+    return made
+
+
+def _list_writer(cls: Any, converter: Converter) -> Callable[[Any], Any]:
+    hook = converter.get_unstructure_hook(get_args(cls)[0])
+    return lambda value: [hook(part) for part in value]
+
+
+def _map_writer(cls: Any, converter: Converter) -> Callable[[Any], Any]:
+    hook = converter.get_unstructure_hook(get_args(cls)[1])
+    return lambda value: {key: hook(part) for key, part in value.items()}
+
+
+_WRITER: Final = _writer()
+_OURS: Final = _converter(forbids=True)
+_THEIRS: Final = _converter(forbids=False)
+
+
+@functools.cache
+def _reader(cls: type[Any]) -> Callable[[Any], Any]:
+    """Compile the reader of a kind for objects in which everything is known."""
+    hook = (_THEIRS if cls is Node else _OURS).get_structure_hook(cls)
+    return lambda raw: hook(raw, cls)
