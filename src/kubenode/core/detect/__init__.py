@@ -1,0 +1,1 @@
+"""What the kernel log says is wrong with a host."""

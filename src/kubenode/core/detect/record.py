@@ -1,0 +1,65 @@
+"""One line of the kernel log, parsed: `prio,seq,usec,flags;text`, then perhaps ` KEY=value` lines.
+
+A record comes from the host and is not trusted: it may be cut, forged, huge or no text at all. Whatever
+is not a record is None; no input raises. Who wrote a record is its facility: user space cannot write
+facility 0 (the kernel's), so only that is believed (rules.py).
+
+Source: Linux Documentation/ABI/testing/dev-kmsg.
+"""
+
+import re
+
+import attrs
+
+TEXT_LIMIT = 2048
+"""Most characters kept of a text; the kernel's own lines have under 1,000."""
+# An escape is four bytes, a character up to four of them: more than this cannot matter.
+_RAW_LIMIT = TEXT_LIMIT * 16
+
+_HEAD = re.compile(rb"([0-9]{1,9}),([0-9]{1,19}),([0-9]{1,19}),[^;\n]{0,256};([^\n]*)")
+_ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
+
+
+@attrs.frozen(kw_only=True)
+class LogRecord:
+    """One record of the kernel log.
+
+    Attributes:
+        facility: who wrote it; 0 is the kernel.
+        level: 0 (emergency) to 7 (debug).
+        sequence: its number in this boot, without gaps.
+        microseconds: since boot, on the kernel's monotonic clock.
+        text: printable characters only, at most `TEXT_LIMIT`.
+    """
+
+    facility: int
+    level: int
+    sequence: int
+    microseconds: int
+    text: str
+
+
+def parse(line: bytes | str) -> LogRecord | None:
+    r"""Parse one record as read from /dev/kmsg; None when it is none.
+
+    >>> parse("3,1042,5140900,-;INFO: task dd:456 blocked for more than 120 seconds.\n SUBSYSTEM=cpu")
+    LogRecord(facility=0, level=3, sequence=1042, microseconds=5140900, text='INFO: task dd:456 blocked for more than 120 seconds.')
+    >>> parse("not a record") is None
+    True
+    """
+    raw = line if isinstance(line, bytes) else line.encode("utf-8", errors="replace")
+    found = _HEAD.match(raw[: _RAW_LIMIT + 512])
+    if found is None:
+        return None
+    priority, sequence, microseconds = (int(found.group(number)) for number in (1, 2, 3))
+    return LogRecord(
+        facility=priority >> 3, level=priority & 7, sequence=sequence, microseconds=microseconds,
+        text=_clean(found.group(4)),
+    )  # fmt: skip
+
+
+def _clean(raw: bytes) -> str:
+    """Undo the kernel's escapes and keep what can be printed: no control, direction or colour characters."""
+    plain = _ESCAPE.sub(lambda escape: bytes((int(escape.group(1), 16),)), raw)
+    text = plain.decode("utf-8", errors="replace")
+    return "".join(char for char in text if char.isprintable())[:TEXT_LIMIT]

@@ -1,0 +1,47 @@
+"""Every reason a Machine's conditions can have. docs/reference/conditions.md has meaning, cause and fix of each."""
+
+import enum
+
+
+class MachineReason(enum.Enum):
+    """Fixed words for programs; a condition's message is for people."""
+
+    # Ready alone
+    ALL_READY = "AllReady"
+    NEWER_VERSION = "NewerVersion"
+    SPEC_NOT_ACTIONABLE = "SpecNotActionable"
+    CONFLICT = "Conflict"
+    NODE_CHANGED = "NodeChanged"
+    UPDATING = "Updating"
+    REPAIRING = "Repairing"
+    RELEASING = "Releasing"
+    TERMINATE_UNSUPPORTED = "TerminateUnsupported"
+
+    # InstanceReady
+    CREATION_UNSUPPORTED = "CreationUnsupported"
+
+    # AgentReady
+    AGENT_REPORTING = "AgentReporting"
+    AGENT_NOT_HEARD = "AgentNotHeard"
+    AGENT_SILENT = "AgentSilent"
+
+    # NodeReady, and LabelsSynced while there is no Node
+    NODE_READY = "NodeReady"
+    NODE_NOT_REGISTERED = "NodeNotRegistered"
+    NODE_GONE = "NodeGone"
+    NODE_NOT_READY = "NodeNotReady"
+    NODE_SILENT = "NodeSilent"
+
+    # LabelsSynced
+    SYNCED = "Synced"
+    SYNCING = "Syncing"
+    FIELD_CONFLICT = "FieldConflict"
+
+    # ComponentsReady
+    ALL_AT_TARGET = "AllAtTarget"
+    ENTRY_MISSING = "EntryMissing"
+    NOT_REPORTED = "NotReported"
+    PROGRESSING = "Progressing"
+    COMPONENT_FAILED = "ComponentFailed"
+    COMPONENT_DRIFTED = "ComponentDrifted"
+    COMPONENT_STATE = "ComponentState"

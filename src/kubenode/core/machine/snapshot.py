@@ -1,0 +1,101 @@
+"""What one decision about a machine may depend on, and who this machine is.
+
+`decide.py` is given a `MachineSnapshot`; `signals.py` and `conditions.py` read it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN
+from kubenode.core.machine.reasons import MachineReason
+from kubenode.core.model.machine import Machine, NodeRef
+from kubenode.core.model.meta import Switch
+from kubenode.core.model.now import Now
+from kubenode.core.model.risk import Cause
+from kubenode.core.model.world import Node, NodeCondition
+
+
+def _moment(value: Now | datetime) -> Now:
+    """Accept a plain aware datetime; mypy knows no converter that is a classmethod."""
+    return Now.at(value)
+
+
+@attrs.frozen(kw_only=True)
+class MachineSnapshot:
+    """One machine, its Node and what others want of it.
+
+    Attributes:
+        node: the Node this machine is, by `status.nodeRef` or by the name its agent gives; None when
+            no such Node is there.
+        rival: the name of another Machine that says it is the same Node; empty when there is none.
+        wanted: the component names that the sets selecting this machine want to see in its entries.
+        hold: the cause of the open hold on this machine; None when no hold is open.
+    """
+
+    machine: Machine
+    node: Node | None = None
+    rival: str = ""
+    wanted: frozenset[str] = frozenset()
+    hold: Cause | None = None
+    now: Now = attrs.field(converter=_moment)
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+    @property
+    def deleting(self) -> bool:
+        """Whether somebody has asked for the machine's deletion."""
+        return self.machine.metadata.deletion_timestamp is not None
+
+    @property
+    def ran(self) -> bool:
+        """Whether this machine was Running with this incarnation of its Node."""
+        known = self.machine.status.node_ref
+        return (
+            self.machine.status.first_running is not None
+            and self.node is not None
+            and known is not None
+            and known.uid == self.node.metadata.uid
+        )
+
+    @property
+    def node_ref(self) -> NodeRef | None:
+        """The Node to remember: the one seen, else the one seen last; unchanged while contested."""
+        if self.node is None or self.contest is not None:
+            return self.machine.status.node_ref
+        return NodeRef(name=self.node.metadata.name, uid=self.node.metadata.uid)
+
+    @property
+    def contest(self) -> tuple[MachineReason, str] | None:
+        """Why it is not certain that this machine is that Node; None when it is.
+
+        Nothing is done to a Node that two machines claim, nor when the agent suddenly names another
+        Node than the one this machine is known to be (S12: ambiguity means no effect).
+        """
+        known, agent = self.machine.status.node_ref, self.machine.status.agent
+        if self.rival:
+            return (
+                MachineReason.CONFLICT,
+                f"Machine {self.rival} says it is the same Node; delete one of the two",
+            )
+        if known is not None and agent is not None and agent.node_name not in ("", known.name):
+            text = f"the agent says it is Node {agent.node_name}, but this machine is Node {known.name}"
+            return MachineReason.NODE_CHANGED, text
+        return None
+
+    @property
+    def kubelet(self) -> NodeCondition | None:
+        """The Node's own Ready condition; None when there is no Node or it has not said yet."""
+        conditions = () if self.node is None else self.node.status.conditions
+        return next((condition for condition in conditions if condition.type == "Ready"), None)
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody speaks for the machine: its Node's Ready is Unknown, or the Node it was is gone.
+
+        Agents' leases are not watched in this version, so a Node that has been heard and is gone counts
+        as silence, however recent the agent's last report looks.
+        """
+        if self.node is None:
+            return self.machine.status.node_ref is not None
+        return self.kubelet is not None and self.kubelet.status is Switch.UNKNOWN
