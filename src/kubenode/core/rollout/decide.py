@@ -1,0 +1,236 @@
+"""The rollout decider: which machines of a set get which component, in batches."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN, Decision, Note, SetEntry, soonest
+from kubenode.core.model.component import Disruption, MachineComponent
+from kubenode.core.model.componentset import (
+    Batch,
+    MachineComponentSet,
+    MachineComponentSetStatus,
+    Member,
+    MemberState,
+)
+from kubenode.core.model.condition import Claim, stated
+from kubenode.core.model.meta import Switch
+from kubenode.core.model.now import Now
+from kubenode.core.policy import Policy
+from kubenode.core.rollout.batch import next_batch
+from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, recorded
+from kubenode.core.rollout.member import Judged, Terms, judge
+from kubenode.core.rollout.progress import PROGRESSING, Code, Course, Reason, Stop, claims, notes, stop_of
+from kubenode.core.rollout.revision import begun, excused, has_changed, joins, write
+from kubenode.core.rollout.tally import Seat, TallyView
+
+FAILED_LIMIT = 64
+BATCHES_LIMIT = 32
+
+
+def _moment(value: Now | datetime) -> Now:
+    return Now.at(value)
+
+
+@attrs.frozen(kw_only=True)
+class RolloutSnapshot:
+    """All that a decision on one set depends on; never all its machines.
+
+    Attributes:
+        component: what `spec.component` names; None when there is no such object.
+        tally: counted by the set's update revision as it stands in `set.status`.
+        members: seats of those members of the open batch that still exist with the same uid and are
+            selected; in any order.
+        holds: op-ids of all open permits.
+        now: an aware datetime will do.
+        sightings: what the last decision on this set returned; empty after a restart.
+    """
+
+    set: MachineComponentSet
+    component: MachineComponent | None
+    tally: TallyView
+    members: tuple[Seat, ...] = ()
+    holds: frozenset[str] = frozenset()
+    now: Now = attrs.field(converter=_moment)
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+
+def needs_permit(component: MachineComponent) -> bool:
+    """Tell whether bringing a machine that has run to this version takes a permit."""
+    return component.spec.disruption is not Disruption.NONE
+
+
+def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSetStatus]:
+    """Decide the next step of one set's rollout.
+
+    Args:
+        seen: the snapshot.
+        policy: not looked at: what limits disruption is the risk decider's, who sees the open batch as
+            the request and answers in the ledger.
+
+    Returns:
+        The whole status, and entries to write: of members that it records as Started, and of machines
+        that join. At rest: no effect and the stored status.
+
+    Invariants: the record of a batch is written before any entry of it; an entry of another set is never
+    written; a failure is counted once; at most a batch's members and JOIN_LIMIT machines are touched.
+    Source: api.md section 4, "Component upgrade".
+    """
+    owner = seen.set
+    number = owner.status.update.number if owner.status.update is not None else None
+    if owner.metadata.deletion_timestamp is not None:
+        return Decision(
+            notes=(Note(code=Code.DELETING.value, text="the set is being deleted; nothing is started"),)
+        )
+    if owner.metadata.unknown:
+        return _hands_off(seen)
+    if seen.component is not None and has_changed(owner):
+        return _concluded(seen, begun(owner, seen.tally), Course(stop=None, gate=NO_BATCH))
+    if seen.tally.revision != number:
+        text = f"machines were counted by revision {seen.tally.revision}, not {number}"
+        return Decision(
+            notes=(Note(code=Code.TALLY_STALE.value, text=text),), sightings=seen.sightings, deferred=True
+        )
+    return _advanced(seen)
+
+
+def _hands_off(seen: RolloutSnapshot) -> Decision[MachineComponentSetStatus]:
+    """Leave a newer version's set alone, but say so."""
+    owner = seen.set
+    text = f"{owner.metadata.unknown[0]} is not known to this version; upgrade kubenode, or remove it"
+    claim = Claim(type=PROGRESSING, holds=Switch.UNKNOWN, reason=Reason.NEWER_VERSION.value, message=text)
+    said = stated(owner.status.conditions, (claim,), wall=seen.now.wall, generation=owner.metadata.generation)
+    others = tuple(condition for condition in owner.status.conditions if condition.type != PROGRESSING)
+    note = Note(code=Reason.NEWER_VERSION.value, text=text, scope=f"set={owner.metadata.name}")
+    return Decision(status=attrs.evolve(owner.status, conditions=said + others), notes=(note,), deferred=True)
+
+
+def _advanced(seen: RolloutSnapshot) -> Decision[MachineComponentSetStatus]:
+    """Judge, start, close, open, join: each on the status the last one left."""
+    owner = seen.set
+    judged = _judged(seen)
+    status = _counted(seen, judged)
+    stop = stop_of(owner, status, seen.component)
+    status, starts = _started(seen, status, stop)
+    status, gate, since = _gated(seen, status)
+    if status.batch is None and stop is None:
+        status = attrs.evolve(status, batch=next_batch(owner, status, seen.tally.candidates, seen.now))
+    course = Course(
+        stop=stop,
+        gate=gate,
+        dwells=judged.dwells if judged is not None else (),
+        complete=_is_complete(seen.tally, status, stop),
+    )
+    if course.complete:
+        status = attrs.evolve(status, current=status.update)
+    joining = joins(owner, status, seen.tally.joining) if seen.component is not None else ()
+    decision = _concluded(seen, status, course)
+    return attrs.evolve(
+        decision,
+        effects=starts + joining,
+        wake_at=soonest((*(judged.wakes if judged is not None else ()), gate.until)),
+        sightings={**(judged.sightings if judged is not None else {}), **since},
+    )
+
+
+def _judged(seen: RolloutSnapshot) -> Judged | None:
+    status = seen.set.status
+    if status.batch is None or status.update is None:
+        return None
+    terms = Terms.of(seen.set, status.update.number)
+    return judge(status.batch, seen.members, terms, seen.now, seen.sightings)
+
+
+def _counted(seen: RolloutSnapshot, judged: Judged | None) -> MachineComponentSetStatus:
+    """Record the members' states and the failures found just now; count what is excused."""
+    status = seen.set.status
+    if judged is not None:
+        status = attrs.evolve(
+            status,
+            batch=judged.batch,
+            failures=status.failures + len(judged.failures),
+            failed=(status.failed + judged.failures)[:FAILED_LIMIT],
+        )
+    status = attrs.evolve(status, updated=seen.tally.updated)
+    return attrs.evolve(status, excused=excused(seen.set, status))
+
+
+def _started(
+    seen: RolloutSnapshot, status: MachineComponentSetStatus, stop: Stop | None
+) -> tuple[MachineComponentSetStatus, tuple[SetEntry, ...]]:
+    """Start the waiting members that may: record them as Started, and write their entries after that.
+
+    Who was recorded as Started and yet lacks its entry was judged as waiting, and so starts again.
+    """
+    batch, component, update = status.batch, seen.component, status.update
+    if batch is None or component is None or update is None or stop is not None:
+        return status, ()
+    seats = {seat.machine.uid: seat for seat in seen.members}
+    free = not needs_permit(component)
+    members: list[Member] = []
+    starts: list[SetEntry] = []
+    for member in batch.members:
+        if member.state is MemberState.WAITING and (free or member.op_id in seen.holds):
+            members.append(attrs.evolve(member, state=MemberState.STARTED))
+            starts.append(write(seen.set, seats[member.uid], update, batch.number))
+        else:
+            members.append(member)
+    return attrs.evolve(status, batch=attrs.evolve(batch, members=tuple(members))), tuple(starts)
+
+
+def _gated(
+    seen: RolloutSnapshot, status: MachineComponentSetStatus
+) -> tuple[MachineComponentSetStatus, Gate, Mapping[str, int]]:
+    """Close a batch whose members have all ended, and record it when its gate is passed.
+
+    Returns:
+        The status, what the gate says, and the sighting of the closing while the batch is kept.
+    """
+    batch, update = status.batch, status.update
+    if batch is None or update is None:
+        return status, NO_BATCH, NOTHING_SEEN
+    key = f"closed:{update.number}:{batch.number}"
+    gate = judge_gate(
+        batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key)
+    )
+    if gate.state is GateState.PASSED:
+        batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]
+        return attrs.evolve(status, batch=None, batches=batches), gate, NOTHING_SEEN
+    if gate.since is None:
+        return status, gate, NOTHING_SEEN
+    return attrs.evolve(status, batch=_closed(batch, seen.now.wall)), gate, {key: gate.since}
+
+
+def _closed(batch: Batch, wall: datetime) -> Batch:
+    return (
+        batch if batch.closed_at is not None else attrs.evolve(batch, closed_at=wall.replace(microsecond=0))
+    )
+
+
+def _is_complete(tally: TallyView, status: MachineComponentSetStatus, stop: Stop | None) -> bool:
+    """Tell whether nothing is left to do; a pause that a person set holds up nothing then."""
+    held_up = stop is not None and stop.reason is not Reason.PAUSED
+    return status.update is not None and status.batch is None and tally.outdated == 0 and not held_up
+
+
+def _concluded(
+    seen: RolloutSnapshot, status: MachineComponentSetStatus, course: Course
+) -> Decision[MachineComponentSetStatus]:
+    """Add phase, counts, conditions and notes."""
+    owner, tally = seen.set, seen.tally
+    status = attrs.evolve(
+        status,
+        phase=course.phase.value,
+        observed_generation=owner.metadata.generation,
+        selected=tally.selected,
+        unavailable=tally.unavailable,
+    )
+    said = stated(
+        owner.status.conditions,
+        claims(owner, status, tally, course),
+        wall=seen.now.wall,
+        generation=owner.metadata.generation,
+    )
+    why = notes(owner, status, tally, course)
+    return Decision(status=attrs.evolve(status, conditions=said), notes=why, deferred=bool(why))

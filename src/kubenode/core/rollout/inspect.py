@@ -1,0 +1,91 @@
+"""The gate at the end of a batch: every member ended, then observed, then inspected.
+
+One inspection in this version: those that were updated are still available when the observation ends.
+"""
+
+import enum
+from collections.abc import Iterable
+from datetime import timedelta
+
+import attrs
+
+from kubenode.core.model.componentset import Batch, BatchRecord, MemberState
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.rollout.member import ENDED
+from kubenode.core.rollout.tally import Seat
+
+
+class GateState(enum.Enum):
+    """How far a batch is with its gate."""
+
+    OPEN = "open"
+    """Members are still under way, or there is no batch."""
+    OBSERVING = "observing"
+    INCONCLUSIVE = "inconclusive"
+    """The observation is over, and its inspection cannot say that all is well."""
+    PASSED = "passed"
+
+
+@attrs.frozen(kw_only=True)
+class Gate:
+    """What the gate says.
+
+    Attributes:
+        since: `Now.elapsed` at which this process first saw the batch closed; None while it is open.
+        until: when the observation ends; None unless it runs.
+        suspects: names of updated members that are not available; only when inconclusive.
+    """
+
+    state: GateState
+    since: int | None = None
+    until: int | None = None
+    suspects: tuple[str, ...] = ()
+
+
+NO_BATCH = Gate(state=GateState.OPEN)
+
+
+def is_over(batch: Batch) -> bool:
+    """Tell whether every member is Updated, Failed or Gone."""
+    return all(member.state in ENDED for member in batch.members)
+
+
+def judge_gate(
+    batch: Batch, seats: Iterable[Seat], observation: timedelta, now: Now, since: int | None
+) -> Gate:
+    """Judge whether the next batch may follow this one.
+
+    Args:
+        batch: with its members judged.
+        seats: machines of the members, in any order.
+        observation: how long a closed batch is watched; zero for not at all.
+        now: the moment of the decision.
+        since: when it was first seen closed; None for now. A restart observes afresh.
+
+    Returns:
+        OBSERVING until exactly the end, then INCONCLUSIVE for as long as a suspect is not available.
+    """
+    if not is_over(batch):
+        return NO_BATCH
+    since = now.elapsed if since is None else since
+    until = since + nanoseconds(observation)
+    if now.elapsed < until:
+        return Gate(state=GateState.OBSERVING, since=since, until=until)
+    updated = {member.uid for member in batch.members if member.state is MemberState.UPDATED}
+    suspects = sorted(
+        seat.machine.name for seat in seats if seat.machine.uid in updated and not seat.available
+    )
+    state = GateState.INCONCLUSIVE if suspects else GateState.PASSED
+    return Gate(state=state, since=since, suspects=tuple(suspects))
+
+
+def recorded(batch: Batch) -> BatchRecord:
+    """Give what is kept of a batch when its gate is passed."""
+    states = [member.state for member in batch.members]
+    return BatchRecord(
+        number=batch.number,
+        size=len(states),
+        updated=states.count(MemberState.UPDATED),
+        failed=states.count(MemberState.FAILED),
+    )

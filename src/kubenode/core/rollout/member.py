@@ -1,0 +1,146 @@
+"""How far each member of the open batch is, judged by what its machine shows.
+
+Here is only judged, never started: a member without the revision's entry waits, whatever was recorded.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN
+from kubenode.core.model.componentset import Batch, Failure, MachineComponentSet, Member, MemberState
+from kubenode.core.model.meta import matches
+from kubenode.core.model.now import Now
+from kubenode.core.rollout.tally import Seat
+
+ENDED: Final = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE})
+"""States that a member never leaves."""
+DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"
+UNREADABLE: Final = "UnreadableReason"
+"""Stands for an agent's reason that is no word: written as it is, the server would refuse the whole status."""
+
+_SECOND: Final = 1_000_000_000
+_WORD: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
+
+
+@attrs.frozen(kw_only=True)
+class Terms:
+    """By what members are judged. Durations in nanoseconds of `Now.elapsed`."""
+
+    set_name: str
+    revision: int
+    min_ready_ns: int
+    deadline_ns: int
+
+    @classmethod
+    def of(cls, owner: MachineComponentSet, revision: int) -> "Terms":
+        """Read them from a set's rollout."""
+        rollout = owner.spec.rollout
+        return cls(
+            set_name=owner.metadata.name,
+            revision=revision,
+            min_ready_ns=rollout.min_ready_seconds * _SECOND,
+            deadline_ns=rollout.progress_deadline_seconds * _SECOND,
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Judged:
+    """A batch as it stands now.
+
+    Attributes:
+        failures: those found just now, in the order of the members; none is ever found twice.
+        sightings: since when members are started and ready; what no longer holds is forgotten.
+        dwells: when members that are ready will have been so for long enough.
+        wakes: all deadlines, dwells included; each changes the judgement, none before it.
+    """
+
+    batch: Batch
+    failures: tuple[Failure, ...] = ()
+    sightings: Mapping[str, int] = NOTHING_SEEN
+    dwells: tuple[int, ...] = ()
+    wakes: tuple[int, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class _One:
+    member: Member
+    failure: Failure | None = None
+    sightings: Mapping[str, int] = NOTHING_SEEN
+    ready_at: int | None = None
+    fails_at: int | None = None
+
+
+def judge(
+    batch: Batch, seats: Iterable[Seat], terms: Terms, now: Now, sightings: Mapping[str, int]
+) -> Judged:
+    """Judge every member of a batch by its machine.
+
+    Args:
+        batch: as recorded.
+        seats: machines of the members, in any order; a member without one is Gone.
+        terms: the revision and its time limits.
+        now: the moment of the decision.
+        sightings: what this process saw before.
+
+    Returns:
+        The members in their order. Who is Updated, Failed or Gone stays so.
+    """
+    there = {seat.machine.uid: seat for seat in seats}
+    ones = [
+        _judge_one(member, there.get(member.uid), terms, now.elapsed, sightings) for member in batch.members
+    ]
+    dwells = tuple(one.ready_at for one in ones if one.ready_at is not None)
+    return Judged(
+        batch=attrs.evolve(batch, members=tuple(one.member for one in ones)),
+        failures=tuple(one.failure for one in ones if one.failure is not None),
+        sightings={key: since for one in ones for key, since in one.sightings.items()},
+        dwells=dwells,
+        wakes=dwells + tuple(one.fails_at for one in ones if one.fails_at is not None),
+    )
+
+
+def _judge_one(
+    member: Member, seat: Seat | None, terms: Terms, now: int, sightings: Mapping[str, int]
+) -> _One:
+    if member.state in ENDED:
+        return _One(member=member)
+    if seat is None or seat.is_foreign(terms.set_name):
+        return _One(member=attrs.evolve(member, state=MemberState.GONE))
+    if not seat.is_at(terms.set_name, terms.revision):
+        return _One(member=attrs.evolve(member, state=MemberState.WAITING))
+    report = seat.report
+    if report is not None and report.revision == str(terms.revision) and report.reason:
+        reason = report.reason if matches(_WORD, report.reason) else UNREADABLE
+        return _failed(member, reason, report.message or report.reason)
+    return _judge_started(member, seat, terms, now, sightings)
+
+
+def _judge_started(member: Member, seat: Seat, terms: Terms, now: int, sightings: Mapping[str, int]) -> _One:
+    """Judge a machine that has the entry and reported no failure.
+
+    One that is ready is not failed for being late while it shows that it stays so.
+    """
+    started, ready = f"started:{member.uid}:{terms.revision}", f"ready:{member.uid}:{terms.revision}"
+    since = sightings.get(started, now)
+    under_way = attrs.evolve(member, state=MemberState.STARTED)
+    if seat.at_target and seat.available:
+        ready_since = sightings.get(ready, now)
+        if now - ready_since >= terms.min_ready_ns:
+            return _One(member=attrs.evolve(member, state=MemberState.UPDATED))
+        return _One(
+            member=under_way,
+            sightings={started: since, ready: ready_since},
+            ready_at=ready_since + terms.min_ready_ns,
+        )
+    if now - since >= terms.deadline_ns:
+        lacks = "its Node is not available" if seat.at_target else "its component is not at target"
+        seconds = terms.deadline_ns // _SECOND
+        return _failed(member, DEADLINE_EXCEEDED, f"after {seconds} s {lacks}")
+    return _One(member=under_way, sightings={started: since}, fails_at=since + terms.deadline_ns)
+
+
+def _failed(member: Member, reason: str, message: str) -> _One:
+    failure = Failure(name=member.name, uid=member.uid, reason=reason, message=message)
+    return _One(member=attrs.evolve(member, state=MemberState.FAILED), failure=failure)

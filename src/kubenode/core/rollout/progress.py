@@ -1,0 +1,233 @@
+"""What a rollout says of itself: why it stands still, its phase, its conditions and its notes."""
+
+import enum
+from collections.abc import Sequence
+
+import attrs
+
+from kubenode.core.decision import Note, soonest
+from kubenode.core.model.component import MachineComponent
+from kubenode.core.model.componentset import (
+    Batch,
+    Failure,
+    MachineComponentSet,
+    MachineComponentSetStatus,
+    MemberState,
+)
+from kubenode.core.model.condition import Claim
+from kubenode.core.model.quantity import format_duration
+from kubenode.core.rollout.inspect import Gate, GateState
+from kubenode.core.rollout.tally import TallyView
+
+PROGRESSING = "Progressing"
+CONFLICT = "Conflict"
+_NAMED = 3
+
+
+class Phase(enum.Enum):
+    """Where a rollout stands, in one word."""
+
+    PROGRESSING = "Progressing"
+    PAUSED = "Paused"
+    """No member starts and no batch opens until somebody or something outside changes."""
+    COMPLETE = "Complete"
+
+
+class Reason(enum.Enum):
+    """All reasons of a set's conditions."""
+
+    ROLLING_OUT = "RollingOut"
+    OBSERVING = "Observing"
+    COMPLETE = "Complete"
+    PAUSED = "Paused"
+    FAILURE_THRESHOLD = "FailureThreshold"
+    INSPECTION_INCONCLUSIVE = "InspectionInconclusive"
+    COMPONENT_MISSING = "ComponentMissing"
+    NEWER_VERSION = "NewerVersion"
+    OTHER_SET = "OtherSet"
+
+
+class Code(enum.Enum):
+    """Codes of notes beside those of `Reason`."""
+
+    WAITING_FOR_PERMITS = "WaitingForPermits"
+    MIN_READY = "MinReady"
+    TALLY_STALE = "TallyStale"
+    DELETING = "Deleting"
+
+
+@attrs.frozen(kw_only=True)
+class Stop:
+    """Why no member may start and no batch may open. A limit is there only where counting stopped it."""
+
+    reason: Reason
+    text: str
+    observed: int | None = None
+    limit: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Course:
+    """What a decision found, to be told.
+
+    Attributes:
+        gate: of the open batch, or of the one that has just passed.
+        dwells: when members that are ready will have been so for long enough.
+        complete: every machine that has run has the update revision's entry, and nothing holds it up.
+    """
+
+    stop: Stop | None
+    gate: Gate
+    dwells: tuple[int, ...] = ()
+    complete: bool = False
+
+    @property
+    def phase(self) -> Phase:
+        """The phase."""
+        if self.complete:
+            return Phase.COMPLETE
+        held = self.stop is not None or self.gate.state is GateState.INCONCLUSIVE
+        return Phase.PAUSED if held else Phase.PROGRESSING
+
+
+def stop_of(
+    owner: MachineComponentSet, status: MachineComponentSetStatus, component: MachineComponent | None
+) -> Stop | None:
+    """Give what forbids to start more machines, the gravest first; None when nothing does.
+
+    Args:
+        owner: the set, for its rollout.
+        status: with its failures counted and excused.
+        component: what `spec.component` names, None when there is no such object.
+    """
+    rollout = owner.spec.rollout
+    if component is None:
+        text = f"there is no MachineComponent {owner.spec.component!r}; create it, or name another in spec.component"
+        return Stop(reason=Reason.COMPONENT_MISSING, text=text)
+    counted = status.failures - status.excused
+    if counted > rollout.failure_threshold and status.update is not None:
+        text = _failure_text(status, status.update.number, rollout.failure_threshold)
+        return Stop(
+            reason=Reason.FAILURE_THRESHOLD, text=text, observed=counted, limit=rollout.failure_threshold
+        )
+    if rollout.paused:
+        return Stop(reason=Reason.PAUSED, text="spec.rollout.paused is true; to go on set it to false")
+    return None
+
+
+def _failure_text(status: MachineComponentSetStatus, revision: int, threshold: int) -> str:
+    counted = status.failures - status.excused
+    failed = _failure_names(status.failed[status.excused :], counted)
+    excuse = f'{{revision: "{revision}", failures: {status.failures}}}'
+    plural = "s" if counted != 1 else ""
+    return f"{failed}: {counted} failure{plural} > {threshold} allowed; to go on set spec.rollout.excuse: {excuse}"
+
+
+def _failure_names(failed: Sequence[Failure], counted: int) -> str:
+    named = failed[:_NAMED]
+    rest = counted - len(named)
+    if not named:
+        return f"{counted} machines failed"
+    text = ", ".join(f"{failure.name} failed ({failure.reason})" for failure in named)
+    return text + (f" and {rest} more" if rest else "")
+
+
+def claims(
+    owner: MachineComponentSet, status: MachineComponentSetStatus, tally: TallyView, course: Course
+) -> tuple[Claim, ...]:
+    """Give the conditions that are so now: Progressing always, Conflict only when there is one."""
+    conflict = Claim.of(CONFLICT, True, Reason.OTHER_SET.value, _conflict_text(owner, tally))
+    return (_progressing(owner, status, tally, course), *((conflict,) if tally.conflicts else ()))
+
+
+def _progressing(
+    owner: MachineComponentSet, status: MachineComponentSetStatus, tally: TallyView, course: Course
+) -> Claim:
+    if course.complete:
+        return Claim.of(PROGRESSING, True, Reason.COMPLETE.value, _complete_text(status, tally))
+    if course.stop is not None:
+        return Claim.of(PROGRESSING, False, course.stop.reason.value, course.stop.text)
+    if course.gate.state is GateState.INCONCLUSIVE:
+        return Claim.of(PROGRESSING, False, Reason.INSPECTION_INCONCLUSIVE.value, _suspects_text(course.gate))
+    if course.gate.state is GateState.OBSERVING:
+        return Claim.of(PROGRESSING, True, Reason.OBSERVING.value, _observing_text(owner, status))
+    return Claim.of(PROGRESSING, True, Reason.ROLLING_OUT.value, _rolling_text(status))
+
+
+def _complete_text(status: MachineComponentSetStatus, tally: TallyView) -> str:
+    borne = status.failures - status.excused
+    return (
+        f"{status.updated} of {status.selected} updated"
+        + (f", excused: {status.excused}" if status.excused else "")
+        + (f", failures borne: {borne}" if borne else "")
+        + (f", in conflict: {tally.conflicts}" if tally.conflicts else "")
+    )
+
+
+def _rolling_text(status: MachineComponentSetStatus) -> str:
+    revision = f"revision {status.update.number}" if status.update is not None else "no revision yet"
+    if status.batch is None:
+        return f"{revision}: {status.updated} of {status.selected} updated"
+    states = [member.state for member in status.batch.members]
+    parts = [f"{states.count(state)} {state.value.lower()}" for state in MemberState if state in states]
+    return f"{revision}, batch {status.batch.number} of {len(states)}: {', '.join(parts)}"
+
+
+def _observing_text(owner: MachineComponentSet, status: MachineComponentSetStatus) -> str:
+    number = status.batch.number if status.batch is not None else 0
+    return f"batch {number} is done and observed for {format_duration(owner.spec.rollout.observation)}"
+
+
+def _suspects_text(gate: Gate) -> str:
+    return (
+        f"{_some(gate.suspects, len(gate.suspects))} updated but not available; goes on when available again"
+    )
+
+
+def _conflict_text(owner: MachineComponentSet, tally: TallyView) -> str:
+    entry = f"spec.components.{owner.spec.name}"
+    return f"{entry} of {_some(tally.conflict_names, tally.conflicts)} names another set and is left alone"
+
+
+def _some(names: Sequence[str], total: int) -> str:
+    named = names[:_NAMED]
+    return ", ".join(named) + (f" and {total - len(named)} more" if total > len(named) else "")
+
+
+def notes(
+    owner: MachineComponentSet, status: MachineComponentSetStatus, tally: TallyView, course: Course
+) -> tuple[Note, ...]:
+    """Give why nothing (more) happens now; none when nothing is held up."""
+    scope = f"set={owner.metadata.name}"
+    found: list[Note] = []
+    stop, gate, until = course.stop, course.gate, soonest(course.dwells)
+    if stop is not None and not course.complete:
+        found.append(
+            Note(
+                code=stop.reason.value, text=stop.text, scope=scope, observed=stop.observed, limit=stop.limit
+            )
+        )
+    if gate.state is GateState.INCONCLUSIVE:
+        found.append(Note(code=Reason.INSPECTION_INCONCLUSIVE.value, text=_suspects_text(gate), scope=scope))
+    if gate.state is GateState.OBSERVING:
+        text = _observing_text(owner, status)
+        found.append(Note(code=Reason.OBSERVING.value, text=text, scope=scope, frees_at=gate.until))
+    if status.batch is not None:
+        found += _batch_notes(owner, status.batch, course, until)
+    if tally.conflicts:
+        text = _conflict_text(owner, tally)
+        found.append(Note(code=CONFLICT, text=text, scope=scope, observed=tally.conflicts))
+    return tuple(found)
+
+
+def _batch_notes(owner: MachineComponentSet, batch: Batch, course: Course, until: int | None) -> list[Note]:
+    scope, found = f"set={owner.metadata.name}", []
+    waiting = sum(member.state is MemberState.WAITING for member in batch.members)
+    if waiting and course.stop is None:
+        text = f"batch {batch.number}: waiting for permits {waiting} of {len(batch.members)}"
+        found.append(Note(code=Code.WAITING_FOR_PERMITS.value, text=text, scope=scope, observed=waiting))
+    if until is not None:
+        count, seconds = len(course.dwells), owner.spec.rollout.min_ready_seconds
+        text = f"batch {batch.number}: {count} updated, to stay ready for {seconds} s"
+        found.append(Note(code=Code.MIN_READY.value, text=text, scope=scope, observed=count, frees_at=until))
+    return found

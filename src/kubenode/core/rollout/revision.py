@@ -1,0 +1,81 @@
+"""Revisions of a set: when a new one begins, which one a machine gets, and the entry that says so."""
+
+from collections.abc import Iterable
+
+import attrs
+
+from kubenode.core.decision import SetEntry
+from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus, Revision
+from kubenode.core.model.machine import ComponentEntry
+from kubenode.core.rollout.tally import JOIN_LIMIT, Seat, TallyView
+
+
+def has_changed(owner: MachineComponentSet) -> bool:
+    """Tell whether the set asks for another component than its update revision has."""
+    update = owner.status.update
+    return update is None or update.component != owner.spec.component
+
+
+def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetStatus:
+    """Give the status with which the next revision begins; what the last one counted is gone.
+
+    Its number is above any that an entry bears, so that a set whose status was lost, or which was made
+    anew under the same name, never takes old entries and reports for its own. Going back to an earlier
+    component is a new revision too. Members of an open batch are let go: whoever got its entry already
+    is a candidate of the new revision, and a permit whose op-id stands nowhere is closed.
+    """
+    status = owner.status
+    last = status.update.number if status.update is not None else 0
+    return attrs.evolve(
+        status,
+        update=Revision(number=max(last, tally.highest) + 1, component=owner.spec.component),
+        total=tally.selected,
+        updated=0,
+        failures=0,
+        excused=0,
+        failed=(),
+        batch=None,
+        batches=(),
+    )
+
+
+def excused(owner: MachineComponentSet, status: MachineComponentSetStatus) -> int:
+    """Give how many of the update revision's failures a person excused."""
+    excuse = owner.spec.rollout.excuse
+    if excuse is None or status.update is None or excuse.revision != str(status.update.number):
+        return 0
+    return min(status.failures, excuse.failures)
+
+
+def write(owner: MachineComponentSet, seat: Seat, revision: Revision, batch: int = 0) -> SetEntry:
+    """Give the effect that brings a machine to a revision, if its entry is still what was seen."""
+    return SetEntry(
+        machine=seat.machine,
+        name=owner.spec.name,
+        expect=seat.entry,
+        entry=ComponentEntry(
+            set=owner.metadata.name,
+            component=revision.component,
+            revision=str(revision.number),
+            batch=batch,
+            state=owner.spec.state,
+        ),
+    )
+
+
+def joins(
+    owner: MachineComponentSet, status: MachineComponentSetStatus, joining: Iterable[Seat]
+) -> tuple[SetEntry, ...]:
+    """Give the entries of machines that never ran: the stable revision, at once and without a permit.
+
+    The stable revision is the last that completed; the first one, while none did.
+
+    Returns:
+        At most JOIN_LIMIT effects, in the order of `joining`.
+    """
+    stable = status.current or status.update
+    if stable is None:
+        return ()
+    name, number = owner.metadata.name, stable.number
+    due = [seat for seat in joining if not seat.is_at(name, number) and not seat.is_foreign(name)]
+    return tuple(write(owner, seat, stable) for seat in due[:JOIN_LIMIT])

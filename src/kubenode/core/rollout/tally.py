@@ -1,0 +1,190 @@
+"""The fold by which a set knows its machines without looking at each: counts, and who is next.
+
+The controller keeps one `Tally` a set and tells it of every change; a decision is given only its
+bounded, frozen `TallyView`. Whether a machine may be touched now is not decided here.
+"""
+
+from bisect import bisect_left, insort
+from typing import TypeAlias, TypeVar
+
+import attrs
+
+from kubenode.core.identity import digest
+from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState
+from kubenode.core.model.meta import Ref
+
+JOIN_LIMIT = 16
+"""Most joining machines one decision sees, and so writes."""
+NAMES_LIMIT = 5
+"""Most machines in conflict that are named."""
+REVISION_LIMIT = 2**31 - 1
+"""The highest number a Revision can have; one more could not be stored."""
+
+_Key: TypeAlias = tuple[int, str, str, str]
+_T = TypeVar("_T", str, _Key)
+
+
+@attrs.frozen(kw_only=True)
+class Seat:
+    """One machine as one set sees it.
+
+    Attributes:
+        zone: of its Node; empty when it has none, which is a zone of its own.
+        entry: what it should run under the set's `spec.name`; None when nobody wrote one.
+        report: what its agent found under that name.
+        available: its Node is Ready and not cordoned. Open holds are not counted here.
+        never_run: it was never Running; nothing done to it needs a permit.
+    """
+
+    machine: Ref
+    zone: str = ""
+    entry: ComponentEntry | None = None
+    report: ComponentReport | None = None
+    available: bool
+    never_run: bool = False
+
+    def is_foreign(self, set_name: str) -> bool:
+        """Tell whether another set wrote its entry: then this one leaves it alone."""
+        return self.entry is not None and self.entry.set != set_name
+
+    def is_at(self, set_name: str, number: int) -> bool:
+        """Tell whether its entry was written by that set for that revision."""
+        entry = self.entry
+        return entry is not None and entry.set == set_name and entry.revision == str(number)
+
+    @property
+    def at_target(self) -> bool:
+        """Whether version, configuration and running state are all as the entry wants them."""
+        entry, report = self.entry, self.report
+        return (
+            entry is not None
+            and report is not None
+            and report.revision == entry.revision
+            and report.component == entry.component
+            and report.config is ConfigState.CURRENT
+            and report.state is entry.state
+            and report.reason == ""
+        )
+
+
+@attrs.frozen(kw_only=True)
+class TallyView:
+    """What one decision may know of a set's machines.
+
+    Attributes:
+        revision: the update revision by which it was counted; None when the set has none yet.
+        selected: all machines of the set.
+        up: those that have run, so that they should be up.
+        unavailable: those of `up` that are not available.
+        at_revision: entries written for the revision.
+        updated: those of `at_revision` whose machines are at target.
+        outdated: machines that have run and whose entry is ours or missing, but not at the revision.
+        conflicts: entries that name another set; the first by name stand in `conflict_names`.
+        highest: the highest revision in any entry of this set; 0 when there is none.
+        candidates: the first of `outdated`: unavailable ones first, then by zone, then by stable hash.
+        joining: machines that never ran, with an entry that is missing (these first) or not at the revision.
+    """
+
+    revision: int | None = None
+    selected: int = 0
+    up: int = 0
+    unavailable: int = 0
+    at_revision: int = 0
+    updated: int = 0
+    outdated: int = 0
+    conflicts: int = 0
+    conflict_names: tuple[str, ...] = ()
+    highest: int = 0
+    candidates: tuple[Seat, ...] = ()
+    joining: tuple[Seat, ...] = ()
+
+
+class Tally:
+    """Counts by state and revision, and those who are next, kept by single changes.
+
+    Made anew when the set's update revision changes, and told of every seat again.
+
+    Invariant: the view after any sequence of moves is the view of a new tally told of the same seats.
+    """
+
+    def __init__(self, set_name: str, set_uid: str, revision: int | None) -> None:
+        self._set_name = set_name
+        self._set_uid = set_uid
+        self._revision = revision
+        self._seats: dict[str, Seat] = {}
+        self._up = self._unavailable = self._at_revision = self._updated = 0
+        self._revisions: dict[int, int] = {}
+        self._candidates: list[_Key] = []
+        self._joining: list[_Key] = []
+        self._conflicts: list[str] = []
+
+    def moved(self, before: Seat | None, after: Seat | None) -> None:
+        """Fold one change of one machine; None stands for not selected. Telling it twice equals once."""
+        for side in (before, after):
+            known = self._seats.pop(side.machine.name, None) if side is not None else None
+            if known is not None:
+                self._fold(known, -1)
+        if after is not None:
+            self._seats[after.machine.name] = after
+            self._fold(after, +1)
+
+    def view(self, limit: int) -> TallyView:
+        """Give the counts and at most `limit` candidates; costs what it returns."""
+        return TallyView(
+            revision=self._revision,
+            selected=len(self._seats),
+            up=self._up,
+            unavailable=self._unavailable,
+            at_revision=self._at_revision,
+            updated=self._updated,
+            outdated=len(self._candidates),
+            conflicts=len(self._conflicts),
+            conflict_names=tuple(self._conflicts[:NAMES_LIMIT]),
+            highest=max(self._revisions, default=0),
+            candidates=self._named(self._candidates[:limit]),
+            joining=self._named(self._joining[: min(limit, JOIN_LIMIT)]),
+        )
+
+    def _named(self, keys: list[_Key]) -> tuple[Seat, ...]:
+        return tuple(self._seats[name] for *_, name in keys)
+
+    def _fold(self, seat: Seat, sign: int) -> None:
+        self._up += sign * (not seat.never_run)
+        self._unavailable += sign * (not seat.never_run and not seat.available)
+        if seat.is_foreign(self._set_name):
+            _place(self._conflicts, seat.machine.name, sign)
+            return
+        written = _number(seat.entry)
+        if written:
+            _count(self._revisions, written, sign)
+        if self._revision is None:
+            return
+        if seat.is_at(self._set_name, self._revision):
+            self._at_revision += sign
+            self._updated += sign * seat.at_target
+        elif seat.never_run:
+            _place(self._joining, self._key(seat, written), sign)
+        else:
+            _place(self._candidates, self._key(seat, int(seat.available)), sign)
+
+    def _key(self, seat: Seat, first: int) -> _Key:
+        return (first, seat.zone, digest(self._set_uid, seat.machine.uid), seat.machine.name)
+
+
+def _number(entry: ComponentEntry | None) -> int:
+    """Give the revision of an entry; 0 when there is none, or none that a set could have written."""
+    number = int(entry.revision) if entry is not None and entry.revision.isdecimal() else 0
+    return number if number < REVISION_LIMIT else 0
+
+
+def _count(counts: dict[int, int], key: int, sign: int) -> None:
+    counts[key] = counts.get(key, 0) + sign
+    if not counts[key]:
+        del counts[key]
+
+
+def _place(ordered: list[_T], key: _T, sign: int) -> None:
+    if sign > 0:
+        insort(ordered, key)
+    else:
+        del ordered[bisect_left(ordered, key)]

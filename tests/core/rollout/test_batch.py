@@ -1,0 +1,93 @@
+"""How large a batch is, and how much may be unavailable."""
+
+import pytest
+from tests.core.rollout.world import START, component, mcs, seat
+
+from kubenode.core import model as m
+from kubenode.core.identity import op_id
+from kubenode.core.rollout.batch import batch_size, max_unavailable, next_batch, next_number
+from kubenode.core.rollout.decide import needs_permit
+from kubenode.core.rollout.revision import joins
+
+P = m.IntOrPercent.parse
+
+
+@pytest.mark.parametrize(
+    ("sizes", "number", "total", "expected"),
+    [
+        ((1, 5, 10), 1, 200, 1),
+        ((1, 5, 10), 3, 200, 10),
+        ((1, 5, 10), 4, 200, 10),
+        ((1, 5, 10), 1_000_000, 200, 10),
+        (("1%",), 1, 1, 1),
+        (("1%",), 1, 101, 2),
+        (("10%",), 1, 25, 3),
+        (("100%",), 1, 200, 200),
+        (("100%",), 1, 10_000, 500),
+        ((10**9,), 1, 3, 500),
+        (("50%",), 1, 0, 1),
+        ((0,), 1, 10, 1),
+        ((), 3, 10, 1),
+    ],
+)
+def test_batch_size(sizes: tuple[int | str, ...], number: int, total: int, expected: int) -> None:
+    """The last size repeats, percentages round up, and every size is from 1 to the limit."""
+    assert batch_size([P(size) for size in sizes], number, total) == expected
+
+
+@pytest.mark.parametrize(
+    ("amount", "up", "expected"),
+    [
+        (1, 200, 1),
+        (0, 200, 1),
+        (7, 3, 7),
+        ("10%", 25, 2),
+        ("10%", 9, 1),
+        ("1%", 3, 1),
+        ("100%", 0, 1),
+        ("50%", 5, 2),
+    ],
+)
+def test_max_unavailable(amount: int | str, up: int, expected: int) -> None:
+    """Percentages round down, but one machine may always be touched."""
+    assert max_unavailable(mcs(max_unavailable=P(amount)), up) == expected
+
+
+def test_members_are_the_first_candidates_and_their_op_ids_are_functions() -> None:
+    """Whoever opens the batch computes the same members and op-ids."""
+    update = m.Revision(number=4, component="kubelet-1")
+    status = m.MachineComponentSetStatus(
+        update=update, total=9, batches=(m.BatchRecord(number=1, size=1, updated=1, failed=0),)
+    )
+    batch = next_batch(mcs(batches=(P(1), P(2))), status, [seat("b"), seat("a"), seat("c")], m.Now.at(START))
+    assert batch == m.Batch(
+        number=2,
+        opened_at=START,
+        members=tuple(
+            m.Member(name=name, uid=f"uid-{name}", op_id=op_id("rollout", "uid-set", 4, f"uid-{name}"))
+            for name in "ba"
+        ),
+    )
+
+
+def test_no_candidates_no_batch() -> None:
+    """Without candidates or a revision nothing opens."""
+    status = m.MachineComponentSetStatus()
+    assert next_number(status) == 1
+    assert next_batch(mcs(), status, [seat("a")], m.Now.at(START)) is None
+    status = m.MachineComponentSetStatus(update=m.Revision(number=1, component="x"))
+    assert next_batch(mcs(), status, [], m.Now.at(START)) is None
+
+
+@pytest.mark.parametrize("disruption", list(m.Disruption))
+def test_all_but_class_none_need_a_permit(disruption: m.Disruption) -> None:
+    """Restart, drain and reboot are asked for."""
+    assert needs_permit(component("x", disruption)) is (disruption is not m.Disruption.NONE)
+
+
+def test_without_a_revision_nobody_joins() -> None:
+    """A set that has no revision yet has nothing to give to a machine that joins."""
+    joining = [seat("new", never_run=True)]
+    assert joins(mcs(), m.MachineComponentSetStatus(), joining) == ()
+    status = m.MachineComponentSetStatus(update=m.Revision(number=1, component="kubelet-1"))
+    assert [effect.machine.name for effect in joins(mcs(), status, joining)] == ["new"]

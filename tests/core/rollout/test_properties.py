@@ -1,0 +1,225 @@
+"""What holds of every rollout."""
+
+import random
+from datetime import timedelta
+from typing import Any
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.rollout.world import World, component, entry, report, rolled_out, seat
+
+from kubenode.core import model as m
+from kubenode.core.decision import SetEntry
+from kubenode.core.policy import Policy
+from kubenode.core.rollout.batch import batch_size, max_unavailable
+from kubenode.core.rollout.decide import decide
+from kubenode.core.rollout.tally import JOIN_LIMIT
+
+amounts = st.one_of(
+    st.integers(1, 6).map(m.IntOrPercent), st.integers(1, 100).map(lambda n: m.IntOrPercent(n, percent=True))
+)
+
+
+@st.composite
+def rollouts(draw: st.DrawFn) -> dict[str, Any]:
+    """Give any settings of a rollout that is not paused."""
+    return {
+        "batches": tuple(draw(st.lists(amounts, min_size=1, max_size=4))),
+        "max_unavailable": draw(amounts),
+        "min_ready_seconds": draw(st.sampled_from([0, 1, 10])),
+        "progress_deadline_seconds": draw(st.sampled_from([20, 600])),
+        "observation": timedelta(seconds=draw(st.sampled_from([0, 7]))),
+    }
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    """Give a world in the middle of a rollout, perturbed."""
+    world = rolled_out(draw(st.integers(0, 8)), **draw(rollouts()))
+    world.ask("kubelet-2")
+    for name in list(world.seats):
+        world.evolve(name, available=draw(st.integers(0, 5)) > 0)
+    world.bad = {name: "Broken" for name in world.seats if draw(st.integers(0, 5)) == 0}
+    if draw(st.booleans()):
+        world.put(seat("new", available=False, never_run=True))
+    if draw(st.booleans()):
+        world.put(seat("theirs", entry=entry(7, of="others")))
+    for _ in range(draw(st.integers(0, 25))):
+        getattr(world, draw(st.sampled_from(["rollout", "rollout", "risk", "agents"])))()
+        world.now = world.now.plus(timedelta(seconds=draw(st.integers(0, 2))))
+    change: dict[str, Any] = draw(
+        st.sampled_from([{}, {}, {"paused": True}, {"name": "kubelet-3"}, {"name": "kubelet-1"}])
+    )
+    if change:
+        world.ask(**change)
+    return world
+
+
+@given(world=worlds(), seed=st.integers())
+def test_same_input_same_output_whatever_the_order_of_members(world: World, seed: int) -> None:
+    """Deciding twice gives the same, and the order in which machines are handed over does not matter."""
+    seen = world.snapshot()
+    members = list(seen.members)
+    random.Random(seed).shuffle(members)
+    assert decide(seen, Policy()) == decide(seen, Policy())
+    assert decide(attrs.evolve(seen, members=tuple(members)), Policy()) == decide(seen, Policy())
+
+
+@given(world=worlds())
+def test_one_decision_touches_a_batch_and_those_who_join(world: World) -> None:
+    """At most the members of the batch and JOIN_LIMIT machines, each once; no entry of another set is written."""
+    status = world.owner.status
+    size = len(status.batch.members) if status.batch is not None else 0
+    effects = decide(world.snapshot(), Policy()).effects
+    assert all(isinstance(effect, SetEntry) for effect in effects)
+    written = [effect for effect in effects if isinstance(effect, SetEntry)]
+    assert len(written) == len({effect.machine for effect in written}) <= size + JOIN_LIMIT
+    assert all(effect.expect is None or effect.expect.set == effect.entry.set for effect in written)
+
+
+@given(world=worlds())
+def test_at_rest_and_exact_deadlines(world: World) -> None:
+    """Applied to an unchanged world a Decision comes to rest; then nothing differs until exactly its deadline."""
+    for _ in range(12):
+        if not world.rollout():
+            break
+    decision = decide(world.snapshot(), Policy())
+    assert decision.effects == ()
+    assert decision.status is not None
+    assert decision.status == world.owner.status
+    assert decide(world.snapshot(sightings=decision.sightings), Policy()) == decision
+    if decision.wake_at is None:
+        later = m.Now(wall=world.now.wall + timedelta(days=400), elapsed=world.now.elapsed + 10**17)
+        assert decide(world.snapshot(now=later), Policy()) == decision
+        return
+    assert decision.wake_at > world.now.elapsed
+    just_before = m.Now(wall=world.now.wall, elapsed=decision.wake_at - 1)
+    at = m.Now(wall=world.now.wall, elapsed=decision.wake_at)
+    assert decide(world.snapshot(now=just_before), Policy()) == decision
+    assert decide(world.snapshot(now=at), Policy()) != decision
+
+
+@given(world=worlds())
+def test_failures_are_counted_once(world: World) -> None:
+    """Every failed machine stands once among the failed, and the count is theirs."""
+    world.ask(failure_threshold=100)
+    world.settle()
+    failed = world.owner.status.failed
+    assert len({one.uid for one in failed}) == len(failed) == world.owner.status.failures
+
+
+@given(world=worlds())
+def test_no_more_starts_once_the_failures_exceed(world: World) -> None:
+    """From the decision that records one failure too many, nobody is started and no batch opens, until excused."""
+    world.bad = dict.fromkeys(world.seats, "Broken")
+    world.ask("kubelet-2", paused=False)
+    world.settle()
+    status = world.owner.status
+    if status.failures == 0:
+        assert set(world.seats) <= {"new", "theirs"} or world.owner.status.phase == "Complete"
+        return
+    assert status.phase == "Paused"
+    entries = world.end()
+    world.bad = {}
+    world.evolve(next(iter(world.seats)), zone="elsewhere")
+    world.settle()
+    assert world.end() == entries
+
+
+@given(world=worlds(), rounds=st.integers(1, 60))
+def test_unavailable_never_exceeds_what_may_be(world: World, rounds: int) -> None:
+    """With permits that obey, machines that a rollout makes unavailable never exceed maxUnavailable."""
+    broken = {name for name, one in world.seats.items() if not one.available}
+    for _ in range(rounds):
+        world.rollout()
+        world.risk()
+        world.agents()
+        world.now = world.now.plus(timedelta(seconds=1))
+        ours = {name for name in world.absent() if not world.seats[name].never_run} - broken
+        assert len(ours) <= max_unavailable(world.owner, world.tally.view(0).up)
+
+
+@given(world=worlds())
+def test_every_machine_ends_at_the_last_revision(world: World) -> None:
+    """Whatever came before, an unpaused rollout with failures allowed ends with every own machine at the last."""
+    world.ask(paused=False, failure_threshold=100)
+    decision = world.settle()
+    status = world.owner.status
+    assert status.update is not None
+    assert decision.wake_at is None
+    broken = {name for name, one in world.seats.items() if not one.available}
+    if status.phase != "Complete":
+        assert status.phase == "Paused"
+        assert broken
+        return
+    for name, one in world.seats.items():
+        assert one.is_foreign("kubelets") if name == "theirs" else one.is_at("kubelets", status.update.number)
+    assert status.current == status.update
+
+
+@given(data=st.data(), count=st.integers(1, 8), settings_=rollouts())
+def test_from_every_prefix_of_effects_the_end_is_the_same(
+    data: st.DataObject, count: int, settings_: dict[str, Any]
+) -> None:
+    """A crash after the status and any number of effects, and a start without memory, changes no final entry."""
+
+    def ready() -> World:
+        world = rolled_out(count, **settings_)
+        world.ask("kubelet-2")
+        return world
+
+    whole, broken = ready(), ready()
+    whole.settle()
+    for _ in range(data.draw(st.integers(1, 6))):
+        broken.crash_after = data.draw(st.integers(0, count))
+        for _ in range(data.draw(st.integers(1, 10))):
+            broken.rollout()
+            broken.risk()
+            broken.agents()
+            broken.now = broken.now.plus(timedelta(seconds=1))
+    broken.crash_after = None
+    broken.settle()
+    assert broken.end() == whole.end()
+    assert sorted(broken.touched) == sorted(whole.touched), "each machine is touched once, crash or not"
+    assert broken.owner.status.batches == whole.owner.status.batches
+
+
+@given(count=st.integers(1, 40), sizes=st.lists(amounts, min_size=1, max_size=4))
+def test_batches_are_increments(count: int, sizes: list[m.IntOrPercent]) -> None:
+    """Recorded sizes are those asked for, one after another, the last one cut to what is left."""
+    world = rolled_out(count, batches=tuple(sizes), disruption=m.Disruption.NONE)
+    world.ask("kubelet-2")
+    world.settle()
+    taken = 0
+    expected: list[int] = []
+    while taken < count:
+        expected.append(min(batch_size(sizes, len(expected) + 1, count), count - taken))
+        taken += expected[-1]
+    assert [one.size for one in world.owner.status.batches] == expected[-32:]
+
+
+@given(world=worlds())
+def test_every_snapshot_gets_a_decision(world: World) -> None:
+    """A world that makes no sense becomes a condition, never an exception."""
+    strange = m.MachineComponentSetStatus(
+        batch=m.Batch(number=1, opened_at=world.now.wall, members=(m.Member(name="x", uid="y", op_id="z"),))
+    )
+    for status in (strange, world.owner.status):
+        world.owner = attrs.evolve(world.owner, status=status)
+        for found in (None, component("kubelet-1")):
+            assert decide(world.snapshot(component=found), Policy()).notes is not None
+
+
+def test_ready_reports_of_an_older_revision_do_not_count() -> None:
+    """A machine that is at target of what it ran before is not updated."""
+    world = rolled_out(1)
+    assert world.seats["n000"].report == report(entry(1))
+    world.ask("kubelet-2")
+    world.deaf = {"n000"}
+    for _ in range(5):
+        world.rollout()
+        world.risk()
+    batch = world.owner.status.batch
+    assert batch is not None
+    assert [member.state for member in batch.members] == [m.MemberState.STARTED]

@@ -1,0 +1,172 @@
+"""The fold: what it counts, in which order it names who is next, and that it equals a recount."""
+
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.rollout.world import SET, entry, report, seat
+
+from kubenode.core import model as m
+from kubenode.core.identity import digest
+from kubenode.core.rollout.tally import JOIN_LIMIT, REVISION_LIMIT, Seat, Tally, TallyView
+
+UID = "uid-set"
+
+
+def tally_of(*seats: Seat, revision: int | None = 2) -> Tally:
+    """Give a tally told of these machines."""
+    tally = Tally(SET, UID, revision)
+    for one in seats:
+        tally.moved(None, one)
+    return tally
+
+
+def recount(seats: dict[str, Seat], revision: int | None, limit: int) -> TallyView:
+    """Count again from nothing, the slow way."""
+    ours = [one for one in seats.values() if one.entry is None or one.entry.set == SET]
+    theirs = sorted(one.machine.name for one in seats.values() if one not in ours)
+    at = [one for one in ours if one.entry is not None and one.entry.revision == str(revision)]
+    behind = [one for one in ours if one not in at] if revision is not None else []
+
+    def order(one: Seat) -> tuple[object, ...]:
+        number = int(one.entry.revision) if one.entry is not None else 0
+        first = number if one.never_run else one.available
+        return first, one.zone, digest(UID, one.machine.uid), one.machine.name
+
+    candidates = sorted((one for one in behind if not one.never_run), key=order)
+    up = [one for one in seats.values() if not one.never_run]
+    return TallyView(
+        revision=revision,
+        selected=len(seats),
+        up=len(up),
+        unavailable=sum(not one.available for one in up),
+        at_revision=len(at),
+        updated=sum(one.at_target for one in at),
+        outdated=len(candidates),
+        conflicts=len(theirs),
+        conflict_names=tuple(theirs[:5]),
+        highest=max((int(one.entry.revision) for one in ours if one.entry is not None), default=0),
+        candidates=tuple(candidates[:limit]),
+        joining=tuple(sorted((one for one in behind if one.never_run), key=order)[: min(limit, JOIN_LIMIT)]),
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, True),
+        ({"revision": "1"}, False),
+        ({"component": "kubelet-0"}, False),
+        ({"config": m.ConfigState.DRIFTED}, False),
+        ({"config": m.ConfigState.UNKNOWN}, False),
+        ({"state": m.Running.STOPPED}, False),
+        ({"reason": "PackageBroken"}, False),
+    ],
+)
+def test_at_target_means_all_three_states(change: dict[str, Any], expected: bool) -> None:
+    """Version, configuration and running state must all be as the entry wants, of its revision, without a fault."""
+    wanted = entry(2)
+    found = attrs.evolve(report(wanted), **change)
+    assert seat("a", entry=wanted, report=found).at_target is expected
+
+
+def test_without_entry_or_report_nothing_is_at_target() -> None:
+    """What nobody wants or nobody reports is not at target."""
+    assert not seat("a", entry=entry(2)).at_target
+    assert not seat("a", report=report(entry(2))).at_target
+
+
+def test_candidates_in_order() -> None:
+    """Unavailable ones first, then zones, then the stable hash, whatever the order of arrival."""
+    seats = [
+        seat("a", zone="z2"),
+        seat("b", zone="z1"),
+        seat("c", zone="z1"),
+        seat("d", zone="z9", available=False),
+    ]
+    by_hash = sorted("bc", key=lambda name: digest(UID, f"uid-{name}"))
+    expected = ["d", *by_hash, "a"]
+    for arrived in (seats, seats[::-1]):
+        assert [one.machine.name for one in tally_of(*arrived).view(10).candidates] == expected
+    assert [one.machine.name for one in tally_of(*seats).view(2).candidates] == expected[:2]
+
+
+def test_joining_missing_entries_first() -> None:
+    """Machines that never ran come with no entry first, then the oldest; those at the revision are done."""
+    new = {"available": False, "never_run": True}
+    seats = [seat("at", entry=entry(2), **new), seat("old", entry=entry(1), **new), seat("none", **new)]
+    view = tally_of(*seats).view(10)
+    assert [one.machine.name for one in view.joining] == ["none", "old"]
+    assert (view.selected, view.up, view.unavailable, view.outdated) == (3, 0, 0, 0)
+
+
+def test_entries_that_no_set_could_have_written_do_not_raise_the_number() -> None:
+    """A revision beyond what a status can store, or none at all, is not counted as the highest."""
+    wild = [entry(REVISION_LIMIT), entry(3), attrs.evolve(entry(1), revision="x")]
+    assert tally_of(*(seat(f"n{i}", entry=one) for i, one in enumerate(wild))).view(1).highest == 3
+
+
+def test_without_a_revision_nobody_is_next() -> None:
+    """A set that has no revision yet has no candidates and nobody at it."""
+    view = tally_of(seat("a"), seat("b", never_run=True), revision=None).view(10)
+    assert (view.selected, view.outdated, view.candidates, view.joining) == (2, 0, (), ())
+
+
+names = st.sampled_from([f"n{i}" for i in range(6)])
+entries = st.builds(
+    lambda of, number: entry(number, of=of), st.sampled_from([SET, SET, "others"]), st.integers(1, 4)
+)
+
+
+@st.composite
+def seats(draw: st.DrawFn, name: str) -> Seat:
+    """Give any machine of that name, in two incarnations."""
+    wanted = draw(st.none() | entries)
+    done = (
+        draw(st.sampled_from([None, report(wanted), report(wanted, "Broken")]))
+        if wanted is not None
+        else None
+    )
+    return seat(
+        name,
+        machine=m.Ref(kind="Machine", name=name, uid=f"uid-{name}-{draw(st.integers(1, 2))}"),
+        zone=draw(st.sampled_from(["", "a", "b"])),
+        entry=wanted,
+        report=done,
+        available=draw(st.booleans()),
+        never_run=draw(st.booleans()),
+    )
+
+
+moves = st.lists(names.flatmap(lambda name: st.tuples(st.just(name), st.none() | seats(name))), max_size=40)
+
+
+@given(moves=moves, revision=st.none() | st.integers(1, 3), limit=st.integers(0, 8))
+def test_the_fold_equals_a_recount(
+    moves: list[tuple[str, Seat | None]], revision: int | None, limit: int
+) -> None:
+    """After any sequence of moves the view is what a recount gives, and what any other order of arrival gives."""
+    tally, known = Tally(SET, UID, revision), dict[str, Seat]()
+    for name, after in moves:
+        tally.moved(known.pop(name, None), after)
+        if after is not None:
+            known[name] = after
+        assert tally.view(limit) == recount(known, revision, limit)
+    turned = tally_of(*(known[name] for name in sorted(known, reverse=True)), revision=revision)
+    assert turned.view(limit) == tally.view(limit)
+
+
+@given(moves=moves)
+def test_telling_a_move_twice_equals_once(moves: list[tuple[str, Seat | None]]) -> None:
+    """A repeated change does not count twice."""
+    once, twice, known = Tally(SET, UID, 2), Tally(SET, UID, 2), dict[str, Seat]()
+    for name, after in moves:
+        before = known.pop(name, None)
+        once.moved(before, after)
+        twice.moved(before, after)
+        twice.moved(before, after)
+        if after is not None:
+            known[name] = after
+    assert once.view(8) == twice.view(8)
