@@ -1,0 +1,1 @@
+"""Permits: who may disrupt which machine now, and what forbids the others."""

@@ -1,0 +1,137 @@
+"""What asks for a permit, and what has ended, read from the objects. Asking is state, not a message."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from kubenode.core.model.componentset import MachineComponentSet, Member, MemberState
+from kubenode.core.model.machine import Machine
+from kubenode.core.model.meta import Ref
+from kubenode.core.model.remedy import Attempt, AttemptState, JobPhase, RemedyOperationJob
+from kubenode.core.model.risk import Cause
+from kubenode.core.risk.ledger import scopes_of
+
+_TURN = {cause: turn for turn, cause in enumerate(Cause)}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OVER = frozenset({JobPhase.SUCCEEDED.value, JobPhase.HANDED_OVER.value, JobPhase.CANCELLED.value})
+_KNOWN = frozenset(phase.value for phase in JobPhase) | {""}
+_MEMBER_OVER = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE})
+_ATTEMPT_OVER = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED})
+
+
+@attrs.frozen(kw_only=True)
+class Ask:
+    """One disruption that somebody wants to begin, or has begun.
+
+    Attributes:
+        op_id: the name of the permit.
+        zone: the machine's; empty without a zone label.
+        sets: names of all MachineComponentSets that select the machine.
+        since: how long it has been wanted; None is served last.
+        order: its place among those of the same age.
+        waiting: it asks. False: it holds, so it keeps its permit, and counts as in flight if it has none.
+    """
+
+    op_id: str
+    machine: Ref
+    cause: Cause
+    zone: str = ""
+    sets: tuple[str, ...] = ()
+    since: datetime | None = None
+    order: int = 0
+    waiting: bool = True
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """The scopes it counts in, as the ledger spells them."""
+        return scopes_of(self.zone, self.sets)
+
+    @property
+    def rank(self) -> tuple[Any, ...]:
+        """Its place in the order of service: cause, age, order, op-id; what follows only makes it total."""
+        since = self.since or _EPOCH
+        aware = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
+        turn = (_TURN[self.cause], self.since is None, aware, self.order, self.op_id)
+        return (*turn, self.waiting, self.machine.name, self.machine.uid, self.zone, self.sets)
+
+
+def in_order(asks: Iterable[Ask]) -> tuple[Ask, ...]:
+    """Give the asks in the order of service, one an op-id; one that holds outdoes one that waits."""
+    by_op_id: dict[str, Ask] = {}
+    for ask in sorted(asks, key=lambda ask: ask.rank):
+        known = by_op_id.get(ask.op_id)
+        if known is None or (known.waiting and not ask.waiting):
+            by_op_id[ask.op_id] = ask
+    return tuple(sorted(by_op_id.values(), key=lambda ask: ask.rank))
+
+
+def asks_of_set(
+    mcs: MachineComponentSet,
+    zone_of: Callable[[Ref], str],
+    sets_of: Callable[[Ref], tuple[str, ...]],
+    *,
+    needs_permit: bool,
+) -> tuple[Ask, ...]:
+    """Give what the open batch of a set asks for or holds, in the order of its members.
+
+    Args:
+        mcs: the set, as stored.
+        zone_of: the zone of a machine, empty when unknown.
+        sets_of: all sets that select a machine.
+        needs_permit: whether the disruption class of the component asks at all; True when unknown.
+
+    A paused rollout starts nobody, so its waiting members do not ask, and a permit they were given but have
+    not used is given back. The caller leaves out machines that were never Running: they need no permit.
+    """
+    batch = mcs.status.batch
+    if batch is None or not needs_permit:
+        return ()
+    held_back = mcs.spec.rollout.paused or mcs.status.phase == "Paused" or bool(mcs.metadata.unknown)
+    asks = []
+    for order, member in enumerate(batch.members):
+        waiting = member.state is MemberState.WAITING
+        if member.state not in _MEMBER_OVER and not (waiting and held_back):
+            machine = Ref(kind=Machine.KIND.name, name=member.name, uid=member.uid)
+            sets = tuple(sorted({*sets_of(machine), mcs.metadata.name}))
+            asks.append(
+                Ask(
+                    op_id=member.op_id, machine=machine, cause=Cause.ROLLOUT, zone=zone_of(machine),
+                    sets=sets, since=batch.opened_at, order=order, waiting=waiting,
+                )
+            )  # fmt: skip
+    return tuple(asks)
+
+
+def ended_of_set(mcs: MachineComponentSet) -> frozenset[str]:
+    """Give the op-ids of the open batch that the set records as finished."""
+    members: tuple[Member, ...] = () if mcs.status.batch is None else mcs.status.batch.members
+    return frozenset(member.op_id for member in members if member.state in _MEMBER_OVER)
+
+
+def asks_of_job(job: RemedyOperationJob, zone: str, sets: tuple[str, ...]) -> tuple[Ask, ...]:
+    """Give what the last attempt of a job asks for or holds; nothing when it or the job has ended.
+
+    A job in a phase of a newer version keeps what it has and asks for nothing new.
+    """
+    attempts = job.status.attempts
+    if not attempts or job.status.phase in _OVER or attempts[-1].state in _ATTEMPT_OVER:
+        return ()
+    last: Attempt = attempts[-1]
+    known = job.status.phase in _KNOWN and not job.metadata.unknown
+    machine = Ref(kind=Machine.KIND.name, name=job.spec.machine.name, uid=job.spec.machine.uid)
+    return (
+        Ask(
+            op_id=last.op_id, machine=machine, cause=Cause.REMEDY, zone=zone, sets=tuple(sorted(sets)),
+            since=last.since, waiting=known and last.state is AttemptState.WAITING,
+        ),
+    )  # fmt: skip
+
+
+def ended_of_job(job: RemedyOperationJob) -> frozenset[str]:
+    """Give the op-ids of the attempts that have ended; all of them when the job has."""
+    over = job.status.phase in _OVER
+    return frozenset(
+        attempt.op_id for attempt in job.status.attempts if over or attempt.state in _ATTEMPT_OVER
+    )

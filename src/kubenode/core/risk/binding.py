@@ -1,0 +1,275 @@
+"""What binds one ask: a round of grants, with what is used and what was granted so far.
+
+A refusal names the limit that frees last: those that time alone does not free first, then the window with
+the latest end. So nothing in a Decision changes before the moment it names.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+
+import attrs
+
+from kubenode.core.decision import Note, soonest
+from kubenode.core.health.zones import ZoneTally, open_breaker
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import format_duration, nanoseconds
+from kubenode.core.model.risk import (
+    CLOSED_LIMIT,
+    HOLD_LIMIT,
+    MAX_WINDOW,
+    SCOPE_LIMIT,
+    Hold,
+    Limit,
+    RiskLedgerStatus,
+    RiskPolicy,
+    Scope,
+)
+from kubenode.core.risk import ledger
+from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.window import Expiry, freed_at
+
+
+@attrs.frozen(kw_only=True)
+class SetRoom:
+    """How much of a set may be unavailable, and what is.
+
+    Attributes:
+        max_unavailable: machines, already scaled from a percentage.
+        unavailable: uids of its machines that should be up and are not available, by the world's doing
+            or cordoned. Open holds need not be among them.
+    """
+
+    max_unavailable: int
+    unavailable: frozenset[str] = frozenset()
+
+
+@attrs.frozen(kw_only=True)
+class Bounds:
+    """All that limits a round, beside the ledger.
+
+    Attributes:
+        up: scope text -> machines that should be up.
+        unavailable: uids of asking machines that are unavailable already.
+    """
+
+    policies: tuple[RiskPolicy, ...]
+    zones: Mapping[str, ZoneTally]
+    up: Mapping[str, int]
+    rooms: Mapping[str, SetRoom]
+    unavailable: frozenset[str]
+
+
+@attrs.frozen(kw_only=True)
+class Refusal:
+    """Why an ask is not granted, and when that may change by time alone (`Now.elapsed`)."""
+
+    note: Note
+    changes_at: int | None = None
+
+
+def named(scope: str) -> str:
+    """Spell a scope of the ledger for people: `zone b`, `cluster`."""
+    return scope.replace("=", " ", 1)
+
+
+class Round:
+    """One round of grants. Lives within one decision; the ledger it starts from is never changed.
+
+    Args:
+        status: the ledger after closing what has ended.
+        moment: ledger time; `now` is the same moment.
+        standing: asks that hold; one without a row in the ledger still is in flight and has its machine.
+    """
+
+    def __init__(
+        self, status: RiskLedgerStatus, bounds: Bounds, *, now: Now, moment: int, standing: Iterable[Ask]
+    ) -> None:
+        self.status = status
+        self.granted: list[Hold] = []
+        self._bounds = bounds
+        self._now = now
+        self._moment = moment
+        self._owner: dict[str, str] = {}
+        self._running: dict[str, dict[str, str]] = {}
+        self._leaving: dict[tuple[str, timedelta], tuple[Expiry, ...] | None] = {}
+        self._fresh: dict[str, int] = {}
+        self._size = ledger.size(status)
+        self._closed = {*status.closed, *(scope for hold in status.holds for scope in hold.scopes)}
+        for hold in status.holds:
+            self._occupy(hold.op_id, hold.machine_uid, hold.scopes)
+        for ask in standing:
+            self._occupy(ask.op_id, ask.machine.uid, ask.scopes)
+
+    def _occupy(self, op_id: str, machine_uid: str, scopes: tuple[str, ...]) -> None:
+        self._owner.setdefault(machine_uid, op_id)
+        for scope in scopes:
+            self._running.setdefault(scope, {})[op_id] = machine_uid
+
+    def grant(self, ask: Ask) -> None:
+        """Open a hold; it counts for those asked after it."""
+        hold = hold_of(ask, self._moment)
+        self.granted.append(hold)
+        self._occupy(hold.op_id, hold.machine_uid, hold.scopes)
+        self._size += ledger.weight(hold)
+        self._closed.update(hold.scopes)
+        for scope in hold.scopes:
+            self._fresh[scope] = self._fresh.get(scope, 0) + 1
+
+    def adopt(self, ask: Ask) -> None:
+        """Give an act that is under way its hold, whatever the limits; without room for one it is in flight all the same."""
+        if self._busy(ask) is None and self._capacity(ask) is None:
+            self.grant(ask)
+        else:
+            self._occupy(ask.op_id, ask.machine.uid, ask.scopes)
+
+    def refusal(self, ask: Ask) -> Refusal | None:
+        """Say what forbids an ask now; None when every policy, breaker, set and the ledger itself allow it."""
+        judges: tuple[Callable[[Ask], Note | None], ...] = (
+            self._unread, self._settling, self._busy, self._breaker, self._in_flight, self._rooms, self._capacity,
+        )  # fmt: skip
+        for judge in judges:
+            note = judge(ask)
+            if note is not None:
+                return Refusal(note=_about(ask, note), changes_at=note.frees_at)
+        found = self._windows(ask)
+        return None if found is None else attrs.evolve(found, note=_about(ask, found.note))
+
+    def _unread(self, _: Ask) -> Note | None:
+        """A limit that this version cannot read must not be widened."""
+        for policy in self._bounds.policies:
+            if policy.metadata.unknown:
+                what = ", ".join(policy.metadata.unknown[:4])
+                text = f"RiskPolicy {policy.metadata.name} says what this version does not know ({what})"
+                return Note(code="NewerVersion", text=text, scope=f"RiskPolicy {policy.metadata.name}")
+        return None
+
+    def _settling(self, _: Ask) -> Note | None:
+        """After a loss, owners who read their permit in the lost ledger get time to say that they act on it."""
+        settled = self.status.blind_until - nanoseconds(MAX_WINDOW) + ledger.GRACE
+        if self._moment >= settled:
+            return None
+        text = "the ledger was lost; who holds what is being found out"
+        return Note(code="HistoryLost", text=text, scope="cluster", frees_at=self._elapsed(settled))
+
+    def _busy(self, ask: Ask) -> Note | None:
+        owner = self._owner.get(ask.machine.uid)
+        if owner is None:
+            return None
+        scope = f"machine {ask.machine.name}"
+        return Note(code="MachineBusy", text=f"{owner} has the machine", scope=scope, observed=1, limit=1)
+
+    def _breaker(self, ask: Ask) -> Note | None:
+        return open_breaker(ask.zone, self._bounds.zones, self._bounds.policies)
+
+    def _limits(self, ask: Ask) -> Iterable[tuple[Limit, str]]:
+        """Every limit that binds an ask, with the scope it is counted over."""
+        scopes = {
+            Scope.CLUSTER: (ledger.CLUSTER,),
+            Scope.ZONE: (ledger.scope_text(Scope.ZONE, ask.zone),),
+            Scope.SET: tuple(ledger.scope_text(Scope.SET, name) for name in sorted(set(ask.sets))),
+        }
+        for policy in self._bounds.policies:
+            for limit in policy.spec.limits:
+                for scope in scopes[limit.scope]:
+                    yield limit, scope
+
+    def _most(self, limit: Limit, scope: str) -> int:
+        """Give a limit in machines; a percentage is at least one, else a small scope could never be served."""
+        most = limit.max.scaled(self._bounds.up.get(scope, 0))
+        return max(1, most) if limit.max.percent else most
+
+    def _in_flight(self, ask: Ask) -> Note | None:
+        for limit, scope in self._limits(ask):
+            most, running = self._most(limit, scope), len(self._running.get(scope, ()))
+            if limit.window is None and running >= most:
+                text = f"{named(scope)}: {running} in flight, limit {most}"
+                return Note(code="InFlight", text=text, scope=named(scope), observed=running, limit=most)
+        return None
+
+    def _rooms(self, ask: Ask) -> Note | None:
+        """Every set counts the machine, whoever asks; one that is down already costs no set anything."""
+        if ask.machine.uid in self._bounds.unavailable:
+            return None
+        for name in sorted(set(ask.sets)):
+            scope = ledger.scope_text(Scope.SET, name)
+            room = self._bounds.rooms.get(name)
+            if room is None:
+                return Note(code="SetUnknown", text=f"{named(scope)}: not known here", scope=named(scope))
+            away = room.unavailable | set(self._running.get(scope, {}).values())
+            if len(away | {ask.machine.uid}) > room.max_unavailable:
+                return Note(
+                    code="MaxUnavailable", scope=named(scope), observed=len(away), limit=room.max_unavailable,
+                    text=f"{named(scope)}: {len(away)} unavailable, maxUnavailable {room.max_unavailable}",
+                )  # fmt: skip
+        return None
+
+    def _capacity(self, ask: Ask) -> Note | None:
+        """A ledger that cannot be written could not be closed either, so it is never filled to the brim."""
+        hold = hold_of(ask, self._moment)
+        rows = len(self.status.holds) + len(self.granted)
+        too_much = len(hold.scopes) > SCOPE_LIMIT or self._size + ledger.weight(hold) > ledger.LEDGER_SIZE
+        if rows < HOLD_LIMIT and not too_much and len(self._closed | set(hold.scopes)) <= CLOSED_LIMIT:
+            return None
+        text = f"the ledger is full: {rows} open permits, {len(self._closed)} scopes"
+        return Note(code="LedgerFull", text=text, scope="cluster", observed=rows, limit=HOLD_LIMIT)
+
+    def _windows(self, ask: Ask) -> Refusal | None:
+        found = [
+            refusal
+            for limit, scope in self._limits(ask)
+            if limit.window is not None
+            and (refusal := self._window(scope, limit.window, self._most(limit, scope))) is not None
+        ]
+        return max(found, key=_freedom, default=None)
+
+    def _window(self, scope: str, window: timedelta, most: int) -> Refusal | None:
+        place, span = named(scope), format_duration(window)
+        if self._moment < self.status.blind_until:
+            frees = self._elapsed(self.status.blind_until)
+            text = f"{place}: what was started before the ledger was lost counts as used"
+            note = Note(code="HistoryLost", text=text, scope=place, limit=most, frees_at=frees)
+            return Refusal(note=note, changes_at=frees)
+        leaving = self._expiries(scope, window)
+        if leaving is None:
+            text = f"{place}: starts within {span} cannot be counted; repair status.closed of the RiskLedger"
+            return Refusal(note=Note(code="CountUnreadable", text=text, scope=place, limit=most))
+        used = sum(expiry.amount for expiry in leaving)
+        if used < most:
+            return None
+        frees = self._elapsed(freed_at(leaving, used - most + 1))
+        text = f"{place}: {used} started within {span}, limit {most}"
+        note = Note(code="RateLimit", text=text, scope=place, observed=used, limit=most, frees_at=frees)
+        # The note says how many there are, so it changes as soon as one of them leaves.
+        return Refusal(note=note, changes_at=self._elapsed(soonest(expiry.at for expiry in leaving)))
+
+    def _expiries(self, scope: str, window: timedelta) -> tuple[Expiry, ...] | None:
+        key = (scope, window)
+        if key not in self._leaving:
+            self._leaving[key] = ledger.leaving(self.status, scope, window, self._moment)
+        found, fresh = self._leaving[key], self._fresh.get(scope, 0)
+        if found is None or not fresh:
+            return found
+        end = self._moment + nanoseconds(window)
+        return (*found, Expiry(at=end, amount=fresh))
+
+    def _elapsed(self, at: int | None) -> int | None:
+        """Give ledger time as this process's elapsed time."""
+        return None if at is None else self._now.elapsed + at - self._moment
+
+
+def hold_of(ask: Ask, moment: int) -> Hold:
+    """Give the row of an ask that is granted at `moment` (ledger time)."""
+    return Hold(
+        op_id=ask.op_id, machine=ask.machine.name, machine_uid=ask.machine.uid, cause=ask.cause,
+        scopes=ask.scopes, since=moment,
+    )  # fmt: skip
+
+
+def _about(ask: Ask, note: Note) -> Note:
+    return attrs.evolve(note, text=f"{ask.machine.name}: {note.text}")
+
+
+def _freedom(refusal: Refusal) -> tuple[bool, int]:
+    """Order refusals by when they free; what never does by itself is last."""
+    frees = refusal.note.frees_at
+    return frees is None, frees or 0

@@ -1,0 +1,172 @@
+"""The risk decider: who may disrupt a machine now. One round of grants in one write to the ledger."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, soonest
+from kubenode.core.health.zones import ZoneTally
+from kubenode.core.model.meta import ObjectMeta
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.model.risk import LEDGER, MAX_WINDOW, RiskLedger, RiskLedgerStatus
+from kubenode.core.policy import Policy
+from kubenode.core.risk import ledger
+from kubenode.core.risk.asks import Ask, in_order
+from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom
+
+NOTE_LIMIT = 64
+"""Most notes of one Decision."""
+
+
+@attrs.frozen(kw_only=True)
+class RiskSnapshot:
+    """All that a round of grants depends on.
+
+    Attributes:
+        ledger: None when there is none.
+        asks: what waits for a permit and what holds one, in any order.
+        ended: op-ids that their owners record as finished; their holds are closed at once.
+        zones: by zone name.
+        up: scope text (`cluster`, `zone=b`, `set=kubelet`) -> machines that should be up.
+        rooms: by set name; every set that an ask names.
+        unavailable: uids of asking machines that are unavailable already.
+        history: something was done before: jobs, or Machines that were Running, exist. With a ledger
+            that was never written it means that the permits were lost.
+        sightings: as returned by the last Decision.
+    """
+
+    ledger: RiskLedger | None
+    asks: tuple[Ask, ...] = ()
+    ended: frozenset[str] = frozenset()
+    zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
+    up: Mapping[str, int] = attrs.field(factory=dict)
+    rooms: Mapping[str, SetRoom] = attrs.field(factory=dict)
+    unavailable: frozenset[str] = frozenset()
+    history: bool
+    now: Now
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+
+def decide(seen: RiskSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]:
+    """Close what has ended and grant what every limit allows, in one status; say why the rest must wait.
+
+    The status is written by compare-and-swap on the ledger's resourceVersion, or not at all.
+
+    Returns:
+        One note a refused ask, in the order of service, the first 64. The status is the stored one when
+        there is nothing to close and nothing to grant.
+
+    Invariant: no window is exceeded and no machine has two holds, in true time, whoever else decides
+    (see ledger.py). Source: api.md section 3; reliability.md S1, S2, S6, S7, S14.
+    """
+    asks = in_order(seen.asks)
+    if seen.ledger is None:
+        create = Create(object=RiskLedger(metadata=ObjectMeta(name=LEDGER)))
+        note = Note(code="LedgerMissing", text="there is no RiskLedger; it is made, then permits are given")
+        return Decision(effects=(create,), notes=(note,), deferred=any(ask.waiting for ask in asks))
+    key = ledger.sighting(seen.ledger)
+    sightings = {key: seen.sightings.get(key, seen.now.elapsed)}
+    if seen.ledger.metadata.unknown:
+        what = ", ".join(seen.ledger.metadata.unknown[:4])
+        note = Note(code="NewerVersion", text=f"the RiskLedger says what this version does not know ({what})")
+        return Decision(notes=(note,), deferred=any(ask.waiting for ask in asks), sightings=sightings)
+    moment = ledger.ledger_now(seen.ledger, seen.now, seen.sightings)
+    absent = _absent(seen.ledger.status, asks, seen)
+    sightings |= {_orphan(op_id): since for op_id, since in absent.items()}
+    wanted, refusals = _turn(seen.ledger.status, asks, seen, policy, moment)
+    deadlines = (since + ledger.GRACE for since in absent.values() if seen.now.elapsed < since + ledger.GRACE)
+    return Decision(
+        status=wanted,
+        notes=tuple(refusal.note for refusal in refusals[:NOTE_LIMIT]),
+        wake_at=soonest((*(refusal.changes_at for refusal in refusals), *deadlines)),
+        sightings=sightings,
+        deferred=bool(refusals),
+    )
+
+
+def _turn(
+    stored: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot, policy: Policy, moment: int
+) -> tuple[RiskLedgerStatus, list[Refusal]]:
+    """Close, adopt and grant, and give the status to write (the stored one: nothing) and the refusals."""
+    fresh = _is_fresh(stored)
+    settled = ledger.close(stored, _over(stored, asks, seen), moment)
+    bounds = Bounds(
+        policies=policy.limits, zones=seen.zones, up=seen.up, rooms=seen.rooms, unavailable=seen.unavailable
+    )
+    round_ = Round(settled, bounds, now=seen.now, moment=moment, standing=_standing(stored, asks))
+    refusals = _first_round(round_, asks, seen) if fresh else _served(round_, asks)
+    wanted = ledger.grant(settled, round_.granted)
+    if fresh and seen.history:
+        wanted = attrs.evolve(wanted, blind_until=moment + nanoseconds(MAX_WINDOW))
+    return (ledger.stamped(wanted, moment) if fresh or wanted != stored else stored), refusals
+
+
+def _is_fresh(status: RiskLedgerStatus) -> bool:
+    """Tell whether a ledger was never written: it is new, or takes the place of one that was lost."""
+    return status.checkpoint == 0
+
+
+def _orphan(op_id: str) -> str:
+    return f"orphan:{op_id}"
+
+
+def _absent(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot) -> dict[str, int]:
+    """Give the holds whose owner is nowhere, with when that was first seen. Whose end is recorded is no orphan."""
+    accounted = {ask.op_id for ask in asks} | seen.ended
+    return {
+        hold.op_id: seen.sightings.get(_orphan(hold.op_id), seen.now.elapsed)
+        for hold in status.holds
+        if hold.op_id not in accounted
+    }
+
+
+def _over(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot) -> frozenset[str]:
+    """Give the holds to close: recorded as ended, or without an owner for the whole grace.
+
+    One that any owner still asks for stays, whatever another record says: its act may still run.
+    """
+    ended = seen.ended - {ask.op_id for ask in asks}
+    orphaned = {
+        op_id
+        for op_id, since in _absent(status, asks, seen).items()
+        if seen.now.elapsed - since >= ledger.GRACE
+    }
+    return frozenset(ended | orphaned)
+
+
+def _standing(status: RiskLedgerStatus, asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
+    """Give what is under way without a hold, though not of a fresh ledger, which adopts it."""
+    return () if _is_fresh(status) else tuple(ask for ask in asks if not ask.waiting)
+
+
+def _served(round_: Round, asks: tuple[Ask, ...]) -> list[Refusal]:
+    """Grant what may be granted, in the order of service, and give the refusals."""
+    open_holds = {hold.op_id for hold in round_.status.holds}
+    refusals = []
+    for ask in asks:
+        if ask.waiting and ask.op_id not in open_holds:
+            refusal = round_.refusal(ask)
+            if refusal is None:
+                round_.grant(ask)
+            else:
+                refusals.append(refusal)
+    return refusals
+
+
+def _first_round(round_: Round, asks: tuple[Ask, ...], seen: RiskSnapshot) -> list[Refusal]:
+    """Give what is under way its holds; where history was lost, grant nothing before the loss is recorded."""
+    for ask in asks:
+        if not ask.waiting:
+            round_.adopt(ask)
+    if not seen.history:
+        return _served(round_, asks)
+    text = "the ledger was lost; what is under way is entered first"
+    return [
+        Refusal(note=Note(code="HistoryLost", text=f"{ask.machine.name}: {text}", scope="cluster"))
+        for ask in asks
+        if ask.waiting
+    ]
+
+
+__all__ = ["NOTE_LIMIT", "RiskSnapshot", "SetRoom", "decide"]

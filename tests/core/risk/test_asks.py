@@ -1,0 +1,167 @@
+"""Who asks, who holds and what has ended, read from sets and jobs."""
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.risk.builders import START, ask
+
+from kubenode.core.model import (
+    Attempt,
+    AttemptState,
+    Batch,
+    Cause,
+    EpisodeCause,
+    MachineComponentSet,
+    MachineComponentSetSpec,
+    MachineComponentSetStatus,
+    MachineRef,
+    Member,
+    MemberState,
+    ObjectMeta,
+    Ref,
+    RemedyOperationJob,
+    RemedyOperationJobSpec,
+    RemedyOperationJobStatus,
+    Rollout,
+)
+from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set, in_order
+
+OVER = {MemberState.UPDATED, MemberState.FAILED, MemberState.GONE}
+
+
+def mcs(
+    *states: MemberState, paused: bool = False, phase: str = "Progressing", unknown: tuple[str, ...] = ()
+) -> MachineComponentSet:
+    """Make a set whose open batch has members in these states."""
+    members = tuple(
+        Member(name=f"m{i}", uid=f"u{i}", op_id=f"op{i}", state=state) for i, state in enumerate(states)
+    )
+    batch = Batch(number=1, opened_at=START, members=members)
+    return MachineComponentSet(
+        metadata=ObjectMeta(name="kubelet", unknown=unknown),
+        spec=MachineComponentSetSpec(name="kubelet", component="kubelet-1", rollout=Rollout(paused=paused)),
+        status=MachineComponentSetStatus(phase=phase, batch=batch),
+    )
+
+
+def asked(subject: MachineComponentSet, **more: Any) -> tuple[Ask, ...]:
+    """Ask with every machine in zone b and in set cni beside its own."""
+    return asks_of_set(subject, lambda _: "b", lambda _: ("cni",), **{"needs_permit": True, **more})
+
+
+def job(*states: AttemptState, phase: str = "Acting", unknown: tuple[str, ...] = ()) -> RemedyOperationJob:
+    """Make a job whose attempts are in these states."""
+    attempts = tuple(
+        Attempt(
+            number=i + 1,
+            rung=i,
+            action="reboot",
+            op_id=f"op{i}",
+            state=state,
+            since=START + timedelta(minutes=i),
+        )
+        for i, state in enumerate(states)
+    )
+    machine = MachineRef(name="m", uid="u")
+    return RemedyOperationJob(
+        metadata=ObjectMeta(name="j", unknown=unknown),
+        spec=RemedyOperationJobSpec(
+            machine=machine, remedier="r", episode=0, cause=EpisodeCause(type="KernelHung")
+        ),
+        status=RemedyOperationJobStatus(phase=phase, attempts=attempts),
+    )
+
+
+def test_members_ask_hold_or_have_ended() -> None:
+    """A waiting member asks, a started one holds, the others have ended; all sets of the machine are named."""
+    subject = mcs(*MemberState)
+    waiting, started = asked(subject)
+    assert waiting == Ask(
+        op_id="op0", machine=Ref(kind="Machine", name="m0", uid="u0"), cause=Cause.ROLLOUT, zone="b", since=START,
+        sets=("cni", "kubelet"), order=0,
+    )  # fmt: skip
+    assert (started.op_id, started.order, started.waiting) == ("op1", 1, False)
+    assert ended_of_set(subject) == {"op2", "op3", "op4"}
+
+
+@pytest.mark.parametrize("held_back", [{"paused": True}, {"phase": "Paused"}, {"unknown": ("spec.new",)}])
+def test_paused_rollout_asks_for_nothing_and_keeps_what_runs(held_back: dict[str, Any]) -> None:
+    """Paused by its spec, by its own finding or by a newer version: nobody new, but who has started holds."""
+    found = asked(mcs(MemberState.WAITING, MemberState.STARTED, **held_back))
+    assert [(each.op_id, each.waiting) for each in found] == [("op1", False)]
+
+
+def test_no_batch_or_no_disruption_asks_for_nothing() -> None:
+    """Without an open batch, or where the component disrupts nothing, no permit is wanted."""
+    subject = mcs(MemberState.WAITING)
+    assert asked(subject, needs_permit=False) == ()
+    idle = attrs.evolve(subject, status=MachineComponentSetStatus())
+    assert (asked(idle), ended_of_set(idle)) == ((), frozenset())
+
+
+@pytest.mark.parametrize(
+    ("states", "phase", "asks", "ended"),
+    [
+        ([], "", [], set()),
+        ([AttemptState.WAITING], "", [("op0", True)], set()),
+        ([AttemptState.WAITING], "Waiting", [("op0", True)], set()),
+        ([AttemptState.ACTING], "Acting", [("op0", False)], set()),
+        ([AttemptState.VERIFYING], "Verifying", [("op0", False)], set()),
+        ([AttemptState.FAILED, AttemptState.WAITING], "Waiting", [("op1", True)], {"op0"}),
+        ([AttemptState.FAILED], "Acting", [], {"op0"}),
+        ([AttemptState.SUCCEEDED], "Succeeded", [], {"op0"}),
+        ([AttemptState.FAILED, AttemptState.ACTING], "HandedOver", [], {"op0", "op1"}),
+        ([AttemptState.WAITING], "Cancelled", [], {"op0"}),
+        ([AttemptState.WAITING], "Pondering", [("op0", False)], set()),
+        ([AttemptState.ACTING], "Pondering", [("op0", False)], set()),
+    ],
+)  # fmt: skip
+def test_last_attempt_speaks_for_a_job(
+    states: list[AttemptState], phase: str, asks: list[tuple[str, bool]], ended: set[str]
+) -> None:
+    """The last attempt asks or holds; a closed job has ended; an unknown phase keeps and asks for nothing."""
+    subject = job(*states, phase=phase)
+    found = asks_of_job(subject, "b", ("kubelet", "cni"))
+    assert [(each.op_id, each.waiting) for each in found] == asks
+    assert all(
+        (each.cause, each.zone, each.sets) == (Cause.REMEDY, "b", ("cni", "kubelet")) for each in found
+    )
+    assert ended_of_job(subject) == ended
+
+
+def test_job_of_a_newer_version_keeps_what_it_has() -> None:
+    """A job that says what this version does not know asks for nothing new."""
+    (found,) = asks_of_job(job(AttemptState.WAITING, phase="Waiting", unknown=("status.new",)), "b", ())
+    assert not found.waiting
+
+
+def test_order_of_service() -> None:
+    """Remedies before rollouts, then the oldest, then the given order, then the op-id; no age is last."""
+    later = START + timedelta(seconds=1)
+    expected = [
+        ask("r-old", cause=Cause.REMEDY, since=START),
+        ask("r-new", cause=Cause.REMEDY, since=later),
+        ask("a", since=START, order=0),
+        ask("b", since=START, order=0),
+        ask("A", since=START, order=1),
+        ask("z-naive", since=later.replace(tzinfo=None)),
+        ask("ageless", since=None),
+    ]
+    assert list(in_order(reversed(expected))) == expected
+
+
+@given(
+    order=st.permutations(
+        [ask("x"), ask("x", waiting=False), ask("x", "other"), ask("y"), ask("y", cause=Cause.REMEDY)]
+    )
+)
+def test_one_ask_for_each_op_id(order: list[Ask]) -> None:
+    """An op-id asks once; where records differ, one that holds outdoes one that waits, in any order of reading."""
+    assert [(each.op_id, each.waiting, each.cause) for each in in_order(order)] == [
+        ("y", True, Cause.REMEDY),
+        ("x", False, Cause.ROLLOUT),
+    ]

@@ -1,0 +1,199 @@
+"""What holds of every decision of the risk decider, whatever the world."""
+
+from datetime import timedelta
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.core.risk.builders import (
+    AGE,
+    HOUR,
+    SECOND,
+    START,
+    ask,
+    hold,
+    ledger_of,
+    limit,
+    policy_of,
+    settled,
+    world,
+    written,
+)
+
+from kubenode.core.health.zones import ZoneTally
+from kubenode.core.model import Cause, Hold, Limit, RiskLedgerStatus, Scope
+from kubenode.core.policy import Policy
+from kubenode.core.risk import ledger
+from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+
+WINDOWS = st.sampled_from([timedelta(seconds=s) for s in (10, 60, 61, 3600, 86_400)])
+LIMITS = st.builds(
+    limit, st.sampled_from(Scope), st.integers(0, 4) | st.sampled_from(["10%", "50%"]), st.none() | WINDOWS
+)
+POLICIES = st.lists(LIMITS, max_size=4).map(lambda limits: policy_of(*limits))
+SETS = st.sampled_from([(), ("s",), ("t",), ("s", "t")])
+MACHINES = st.integers(0, 7)
+AGES = st.integers(0, 26 * 3600).map(lambda s: AGE - s * SECOND - s % 5) | st.integers(0, 90).map(
+    lambda s: AGE - s * SECOND
+)
+
+
+@st.composite
+def asks(draw: st.DrawFn, name: str) -> Ask:
+    """Draw an ask of one of a few machines."""
+    machine = draw(MACHINES)
+    return ask(
+        name, f"m{machine}", zone="ab"[machine % 2], sets=draw(SETS), cause=draw(st.sampled_from(Cause)),
+        since=START + timedelta(seconds=draw(st.integers(0, 3))), order=draw(st.integers(0, 1)),
+        waiting=draw(st.integers(0, 3)) > 0,
+    )  # fmt: skip
+
+
+@st.composite
+def statuses(draw: st.DrawFn) -> RiskLedgerStatus:
+    """Draw a ledger that such a decider may have written, and now and then one that is lost or spoilt."""
+    ages = sorted(draw(st.lists(AGES, max_size=8)))
+    rows: list[Hold] = [
+        hold(f"op{i}", f"m{i}", since=since, zone="ab"[i % 2], sets=draw(SETS))
+        for i, since in enumerate(ages)
+    ]
+    ended = draw(st.sets(st.sampled_from([row.op_id for row in rows]))) if rows else set()
+    status = ledger.close(RiskLedgerStatus(checkpoint=AGE, holds=tuple(rows)), ended, AGE)
+    match draw(st.integers(0, 9)):
+        case 0:
+            return RiskLedgerStatus()
+        case 1:
+            return attrs.evolve(status, blind_until=AGE + draw(st.integers(-1, 24)) * HOUR + 1)
+        case 2:
+            return attrs.evolve(
+                status, closed={**status.closed, "zone=a": draw(st.sampled_from(["", "?", "h:1=1;h:2=1"]))}
+            )
+        case _:
+            return status
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> RiskSnapshot:
+    """Draw a world in which limits, rooms and orphans are all near."""
+    status = draw(statuses())
+    asked = [draw(asks(f"op{i}")) for i in draw(st.lists(st.integers(0, 14), max_size=8, unique=True))]
+    elapsed = draw(st.integers(0, 100)) * SECOND
+    book = ledger_of(version="7")
+    sightings = {} if draw(st.booleans()) else {"ledger:L:7": elapsed - draw(st.integers(0, 70)) * SECOND}
+    for row in status.holds:
+        if draw(st.booleans()):
+            sightings[f"orphan:{row.op_id}"] = elapsed - draw(st.integers(0, 40)) * SECOND
+    away = frozenset(f"uid-m{i}" for i in draw(st.sets(MACHINES, max_size=3)))
+    return world(
+        *asked,
+        ledger=attrs.evolve(book, status=status),
+        elapsed=elapsed,
+        sightings=sightings,
+        ended=frozenset(f"op{i}" for i in draw(st.sets(st.integers(0, 14), max_size=4))),
+        zones={
+            "a": ZoneTally(nodes=8, not_ready=draw(st.sampled_from([0, 0, 0, 6]))),
+            "b": ZoneTally(nodes=8),
+        },
+        rooms={name: SetRoom(max_unavailable=draw(st.integers(0, 4)), unavailable=away) for name in "st"},
+        up={"cluster": 16, "zone=a": 8, "zone=b": 8, "set=s": 16, "set=t": 5},
+        unavailable=away,
+        history=draw(st.booleans()),
+    )
+
+
+@given(seen=worlds(), policy=POLICIES, data=st.data())
+def test_order_of_asks_does_not_matter(seen: RiskSnapshot, policy: Policy, data: st.DataObject) -> None:
+    """The same input gives the same output, and so does the same input read in another order."""
+    decision = decide(seen, policy)
+    assert decide(seen, policy) == decision
+    shuffled = data.draw(st.permutations(seen.asks))
+    assert decide(attrs.evolve(seen, asks=tuple(shuffled)), policy) == decision
+
+
+@given(seen=worlds(), policy=POLICIES)
+def test_comes_to_rest(seen: RiskSnapshot, policy: Policy) -> None:
+    """After its own writes were seen there is nothing more to do, and the checkpoint stays."""
+    after, _ = settled(seen, policy)
+    again = decide(after, policy)
+    assert after.ledger is not None
+    assert again.status == after.ledger.status
+    assert again.effects == ()
+
+
+@settings(max_examples=300)
+@given(seen=worlds(), policy=POLICIES)
+def test_deadlines_are_exact(seen: RiskSnapshot, policy: Policy) -> None:
+    """One nanosecond before its deadline the Decision is the same; at the deadline it differs."""
+    after, _ = settled(seen, policy)
+    decision = decide(after, policy)
+    if decision.wake_at is None:
+        return
+    assert decision.wake_at > after.now.elapsed
+    assert decide(written(after, decision, elapsed=decision.wake_at - 1), policy) == decision
+    assert decide(written(after, decision, elapsed=decision.wake_at), policy) != decision
+
+
+@settings(max_examples=300)
+@given(seen=worlds(), policy=POLICIES)
+def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -> None:
+    """Recounted from the wanted status, no scope of a new hold exceeds a limit, a room or a breaker."""
+    assert seen.ledger is not None
+    decision = decide(seen, policy)
+    assert decision.status is not None
+    wanted, stored = decision.status, seen.ledger.status
+    before = {row.op_id for row in stored.holds} | {each.op_id for each in seen.asks if not each.waiting}
+    uids = [row.machine_uid for row in wanted.holds]
+    assert len(uids) == len(set(uids))
+    for row in wanted.holds:
+        if row.op_id not in before:
+            assert not (seen.history and stored.checkpoint == 0)
+            assert "zone=a" not in row.scopes or seen.zones["a"].not_ready == 0
+            for each in policy.limits[0].spec.limits:
+                check_limit(each, row, wanted, seen)
+            if row.machine_uid not in seen.unavailable:
+                check_rooms(row, wanted, seen)
+
+
+def check_limit(each: Limit, row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None:
+    """Recount one limit in the scopes of a new hold."""
+    for scope in row.scopes:
+        if scope.partition("=")[0] == each.scope.value:
+            most = each.max.scaled(seen.up[scope])
+            most = max(1, most) if each.max.percent else most
+            if each.window is None:
+                assert ledger.in_flight(wanted, scope) <= most
+            else:
+                assert ledger.usage(wanted, scope, each.window, wanted.checkpoint) <= most
+                assert wanted.checkpoint >= wanted.blind_until
+
+
+def check_rooms(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None:
+    """Recount every set that selects the machine of a new hold."""
+    for scope in row.scopes:
+        if scope.startswith("set="):
+            room = seen.rooms[scope.removeprefix("set=")]
+            held = {
+                other.machine_uid
+                for other in wanted.holds
+                if scope in other.scopes and other.machine_uid not in seen.unavailable
+            }
+            assert len(held) <= room.max_unavailable
+
+
+@given(seen=worlds(), policy=POLICIES)
+def test_no_hold_is_lost_and_every_refusal_is_told(seen: RiskSnapshot, policy: Policy) -> None:
+    """A hold goes only with its owner's end or absence; who waits without a hold has a note."""
+    assert seen.ledger is not None
+    decision = decide(seen, policy)
+    assert decision.status is not None
+    after = {row.op_id for row in decision.status.holds}
+    asking = {each.op_id for each in seen.asks}
+    for row in seen.ledger.status.holds:
+        if row.op_id not in after:
+            since = decision.sightings.get(f"orphan:{row.op_id}", seen.now.elapsed)
+            assert row.op_id not in asking
+            assert row.op_id in seen.ended or seen.now.elapsed - since >= ledger.GRACE
+    waiting = [each for each in seen.asks if each.waiting and each.op_id not in after]
+    assert len(decision.notes) == len(waiting)
+    assert decision.deferred == bool(waiting)
