@@ -1,0 +1,45 @@
+"""Component drivers: ours, and all that the author of another needs.
+
+A driver is pure and answers three questions: what to look at (`probes`), what it means (`judge`) and
+which steps mend it (`plan`). The agent looks and acts. The entry-point group is `kubenode`, the hook
+`register_components`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kubenode.components.file import FileDriver, FileParams
+from kubenode.components.package import PackageDriver, PackageParams
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settings, hookimpl
+from kubenode.core.model.component import Disruption
+from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.step import (
+    InstallPackage,
+    PackageVersion,
+    Probe,
+    ReadFile,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    WriteFile,
+    check_package,
+    check_path,
+    check_unit,
+)
+
+
+@hookimpl
+def register_components() -> Iterable[ComponentDriver[Any]]:
+    """Give the component drivers that kubenode brings."""
+    return (PackageDriver(), FileDriver())
+
+
+__all__ = [
+    "ComponentDriver", "ConfigState", "Desired", "Disruption", "FileDriver", "FileParams", "Have", "InstallPackage",
+    "InvalidObjectError", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
+    "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "UnitState", "WriteFile",
+    "check_package", "check_path", "check_unit", "hookimpl", "register_components",
+]  # fmt: skip

@@ -1,0 +1,83 @@
+"""Driver `package`: a package of the host's package manager at an exact version, and its unit.
+
+The version is the MachineComponent's `spec.version`, spelled as the package manager spells it. The
+configuration that a package brings is the package's own: it is Current whenever the package is there.
+"""
+
+import attrs
+
+from kubenode.components.unit import running, steady
+from kubenode.core.hookspecs import Desired, Have, Seen
+from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.step import (
+    InstallPackage,
+    PackageVersion,
+    Probe,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    check_package,
+    check_unit,
+)
+
+
+@attrs.frozen(kw_only=True)
+class PackageParams:
+    """Which package, and the unit that it runs.
+
+    Attributes:
+        unit: restarted with every change of the version; None when the package runs nothing.
+
+    Raises:
+        ValueError: a name is none.
+    """
+
+    package: str = attrs.field(validator=check_package)
+    unit: str | None = attrs.field(default=None, validator=check_unit)
+
+
+class PackageDriver:
+    """Install, upgrade, downgrade and remove one package."""
+
+    name = "package"
+    params = PackageParams
+
+    def probes(self, want: Desired[PackageParams], /) -> tuple[Probe, ...]:
+        """Look at the package's version and, if it has one, at its unit."""
+        package = PackageVersion(want.params.package)
+        return (package,) if want.params.unit is None else (package, UnitState(want.params.unit))
+
+    def judge(self, want: Desired[PackageParams], seen: Seen, /) -> Have:
+        """Judge the three states; a package that is not there is Absent, whatever its unit says."""
+        version = seen.packages.get(want.params.package, "")
+        if not version:
+            return Have(version="", config=ConfigState.UNKNOWN, state=Running.ABSENT)
+        state = running(want.state, want.params.unit, seen)
+        return Have(version=version, config=ConfigState.CURRENT, state=state)
+
+    def plan(self, want: Desired[PackageParams], have: Have, /) -> tuple[Step, ...]:
+        """Give the steps from what is there to what is wanted.
+
+        The restart belongs to the installation: killed between two steps, a host would go on running the
+        old program and look healthy. A unit that should be stopped is stopped after an installation even
+        if it was before, since the package's own scripts may have started it.
+        """
+        package, unit = want.params.package, want.params.unit
+        if want.state is Running.ABSENT:
+            return _removal(package, unit, have)
+        if have.version == want.version:
+            return steady(unit, want.state, have.state)
+        if want.state is Running.STOPPED:
+            stop = () if unit is None else (StopUnit(unit=unit),)
+            return (InstallPackage(package=package, version=want.version, then=None), *stop)
+        restart = None if unit is None else RestartUnit(unit=unit)
+        return (InstallPackage(package=package, version=want.version, then=restart),)
+
+
+def _removal(package: str, unit: str | None, have: Have) -> tuple[Step, ...]:
+    if have.state is Running.ABSENT:
+        return ()
+    stop = (StopUnit(unit=unit),) if unit is not None and have.state is Running.RUNNING else ()
+    return (*stop, RemovePackage(package=package))

@@ -1,0 +1,26 @@
+"""Whether a systemd unit runs, and the steps that make it do so; what several drivers need alike."""
+
+from kubenode.core.hookspecs import Seen
+from kubenode.core.model.machine import Running
+from kubenode.core.step import RestartUnit, Step, StopUnit
+
+RUNS = frozenset({"active", "reloading"})
+"""Active states of systemd in which a unit does its work."""
+
+
+def running(wanted: Running, unit: str | None, seen: Seen) -> Running:
+    """Judge the running state of something that is installed.
+
+    Returns:
+        By its unit; without one, what is installed counts as whichever of Running and Stopped is wanted.
+    """
+    if unit is not None:
+        return Running.RUNNING if seen.units.get(unit) in RUNS else Running.STOPPED
+    return Running.STOPPED if wanted is Running.STOPPED else Running.RUNNING
+
+
+def steady(unit: str | None, wanted: Running, found: Running) -> tuple[Step, ...]:
+    """Give the steps from the running state found to the one wanted, Running or Stopped."""
+    if unit is None or wanted is found:
+        return ()
+    return (RestartUnit(unit=unit),) if wanted is Running.RUNNING else (StopUnit(unit=unit),)

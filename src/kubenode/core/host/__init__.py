@@ -1,0 +1,1 @@
+"""What the agent on a host decides."""

@@ -1,0 +1,156 @@
+"""From what is asked of a host to steps, op-ids and tries; nothing here decides when.
+
+An operation carries only the steps that need no artefact: a unit restarted, the host rebooted. What
+installs or writes belongs to a MachineComponent.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from typing import assert_never
+
+import attrs
+
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Have
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.identity import op_id
+from kubenode.core.model.component import Disruption, MachineComponent
+from kubenode.core.model.machine import (
+    ComponentEntry,
+    ConfigState,
+    Machine,
+    Operation,
+    OperationStep,
+    Running,
+    StepAction,
+)
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.step import Reboot, RestartUnit, Step, is_unit
+
+MAX_STEPS = 16
+FIRST_PAUSE = timedelta(seconds=60)
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+def operation_steps(steps: Iterable[Step]) -> tuple[OperationStep, ...] | Problem:
+    """Put host steps into the form in which an operation carries them.
+
+    Returns:
+        The same steps in order, 1 to 16; or a Problem that blames the plugin for the first that cannot be
+        carried. A reboot must come last: nothing that follows it would be run.
+    """
+    found: list[OperationStep] = []
+    for step in steps:
+        where = f"steps[{len(found)}]"
+        if found and found[-1].action is StepAction.REBOOT:
+            return _faulty(
+                where, f"{type(step).__name__} follows a Reboot, so it would never run", "reboot last"
+            )
+        match step:
+            case Reboot():
+                found.append(OperationStep(action=StepAction.REBOOT))
+            case RestartUnit() if is_unit(step.unit):
+                found.append(OperationStep(action=StepAction.RESTART_UNIT, unit=step.unit))
+            case RestartUnit():
+                return _faulty(where, f"{step.unit!r} is not the name of a unit", "as in kubelet.service")
+            case _:
+                fix = "RestartUnit or Reboot; what installs or writes is a MachineComponent"
+                return _faulty(where, f"an operation cannot carry {type(step).__name__}", fix)
+    if not found:
+        return _faulty("steps", "there are none", "at least one step")
+    if len(found) > MAX_STEPS:
+        return _faulty("steps", f"{len(found)} are more than an operation can carry", f"at most {MAX_STEPS}")
+    return tuple(found)
+
+
+def _faulty(where: str, what: str, fix: str) -> Problem:
+    return Problem(where=where, what=f"PluginFailed: {what}", fix=fix)
+
+
+def host_steps(steps: Iterable[OperationStep]) -> tuple[Step, ...]:
+    """Give the host steps of an operation; the inverse of `operation_steps`."""
+    return tuple(_host_step(step) for step in steps)
+
+
+def _host_step(step: OperationStep) -> Step:
+    match step.action:
+        case StepAction.RESTART_UNIT:
+            return RestartUnit(unit=step.unit or "")
+        case StepAction.REBOOT:
+            return Reboot()
+        case _:
+            assert_never(step.action)
+
+
+def reboots(operation: Operation) -> bool:
+    """Tell whether an operation ends in a reboot; then a new boot is its success."""
+    return any(step.action is StepAction.REBOOT for step in operation.steps)
+
+
+def disruption(operation: Operation) -> Disruption:
+    """Say what an operation does to the node's work."""
+    return Disruption.REBOOT if reboots(operation) else Disruption.RESTART
+
+
+def is_at_target(entry: ComponentEntry, component: MachineComponent, have: Have) -> bool:
+    """Tell whether version, configuration and running state are as the entry wants them.
+
+    What should be Absent and is has neither a version nor a configuration to compare.
+    """
+    if entry.state is Running.ABSENT or have.state is Running.ABSENT:
+        return have.state is entry.state
+    return (
+        have.version == component.spec.version
+        and have.config is ConfigState.CURRENT
+        and have.state is entry.state
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Tries:
+    """How often a component's revision was tried on this host, by its journal.
+
+    Attributes:
+        number: tries begun so far; also the number of the next one.
+        last: the journal's entry of the last one; None when there is none.
+        last_op_id: its op-id; empty when there is none.
+        failed: the last entry that came to an end, if that was a failure; an interruption is none.
+        next_op_id: under which the next try would run.
+    """
+
+    number: int
+    last: JournalEntry | None
+    last_op_id: str
+    failed: JournalEntry | None
+    next_op_id: str
+
+
+def tries(
+    machine: Machine, name: str, entry: ComponentEntry, component: MachineComponent,
+    journal: Mapping[str, JournalEntry],
+) -> Tries:  # fmt: skip
+    """Count the tries of an entry.
+
+    The op-id depends on all that the entry wants: two sets may give one revision number to different
+    components, and Running may become Stopped under the same one.
+    """
+    last, last_op_id, failed, number = None, "", None, 0
+    while True:
+        this = op_id(
+            "component", machine.metadata.uid, name, entry.set, entry.revision, component.metadata.uid,
+            entry.state.value, number,
+        )  # fmt: skip
+        if this not in journal:
+            return Tries(number=number, last=last, last_op_id=last_op_id, failed=failed, next_op_id=this)
+        last, last_op_id, number = journal[this], this, number + 1
+        if last.state is not JournalState.STARTED:
+            failed = last if last.is_failed else None
+
+
+def pause(tried: int) -> int:
+    """Give the pause after so many tries, nanoseconds: doubled from a minute, at most an hour.
+
+    >>> [pause(n) // 60_000_000_000 for n in (0, 1, 2, 9, 400)]
+    [1, 2, 4, 60, 60]
+    """
+    return min(nanoseconds(FIRST_PAUSE) << min(tried, 16), nanoseconds(LONGEST_PAUSE))

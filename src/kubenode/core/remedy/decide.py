@@ -1,0 +1,266 @@
+"""One decision per machine: open an episode, or bring the open one a step further.
+
+`decide` looks for the open job. Without one it watches the Node's conditions; with one it hands over to
+`episode.py`. Either way an operation whose attempt has ended is cleared from the Machine.
+Called by runtime/controller/remedy.py, the simulator and replay.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, SetOperation, soonest
+from kubenode.core.errors import Problem
+from kubenode.core.health.zones import ZoneTally, open_breaker
+from kubenode.core.model.condition import find
+from kubenode.core.model.machine import Machine, OperationStep
+from kubenode.core.model.meta import MACHINE_LABEL, ObjectMeta, ref
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.model.remedy import (
+    Cause,
+    JobPhase,
+    MachineRef,
+    NodeRemedier,
+    RemedyOperationJob,
+    RemedyOperationJobSpec,
+    RemedyOperationJobStatus,
+)
+from kubenode.core.model.world import Node
+from kubenode.core.policy import Policy
+from kubenode.core.remedy.episode import Answer, Case, advance, ended, leftover
+from kubenode.core.remedy.ladder import KNOWN_PHASES, first_rung, is_closed, job_name, last_closed, open_job
+from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
+
+NODE_READY = "NodeReady"
+CONTESTED = frozenset({"Conflict", "NodeChanged"})
+"""Reasons by which the machine controller says that it is not certain which Node this machine is."""
+
+
+def _moment(value: Now | datetime) -> Now:
+    """Accept a plain aware datetime; mypy knows no converter that is a classmethod."""
+    return Now.at(value)
+
+
+@attrs.frozen(kw_only=True)
+class RemedySnapshot:
+    """One machine, its Node and its episodes.
+
+    Attributes:
+        node: the Node by the name this machine is known by; None when there is none.
+        jobs: all episodes of this machine's uid, open and closed, in any order.
+        holds: op-ids that are open in the ledger.
+        zones: the tally of every zone.
+        steps: by (remedier, index of the rung): what the action's plugin planned, or why it could not.
+            A Problem's `what` begins with its reason, as in `PluginMissing: no such action`.
+    """
+
+    machine: Machine
+    node: Node | None = None
+    jobs: tuple[RemedyOperationJob, ...] = ()
+    holds: frozenset[str] = frozenset()
+    zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
+    steps: Mapping[tuple[str, int], tuple[OperationStep, ...] | Problem] = attrs.field(factory=dict)
+    now: Now = attrs.field(converter=_moment)
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+    @property
+    def claimed(self) -> Node | None:
+        """The Node, if it is the incarnation that this machine was Running with."""
+        known = self.machine.status.node_ref
+        if self.machine.status.first_running is None or self.node is None or known is None:
+            return None
+        return self.node if known.uid and known.uid == self.node.metadata.uid else None
+
+
+def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobStatus]:
+    """Decide what is to be done about the conditions of one machine's Node.
+
+    Returns:
+        `status` is that of `open_job(seen.jobs)`; None when there is none. At most one effect: the next
+        job, or the Machine's operation written or cleared.
+
+    Invariants: an operation is written only when its attempt stands as Acting in the job as read, and its
+    op-id among the holds; no job is opened while a breaker of the zone is open.
+    Source: api.md section 4, "Hung node" and "Zone outage".
+    """
+    job = open_job(seen.jobs)
+    stored = None if job is None else job.status
+    newer = _newer(seen, job, policy)
+    if newer is not None:
+        return Decision(status=stored, notes=(newer,))
+    answer = _watched(seen, policy) if job is None else _advanced(seen, policy, job)
+    effects = answer.effects
+    if not effects and (old := leftover(seen.machine, seen.jobs, seen.holds)) is not None:
+        effects = (SetOperation(machine=ref(seen.machine), expect=old, operation=None),)
+    return Decision(
+        status=answer.status, effects=effects, notes=answer.notes, wake_at=soonest(answer.deadlines),
+        sightings=answer.sightings, deferred=answer.deferred,
+    )  # fmt: skip
+
+
+def _newer(seen: RemedySnapshot, job: RemedyOperationJob | None, policy: Policy) -> Note | None:
+    """Say which object a newer version wrote, or None; what is not understood is not touched."""
+    objects: list[Machine | RemedyOperationJob | NodeRemedier] = [seen.machine]
+    open_jobs = [one for one in seen.jobs if not is_closed(one)]
+    objects += open_jobs
+    if job is not None:
+        objects += [one for one in policy.remediers if one.metadata.name == job.spec.remedier]
+    for obj in sorted(objects, key=lambda obj: (obj.KIND.name, obj.metadata.name)):
+        if obj.metadata.unknown:
+            return _newer_note(obj)
+    strange = [one for one in open_jobs if one.status.phase not in KNOWN_PHASES]
+    if not strange:
+        return None
+    first = min(strange, key=lambda one: one.metadata.name)
+    text = f"RemedyOperationJob {first.metadata.name} is in phase {first.status.phase}, which is a newer version's"
+    return Note(code="NewerVersion", text=text)
+
+
+def _newer_note(obj: Machine | RemedyOperationJob | NodeRemedier) -> Note:
+    fields = ", ".join(sorted(obj.metadata.unknown))
+    return Note(
+        code="NewerVersion",
+        text=f"{obj.KIND.name} {obj.metadata.name} is a newer version's: {fields} is not known here",
+    )
+
+
+def _contest(seen: RemedySnapshot) -> Note | None:
+    """Say that it is not certain which Node this machine is; then nothing is done to either (S12)."""
+    claim = find(seen.machine.status.conditions, NODE_READY)
+    if claim is None or claim.reason not in CONTESTED:
+        return None
+    return Note(code=claim.reason, text=f"machine {seen.machine.metadata.name}: {claim.message}")
+
+
+# Without an open job.
+
+
+def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
+    """Look whether an episode begins."""
+    node, contest = seen.claimed, _contest(seen)
+    if node is None or seen.machine.metadata.deletion_timestamp is not None:
+        return Answer()
+    if contest is not None:
+        return Answer(notes=(contest,))
+    chosen = selecting(policy.remediers, seen.machine)
+    known = tuple(one for one in chosen if not one.metadata.unknown)
+    notes = [_newer_note(one) for one in chosen if one.metadata.unknown]
+    cleared = _cleared(seen, known, node)
+    found = matches(known, node, now=seen.now, sightings=seen.sightings)
+    breaker = open_breaker(node.zone, seen.zones, policy.limits)
+    if breaker is not None:
+        # The sightings are dropped: when the zone is back, every condition must hold anew for its time.
+        return Answer(
+            notes=(*notes, breaker) if found else tuple(notes), sightings=cleared, deferred=bool(found)
+        )
+    waiting = [match for match in found if not _humans_turn(seen, match, cleared)]
+    notes += [_handed_over(match) for match in found if match not in waiting]
+    sightings = {**cleared, **_sighted(found, node)}
+    due = next((match for match in waiting if match.due <= seen.now.elapsed), None)
+    if due is not None:
+        return Answer(effects=(Create(object=_opened(seen, due)),), notes=tuple(notes), sightings=sightings)
+    notes += [_not_yet(match) for match in waiting]
+    return Answer(
+        notes=tuple(notes), sightings=sightings, deferred=bool(waiting),
+        deadlines=tuple(match.due for match in waiting),
+    )  # fmt: skip
+
+
+def _sighted(found: Iterable[Match], node: Node) -> dict[str, int]:
+    return {sighting_key(match.remedier, node): match.since for match in found}
+
+
+def _cleared(seen: RemedySnapshot, remediers: Iterable[NodeRemedier], node: Node) -> dict[str, int]:
+    """Remember, for each episode that was handed over, since when its condition was seen clear.
+
+    Once it was clear for the dwell the sighting stays, and the next time is a new episode. A restart
+    forgets it; then it is a human's turn until the condition is seen clear again, which is the safe side.
+    """
+    found = {}
+    for remedier in remediers:
+        last = last_closed(seen.jobs, remedier.metadata.name)
+        if last is None or last.status.phase != JobPhase.HANDED_OVER.value:
+            continue
+        key, now = _cleared_key(last), seen.now.elapsed
+        since = min(seen.sightings.get(key, now), now)
+        long_enough = now - since >= nanoseconds(remedier.spec.verification.dwell)
+        if is_clear(remedier.spec.condition, node) or (key in seen.sightings and long_enough):
+            found[key] = since
+    return found
+
+
+def _cleared_key(job: RemedyOperationJob) -> str:
+    return f"cleared:{job.metadata.uid}"
+
+
+def _humans_turn(seen: RemedySnapshot, match: Match, cleared: Mapping[str, int]) -> bool:
+    """Tell whether the last episode was handed over and its condition was not clear since."""
+    last = last_closed(seen.jobs, match.remedier.metadata.name)
+    if last is None or last.status.phase != JobPhase.HANDED_OVER.value:
+        return False
+    return _cleared_key(last) not in cleared
+
+
+def _handed_over(match: Match) -> Note:
+    rule = match.remedier.spec.condition
+    text = f"remedier {match.remedier.metadata.name} tried its ladder; {rule.type} is a human's turn until it was clear"
+    return Note(code=JobPhase.HANDED_OVER.value, text=text)
+
+
+def _not_yet(match: Match) -> Note:
+    rule = match.remedier.spec.condition
+    text = f"{rule.type} is {rule.status.value}; remedier {match.remedier.metadata.name} acts when it lasts"
+    return Note(code="NotYet", text=text, frees_at=match.due)
+
+
+def _opened(seen: RemedySnapshot, match: Match) -> RemedyOperationJob:
+    """Make the job of the episode that begins."""
+    machine, remedier, condition = seen.machine.metadata, match.remedier.metadata.name, match.condition
+    last = last_closed(seen.jobs, remedier)
+    episode = 0 if last is None else last.spec.episode + 1
+    return RemedyOperationJob(
+        metadata=ObjectMeta(
+            name=job_name(machine.name, machine.uid, remedier, episode),
+            labels={MACHINE_LABEL: machine.name[:63].rstrip("-.")},
+        ),
+        spec=RemedyOperationJobSpec(
+            machine=MachineRef(name=machine.name, uid=machine.uid), remedier=remedier, episode=episode,
+            first_rung=first_rung(last, match.remedier, seen.now.wall),
+            cause=Cause(
+                type=condition.type, reason=condition.reason[:128], message=condition.message[:2048]
+            ),
+        ),
+    )  # fmt: skip
+
+
+# With an open job.
+
+
+def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> Answer:
+    """Bring the open episode a step further, and keep what is seen of the other remediers."""
+    contest = _contest(seen)
+    if seen.machine.metadata.deletion_timestamp is not None:
+        return ended(job, JobPhase.CANCELLED, "the machine is being deleted", seen.now.wall)
+    if contest is not None:
+        return Answer(status=job.status, notes=(contest,))
+    node = seen.claimed
+    if node is None:
+        return ended(job, JobPhase.CANCELLED, "the Node that this episode was about is gone", seen.now.wall)
+    chosen = selecting(policy.remediers, seen.machine)
+    known = tuple(one for one in chosen if not one.metadata.unknown)
+    breaker = open_breaker(node.zone, seen.zones, policy.limits)
+    found = () if breaker is not None else matches(known, node, now=seen.now, sightings=seen.sightings)
+    case = Case(
+        machine=seen.machine, node=node, job=job, breaker=breaker,
+        remedier=next((one for one in chosen if one.metadata.name == job.spec.remedier), None),
+        planned={rung: steps for (name, rung), steps in seen.steps.items() if name == job.spec.remedier},
+        holds=seen.holds, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
+    )  # fmt: skip
+    answer = advance(case)
+    kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings}
+    return attrs.evolve(answer, sightings=kept)
+
+
+__all__ = ["RemedySnapshot", "decide", "open_job"]

@@ -1,0 +1,354 @@
+"""How the open episode goes on: one move of its last attempt, or what it waits for.
+
+    (none) --> Waiting --permit--> Acting --done--> Verifying --clear and Ready for dwell--> Succeeded
+                  |                  |                  |
+                  |                  '------ Failed <---'  --> next rung, or HandedOver
+                  '-- clear by itself --> Cancelled
+
+One decision makes one move. Whatever ends before the operation was written is withdrawn (ladder.py):
+its permit goes back, and its rung counts as untried.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN, Effect, Note, SetOperation
+from kubenode.core.errors import Problem
+from kubenode.core.model.machine import AnswerState, Machine, Operation, OperationAnswer, OperationStep
+from kubenode.core.model.meta import ref
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.model.remedy import (
+    Attempt,
+    AttemptState,
+    ConditionMatch,
+    JobPhase,
+    NodeRemedier,
+    RemedyOperationJob,
+    RemedyOperationJobStatus,
+    Rung,
+    Verification,
+)
+from kubenode.core.model.world import Node
+from kubenode.core.remedy.ladder import (
+    ENDED,
+    MAX_ATTEMPTS,
+    WITHDRAWN,
+    begun,
+    closed,
+    is_closed,
+    moved,
+    next_rung,
+    stuck,
+    within,
+)
+from kubenode.core.remedy.match import is_clear
+from kubenode.core.step import refusal
+
+REMEDIER_GONE = "its remedier is gone or does not select this machine any more"
+BY_ITSELF = "cleared by itself"
+_TIMERS = frozenset({"acting", "verifying", "clear"})
+
+
+@attrs.frozen(kw_only=True)
+class Answer:
+    """What came out, before it is a Decision."""
+
+    status: RemedyOperationJobStatus | None = None
+    effects: tuple[Effect, ...] = ()
+    notes: tuple[Note, ...] = ()
+    deadlines: tuple[int, ...] = ()
+    sightings: Mapping[str, int] = NOTHING_SEEN
+    deferred: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Case:
+    """An open episode on a Node that is certain.
+
+    Attributes:
+        remedier: None when it is gone or selects this machine no more; then what is under way ends as
+            Cancelled and nothing new begins.
+        breaker: the note of an open breaker of the Node's zone, or None.
+        planned: by index of the rung.
+    """
+
+    machine: Machine
+    node: Node
+    job: RemedyOperationJob
+    remedier: NodeRemedier | None
+    breaker: Note | None
+    planned: Mapping[int, tuple[OperationStep, ...] | Problem]
+    holds: frozenset[str]
+    jobs: tuple[RemedyOperationJob, ...]
+    now: Now
+    sightings: Mapping[str, int]
+
+    @property
+    def ladder(self) -> tuple[Rung, ...]:
+        """The rungs; none when the remedier is gone."""
+        return () if self.remedier is None else self.remedier.spec.ladder
+
+    @property
+    def verification(self) -> Verification:
+        """When the remedy counts as proven; the built-in terms when the remedier is gone."""
+        return Verification() if self.remedier is None else self.remedier.spec.verification
+
+    @property
+    def clear(self) -> bool:
+        """Whether the Node is Ready and its condition clear now."""
+        gone = ConditionMatch(type=self.job.spec.cause.type)
+        return is_clear(gone if self.remedier is None else self.remedier.spec.condition, self.node)
+
+    def since(self, key: str) -> int:
+        """Give `Now.elapsed` of a first sighting: the remembered one, else now."""
+        return min(self.sightings.get(key, self.now.elapsed), self.now.elapsed)
+
+    def rung(self, attempt: Attempt) -> Rung | None:
+        """Give the rung of an attempt, if it still stands on the ladder."""
+        rung = self.ladder[attempt.rung] if attempt.rung < len(self.ladder) else None
+        return rung if rung is not None and rung.action == attempt.action else None
+
+    def steps(self, index: int) -> tuple[OperationStep, ...] | Problem:
+        """Give the planned steps of a rung, or why there are none."""
+        steps = self.planned.get(index, ())
+        if isinstance(steps, tuple) and not steps:
+            return Problem(where=f"ladder[{index}]", what="PluginFailed: its action planned no steps")
+        return steps
+
+
+def advance(case: Case) -> Answer:
+    """Make the next move of an open episode, or say what it waits for.
+
+    A move keeps what was seen until its status is written: should the write fail, no time limit begins
+    again. Once written, what belonged to the state before is forgotten.
+    """
+    answer = _move_of(case)
+    if answer.status == case.job.status:
+        return answer
+    own = {key: since for key, since in case.sightings.items() if key.partition(":")[0] in _TIMERS}
+    return attrs.evolve(answer, sightings=own)
+
+
+def _move_of(case: Case) -> Answer:
+    last = case.job.status.attempts[-1] if case.job.status.attempts else None
+    if last is None:
+        return _between(case)
+    match last.state:
+        case AttemptState.WAITING:
+            return _waiting(case, last)
+        case AttemptState.ACTING:
+            return _acting(case, last)
+        case AttemptState.VERIFYING:
+            return _verifying(case, last)
+        case AttemptState.FAILED:
+            return _between(case)
+        case AttemptState.SUCCEEDED:
+            return ended(case.job, JobPhase.SUCCEEDED, last.verdict, case.now.wall)
+        case _:
+            assert_never(last.state)
+
+
+def ended(
+    job: RemedyOperationJob, phase: JobPhase, verdict: str, wall: datetime, *, tried: bool = True
+) -> Answer:
+    """Close the episode; an attempt that had not begun to act is withdrawn."""
+    last = job.status.attempts[-1] if job.status.attempts else None
+    untried = last is not None and (last.state is AttemptState.WAITING or not tried)
+    status = closed(
+        job, phase, verdict, wall, AttemptState.FAILED, f"{WITHDRAWN}{verdict}" if untried else verdict
+    )
+    return Answer(status=status, notes=(Note(code=phase.value, text=verdict),))
+
+
+def leftover(machine: Machine, jobs: Iterable[RemedyOperationJob], holds: frozenset[str]) -> Operation | None:
+    """Give the Machine's operation if its turn is over, or None.
+
+    Over is: its attempt has ended, or its job is closed, as read; or no job knows it and no hold covers
+    it (the job was deleted, and with it the permit).
+    """
+    operation = machine.spec.operation
+    if operation is None:
+        return None
+    for job in jobs:
+        for attempt in job.status.attempts:
+            if attempt.op_id == operation.op_id:
+                return operation if is_closed(job) or attempt.state in ENDED else None
+    return None if operation.op_id in holds else operation
+
+
+def _between(case: Case) -> Answer:
+    """Nothing is under way: wait whether it clears by itself, else begin the next rung."""
+    if case.remedier is None:
+        return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall)
+    if case.clear:
+        return _clearing(case, Note(code="Clearing", text="clear; no rung is begun while it stays so"))
+    index = next_rung(case.job)
+    if index >= len(case.ladder) or len(case.job.status.attempts) >= MAX_ATTEMPTS:
+        return ended(
+            case.job, JobPhase.HANDED_OVER, "the ladder is at its end: a human's turn", case.now.wall
+        )
+    if case.breaker is not None:  # whoever asked now would be first after the outage: a stampede
+        return Answer(status=case.job.status, notes=(case.breaker,), deferred=True)
+    steps = case.steps(index)
+    if isinstance(steps, Problem):
+        reason, text = refusal(steps)
+        status = stuck(case.job, reason, text, case.now.wall)
+        return Answer(status=status, notes=(Note(code=reason, text=text),), deferred=True)
+    action = case.ladder[index].action
+    status = begun(case.job, rung=index, action=action, wall=case.now.wall)
+    return Answer(status=status, notes=(Note(code="Begun", text=f"rung {index + 1}: {action}"),))
+
+
+def _clearing(case: Case, note: Note) -> Answer:
+    """Cancel an episode that was clear for the dwell before anything (more) was done; until then wait."""
+    key = f"clear:{case.job.metadata.uid}"
+    since = case.since(key)
+    due = since + nanoseconds(case.verification.dwell)
+    if case.now.elapsed >= due:
+        return ended(case.job, JobPhase.CANCELLED, BY_ITSELF, case.now.wall)
+    return Answer(
+        status=case.job.status, notes=(note,), deadlines=(due,), sightings={key: since}, deferred=True
+    )
+
+
+def _waiting(case: Case, attempt: Attempt) -> Answer:
+    """The attempt asks for a permit."""
+    if attempt.op_id in case.holds:
+        refused = _second_thoughts(case, attempt)
+        if refused is not None:
+            return refused
+        return _move(case, AttemptState.ACTING, "permitted")
+    if case.remedier is None:
+        return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall)
+    why_not = _unplanned(case, attempt)
+    if why_not:
+        return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}")
+    note = case.breaker or Note(code="NoPermit", text=f"{attempt.action} waits for a permit")
+    if case.clear:
+        return _clearing(case, note)
+    return Answer(status=case.job.status, notes=(note,), deferred=True)
+
+
+def _second_thoughts(case: Case, attempt: Attempt) -> Answer | None:
+    """Look once more before the first irrevocable write; None when it may go on.
+
+    Between the permit and the operation hours may lie (a restart, an outage). A permit that cannot be
+    used now is given back, so that it does not keep others waiting.
+    """
+    if case.remedier is None:
+        return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall, tried=False)
+    if case.clear:
+        return ended(case.job, JobPhase.CANCELLED, BY_ITSELF, case.now.wall, tried=False)
+    why_not = case.breaker.text if case.breaker is not None else _unplanned(case, attempt)
+    return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}", case.breaker) if why_not else None
+
+
+def _unplanned(case: Case, attempt: Attempt) -> str:
+    """Say why an attempt's rung cannot be done as it stands; empty when it can."""
+    if case.rung(attempt) is None:
+        return "the ladder was edited"
+    steps = case.steps(attempt.rung)
+    return ": ".join(refusal(steps)) if isinstance(steps, Problem) else ""
+
+
+def _acting(case: Case, attempt: Attempt) -> Answer:
+    """The attempt is permitted: write its operation, then wait for the agent's answer."""
+    operation, answer = case.machine.spec.operation, _answer(case.machine, attempt)
+    if answer is not None and answer.state is AnswerState.DONE:
+        return _move(case, AttemptState.VERIFYING, "done; being verified")
+    if answer is not None and answer.state is AnswerState.FAILED:
+        return _failed(case, answer.message or "the agent says it failed")
+    written = answer is not None or (operation is not None and operation.op_id == attempt.op_id)
+    if not written:
+        refused = _second_thoughts(case, attempt)
+        if refused is not None:
+            return refused
+    key = f"acting:{attempt.op_id}"
+    rung = case.rung(attempt)
+    limit = Rung(action=attempt.action).timeout if rung is None else rung.timeout
+    due = case.since(key) + nanoseconds(limit)
+    if case.now.elapsed >= due:
+        return _late(case, answer, limit, written=written)
+    waits = Answer(status=case.job.status, deadlines=(due,), sightings={key: case.since(key)}, deferred=True)
+    if written:
+        return attrs.evolve(
+            waits, notes=(Note(code="Acting", text=f"{attempt.action} is with the agent", frees_at=due),)
+        )
+    return _write_operation(case, attempt, waits)
+
+
+def _write_operation(case: Case, attempt: Attempt, waits: Answer) -> Answer:
+    """Write the operation of an attempt that stands as Acting, if the place is free and its permit is open."""
+    operation, steps = case.machine.spec.operation, case.steps(attempt.rung)
+    if operation is not None and leftover(case.machine, case.jobs, case.holds) is None:
+        text = f"the machine is busy with operation {operation.op_id} of {operation.job}"
+        return attrs.evolve(waits, notes=(Note(code="OperationTaken", text=text),))
+    if attempt.op_id not in case.holds or isinstance(steps, Problem):
+        text = f"the permit of {attempt.action} is not in the ledger"
+        return attrs.evolve(waits, notes=(Note(code="NoPermit", text=text),))
+    wanted = Operation(
+        op_id=attempt.op_id, job=case.job.metadata.name, attempt=attempt.number, action=attempt.action,
+        steps=steps,
+    )  # fmt: skip
+    effect = SetOperation(machine=ref(case.machine), expect=operation, operation=wanted)
+    return attrs.evolve(waits, effects=(effect,), deferred=False)
+
+
+def _answer(machine: Machine, attempt: Attempt) -> OperationAnswer | None:
+    """Give the agent's word on this very attempt."""
+    said = None if machine.status.agent is None else machine.status.agent.operation
+    return said if said is not None and said.op_id == attempt.op_id else None
+
+
+def _late(case: Case, answer: OperationAnswer | None, limit: timedelta, *, written: bool) -> Answer:
+    if not written:
+        return _move(case, AttemptState.FAILED, f"{WITHDRAWN}could not be begun {within(limit)}")
+    what = "did not answer" if answer is None else "did not finish"
+    return _failed(case, f"the agent {what} {within(limit)}")
+
+
+def _verifying(case: Case, attempt: Attempt) -> Answer:
+    """The agent did it: proven when clear and Ready without a break for the dwell, within the time limit."""
+    begun_key, clear_key = f"verifying:{attempt.op_id}", f"clear:{attempt.op_id}"
+    terms = case.verification
+    limit = case.since(begun_key) + nanoseconds(terms.timeout)
+    proven = case.since(clear_key) + nanoseconds(terms.dwell) if case.clear else None
+    if proven is not None and case.now.elapsed >= proven:
+        return _proven(case)
+    if case.now.elapsed >= limit:
+        return _failed(case, f"not clear and Ready {within(terms.timeout)}")
+    sightings = {begun_key: case.since(begun_key)}
+    if proven is not None:
+        sightings[clear_key] = case.since(clear_key)
+    due = limit if proven is None else min(limit, proven)
+    return Answer(
+        status=case.job.status, deadlines=(due,), sightings=sightings, deferred=True,
+        notes=(Note(code="Verifying", text=f"{attempt.action} is done; is it clear and Ready?", frees_at=due),),
+    )  # fmt: skip
+
+
+def _proven(case: Case) -> Answer:
+    verdict = f"clear and Ready for {round(case.verification.dwell.total_seconds())} s"
+    phase = JobPhase.SUCCEEDED if case.remedier is not None else JobPhase.CANCELLED
+    text = verdict if case.remedier is not None else REMEDIER_GONE
+    status = closed(case.job, phase, text, case.now.wall, AttemptState.SUCCEEDED, verdict)
+    return Answer(status=status, notes=(Note(code=phase.value, text=text),))
+
+
+def _failed(case: Case, verdict: str) -> Answer:
+    """End an attempt that was really tried; without its remedier the episode ends with it."""
+    if case.remedier is None:
+        status = closed(
+            case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall, AttemptState.FAILED, verdict
+        )
+        return Answer(status=status, notes=(Note(code=JobPhase.CANCELLED.value, text=REMEDIER_GONE),))
+    return _move(case, AttemptState.FAILED, verdict)
+
+
+def _move(case: Case, state: AttemptState, verdict: str, note: Note | None = None) -> Answer:
+    status = moved(case.job, state, verdict, case.now.wall)
+    return Answer(status=status, notes=(note or Note(code=state.value, text=verdict),))

@@ -1,0 +1,171 @@
+"""Episodes, attempts and rungs: names, numbers, and how a job's status moves.
+
+An attempt that ended before anything was done is *withdrawn*: it is Failed, so that its permit is
+released, but it says nothing against its rung, which is tried again under a new op-id.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import attrs
+
+from kubenode.core.identity import digest, op_id
+from kubenode.core.model.condition import Claim, stated
+from kubenode.core.model.meta import Switch
+from kubenode.core.model.remedy import (
+    Attempt,
+    AttemptState,
+    JobPhase,
+    NodeRemedier,
+    RemedyOperationJob,
+    RemedyOperationJobStatus,
+)
+
+MAX_ATTEMPTS = 32
+"""Most attempts a job can record; an episode that needs more is a human's."""
+
+WITHDRAWN = "withdrawn: "
+"""How the verdict of an attempt begins that ended before anything was done."""
+
+CLOSED_PHASES = frozenset(
+    phase.value for phase in (JobPhase.SUCCEEDED, JobPhase.HANDED_OVER, JobPhase.CANCELLED)
+)
+KNOWN_PHASES = frozenset({"", *(phase.value for phase in JobPhase)})
+
+_PHASES = {
+    AttemptState.WAITING: JobPhase.WAITING,
+    AttemptState.ACTING: JobPhase.ACTING,
+    AttemptState.VERIFYING: JobPhase.VERIFYING,
+    AttemptState.SUCCEEDED: JobPhase.VERIFYING,
+    AttemptState.FAILED: JobPhase.WAITING,
+}
+_UNDER_WAY = frozenset({AttemptState.ACTING, AttemptState.VERIFYING})
+ENDED = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED})
+
+
+def is_closed(job: RemedyOperationJob) -> bool:
+    """Tell whether an episode is over."""
+    return job.status.closed_at is not None or job.status.phase in CLOSED_PHASES
+
+
+def open_job(jobs: Iterable[RemedyOperationJob]) -> RemedyOperationJob | None:
+    """Give the open episode of a machine, or None.
+
+    There is at most one. Should two leaders have made two, the one that acts comes first, then the first
+    by name: else the other could never end.
+    """
+    found = [job for job in jobs if not is_closed(job)]
+    return min(found, key=lambda job: (not _is_under_way(job), job.metadata.name), default=None)
+
+
+def last_closed(jobs: Iterable[RemedyOperationJob], remedier: str) -> RemedyOperationJob | None:
+    """Give a remedier's latest closed episode, by number, or None."""
+    found = [job for job in jobs if job.spec.remedier == remedier and is_closed(job)]
+    return max(found, key=lambda job: (job.spec.episode, job.metadata.name), default=None)
+
+
+def job_name(machine: str, machine_uid: str, remedier: str, episode: int) -> str:
+    """Name an episode: the same for every observer, however stale.
+
+    >>> job_name("node-7", "u7", "hung", 0)[:7]
+    'node-7-'
+    """
+    # A cut name may end in a dot, and no label of a DNS name may begin with the hyphen that follows.
+    return f"{machine[:40].rstrip('-.')}-{digest(machine_uid, remedier, episode)}"
+
+
+def first_rung(last: RemedyOperationJob | None, remedier: NodeRemedier, wall: datetime) -> int:
+    """Say on which rung a new episode begins: the next after its predecessor's when it is a relapse, else 0.
+
+    This is the only place where stamps count, since `relapse` spans restarts and nothing else remembers
+    that long. A stamp ahead of `wall` counts as now, so a relapse; the wrong answer costs one rung, and
+    every rung needs its own permit.
+
+    Returns:
+        An index of the ladder. After an episode in which nothing was done: where that one began.
+    """
+    top = len(remedier.spec.ladder) - 1
+    if last is None or last.status.closed_at is None:
+        return 0
+    if wall - min(last.status.closed_at, wall) > remedier.spec.relapse:
+        return 0
+    return min(next_rung(last), top)
+
+
+def next_rung(job: RemedyOperationJob) -> int:
+    """Give the rung after the last that was really tried; the episode's first when none was."""
+    tried = [attempt.rung for attempt in job.status.attempts if not is_withdrawn(attempt)]
+    return tried[-1] + 1 if tried else job.spec.first_rung
+
+
+def is_withdrawn(attempt: Attempt) -> bool:
+    """Tell whether an attempt ended before anything was done."""
+    return attempt.state is AttemptState.FAILED and attempt.verdict.startswith(WITHDRAWN)
+
+
+def begun(job: RemedyOperationJob, *, rung: int, action: str, wall: datetime) -> RemedyOperationJobStatus:
+    """Add an attempt on `rung` that waits for its own permit."""
+    number = job.status.attempts[-1].number + 1 if job.status.attempts else 1
+    attempt = Attempt(
+        number=number, rung=rung, action=action, op_id=op_id("remedy", job.metadata.uid, number),
+        since=_stamp(wall), verdict="waits for a permit",
+    )  # fmt: skip
+    return RemedyOperationJobStatus(
+        phase=JobPhase.WAITING.value, attempts=(*job.status.attempts, attempt), closed_at=job.status.closed_at
+    )
+
+
+def moved(
+    job: RemedyOperationJob, state: AttemptState, verdict: str, wall: datetime
+) -> RemedyOperationJobStatus:
+    """Bring the last attempt to `state`; the phase follows."""
+    return attrs.evolve(
+        job.status, phase=_PHASES[state].value, attempts=_with_last(job, state, verdict, wall), conditions=()
+    )
+
+
+def closed(
+    job: RemedyOperationJob, phase: JobPhase, verdict: str, wall: datetime,
+    last: AttemptState | None = None, last_verdict: str = "",
+) -> RemedyOperationJobStatus:  # fmt: skip
+    """End the episode; `last` is what becomes of its last attempt, where that is not ended yet."""
+    attempts = job.status.attempts
+    if last is not None and attempts and attempts[-1].state not in ENDED:
+        attempts = _with_last(job, last, last_verdict or verdict, wall)
+    return RemedyOperationJobStatus(
+        phase=phase.value, attempts=attempts, closed_at=_stamp(wall),
+        conditions=stated(
+            job.status.conditions, (Claim.of("Closed", True, phase.value, verdict),),
+            wall=wall, generation=job.metadata.generation,
+        ),
+    )  # fmt: skip
+
+
+def stuck(job: RemedyOperationJob, reason: str, message: str, wall: datetime) -> RemedyOperationJobStatus:
+    """Say why the next rung cannot be planned; no attempt is added, so no permit is asked for."""
+    claim = Claim(type=reason, holds=Switch.TRUE, reason=reason, message=message)
+    return attrs.evolve(
+        job.status, phase=JobPhase.WAITING.value,
+        conditions=stated(job.status.conditions, (claim,), wall=wall, generation=job.metadata.generation),
+    )  # fmt: skip
+
+
+def within(duration: timedelta) -> str:
+    """Write a time limit for a verdict, in whole seconds."""
+    return f"within {round(duration.total_seconds())} s"
+
+
+def _is_under_way(job: RemedyOperationJob) -> bool:
+    return any(attempt.state in _UNDER_WAY for attempt in job.status.attempts)
+
+
+def _with_last(
+    job: RemedyOperationJob, state: AttemptState, verdict: str, wall: datetime
+) -> tuple[Attempt, ...]:
+    last = attrs.evolve(job.status.attempts[-1], state=state, verdict=verdict[:2048], since=_stamp(wall))
+    return (*job.status.attempts[:-1], last)
+
+
+def _stamp(wall: datetime) -> datetime:
+    """Give a stamp as the wire keeps it, in whole seconds; else what is read back would differ."""
+    return wall.replace(microsecond=0)

@@ -1,0 +1,36 @@
+"""Remedy actions: ours, and all that the author of another needs.
+
+    class ReloadNetwork:
+        name = "reload-network"
+        params = NoParams
+        disruption = Disruption.RESTART
+
+        def plan(self, case: Case[NoParams]) -> tuple[Step, ...]:
+            return (RestartUnit(unit="systemd-networkd.service"),)
+
+An action is pure: it gives the steps, and kubenode asks for the permit, writes the operation, waits for
+the agent and verifies. The entry-point group is `kubenode`, the hook `register_remedies`.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.hookspecs import Case, RemedyAction, Settings, hookimpl
+from kubenode.core.model.component import Disruption
+from kubenode.core.step import Reboot, RestartUnit, Step, Undo, check_unit
+from kubenode.remedies.reboot import NoParams, RebootRemedy
+from kubenode.remedies.restart_unit import RestartUnitParams, RestartUnitRemedy
+
+
+@hookimpl
+def register_remedies() -> Iterable[RemedyAction[Any]]:
+    """Give the remedy actions that kubenode brings, mildest first."""
+    return (RestartUnitRemedy(), RebootRemedy())
+
+
+__all__ = [
+    "Case", "Disruption", "InvalidObjectError", "NoParams", "Problem", "Reboot", "RebootRemedy", "RemedyAction",
+    "RestartUnit", "RestartUnitParams", "RestartUnitRemedy", "Settings", "Step", "Undo", "check_unit", "hookimpl",
+    "register_remedies",
+]  # fmt: skip

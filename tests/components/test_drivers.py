@@ -1,0 +1,221 @@
+"""The laws of our component drivers, on a tiny host; then the table of each."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.components.host import TinyHost
+
+from kubenode import components
+from kubenode.components import (
+    ComponentDriver,
+    ConfigState,
+    Desired,
+    FileDriver,
+    FileParams,
+    Have,
+    InstallPackage,
+    InvalidObjectError,
+    PackageDriver,
+    PackageParams,
+    RemovePackage,
+    RestartUnit,
+    Running,
+    Seen,
+    Step,
+    StopUnit,
+    WriteFile,
+)
+from kubenode.core.host.plan import is_at_target
+from kubenode.core.model import ComponentEntry, MachineComponent, MachineComponentSpec, ObjectMeta
+
+UNIT, PATH = "kubelet.service", "/etc/kubelet/config.yaml"
+R, S, A = Running.RUNNING, Running.STOPPED, Running.ABSENT
+RESTART, STOP = RestartUnit(unit=UNIT), StopUnit(unit=UNIT)
+
+HOSTS = st.builds(
+    TinyHost,
+    files=st.fixed_dictionaries({}, optional={PATH: st.sampled_from([b"new\n", b"old\n", b""])}),
+    units=st.fixed_dictionaries({}, optional={UNIT: st.sampled_from(["active", "inactive", "failed", "reloading"])}),
+    packages=st.fixed_dictionaries({}, optional={"kubelet": st.sampled_from(["1.1", "1.2", "1.3"])}),
+)  # fmt: skip
+UNITS = st.sampled_from([None, UNIT])
+PACKAGES = st.builds(
+    lambda unit, state: (PackageDriver(), Desired(version="1.2", params=PackageParams(package="kubelet", unit=unit), state=state)),
+    UNITS, st.sampled_from(Running),
+)  # fmt: skip
+FILES = st.builds(
+    lambda unit, state: (FileDriver(), Desired(version="1.2", params=FileParams(path=PATH, content="new\n", unit=unit), state=state)),
+    UNITS, st.sampled_from([R, S]),
+)  # fmt: skip
+CASES: st.SearchStrategy[tuple[ComponentDriver[Any], Desired[Any]]] = PACKAGES | FILES
+
+
+def at_target(want: Desired[Any], have: Have) -> bool:
+    """Judge as the agent does."""
+    spec = MachineComponentSpec(version=want.version, driver="any")
+    component = MachineComponent(metadata=ObjectMeta(name="c"), spec=spec)
+    return is_at_target(
+        ComponentEntry(set="s", component="c", revision="1", state=want.state), component, have
+    )
+
+
+def do(host: TinyHost, steps: Sequence[Step]) -> None:
+    """Do steps in order."""
+    for step in steps:
+        host.do(step)
+
+
+@given(case=CASES, host=HOSTS)
+def test_plan_is_empty_after_its_own_steps(
+    case: tuple[ComponentDriver[Any], Desired[Any]], host: TinyHost
+) -> None:
+    """From any state the steps lead to the target, and at the target there is nothing to do."""
+    driver, want = case
+    before = host.have(driver, want)
+    steps = driver.plan(want, before)
+    assert bool(steps) is not at_target(want, before)
+    do(host, steps)
+    after = host.have(driver, want)
+    assert at_target(want, after)
+    assert driver.plan(want, after) == ()
+
+
+@given(case=CASES, host=HOSTS, cut=st.integers(0, 3))
+def test_killed_between_two_steps_a_new_plan_finishes(
+    case: tuple[ComponentDriver[Any], Desired[Any]], host: TinyHost, cut: int
+) -> None:
+    """After any prefix of the steps the host does not look well unless it is, and a new plan mends it."""
+    driver, want = case
+    do(host, driver.plan(want, host.have(driver, want))[:cut])
+    do(host, driver.plan(want, host.have(driver, want)))
+    assert at_target(want, host.have(driver, want))
+
+
+@given(case=CASES, host=HOSTS)
+def test_probes_cover_what_judge_reads(
+    case: tuple[ComponentDriver[Any], Desired[Any]], host: TinyHost
+) -> None:
+    """Told of the whole host, judge finds the same as told of its probes only."""
+    driver, want = case
+    whole = Seen(files=host.files, units=host.units, packages=host.packages)
+    assert driver.judge(want, whole) == host.have(driver, want)
+
+
+@given(case=CASES, host=HOSTS)
+def test_a_driver_is_pure(case: tuple[ComponentDriver[Any], Desired[Any]], host: TinyHost) -> None:
+    """Asked twice it answers the same, and it changes nothing."""
+    driver, want = case
+    before = host.copy()
+    have = host.have(driver, want)
+    assert (host.have(driver, want), driver.probes(want)) == (have, driver.probes(want))
+    assert driver.plan(want, have) == driver.plan(want, have)
+    assert host == before
+
+
+def have(version: str, state: Running, config: ConfigState = ConfigState.CURRENT) -> Have:
+    """Make what was found."""
+    return Have(version=version, config=config, state=state)
+
+
+@pytest.mark.parametrize(
+    ("state", "found", "steps"),
+    [
+        (R, have("1.2", R), ()),
+        (R, have("1.2", S), (RESTART,)),
+        (R, have("1.1", R), (InstallPackage(package="kubelet", version="1.2", then=RESTART),)),
+        (R, have("", A), (InstallPackage(package="kubelet", version="1.2", then=RESTART),)),
+        (S, have("1.2", S), ()),
+        (S, have("1.2", R), (STOP,)),
+        (S, have("1.1", S), (InstallPackage(package="kubelet", version="1.2", then=None), STOP)),
+        (A, have("1.1", R), (STOP, RemovePackage(package="kubelet"))),
+        (A, have("1.1", S), (RemovePackage(package="kubelet"),)),
+        (A, have("", A), ()),
+    ],
+)
+def test_the_steps_of_a_package(state: Running, found: Have, steps: tuple[Step, ...]) -> None:
+    """The restart belongs to the installation; what should stop is stopped after it and before a removal."""
+    want = Desired(version="1.2", params=PackageParams(package="kubelet", unit=UNIT), state=state)
+    assert PackageDriver().plan(want, found) == steps
+
+
+@pytest.mark.parametrize(
+    ("state", "found", "steps"),
+    [
+        (R, have("1", R), ()),
+        (R, have("1", S), (RESTART,)),
+        (R, have("", R, ConfigState.DRIFTED), (WriteFile(path=PATH, content=b"\xc3\xa9", then=RESTART),)),
+        (R, have("", A, ConfigState.UNKNOWN), (WriteFile(path=PATH, content=b"\xc3\xa9", then=RESTART),)),
+        (S, have("1", R), (STOP,)),
+        (S, have("", R, ConfigState.DRIFTED), (WriteFile(path=PATH, content=b"\xc3\xa9", then=None), STOP)),
+        (S, have("", S, ConfigState.DRIFTED), (WriteFile(path=PATH, content=b"\xc3\xa9", then=None),)),
+        (A, have("", A, ConfigState.UNKNOWN), ()),
+    ],
+)
+def test_the_steps_of_a_file(state: Running, found: Have, steps: tuple[Step, ...]) -> None:
+    """The restart belongs to the write, and the text is written as UTF-8."""
+    want = Desired(version="1", params=FileParams(path=PATH, content="é", unit=UNIT), state=state)
+    assert FileDriver().plan(want, found) == steps
+
+
+def test_a_file_that_should_be_absent_is_refused_by_name() -> None:
+    """No host step removes a file, so the driver says so instead of doing nothing for ever."""
+    want = Desired(version="1", params=FileParams(path=PATH, content=""), state=A)
+    with pytest.raises(InvalidObjectError, match=f"{PATH} is there and cannot be made Absent"):
+        FileDriver().plan(want, have("1", R))
+
+
+@pytest.mark.parametrize("unit", ["", "-x.service", "a b", "a/b", "a\n", "a\0", "$(x)", "u" * 256])
+def test_what_is_no_unit_is_refused(unit: str) -> None:
+    """It could be an option, a path or two words."""
+    with pytest.raises(ValueError, match="is not the name of a unit"):
+        PackageParams(package="kubelet", unit=unit)
+    with pytest.raises(ValueError, match="is not the name of a unit"):
+        FileParams(path=PATH, content="", unit=unit)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "/",
+        "etc/x",
+        "./x",
+        "/etc/../x",
+        "/etc/./x",
+        "/etc//x",
+        "/etc/",
+        "/a\0",
+        "/a\n",
+        "/a\x7f",
+        "/" + "a" * 4096,
+    ],
+)
+def test_what_is_no_plain_path_is_refused(path: str) -> None:
+    """It could leave its root, or be another file than it reads."""
+    with pytest.raises(ValueError, match="is not a plain absolute path"):
+        FileParams(path=path, content="")
+
+
+@pytest.mark.parametrize("package", ["", "-y", "a b", "a=1", "a/b", "a\n", "../x", "p" * 129])
+def test_what_is_no_package_is_refused(package: str) -> None:
+    """It could be an option, a version or a path."""
+    with pytest.raises(ValueError, match="is not the name of a package"):
+        PackageParams(package=package)
+
+
+def test_good_names_pass() -> None:
+    """Names as they are met on real hosts."""
+    for unit in ("kubelet.service", "getty@tty1.service", r"dev-disk-by\x2dlabel.mount"):
+        assert PackageParams(package="libstdc++6", unit=unit).unit == unit
+    assert FileParams(path="/etc/a b/..c", content="").path == "/etc/a b/..c"
+
+
+def test_the_hook_gives_our_drivers() -> None:
+    """Two drivers, each under its own name, with an attrs class of parameters."""
+    drivers = list(components.register_components())
+    assert [driver.name for driver in drivers] == ["package", "file"]
+    assert all(attrs.has(driver.params) for driver in drivers)

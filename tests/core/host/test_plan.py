@@ -1,0 +1,113 @@
+"""From what is asked to steps, and how tries are counted."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.core.host.seen import REBOOT, RESTART, component, entry, journalled, operation, seen
+
+from kubenode.core import model as m
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Have
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.host.plan import (
+    disruption,
+    host_steps,
+    is_at_target,
+    operation_steps,
+    pause,
+    reboots,
+    tries,
+)
+from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+
+UNIT = RestartUnit(unit="kubelet.service")
+
+
+@pytest.mark.parametrize(
+    ("steps", "blame"),
+    [
+        ((), "there are none"),
+        ((StopUnit(unit="a.service"),), "cannot carry StopUnit"),
+        ((UNIT, WriteFile(path="/x", content=b"", then=None)), "cannot carry WriteFile"),
+        ((InstallPackage(package="a", version="1", then=None),), "cannot carry InstallPackage"),
+        ((RemovePackage(package="a"),), "cannot carry RemovePackage"),
+        ((Reboot(), UNIT), "RestartUnit follows a Reboot"),
+        ((Reboot(), Reboot()), "Reboot follows a Reboot"),
+        ((RestartUnit(unit="--now"),), "'--now' is not the name of a unit"),
+        ((RestartUnit(unit="a b"),), "'a b' is not the name of a unit"),
+        ((UNIT,) * 17, "17 are more than an operation can carry"),
+    ],
+)
+def test_what_an_operation_cannot_carry_is_blamed_on_the_plugin(steps: tuple[Step, ...], blame: str) -> None:
+    """Anything but restarts and a last reboot is a Problem that begins with PluginFailed."""
+    problem = operation_steps(steps)
+    assert isinstance(problem, Problem)
+    assert problem.what.startswith("PluginFailed: ")
+    assert blame in problem.what
+
+
+@given(units=st.lists(st.sampled_from(["a.service", "b@1.socket"]), max_size=15), ends=st.booleans())
+def test_steps_come_back_as_they_went(units: list[str], ends: bool) -> None:
+    """host_steps is the inverse of operation_steps, and the disruption is read off them."""
+    steps: tuple[Step, ...] = (
+        *(RestartUnit(unit=unit) for unit in units),
+        *([Reboot()] if ends or not units else []),
+    )
+    carried = operation_steps(steps)
+    assert not isinstance(carried, Problem)
+    assert host_steps(carried) == steps
+    asked = operation(*carried)
+    assert reboots(asked) is isinstance(steps[-1], Reboot)
+    assert disruption(asked) is (m.Disruption.REBOOT if reboots(asked) else m.Disruption.RESTART)
+    assert operation_steps(host_steps((RESTART, REBOOT))) == (RESTART, REBOOT)
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.2"])
+@pytest.mark.parametrize("config", m.ConfigState)
+@pytest.mark.parametrize("state", m.Running)
+@pytest.mark.parametrize("wanted", m.Running)
+def test_all_three_states_must_be_at_target(
+    version: str, config: m.ConfigState, state: m.Running, wanted: m.Running
+) -> None:
+    """Absent is absent whatever else; the others need version, configuration and running state."""
+    have = Have(version=version, config=config, state=state)
+    expected = state is wanted and (
+        wanted is m.Running.ABSENT or (version == "1.2" and config is m.ConfigState.CURRENT)
+    )
+    assert is_at_target(entry(state=wanted), component(), have) is expected
+
+
+def test_tries_are_counted_by_the_journal() -> None:
+    """Each try has its own op-id; a success ends the failure, an interruption neither makes nor ends one."""
+    machine, want, thing = seen().machine, entry(), component()
+    journal: dict[str, JournalEntry] = {}
+    numbers = []
+    for state in (JournalState.FAILED, JournalState.STARTED, JournalState.DONE):
+        tried = tries(machine, "kubelet", want, thing, journal)
+        numbers.append((tried.number, tried.failed is not None))
+        journal[tried.next_op_id] = journalled(state)
+    tried = tries(machine, "kubelet", want, thing, journal)
+    numbers.append((tried.number, tried.failed is not None))
+    assert numbers == [(0, False), (1, True), (2, True), (3, False)]
+    assert tried.last_op_id in journal
+    assert len(journal) == 3
+
+
+def test_every_want_has_an_op_id_of_its_own() -> None:
+    """Another set, component, revision or state under the same numbers is another act."""
+    machine = seen().machine
+    wants = [
+        ("kubelet", entry(), component()),
+        ("other", entry(), component()),
+        ("kubelet", entry(revision="3"), component()),
+        ("kubelet", entry(set="second"), component()),
+        ("kubelet", entry(state=m.Running.STOPPED), component()),
+        ("kubelet", entry(), component("kubelet-1.3")),
+    ]
+    assert len({tries(machine, *want, {}).next_op_id for want in wants}) == len(wants)
+
+
+@given(tried=st.integers(0, 10_000))
+def test_the_pause_grows_to_an_hour(tried: int) -> None:
+    """It never shrinks and never exceeds the hour."""
+    assert 60 * 10**9 <= pause(tried) <= pause(tried + 1) <= 3600 * 10**9
