@@ -1,0 +1,267 @@
+"""The embedded store: an API server's semantics in process, without a server.
+
+Objects are immutable snapshots. A write never changes a stored dict: it makes new ones along the path of the
+change, which share the rest with the old state. So what the store returns, and what its events hold, is
+read-only for everybody; who wants to change an object patches it. Nothing here is thread-safe.
+
+Refusals are the server's, word for word. What differs from a server: CEL rules are not evaluated
+(`unchecked_rules` lists them; `rules` may check the same in Python), there is no server-side apply and no
+managedFields, and a kind without a schema is stored as it is written.
+"""
+
+import hashlib
+import uuid
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+from kubenode.core.model import Json, Kind
+from kubenode.runtime.store import objectmeta, refusals
+from kubenode.runtime.store.contract import EventType, JsonPatch, Listing, MergePatch, Patch, WatchEvent
+from kubenode.runtime.store.history import EmbeddedWatch
+from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
+from kubenode.runtime.store.table import Rules, Table, parse_version
+
+T = TypeVar("T")
+
+WINDOW: Final = 10_000
+_WARNINGS: Final = 1_000
+_NAME_LIMIT: Final = 58
+
+
+def now_or_never(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends, and give its result.
+
+    Raises:
+        RuntimeError: it did suspend.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError(f"{coroutine!r} suspended")
+
+
+class EmbeddedStore:
+    """The Store contract in process; every method finishes without suspending.
+
+    Attributes:
+        warnings: the last warnings, as a server would send them in its Warning header.
+    """
+
+    def __init__(
+        self,
+        kinds: Iterable[tuple[Kind, Json | None]],
+        *,
+        clock: Callable[[], datetime],
+        seed: int = 0,
+        window: int = WINDOW,
+        rules: Mapping[str, Rules] | None = None,
+    ) -> None:
+        """Make an empty store.
+
+        Args:
+            kinds: each with its openAPIV3Schema, or None for one that is stored unchecked (a Node).
+            clock: gives the time for creationTimestamp and deletionTimestamp.
+            seed: from it and a counter, uids and generated names are made.
+            window: how many events of each kind a watch can go back.
+            rules: by the name of a kind, laws to check besides its schema.
+
+        Raises:
+            ValueError: a schema uses what is not supported, or `rules` names another kind.
+        """
+        self._clock = clock
+        self._seed = seed
+        self._version = 1  # 0 would mean "any" to a watch
+        self._born = 0
+        self.warnings: deque[str] = deque(maxlen=_WARNINGS)
+        self._tables: dict[tuple[str, str], Table] = {}
+        given = dict(rules or {})
+        for kind, schema in kinds:
+            rules_of_kind = given.pop(kind.name, None)
+            self._tables[kind.group, kind.plural] = Table.of(kind, schema, rules_of_kind, window)
+        if given:
+            raise ValueError(f"rules for kinds that are not served: {', '.join(sorted(given))}")
+
+    @property
+    def unchecked_rules(self) -> tuple[str, ...]:
+        """The CEL rules of all schemas, none of which is evaluated, each as `Kind path: rule`."""
+        return tuple(rule for table in self._tables.values() for rule in table.unchecked)
+
+    async def get(self, kind: Kind, name: str) -> Json:
+        """Give one object. Raises ObjectNotFound."""
+        return self._table(kind).held(name)
+
+    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
+        """Give all objects of a kind, or those that carry all these labels, sorted by name."""
+        table = self._table(kind)
+        items: Iterable[Json] = map(table.objects.__getitem__, table.names)
+        if labels:
+            wanted = labels.items()
+            items = (item for item in items if wanted <= item["metadata"].get("labels", {}).items())
+        return Listing(items=tuple(items), resource_version=str(self._version))
+
+    async def create(self, kind: Kind, obj: Json) -> Json:
+        """Create an object and give it as stored. Raises AlreadyExists, Refused."""
+        table = self._table(kind)
+        given = adopted(obj)
+        metadata = objectmeta.decoded(kind, given.get("metadata") or {})
+        table.check_type(metadata.get("name") or "", given)
+        if metadata.get("resourceVersion"):
+            raise refusals.bad_create()
+        name = metadata.get("name") or self._generated(metadata.get("generateName") or "")
+        written = {**objectmeta.written(metadata, {}), "name": name}
+        made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None), {})
+        table.judge(made, None)
+        if name in table.objects:
+            deleting = "deletionTimestamp" in table.objects[name]["metadata"]
+            raise refusals.exists(kind, name, deleting=deleting)
+        self._born += 1
+        born = {"uid": self._uid(), "creationTimestamp": self._stamp(), "generation": 1}
+        return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
+
+    async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> Json:
+        """Change an object and give it as stored. A change that changes nothing writes nothing.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+            Conflict: resourceVersion, uid or a JSON-patch test did not fit.
+            Refused: the result is invalid.
+        """
+        table = self._table(kind)
+        before = table.held(name)
+        if subresource not in {"", "status"}:
+            raise refusals.not_found(kind, name)
+        is_status = subresource == "status"
+        given = _apply(before, patch)
+        metadata, fixed = table.identified(given.get("metadata"), before["metadata"], is_status=is_status)
+        if is_status:
+            wanted = _with_status(before, given)
+        else:
+            table.check_type(name, given)
+            kept = objectmeta.written(metadata, before["metadata"])
+            wanted = _with_status({**given, "metadata": kept}, before)
+        after: Json = adopted(self._tidied(table, wanted, metadata, before), before)
+        if after is before and not fixed:
+            return after
+        table.judge(after, before, known=fixed, is_status=is_status)
+        if _differ(after, before):
+            after = _stamped(after, generation=after["metadata"]["generation"] + 1)
+        if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
+            self._remove(table, before)
+            return after  # with its old resourceVersion, as the server does
+        return self._store(table, after, EventType.MODIFIED)
+
+    async def delete(
+        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None
+    ) -> Json:
+        """Delete an object, or mark it deleted while it has finalizers.
+
+        Returns:
+            The object while finalizers hold it, else the server's Status.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+            Conflict: it has another uid or resourceVersion.
+        """
+        table = self._table(kind)
+        held = table.held(name)
+        metadata = held["metadata"]
+        for what, given, found in (
+            ("UID", uid, metadata["uid"]),
+            ("ResourceVersion", resource_version, metadata["resourceVersion"]),
+        ):
+            if given is not None and given != found:
+                raise refusals.precondition(kind, name, what, given=given, found=found)
+        if not metadata.get("finalizers"):
+            self._remove(table, held)
+            return refusals.deleted(kind, name, metadata["uid"])
+        if "deletionTimestamp" in metadata:
+            return held
+        marks = {"deletionTimestamp": self._stamp(), "deletionGracePeriodSeconds": 0}
+        marked = _stamped(held, generation=metadata["generation"] + 1, **marks)
+        return self._store(table, marked, EventType.MODIFIED)
+
+    async def watch(self, kind: Kind, *, resource_version: str) -> EmbeddedWatch:
+        """Watch a kind from a resourceVersion that `find` gave; from "0", all that exists is told first."""
+        table = self._table(kind)
+        version = parse_version(resource_version or "0")
+        first: tuple[WatchEvent, ...] = ()
+        if version == 0:
+            existing = (await self.find(kind)).items
+            first = tuple(WatchEvent(type=EventType.ADDED, object=item) for item in existing)
+            version = self._version
+        return EmbeddedWatch(table.history, version, first)
+
+    def _table(self, kind: Kind) -> Table:
+        table = self._tables.get((kind.group, kind.plural))
+        if table is None:
+            raise refusals.no_such_kind(kind)
+        return table
+
+    def _tidied(self, table: Table, obj: Json, metadata: Json, known: Json | None) -> Json:
+        tidy, unknown = table.tidied(obj, metadata, known)
+        self.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        return tidy
+
+    def _store(self, table: Table, obj: Json, type: EventType) -> Json:
+        self._version += 1
+        stored = _stamped(obj, resourceVersion=str(self._version))
+        table.put(stored)
+        table.history.add(self._version, type, stored)
+        return stored
+
+    def _remove(self, table: Table, obj: Json) -> None:
+        self._version += 1
+        table.drop(obj["metadata"]["name"])
+        last = _stamped(obj, resourceVersion=str(self._version))
+        table.history.add(self._version, EventType.DELETED, last)
+
+    def _uid(self) -> str:
+        digest = hashlib.sha256(f"{self._seed}:{self._born}".encode()).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))
+
+    def _generated(self, prefix: str) -> str:
+        if not prefix:
+            return ""
+        digest = hashlib.sha256(f"{self._seed}:{self._born}:{prefix}".encode()).hexdigest()
+        return f"{prefix[:_NAME_LIMIT]}{digest[:5]}"
+
+    def _stamp(self) -> str:
+        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _stamped(obj: Json, **marks: Any) -> Json:
+    return {**obj, "metadata": {**obj["metadata"], **marks}}
+
+
+def _with_status(obj: Json, other: Json) -> Json:
+    """Give an object with the status of another one, or without when that has none."""
+    if "status" in other:
+        return {**obj, "status": other["status"]}
+    return {name: value for name, value in obj.items() if name != "status"}
+
+
+def _differ(after: Json, before: Json) -> bool:
+    """Tell whether anything but metadata and status has changed."""
+    names = (after.keys() | before.keys()) - {"metadata", "status"}
+    return any(after.get(name) is not before.get(name) for name in names)
+
+
+def _apply(before: Json, patch: Patch) -> Json:
+    match patch:
+        case MergePatch(body):
+            return merged(before, body)
+        case JsonPatch(operations):
+            try:
+                result: Json = patched(before, operations)
+            except PatchFailed as failed:
+                tested = any(operation.get("op") == "test" for operation in operations)
+                raise refusals.patch_rejected(str(failed), tested=tested) from failed
+            return result
+
+
+__all__ = ["WINDOW", "EmbeddedStore", "EmbeddedWatch", "Rules", "now_or_never"]

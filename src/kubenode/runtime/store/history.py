@@ -1,0 +1,114 @@
+"""What happened to the objects of one kind, and the watches that follow it.
+
+Each event is kept once, in a bounded window. A watch is a place in it, so a watch that is never read
+costs nothing and is told `Expired` when it has fallen out, as on the server.
+"""
+
+import asyncio
+from bisect import bisect_right
+
+from kubenode.core.errors import ApiError
+from kubenode.core.model import Json
+from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.refusals import too_old
+
+
+class History:
+    """The last events of one kind, by resourceVersion."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._versions: list[int] = []
+        self._events: list[WatchEvent] = []
+        self._dropped = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    @property
+    def end(self) -> int:
+        """How many events there ever were."""
+        return self._dropped + len(self._events)
+
+    @property
+    def start(self) -> int:
+        """How many of them are forgotten."""
+        return max(0, self.end - self._window)
+
+    @property
+    def oldest(self) -> int:
+        """The resourceVersion from which a watch can still begin, once something is forgotten."""
+        return self._versions[self.start - self._dropped] - 1
+
+    def add(self, version: int, type: EventType, obj: Json) -> None:
+        """Note an event and wake who waits for it."""
+        self._versions.append(version)
+        self._events.append(WatchEvent(type=type, object=obj))
+        if len(self._events) >= 2 * self._window:  # seldom, since it moves the window
+            self._dropped += len(self._events) - self._window
+            del self._events[: -self._window], self._versions[: -self._window]
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def after(self, version: int) -> int:
+        """Give the place of the first event after a resourceVersion; -1 when such events are forgotten."""
+        if self.start and version < self.oldest:
+            return -1
+        return self._dropped + bisect_right(self._versions, version)
+
+    def slice(self, place: int) -> list[WatchEvent]:
+        """Give the events from a place on."""
+        return self._events[place - self._dropped :]
+
+    async def turn(self, waiter: "asyncio.Future[None]") -> None:
+        """Wait for the next event, or until the caller's future is done."""
+        self._waiting.add(waiter)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
+
+
+class EmbeddedWatch:
+    """A watch of the embedded store. It waits only in `events`, and only when there is nothing to tell."""
+
+    def __init__(self, history: History, version: int, first: tuple[WatchEvent, ...] = ()) -> None:
+        self._history = history
+        self._version = version
+        self._place = history.after(version)
+        self._first = first
+        self._closed = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def drain(self) -> tuple[WatchEvent, ...]:
+        """Give the events that are there now, perhaps none, without waiting.
+
+        Raises:
+            Expired: some of them are forgotten; list again and watch anew.
+            ApiError: the watch is closed.
+        """
+        if self._closed:
+            raise ApiError("the watch is closed")
+        history = self._history
+        if self._place == history.end and not self._first:
+            return ()
+        if self._place < history.start:
+            self._closed = True
+            raise too_old(self._version, history.oldest)
+        found, self._first = (*self._first, *history.slice(self._place)), ()
+        self._place = history.end
+        if found:
+            self._version = int(found[-1].object["metadata"]["resourceVersion"])
+        return found
+
+    async def events(self) -> tuple[WatchEvent, ...]:
+        """Wait for the next events; at least one. Raises as `drain` does."""
+        while not (found := self.drain()):
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._history.turn(self._waiter)
+        return found
+
+    async def close(self) -> None:
+        """Stop watching; who waits in `events` is told so by an ApiError."""
+        self._closed = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

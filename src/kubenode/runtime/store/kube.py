@@ -1,0 +1,185 @@
+"""The Store of a real API server.
+
+Lives here: what each method is in HTTP. Limits and repeats are `transport.py`'s, errors `answer.py`'s.
+Reads are made again while the server is away; a write whose answer was lost raises Unreachable or
+ServerFailed, and whoever decides looks again.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import quote
+
+from kubenode.core.errors import Expired, Refused
+from kubenode.core.model import Json, Kind
+from kubenode.runtime.store.client import Connection, load
+from kubenode.runtime.store.contract import JsonPatch, Listing, Patch
+
+try:
+    import orjson
+
+    from kubenode.runtime.store.answer import clean
+    from kubenode.runtime.store.stream import KubeWatch
+    from kubenode.runtime.store.transport import Limits, Request, Timing, Transport
+except ModuleNotFoundError as missing:
+    _HINT: Final = f"a real cluster needs the package {missing.name}: pip install 'kubenode[kube]'"
+    raise ModuleNotFoundError(_HINT, name=missing.name) from missing
+
+_MERGE_PATCH: Final = "application/merge-patch+json"
+_JSON_PATCH: Final = "application/json-patch+json"
+
+
+class KubeStore:
+    """A Store on a real API server; an async context manager, inert until entered.
+
+        async with KubeStore.connect(context="prod") as store:
+            machines = await store.find(Machine.KIND)
+
+    It may be shared by all tasks of one event loop.
+
+    Args:
+        load: how to reach the server; asked in a thread, again when the server no longer knows us.
+        field_manager: who writes, as managedFields name it.
+        limits: how much at once, how long, how often.
+        timing: time and chance.
+    """
+
+    def __init__(
+        self, load: Callable[[], Connection], *, field_manager: str = "kubenode",
+        limits: Limits | None = None, timing: Timing | None = None,
+    ) -> None:  # fmt: skip
+        self._transport = Transport(load, limits or Limits(), timing or Timing())
+        self._writer = {"fieldManager": field_manager}
+
+    @classmethod
+    def connect(
+        cls, *, kubeconfig: Path | None = None, context: str | None = None, field_manager: str = "kubenode",
+        limits: Limits | None = None, timing: Timing | None = None,
+    ) -> Self:  # fmt: skip
+        """Give a store of the cluster that a kubeconfig names; nothing is read before it is entered.
+
+        Args:
+            kubeconfig: its path; None takes `$KUBECONFIG`, `~/.kube/config` or the pod's own files.
+            context: a context in it; None takes its current one.
+            field_manager: who writes, as managedFields name it.
+            limits: how much at once, how long, how often.
+            timing: time and chance.
+        """
+        return cls(
+            partial(load, kubeconfig, context), field_manager=field_manager, limits=limits, timing=timing
+        )
+
+    async def __aenter__(self) -> Self:
+        """Read the configuration; raises InvalidObjectError when it is missing or wrong."""
+        await self._transport.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all connections."""
+        await self._transport.close()
+
+    async def get(self, kind: Kind, name: str) -> Json:
+        """Give one object. Raises ObjectNotFound."""
+        return clean(kind, await self._transport.call(Request(method="GET", path=_path(kind, name))))
+
+    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
+        """Give all objects of a kind, or those that carry all these labels; pages of one resourceVersion."""
+        selector = ",".join(f"{name}={value}" for name, value in sorted((labels or {}).items()))
+        query = {"labelSelector": selector} if selector else {}
+        for _ in range(2):
+            # The server forgot the version of the first pages before the last one was asked for.
+            with suppress(Expired):
+                return await self._list(kind, {**query, "limit": str(self._transport.limits.page)})
+        return await self._list(kind, query)
+
+    async def create(self, kind: Kind, obj: Json) -> Json:
+        """Create an object and give it as stored. Raises AlreadyExists, Refused."""
+        request = Request(method="POST", path=_path(kind), query=self._writer, body=_json(obj))
+        return clean(kind, await self._transport.call(request))
+
+    async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> Json:
+        """Change an object and give it as stored. A change that changes nothing writes nothing.
+
+        Args:
+            kind: whose object.
+            name: its name.
+            patch: what to change. The server tells a failed `test` of a JSON patch no better than another
+                operation that fails, so with a `test` in it each of them is a Conflict.
+            subresource: `status`, or empty for everything but the status.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+            Conflict: resourceVersion, uid or a JSON-patch test did not fit.
+            Refused: the result is invalid.
+            Unreachable: the answer was lost, the change may be made; so too ServerFailed.
+        """
+        is_json = isinstance(patch, JsonPatch)
+        body = patch.operations if isinstance(patch, JsonPatch) else patch.body
+        request = Request(
+            method="PATCH", path=_path(kind, name, subresource), query=self._writer,
+            body=_json(body), content_type=_JSON_PATCH if is_json else _MERGE_PATCH,
+            has_test=isinstance(patch, JsonPatch) and any(step.get("op") == "test" for step in patch.operations),
+        )  # fmt: skip
+        return clean(kind, await self._transport.call(request))
+
+    async def delete(
+        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None
+    ) -> Json:
+        """Delete an object, or mark it deleted while it has finalizers.
+
+        Returns:
+            The object while finalizers hold it, else the server's Status.
+        """
+        wanted = {"uid": uid, "resourceVersion": resource_version}
+        preconditions = {name: value for name, value in wanted.items() if value is not None}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        request = Request(method="DELETE", path=_path(kind, name), body=_json(options))
+        return clean(kind, await self._transport.call(request))
+
+    async def watch(self, kind: Kind, *, resource_version: str) -> KubeWatch:
+        """Watch a kind from a resourceVersion that `find` gave; connects when first asked for events."""
+        return KubeWatch(self._transport, kind, _path(kind), resource_version)
+
+    async def _list(self, kind: Kind, query: Mapping[str, str]) -> Listing:
+        items: list[Json] = []
+        version = token = ""
+        while True:
+            asked = {**query, "continue": token} if token else query
+            page = await self._transport.call(Request(method="GET", path=_path(kind), query=asked))
+            metadata = page["metadata"]
+            if version and metadata["resourceVersion"] != version:
+                raise Expired(
+                    f"the pages of {kind.plural} are of {version} and {metadata['resourceVersion']}"
+                )
+            version = metadata["resourceVersion"]
+            items += [clean(kind, item) for item in page["items"] or ()]
+            token = metadata.get("continue") or ""
+            if not token:
+                items.sort(key=lambda item: str(item["metadata"]["name"]))
+                return Listing(items=tuple(items), resource_version=version)
+
+
+def _path(kind: Kind, name: str | None = None, subresource: str = "") -> str:
+    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    if name is None:
+        return f"{root}/{kind.plural}"
+    if name in ("", ".", "..") or "/" in name:
+        # It would be the path of something else: of all objects, or of another one.
+        raise Refused(f"{name!r} is no name of an object")
+    return f"{root}/{kind.plural}/{quote(name, safe='')}" + (f"/{subresource}" if subresource else "")
+
+
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, default=_plain)
+
+
+def _plain(value: object) -> dict[Any, Any]:
+    """Write mappings that are not dicts, such as read-only ones."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,192 @@
+"""The metadata of objects in the embedded store: what callers may write, and what is wrong with it."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from kubenode.core.model import Json, Kind
+from kubenode.core.schema import Cause
+from kubenode.runtime.store.refusals import bad_request
+
+FIELDS: Final = frozenset({
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
+    "deletionTimestamp", "deletionGracePeriodSeconds", "labels", "annotations", "ownerReferences", "finalizers",
+    "managedFields",
+})  # fmt: skip
+"""All that the server knows in metadata; the rest is pruned."""
+
+_WRITABLE: Final = ("generateName", "labels", "annotations", "ownerReferences", "finalizers")
+_MANAGED: Final = (
+    "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+)  # fmt: skip
+_TYPES: Final[Mapping[str, str]] = {
+    "name": "string", "generateName": "string", "uid": "string", "resourceVersion": "string",
+    "labels": "map[string]string", "annotations": "map[string]string", "finalizers": "[]string",
+    "ownerReferences": "[]v1.OwnerReference",
+}  # fmt: skip
+
+_LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_PART: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", re.ASCII)
+_VALUE: Final = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?", re.ASCII)
+
+_BAD_NAME: Final = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
+    "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_ALPHANUMERIC: Final = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character "
+    "(e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+)
+_BAD_VALUE: Final = (
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
+    "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+)
+_TOO_LONG: Final = "must be no more than 63 bytes"
+
+
+def written(given: Json, kept: Json) -> Json:
+    """Give the metadata after a write: what callers own from `given`, what the server owns from `kept`.
+
+    Empty maps and lists are left out, as the server writes them; `kept` itself comes back when nothing changes.
+    """
+    after: Json = {name: kept[name] for name in _MANAGED if name in kept}
+    after.update({name: _plain(name, given[name]) for name in _WRITABLE if given.get(name)})
+    same = after.keys() == kept.keys() and all(after[name] is kept[name] for name in after)
+    return kept if same else after
+
+
+def _plain(name: str, value: Any) -> Any:
+    if name in {"labels", "annotations"} and None in value.values():
+        return {key: "" if each is None else each for key, each in value.items()}
+    return value
+
+
+def decoded(kind: Kind, metadata: Any) -> Json:
+    """Give metadata that the server could decode.
+
+    Raises:
+        Refused: it, or a field of it, has the wrong type.
+    """
+    if not isinstance(metadata, dict):
+        raise _undecodable(kind, metadata, "Go value of type v1.ObjectMeta")
+    for name, wanted in _TYPES.items():
+        value = metadata.get(name)
+        if value is not None and not _fits(value, wanted):
+            raise _undecodable(kind, value, f"Go struct field ObjectMeta.{name} of type {wanted}")
+    return metadata
+
+
+def _fits(value: Any, wanted: str) -> bool:
+    if wanted == "string":
+        return isinstance(value, str)
+    if wanted == "map[string]string":
+        return isinstance(value, dict) and all(
+            each is None or isinstance(each, str) for each in value.values()
+        )
+    inner = str if wanted == "[]string" else dict
+    return isinstance(value, list) and all(isinstance(each, inner) for each in value)
+
+
+def _undecodable(kind: Kind, value: Any, place: str) -> Exception:
+    names = ((bool, "bool"), (str, "string"), (int | float, "number"), (list, "array"))
+    found = next((name for types, name in names if isinstance(value, types)), "object")
+    return bad_request(
+        f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
+        f"json: cannot unmarshal {found} into {place}"
+    )
+
+
+def faults(metadata: Json, before: Json | None) -> Iterator[Cause]:
+    """Find what is wrong with metadata; of an object that exists, only with what has changed."""
+    kept = before if before is not None else {}
+    if metadata is kept:
+        return
+    if before is None:
+        yield from _name_faults(metadata["name"])
+    if _changed("labels", metadata, kept):
+        for name, value in metadata["labels"].items():
+            yield from _qualified_name_faults(name, "metadata.labels")
+            if len(value) > 63:
+                yield _invalid(value, _TOO_LONG, "metadata.labels")
+            elif not _VALUE.fullmatch(value):
+                yield _invalid(value, _BAD_VALUE, "metadata.labels")
+    for field, spelled in _QUALIFIED.items():
+        if _changed(field, metadata, kept):
+            for name in metadata[field]:
+                yield from _qualified_name_faults(spelled(name), f"metadata.{field}")
+    if "deletionTimestamp" in kept:
+        held = kept.get("finalizers", ())
+        fresh = [name for name in metadata.get("finalizers", ()) if name not in held]
+        if fresh:
+            found = ", ".join(f'"{name}"' for name in sorted(fresh))
+            message = (
+                "Forbidden: no new finalizers can be added if the object is being deleted, "
+                f"found new finalizers []string{{{found}}}"
+            )
+            yield from [
+                Cause("FieldValueForbidden", message, "metadata.finalizers")
+            ] * 2  # as the server says it
+
+
+def immutable(given: Json, held: Json) -> Iterator[Cause]:
+    """Find what a patch would change and no patch can; null changes nothing."""
+    names = [
+        "uid",
+        "deletionGracePeriodSeconds",
+        *(() if "deletionTimestamp" in held else ("deletionTimestamp",)),
+    ]
+    for name in names:
+        value = given.get(name)
+        if value is not None and value != held.get(name):
+            shown = f'"{value}"' if isinstance(value, str) else value
+            cause = Cause(
+                "FieldValueInvalid", f"Invalid value: {shown}: field is immutable", f"metadata.{name}"
+            )
+            yield from [cause] * 2  # as the server says it
+
+
+def _name_faults(name: str) -> Iterator[Cause]:
+    if not name:
+        message = "Required value: name or generateName is required"
+        yield Cause("FieldValueRequired", message, "metadata.name")
+    elif len(name) > 253:
+        yield _invalid(name, "must be no more than 253 characters", "metadata.name")
+    elif not _LABEL.fullmatch(name):
+        yield _invalid(name, _BAD_NAME, "metadata.name")
+
+
+def _changed(field: str, metadata: Json, kept: Json) -> bool:
+    return field in metadata and metadata[field] is not kept.get(field)
+
+
+_QUALIFIED: Final[Mapping[str, Callable[[str], str]]] = {"annotations": str.lower, "finalizers": str}
+"""Fields whose keys or items are qualified names, and how they are read: annotations in any case."""
+
+
+def _qualified_name_faults(name: str, field: str) -> Iterator[Cause]:
+    prefix, slash, part = name.rpartition("/")
+    if "/" in prefix:
+        message = (
+            f"a valid label key {_ALPHANUMERIC} with an optional DNS subdomain prefix and '/' "
+            "(e.g. 'example.com/MyName')"
+        )
+        yield _invalid(name, message, field)
+        return
+    if slash and not prefix:
+        yield _invalid(name, "prefix part must be non-empty", field)
+    elif prefix and not _LABEL.fullmatch(prefix):
+        yield _invalid(name, f"prefix part {_BAD_NAME}", field)
+    if not part:
+        yield _invalid(name, "name part must be non-empty", field)
+    if len(part) > 63:
+        yield _invalid(name, f"name part {_TOO_LONG}", field)
+    elif not _PART.fullmatch(part):
+        yield _invalid(name, f"name part {_ALPHANUMERIC}", field)
+
+
+def _invalid(value: str, fault: str, field: str) -> Cause:
+    return Cause("FieldValueInvalid", f'Invalid value: "{value}": {fault}', field)

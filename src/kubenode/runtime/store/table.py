@@ -1,0 +1,181 @@
+"""The objects of one kind in the embedded store, and what the server would say of one that is written."""
+
+from bisect import bisect_left, insort
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import attrs
+
+from kubenode.core.model import Json, Kind
+from kubenode.core.schema import (
+    BLOCKING,
+    NOWHERE,
+    Cause,
+    check_supported,
+    defaulted,
+    prune,
+    rules_in,
+    validate,
+)
+from kubenode.runtime.store import objectmeta, refusals
+from kubenode.runtime.store.history import History
+
+Rules: TypeAlias = Callable[[Json], tuple[Cause, ...]]
+"""Laws over several fields of an object, checked in Python."""
+
+_NOT_CHECKED: Final = Cause(
+    "FieldValueInvalid",
+    "Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation",
+    NOWHERE,
+)
+
+
+@attrs.define(kw_only=True)
+class Table:
+    """The objects of one kind.
+
+    Attributes:
+        schema: None for a kind that is stored unchecked.
+        unchecked: the CEL rules of the schema.
+        names: sorted.
+    """
+
+    kind: Kind
+    schema: Json | None
+    rules: Rules | None
+    history: History
+    unchecked: tuple[str, ...] = ()
+    objects: dict[str, Json] = attrs.field(factory=dict)
+    names: list[str] = attrs.field(factory=list)
+
+    @classmethod
+    def of(cls, kind: Kind, schema: Json | None, rules: Rules | None, window: int) -> "Table":
+        """Make an empty table.
+
+        Raises:
+            ValueError: the schema uses what is not supported.
+        """
+        unsupported = check_supported(schema) if schema is not None else ()
+        if unsupported:
+            raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
+        unchecked = tuple(f"{kind.name} {rule}" for rule in rules_in(schema)) if schema is not None else ()
+        return cls(kind=kind, schema=schema, rules=rules, history=History(window), unchecked=unchecked)
+
+    def held(self, name: str) -> Json:
+        """Give one object. Raises ObjectNotFound."""
+        held = self.objects.get(name)
+        if held is None:
+            raise refusals.not_found(self.kind, name)
+        return held
+
+    def put(self, obj: Json) -> None:
+        """Keep an object, or its next state."""
+        name = obj["metadata"]["name"]
+        if name not in self.objects:
+            insort(self.names, name)
+        self.objects[name] = obj
+
+    def drop(self, name: str) -> None:
+        """Forget an object."""
+        del self.objects[name]
+        del self.names[bisect_left(self.names, name)]
+
+    def tidied(self, obj: Json, metadata: Json, known: Json | None) -> tuple[Json, list[str]]:
+        """Give an object pruned and filled in, and the paths of what was pruned."""
+        unknown = [f"metadata.{name}" for name in metadata if name not in objectmeta.FIELDS]
+        if self.schema is None:
+            return obj, unknown
+        obj, dropped = prune(obj, self.schema, known=known)
+        return defaulted(obj, self.schema, known=known), [*unknown, *dropped]
+
+    def check_type(self, name: str, obj: Json) -> None:
+        """Refuse an object that does not say that it is of this kind."""
+        kind, given = self.kind, obj.get("kind")
+        if not given or not isinstance(given, str):
+            message = (
+                f"the object provided is unrecognized (must be of type {kind.name}): Object 'Kind' is missing"
+            )
+            raise refusals.bad_request(message)
+        version, expected = obj.get("apiVersion") or "", kind.api_version
+        if version != expected:
+            raise refusals.bad_request(
+                f"the API version in the data ({version}) does not match the expected API version ({expected})"
+            )
+        if given != kind.name:
+            raise refusals.wrong_kind(kind, name, given)
+
+    def identified(self, given: object, held: Json, *, is_status: bool) -> tuple[Json, tuple[Cause, ...]]:
+        """Give the metadata of a patched object, and what of it no patch can change.
+
+        Of a status the server looks at that only for kinds that are not made from a CRD.
+
+        Raises:
+            Conflict: it has another resourceVersion.
+            Refused: it has another name, or cannot be read.
+        """
+        if given is held:
+            return held, ()
+        name: str = held["name"]
+        kind, custom = self.kind, self.schema is not None
+        if given is None:
+            message = (
+                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )
+            raise refusals.bad_request(message)
+        metadata = objectmeta.decoded(kind, given)
+        if metadata.get("name") != name:
+            other = metadata.get("name") or ""
+            raise refusals.bad_request(
+                f"the name of the object ({other}) does not match the name on the URL ({name})"
+            )
+        version = metadata.get("resourceVersion")
+        if not version and custom:
+            raise refusals.unversioned(kind, name)
+        if version and parse_version(version) != parse_version(held["resourceVersion"]):
+            raise refusals.modified(kind, name)
+        return metadata, () if is_status and custom else tuple(objectmeta.immutable(metadata, held))
+
+    def judge(
+        self, after: Json, before: Json | None, *, known: tuple[Cause, ...] = (), is_status: bool = False
+    ) -> None:
+        """Refuse a write whose object has faults that it did not have before, or that are known already.
+
+        Raises:
+            Conflict: one of them is the uid.
+            Refused: with all causes.
+        """
+        metadata = after["metadata"]
+        causes = [*known, *objectmeta.faults(metadata, before["metadata"] if before else None)]
+        causes.extend(self._status_faults(after, before) if is_status else self._faults(after, before))
+        # Laws are looked at only in an object whose schema would let them run.
+        if any(cause.reason in BLOCKING for cause in causes):
+            causes.extend([_NOT_CHECKED] if self.unchecked or self.rules else [])
+        elif self.rules is not None and (broken := self.rules(after)):
+            old = self.rules(before) if before is not None else ()
+            causes.extend(cause for cause in broken if cause not in old)
+        if causes:
+            raise refusals.invalid(self.kind, metadata["name"], causes)
+
+    def _faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:
+        return () if self.schema is None else validate(after, self.schema, known=before)
+
+    def _status_faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:
+        """Judge a status as if it stood alone: so does the server, whose texts then leave `status.` out."""
+        if self.schema is None or "status" not in after:
+            return ()
+        schema = self.schema.get("properties", {}).get("status", {})
+        known = before.get("status") if before is not None else None
+        return tuple(map(_below_status, validate(after["status"], schema, known=known)))
+
+
+def _below_status(cause: Cause) -> Cause:
+    below = cause.field and cause.field != NOWHERE
+    return attrs.evolve(cause, field=f"status.{cause.field}" if below else "status")
+
+
+def parse_version(version: str) -> int:
+    """Read a resourceVersion. Raises ServerFailed, as the server does."""
+    if not (version.isascii() and version.isdigit()):
+        raise refusals.bad_version(version)
+    return int(version)

@@ -1,0 +1,311 @@
+"""One call to an API server: its limits, its credentials, and when it is made again.
+
+Lives here: HTTP. What the calls mean is in `kube.py`, how a watch is kept alive in `stream.py`.
+Only what surely was not done is done again: a write whose answer was lost is the caller's to judge.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+import aiohttp
+import attrs
+from yarl import URL
+
+from kubenode.core.errors import ApiError, KubenodeError, Retry, TooManyRequests, Unreachable
+from kubenode.core.model import Json
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.runtime.clock import Clock, SystemClock
+from kubenode.runtime.store.answer import Answer, read
+from kubenode.runtime.store.client import Connection
+
+LOG = logging.getLogger("kubenode.store")
+
+_UNAUTHORIZED: Final = 401
+_RENEW_NS: Final = 60_000_000_000
+"""How long an Authorization header is used before it is asked for again; client-go's time for token files."""
+_READ_AHEAD: Final = 1 << 18
+_WARNINGS_KEPT: Final = 256
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How much is asked at once, how long it may take, and how long it is tried.
+
+    Attributes:
+        in_flight: calls under way at a time; watches do not count.
+        page: objects in one answer to a list.
+        connect: for a connection, TLS included.
+        call: for one attempt of a call, from connecting to the last byte.
+        patience: how long after its start a call is still made again.
+        first_pause: before the second attempt; doubles each time.
+        longest_pause: where the doubling ends.
+        silence: how long a watch may be silent before it is ended and resumed; servers send a bookmark
+            every minute.
+        watch: how long the server is asked to keep a watch, at least; at most twice that.
+    """
+
+    in_flight: int = 32
+    page: int = 500
+    connect: timedelta = timedelta(seconds=5)
+    call: timedelta = timedelta(seconds=30)
+    patience: timedelta = timedelta(seconds=60)
+    first_pause: timedelta = timedelta(milliseconds=200)
+    longest_pause: timedelta = timedelta(seconds=10)
+    silence: timedelta = timedelta(seconds=90)
+    watch: timedelta = timedelta(minutes=5)
+
+
+@attrs.frozen(kw_only=True)
+class Timing:
+    """Time and chance, as a store is given them.
+
+    Attributes:
+        sleep: waits for some seconds.
+        jitter: gives a number from 0 up to 1, such as `random.Random(seed).random`.
+    """
+
+    clock: Clock = attrs.field(factory=SystemClock)
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    jitter: Callable[[], float] = attrs.field(factory=lambda: secrets.SystemRandom().random)
+
+
+class Backoff:
+    """Growing pauses, each between half and all of its step so that clients spread out."""
+
+    def __init__(self, limits: Limits, timing: Timing) -> None:
+        self._limits = limits
+        self._timing = timing
+        self._step = limits.first_pause
+
+    def reset(self) -> None:
+        """Begin again with the first pause."""
+        self._step = self._limits.first_pause
+
+    def next(self, asked: timedelta | None = None) -> timedelta:
+        """Give the next pause, never shorter than the server asked for."""
+        pause = self._step * (0.5 + self._timing.jitter() / 2)
+        self._step = min(self._step * 2, self._limits.longest_pause)
+        return (
+            pause if asked is None else max(pause, asked + self._limits.first_pause * self._timing.jitter())
+        )
+
+
+@attrs.frozen(kw_only=True)
+class Request:
+    """One question to the server.
+
+    Attributes:
+        path: below the server's URL, quoted.
+        has_test: the body is a JSON patch with a `test` operation.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes | None = attrs.field(default=None, repr=False)
+    content_type: str = "application/json"
+    has_test: bool = False
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class _Identity:
+    connection: Connection
+    authorization: str
+    since: int
+
+
+class Transport:
+    """Calls one API server over HTTP/1.1. Inert until opened.
+
+    Args:
+        load: how to reach the server; asked again, in a thread, when the server no longer knows us.
+        limits: of each call.
+        timing: time and chance.
+    """
+
+    def __init__(self, load: Callable[[], Connection], limits: Limits, timing: Timing) -> None:
+        self.limits = limits
+        self.timing = timing
+        self._load = load
+        self._session: aiohttp.ClientSession | None = None
+        self._identity: _Identity | None = None
+        self._renewing = asyncio.Lock()
+        self._places = asyncio.Semaphore(limits.in_flight)
+        self._warned: set[str] = set()
+
+    async def open(self) -> None:
+        """Read how to reach the server; nothing is sent yet.
+
+        Raises:
+            InvalidObjectError: there is no kubeconfig, or it is wrong.
+        """
+        self._identity = await self._read_identity()
+        session = aiohttp.ClientSession(
+            # Our places are the limit of calls; a limit of connections would make calls wait for watches.
+            connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=_READ_AHEAD,
+        )
+        # aiohttp would send a DELETE twice when the server drops a kept connection.
+        session._retry_connection = False
+        self._session = session
+
+    async def close(self) -> None:
+        """End all connections, those of watches too; may be called again."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def call(self, request: Request) -> Json:
+        """Give the object that answers a request.
+
+        Reads, and calls that surely were not done (429, no connection), are made again until `patience` is
+        over or would be after the pause; a longer pause that the server asked for is left to the caller.
+
+        Raises:
+            ApiError: what the answer means, or Unreachable when there was none.
+        """
+        give_up = self._elapsed() + nanoseconds(self.limits.patience)
+        backoff = Backoff(self.limits, self.timing)
+        while True:
+            try:
+                return await self._attempt(request)
+            except ApiError as error:
+                if not _may_repeat(request, error):
+                    raise
+                pause = backoff.next(error.retry_after)
+                if self._elapsed() + nanoseconds(pause) > give_up:
+                    raise
+                LOG.debug("event=again method=%s path=%s error=%r", request.method, request.path, error)
+            await self.timing.sleep(pause.total_seconds())
+
+    async def stream(self, request: Request) -> aiohttp.ClientResponse:
+        """Open an endless answer, once; the caller closes it. Reads of it end after `silence`.
+
+        Raises:
+            ApiError: what the answer means, or Unreachable when there was none.
+        """
+        limit = aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=self.limits.connect.total_seconds(),
+            sock_read=self.limits.silence.total_seconds(),
+        )
+        with reaching(request):
+            response = await self._ask_known(request, limit)
+            if response.status == 200:
+                return response
+            async with response:
+                answer = await _answer(response)
+        read(answer)
+        raise Unreachable(f"{request.method} {request.path}: HTTP {answer.code} is no stream")
+
+    async def _attempt(self, request: Request) -> Json:
+        limit = aiohttp.ClientTimeout(
+            total=self.limits.call.total_seconds(), sock_connect=self.limits.connect.total_seconds()
+        )
+        with reaching(request):
+            async with self._places, await self._ask_known(request, limit) as response:
+                self._tell_warnings(response)
+                answer = await _answer(response)
+        return read(answer, has_test=request.has_test)
+
+    async def _ask_known(self, request: Request, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
+        """Ask; once more with new credentials when the server does not know the ones we have."""
+        identity = await self._known()
+        response = await self._ask(request, limit, identity)
+        if response.status != _UNAUTHORIZED:
+            return response
+        response.release()
+        return await self._ask(request, limit, await self._known(refused=identity))
+
+    async def _ask(
+        self, request: Request, limit: aiohttp.ClientTimeout, identity: _Identity
+    ) -> aiohttp.ClientResponse:
+        if self._session is None:
+            raise RuntimeError("the store is used outside of its `async with`")
+        # Compression would cost the server, which is the slower side, more time than it saves.
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "kubenode"}
+        if identity.authorization:
+            headers["Authorization"] = identity.authorization
+        if request.body is not None:
+            headers["Content-Type"] = request.content_type
+        connection = identity.connection
+        return await self._session.request(
+            request.method,
+            URL(connection.url + request.path, encoded=True).with_query(request.query),
+            data=request.body,
+            headers=headers,
+            allow_redirects=False,
+            timeout=limit,
+            ssl=connection.tls if connection.tls is not None else True,
+            server_hostname=connection.server_name,
+            proxy=connection.proxy,
+        )
+
+    async def _known(self, refused: _Identity | None = None) -> _Identity:
+        """Give who we are; read anew when it was refused, its token renewed when it is not fresh."""
+        async with self._renewing:
+            held = self._identity
+            if held is None:
+                raise RuntimeError("the store is used outside of its `async with`")
+            if held is not refused and self._elapsed() - held.since < _RENEW_NS:
+                return held
+            try:
+                self._identity = await self._read_identity(None if held is refused else held.connection)
+            except KubenodeError as error:  # such as a kubeconfig that is being rewritten
+                LOG.warning("event=credentials-not-renewed error=%s", error)
+            return self._identity or held
+
+    async def _read_identity(self, connection: Connection | None = None) -> _Identity:
+        known = connection if connection is not None else await asyncio.to_thread(self._load)
+        authorization = await asyncio.to_thread(known.authorization)
+        return _Identity(connection=known, authorization=authorization, since=self._elapsed())
+
+    def _elapsed(self) -> int:
+        return self.timing.clock.now().elapsed
+
+    def _tell_warnings(self, response: aiohttp.ClientResponse) -> None:
+        """Log each warning of the server once: a field that it dropped, a version that will go."""
+        for text in response.headers.getall("Warning", ()):
+            if text not in self._warned and len(self._warned) < _WARNINGS_KEPT:
+                self._warned.add(text)
+                LOG.warning("event=api-warning method=%s text=%s", response.method, text)
+
+
+@contextmanager
+def reaching(request: Request) -> Iterator[None]:
+    """Turn what breaks on the way to the server and back into Unreachable."""
+    try:
+        yield
+    except (aiohttp.ClientError, OSError) as error:
+        raise Unreachable(f"{request.method} {request.path}: {_why(error)}") from error
+
+
+def _why(error: aiohttp.ClientError | OSError) -> str:
+    # The library's own words for the first two show the address of an object.
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"no trust in {error.host}:{error.port}: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"cannot connect to {error.host}:{error.port}: {error.os_error}"
+    return str(error) or type(error).__name__
+
+
+async def _answer(response: aiohttp.ClientResponse) -> Answer:
+    retry_after = response.headers.get("Retry-After", "")
+    return Answer(code=response.status, retry_after=retry_after, body=await response.read())
+
+
+def _may_repeat(request: Request, error: ApiError) -> bool:
+    cause = error.__cause__
+    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+        return False
+    if isinstance(error, TooManyRequests) or isinstance(
+        cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+    ):
+        return True
+    return request.method == "GET" and error.retry is Retry.BACKOFF

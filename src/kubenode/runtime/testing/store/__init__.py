@@ -1,0 +1,37 @@
+"""What every Store must do: cases that run on the embedded store and on a real API server alike.
+
+    for case in CASES:
+        await case(store, Machine.KIND, fresh)
+
+`fresh` gives a name that no object has had yet. The store must serve Machine with the schema of
+`kubenode.core.crd`; other objects may be there and may change meanwhile. A case raises AssertionError with
+what it met, and removes what it made, also when it fails. Nothing here needs a test framework.
+"""
+
+from typing import Final
+
+from kubenode.runtime.testing.store import (
+    creating,
+    deleting,
+    judging,
+    merging,
+    reading,
+    stating,
+    swapping,
+    watching,
+)
+from kubenode.runtime.testing.store.case import Case
+
+CASES: Final[tuple[Case, ...]] = (
+    *creating.CASES,
+    *merging.CASES,
+    *stating.CASES,
+    *swapping.CASES,
+    *deleting.CASES,
+    *judging.CASES,
+    *reading.CASES,
+    *watching.CASES,
+)
+"""All cases, each named after what a store must do."""
+
+__all__ = ["CASES", "Case"]

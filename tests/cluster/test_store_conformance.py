@@ -1,0 +1,40 @@
+"""The conformance suite of stores on a real API server: where it differs, the embedded store is wrong."""
+
+import asyncio
+import itertools
+import json
+
+import pytest
+
+from kubenode.core.crd import crds
+from kubenode.core.model import Machine
+from kubenode.runtime.store.kube import KubeStore
+from kubenode.runtime.testing import ControlPlane
+from kubenode.runtime.testing.store import CASES, Case
+
+pytestmark = pytest.mark.cluster
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    """Return the control plane with our kinds on it."""
+    for crd in crds():
+        control_plane.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd))
+    names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    return control_plane
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if not case.embedded_only], ids=lambda case: case.name
+)
+def test_conformance(case: Case, plane: ControlPlane) -> None:
+    """Every case passes on the real server as it does on the embedded store."""
+
+    async def run() -> None:
+        async with KubeStore.connect(kubeconfig=plane.admin_kubeconfig) as store:
+            await case(store, Machine.KIND, lambda: f"conformance-{next(NUMBERS)}")
+
+    asyncio.run(run())

@@ -1,0 +1,152 @@
+"""Import and hung on the real server: the controller and three simulated agents as processes of their own.
+
+The final states are compared with those of the same stories on the embedded API, in canonical form.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from kubenode.core import model as m
+from kubenode.runtime.manifests import install
+from kubenode.runtime.sim.stories.hung import kernel_lines
+from kubenode.runtime.sim.story import Cast, Stage
+from kubenode.runtime.testing.canonical import canonical
+from kubenode.runtime.testing.controlplane import ControlPlane
+
+pytestmark = pytest.mark.cluster
+
+HERE = Path(__file__).parent
+CAST = HERE / "stories.yaml"
+CONTROLLER = "system:serviceaccount:kubenode-system:kubenode-controller"
+MACHINES = ("m1", "m2", "m3")
+HUNG = "m2"
+PATIENCE = 120.0
+
+
+def embedded() -> tuple[dict[str, m.Json], dict[str, m.Json]]:
+    """Play both stories on the embedded API; give the canonical states after each."""
+    stage = Stage("real", Cast.read([CAST]), seed=0, tell=lambda _: None)
+    stage.open()
+    stage.until_running()
+    simulation = stage.simulation
+    simulation.rest(limit=timedelta(hours=1))
+    imported = _embedded_state(stage)
+    simulation.hosts[HUNG].hang(kernel_lines())
+    simulation.rest(limit=timedelta(hours=1))
+    return imported, _embedded_state(stage)
+
+
+def _embedded_state(stage: Stage) -> dict[str, m.Json]:
+    return canonical([raw for kind in m.WATCHED for raw in stage.simulation.objects(kind)])
+
+
+class Real:
+    """The real cluster with the processes on it."""
+
+    def __init__(self, plane: ControlPlane, folder: Path) -> None:
+        self._plane = plane
+        self._folder = folder
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def kubenode(self, name: str, *arguments: str) -> None:
+        """Start one process of ours; its log is kept."""
+        log = (self._folder / f"{name}.log").open("wb")
+        self.processes[name] = subprocess.Popen(
+            [Path(sys.executable).with_name("kubenode"), *arguments], stdout=log, stderr=subprocess.STDOUT
+        )
+        log.close()
+
+    def logs(self) -> str:
+        """Give the ends of all logs."""
+        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self._folder.glob("*.log")))
+
+    def end(self) -> None:
+        """End every process that was started here; a graceful stop is part of the story."""
+        for process in self.processes.values():
+            process.send_signal(signal.SIGTERM)
+        codes = {name: process.wait(timeout=30) for name, process in self.processes.items()}
+        assert set(codes.values()) <= {0}, f"{codes}\n{self.logs()}"
+
+    def state(self) -> dict[str, m.Json]:
+        """Give the canonical state of the cluster."""
+        plurals = ",".join(f"{kind.KIND.plural}.{kind.KIND.group}".rstrip(".") for kind in m.WATCHED)
+        listed = json.loads(self._plane.kubectl("get", plurals, "-o", "json"))
+        return canonical(listed["items"])
+
+    def wait(self, what: str, done: Callable[[dict[str, m.Json]], bool]) -> dict[str, m.Json]:
+        """Wait until the state is as wanted, and stays so for two seconds."""
+        end = time.monotonic() + PATIENCE
+        state: dict[str, Any] = {}
+        while time.monotonic() < end:
+            for name, process in self.processes.items():
+                assert process.poll() is None, f"{name} died\n{self.logs()}"
+            state = self.state()
+            if done(state):
+                time.sleep(2)
+                settled = self.state()
+                if settled == state:
+                    return settled
+            time.sleep(0.5)
+        pytest.fail(f"{what} did not come within {PATIENCE} s\n{json.dumps(state, indent=1)[:6000]}\n{self.logs()}")
+
+
+@pytest.fixture
+def real(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Real]:
+    """A cluster with our manifests, the controller with its own rights, and an agent process a machine."""
+    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(install()))
+    names = [f"crd/{kind.KIND.plural}.{kind.KIND.group}" for kind in m.KINDS]
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    one = Real(control_plane, tmp_path)
+    with ExitStack() as stack:
+        stack.callback(_clean, control_plane)
+        stack.callback(one.end)
+        one.kubenode("controller", "controller", "--kubeconfig", str(control_plane.kubeconfig(CONTROLLER)))
+        for machine, zone in zip(MACHINES, "abc", strict=True):
+            agent = control_plane.kubeconfig(f"kubenode:agent:{machine}", ("kubenode:agents",))
+            kubelet = control_plane.kubeconfig(f"system:node:node-{machine}", ("system:nodes",))
+            one.kubenode(
+                machine, "sim", "agent", machine, "--kubeconfig", str(agent), "--kubelet-kubeconfig", str(kubelet),
+                "--zone", zone, "--kmsg", str(tmp_path / f"{machine}.kmsg"),
+            )  # fmt: skip
+        yield one
+
+
+def _clean(plane: ControlPlane) -> None:
+    """Leave the shared cluster as it was found."""
+    for kind in m.WATCHED:
+        plural = f"{kind.KIND.plural}.{kind.KIND.group}".rstrip(".")
+        for name in plane.kubectl("get", plural, "-o", "name").split():
+            plane.kubectl("patch", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+            plane.kubectl("delete", name, "--wait=true", "--ignore-not-found")
+
+
+def test_import_and_hung_end_as_on_the_embedded_api(real: Real, control_plane: ControlPlane, tmp_path: Path) -> None:
+    """Three machines are imported and one is healed; both states equal the embedded run's."""
+    imported, healed = embedded()
+    control_plane.kubectl("apply", "-f", "-", input=CAST.read_text())
+    state = real.wait("Running", lambda state: all(_phase(state, name) == "Running" for name in MACHINES))
+    assert state == imported
+    (tmp_path / f"{HUNG}.part").write_text("\n".join(kernel_lines()))
+    (tmp_path / f"{HUNG}.part").rename(tmp_path / f"{HUNG}.kmsg")
+    state = real.wait("the healing", lambda state: _closed(state) and _phase(state, HUNG) == "Running")
+    assert state == healed
+
+
+def _phase(state: dict[str, m.Json], name: str) -> str:
+    return str(state.get(f"Machine/{name}", {}).get("status", {}).get("phase", ""))
+
+
+def _closed(state: dict[str, m.Json]) -> bool:
+    jobs = [one for key, one in state.items() if key.startswith("RemedyOperationJob/")]
+    return bool(jobs) and all(job["status"].get("phase") == "Succeeded" for job in jobs)
