@@ -1,0 +1,117 @@
+"""One key a machine that has an agent here: look at the host, ask core/host, report, act.
+
+The same engine runs it: a real agent has one machine, a simulation has hundreds.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.decision import Decision, RunSteps
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.hookspecs import Desired, Have, Seen
+from kubenode.core.host.decide import AgentSnapshot, HostSeen, decide
+from kubenode.core.model.machine import ConfigState
+from kubenode.core.policy import Policy
+from kubenode.core.step import Probe, Step
+from kubenode.runtime.engine.loop import Engine, Question, Recorder
+from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.store.cache import Cache, Change
+
+
+class Hosts(Protocol):
+    """The hosts whose agents run here."""
+
+    def seen(self, machine: str) -> HostSeen | None:
+        """Give what is known of a host; None when it has no agent, or the agent is down or cut off."""
+
+    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
+        """Look at a host."""
+
+    async def run(self, effect: RunSteps) -> None:
+        """Start the steps under their op-id and journal them; what became of them is seen later."""
+
+
+class AgentController:
+    """Which machines a change concerns, and what their hosts look like now."""
+
+    name = "agent"
+
+    def __init__(self, cache: Cache, hosts: Hosts, plugins: Plugins) -> None:
+        self._cache = cache
+        self._hosts = hosts
+        self._plugins = plugins
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """A machine, and those that have an entry of a component that has just come."""
+        if change.kind is m.Machine:
+            yield change.name
+        elif change.kind is m.MachineComponent:
+            for machine in self._cache.all(m.Machine):
+                if any(entry.component == change.name for entry in machine.spec.components.values()):
+                    yield machine.metadata.name
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """Look at the host through its drivers and make the snapshot."""
+        machine = self._cache.get(m.Machine, key)
+        host = None if machine is None else self._hosts.seen(key)
+        if machine is None or host is None:
+            return None
+        components = self._components(machine)
+        have: dict[str, Have] = {}
+        plans: dict[str, tuple[Step, ...] | Problem] = {}
+        for name, entry in sorted(machine.spec.components.items()):
+            component = components.get(entry.component)
+            if component is not None:
+                have[name], plans[name] = self._judged(key, name, entry, component)
+        snapshot = AgentSnapshot(
+            machine=machine, components=components, have=have, plans=plans, host=host, now=now, sightings=sightings
+        )
+        stored = {} if machine.status.agent is None else self.wanted(machine.status.agent)
+        return Question(snapshot=snapshot, subject=machine, stored=stored)
+
+    def _components(self, machine: m.Machine) -> Mapping[str, m.MachineComponent]:
+        names = {entry.component for entry in machine.spec.components.values()}
+        found = {name: self._cache.get(m.MachineComponent, name) for name in sorted(names)}
+        return {name: component for name, component in found.items() if component is not None}
+
+    def _judged(
+        self, machine: str, name: str, entry: m.ComponentEntry, component: m.MachineComponent
+    ) -> tuple[Have, tuple[Step, ...] | Problem]:
+        unknown = Have(version="", config=ConfigState.UNKNOWN, state=m.Running.ABSENT)
+        where = f"MachineComponent {component.metadata.name}"
+        driver = self._plugins.components.get(component.spec.driver)
+        if driver is None:
+            known = ", ".join(sorted(self._plugins.components)) or "none"
+            what = f"PluginMissing: no component driver is named {component.spec.driver!r}"
+            return unknown, Problem(where=where, what=what, fix=f"known: {known}")
+        try:
+            params = structured(component.spec.parameters, driver.params, f"{where}.spec.parameters")
+            want = Desired(version=component.spec.version, params=params, state=entry.state)
+            have = driver.judge(want, self._hosts.look(machine, driver.probes(want)))
+            return have, driver.plan(want, have)
+        except InvalidObjectError as error:
+            return unknown, Problem(where=where, what=f"ParametersInvalid: {error}")
+        except Exception as error:  # noqa: BLE001 - a driver's fault costs its component, not the agent
+            what = f"PluginFailed: driver {component.spec.driver} of {name} raised {type(error).__name__}: {error}"
+            return unknown, Problem(where=where, what=what)
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Ask core/host."""
+        return decide(snapshot, policy)
+
+    def wanted(self, status: Any) -> m.Json:
+        """The agent's part of the status."""
+        part: m.Json = wire.dump_part(status)
+        return part
+
+    def body(self, patch: m.Json) -> m.Json:
+        """The agent's part is all it writes."""
+        return {"agent": patch}
+
+
+def agents(hosts: Hosts, plugins: Plugins, record: Recorder = lambda _: None) -> Engine:
+    """Put the engine of the agents of `hosts` together."""
+    cache = Cache((m.Machine, m.MachineComponent))
+    return Engine(cache, (AgentController(cache, hosts, plugins),), policy=Policy, record=record)

@@ -1,0 +1,1 @@
+"""The central controllers, thin: which keys, which snapshot, which decider."""

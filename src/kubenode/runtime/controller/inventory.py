@@ -1,0 +1,227 @@
+"""The inventory: what snapshots need to know of many objects at once, folded from single changes.
+
+Nothing here decides. A change costs what it touches: one machine, its Node, the sets that select it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core.health.zones import ZoneTally
+from kubenode.core.policy import Policy
+from kubenode.core.rollout.tally import Seat, Tally
+from kubenode.runtime.store.cache import Cache, Change
+
+SHOULD_BE_UP = frozenset({"Running", "Updating", "Repairing", "Unknown"})
+
+
+@attrs.frozen(kw_only=True)
+class Facts:
+    """One machine as the others count it."""
+
+    machine: m.Ref
+    node: str
+    zone: str
+    claimed: bool
+    ready: bool
+    up: bool
+    seats: Mapping[str, Seat]
+
+
+class Inventory:
+    """Machines, their Nodes, zones, sets, jobs and holds, indexed."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._facts: dict[str, Facts] = {}
+        self._claims: dict[str, set[str]] = {}
+        self._zones: dict[str, ZoneTally] = {}
+        self._up: dict[str, int] = {}
+        self._absent: dict[str, set[str]] = {}
+        self._tallies: dict[str, Tally] = {}
+        self._jobs: dict[str, dict[str, m.RemedyOperationJob]] = {}
+        self._holds: dict[str, m.Hold] = {}
+        self._policy: Policy | None = None
+
+    # What snapshots ask.
+
+    def facts(self, machine: str) -> Facts | None:
+        """Give what the others count of a machine."""
+        return self._facts.get(machine)
+
+    def claimants(self, node: str) -> tuple[str, ...]:
+        """Name the machines that say they are this Node, sorted; more than one is a conflict."""
+        return tuple(sorted(self._claims.get(node, ())))
+
+    def node_of(self, machine: m.Machine) -> m.Node | None:
+        """Give the Node a machine is, by the name it is known by."""
+        name = node_name(machine)
+        return self._cache.get(m.Node, name) if name else None
+
+    def zones(self) -> Mapping[str, ZoneTally]:
+        """Give the tally of every zone that has a claimed Node."""
+        return dict(self._zones)
+
+    def up(self) -> Mapping[str, int]:
+        """Give the number of machines that should be up, by scope text."""
+        return dict(self._up)
+
+    def absent(self, set_name: str) -> frozenset[str]:
+        """Give the uids of a set's machines that should be up and are not available."""
+        return frozenset(self._absent.get(set_name, ()))
+
+    def tally(self, set_name: str) -> Tally | None:
+        """Give the tally of a set."""
+        return self._tallies.get(set_name)
+
+    def jobs(self, machine_uid: str) -> tuple[m.RemedyOperationJob, ...]:
+        """Give all episodes of a machine, by name."""
+        return tuple(job for _, job in sorted(self._jobs.get(machine_uid, {}).items()))
+
+    def hold(self, machine_uid: str) -> m.Hold | None:
+        """Give the open hold on a machine."""
+        return self._holds.get(machine_uid)
+
+    def op_ids(self) -> frozenset[str]:
+        """Give the op-ids of all open holds."""
+        return frozenset(hold.op_id for hold in self._holds.values())
+
+    def machines(self) -> Iterable[str]:
+        """Name all machines."""
+        return self._facts.keys()
+
+    def policy(self) -> Policy:
+        """Give the rules and limits that stand now."""
+        if self._policy is None:
+            remediers = sorted(self._cache.all(m.NodeRemedier), key=lambda one: one.metadata.name)
+            risk = sorted(self._cache.all(m.RiskPolicy), key=lambda one: one.metadata.name)
+            self._policy = Policy(remediers=tuple(remediers), risk=tuple(risk))
+        return self._policy
+
+    # How it is kept.
+
+    def fold(self, change: Change) -> None:
+        """Fold one change of one object."""
+        if change.kind is m.Machine:
+            self._refresh(change.name)
+        elif change.kind is m.Node:
+            for machine in self.claimants(change.name):
+                self._refresh(machine)
+        elif change.kind is m.MachineComponentSet:
+            self._refold_set(change)
+        elif change.kind is m.RemedyOperationJob:
+            self._fold_job(change)
+        elif change.kind is m.RiskLedger and isinstance(change.after, m.RiskLedger | None):
+            holds = () if change.after is None else change.after.status.holds
+            self._holds = {hold.machine_uid: hold for hold in holds}
+        elif change.kind in (m.NodeRemedier, m.RiskPolicy):
+            self._policy = None
+
+    def _refold_set(self, change: Change) -> None:
+        before, after = change.before, change.after
+        if _shape(before) == _shape(after):
+            return
+        self._tallies.pop(change.name, None)
+        self._absent.pop(change.name, None)
+        if isinstance(after, m.MachineComponentSet):
+            self._tallies[change.name] = Tally(
+                after.metadata.name, after.metadata.uid, after.status.update.number if after.status.update else None
+            )
+        for machine, facts in list(self._facts.items()):
+            # The tally is new: it has not seen the seats of before.
+            seats = {name: seat for name, seat in facts.seats.items() if name != change.name}
+            if len(seats) != len(facts.seats):
+                self._facts[machine] = attrs.evolve(facts, seats=seats)
+                _count(self._up, f"set={change.name}", -int(facts.up))
+            self._refresh(machine)
+
+    def _fold_job(self, change: Change) -> None:
+        for job, there in ((change.before, False), (change.after, True)):
+            if isinstance(job, m.RemedyOperationJob):
+                known = self._jobs.setdefault(job.spec.machine.uid, {})
+                if there:
+                    known[job.metadata.name] = job
+                else:
+                    known.pop(job.metadata.name, None)
+
+    def _refresh(self, name: str) -> None:
+        before = self._facts.get(name)
+        machine = self._cache.get(m.Machine, name)
+        after = None if machine is None else self._look(machine)
+        if before == after:
+            return
+        self._count(before, -1)
+        self._count(after, +1)
+        for set_name in {*(before.seats if before else ()), *(after.seats if after else ())}:
+            tally = self._tallies.get(set_name)
+            if tally is not None:
+                tally.moved(before.seats.get(set_name) if before else None, after.seats.get(set_name) if after else None)
+        if after is None:
+            self._facts.pop(name, None)
+        else:
+            self._facts[name] = after
+
+    def _look(self, machine: m.Machine) -> Facts:
+        node = self.node_of(machine)
+        ready = node is not None and node.ready
+        zone = node.zone if node is not None else ""
+        ran = machine.status.first_running is not None
+        seats = {
+            one.metadata.name: Seat(
+                machine=m.ref(machine), zone=zone, entry=machine.spec.components.get(one.spec.name),
+                report=machine.status.agent.components.get(one.spec.name) if machine.status.agent else None,
+                available=ready, never_run=not ran,
+            )
+            for one in self._cache.all(m.MachineComponentSet)
+            if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
+        }  # fmt: skip
+        return Facts(
+            machine=m.ref(machine), node=node_name(machine), zone=zone, claimed=node is not None, ready=ready,
+            up=ran and machine.status.phase in SHOULD_BE_UP, seats=seats,
+        )  # fmt: skip
+
+    def _count(self, facts: Facts | None, sign: int) -> None:
+        if facts is None:
+            return
+        if facts.node:
+            claims = self._claims.setdefault(facts.node, set())
+            (claims.add if sign > 0 else claims.discard)(facts.machine.name)
+        if facts.claimed:
+            tally = self._zones.get(facts.zone, ZoneTally(nodes=0))
+            self._zones[facts.zone] = ZoneTally(
+                nodes=tally.nodes + sign, not_ready=tally.not_ready + sign * (not facts.ready)
+            )
+            if self._zones[facts.zone].nodes == 0:
+                del self._zones[facts.zone]
+        if facts.up:
+            for scope in ("cluster", f"zone={facts.zone}", *(f"set={name}" for name in facts.seats)):
+                _count(self._up, scope, sign)
+        for name in facts.seats:
+            gone = self._absent.setdefault(name, set())
+            if sign > 0 and facts.up and not facts.ready:
+                gone.add(facts.machine.uid)
+            elif sign < 0:
+                gone.discard(facts.machine.uid)
+
+
+def node_name(machine: m.Machine) -> str:
+    """Give the name of the Node a machine says it is: its agent's word, else what was last known."""
+    if machine.status.agent is not None and machine.status.agent.node_name:
+        return machine.status.agent.node_name
+    return machine.status.node_ref.name if machine.status.node_ref is not None else ""
+
+
+def _count(counts: dict[str, int], scope: str, by: int) -> None:
+    total = counts.get(scope, 0) + by
+    if total:
+        counts[scope] = total
+    else:
+        counts.pop(scope, None)
+
+
+def _shape(obj: m.Object | None) -> object:
+    """Give what of a set decides which seats it has and how they are judged."""
+    if not isinstance(obj, m.MachineComponentSet):
+        return None
+    return (obj.metadata.uid, obj.spec.selector, obj.spec.name, obj.status.update)

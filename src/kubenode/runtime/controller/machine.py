@@ -1,0 +1,89 @@
+"""One key a Machine: its phase and conditions, its finalizer, and what of it shows on its Node."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.decision import Decision
+from kubenode.core.machine.decide import MachineSnapshot, decide
+from kubenode.core.policy import Policy
+from kubenode.runtime.controller.inventory import Inventory, node_name
+from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.store.cache import Cache, Change
+
+
+class MachineController:
+    """Which machines a change concerns, and their snapshots."""
+
+    name = "machine"
+
+    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+        self._cache = cache
+        self._inventory = inventory
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """A machine, whoever is its Node, whose hold changed, or whom a set begins or ends to want."""
+        if change.kind is m.Machine:
+            yield change.name
+            yield from self._rivals(change)
+        elif change.kind is m.Node:
+            yield from self._inventory.claimants(change.name)
+        elif change.kind is m.RiskLedger:
+            yield from holders_changed(change)
+        elif change.kind is m.MachineComponentSet and _wants(change.before) != _wants(change.after):
+            yield from self._inventory.machines()
+
+    def _rivals(self, change: Change) -> Iterable[str]:
+        names = {node_name(one) for one in (change.before, change.after) if isinstance(one, m.Machine)} - {""}
+        for name in sorted(names):
+            yield from self._inventory.claimants(name)
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """Make the snapshot of one machine."""
+        machine = self._cache.get(m.Machine, key)
+        if machine is None:
+            return None
+        hold = self._inventory.hold(machine.metadata.uid)
+        rivals = [name for name in self._inventory.claimants(node_name(machine)) if name != key]
+        sets = sorted(self._cache.all(m.MachineComponentSet), key=lambda one: one.metadata.name)
+        snapshot = MachineSnapshot(
+            machine=machine, node=self._inventory.node_of(machine), rival=rivals[0] if rivals else "",
+            wanted=frozenset(
+                one.spec.name for one in sets if one.spec.selector.selects(machine.metadata.labels)
+            ),
+            hold=None if hold is None else hold.cause, now=now, sightings=sightings,
+        )  # fmt: skip
+        return Question(snapshot=snapshot, subject=machine, stored=self.wanted(machine.status))
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Ask core/machine."""
+        return decide(snapshot, policy)
+
+    def wanted(self, status: Any) -> m.Json:
+        """All of the status but the agent's part, which is not ours to write."""
+        return _without_agent(status)
+
+    def body(self, patch: m.Json) -> m.Json:
+        """The whole status is the subject."""
+        return patch
+
+
+def _without_agent(status: m.MachineStatus) -> m.Json:
+    part: m.Json = wire.dump_part(attrs.evolve(status, agent=None))
+    return part
+
+
+def _wants(obj: m.Object | None) -> object:
+    return (obj.spec.selector, obj.spec.name) if isinstance(obj, m.MachineComponentSet) else None
+
+
+def holders_changed(change: Change) -> Iterable[str]:
+    """Name the machines whose hold differs between two states of the ledger."""
+    before, after = (
+        {hold.op_id: hold.machine for hold in one.status.holds} if isinstance(one, m.RiskLedger) else {}
+        for one in (change.before, change.after)
+    )
+    return sorted({machine for _, machine in before.items() ^ after.items()})

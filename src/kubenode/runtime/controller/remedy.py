@@ -1,0 +1,125 @@
+"""One key a Machine: its episode of remedy, if its Node is sick."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.decision import Decision
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.health.zones import open_breaker
+from kubenode.core.hookspecs import Case
+from kubenode.core.host.plan import operation_steps
+from kubenode.core.policy import Policy
+from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
+from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.machine import holders_changed
+from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.store.cache import Cache, Change
+
+Steps = tuple[m.OperationStep, ...] | Problem
+
+
+class RemedyController:
+    """Which machines a change concerns, and their snapshots."""
+
+    name = "remedy"
+
+    def __init__(self, cache: Cache, inventory: Inventory, plugins: Plugins) -> None:
+        self._cache = cache
+        self._inventory = inventory
+        self._plugins = plugins
+        self._broken: frozenset[str] = frozenset()
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """A machine, its Node, its episodes, its hold; and all of a zone whose breaker opened or closed."""
+        if change.kind is m.Machine:
+            yield change.name
+        elif change.kind is m.Node:
+            yield from self._inventory.claimants(change.name)
+        elif change.kind is m.RemedyOperationJob:
+            yield from {job.spec.machine.name: None for job in (change.before, change.after) if isinstance(job, m.RemedyOperationJob)}
+        elif change.kind is m.RiskLedger:
+            yield from holders_changed(change)
+        elif change.kind in (m.NodeRemedier, m.RiskPolicy):
+            yield from self._inventory.machines()
+        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
+            yield from self._flipped()
+
+    def _flipped(self) -> Iterable[str]:
+        zones, limits = self._inventory.zones(), self._inventory.policy().limits
+        broken = frozenset(zone for zone in zones if open_breaker(zone, zones, limits) is not None)
+        if broken == self._broken:
+            return
+        flipped, self._broken = broken ^ self._broken, broken
+        for machine in self._inventory.machines():
+            facts = self._inventory.facts(machine)
+            if facts is not None and facts.zone in flipped:
+                yield machine
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """Make the snapshot of one machine's episode; its subject is the open job, if there is one."""
+        machine = self._cache.get(m.Machine, key)
+        if machine is None:
+            return None
+        jobs = self._inventory.jobs(machine.metadata.uid)
+        node = self._inventory.node_of(machine)
+        snapshot = RemedySnapshot(
+            machine=machine, node=node, jobs=jobs, holds=self._holds(machine), zones=self._inventory.zones(),
+            steps=self._steps(machine, node, jobs), now=now, sightings=sightings,
+        )  # fmt: skip
+        job = open_job(jobs)
+        return Question(
+            snapshot=snapshot, subject=job, stored=None if job is None else self.wanted(job.status), fenced=True
+        )
+
+    def _holds(self, machine: m.Machine) -> frozenset[str]:
+        hold = self._inventory.hold(machine.metadata.uid)
+        return frozenset() if hold is None else frozenset((hold.op_id,))
+
+    def _steps(
+        self, machine: m.Machine, node: m.Node | None, jobs: tuple[m.RemedyOperationJob, ...]
+    ) -> Mapping[tuple[str, int], Steps]:
+        """Ask the plugins for the steps of every rung that may come next; none for a machine that is well."""
+        if node is None or (not jobs and all(_well(condition) for condition in node.status.conditions)):
+            return {}
+        return {
+            (remedier.metadata.name, index): self._planned(machine, node, remedier, rung)
+            for remedier in self._inventory.policy().remediers
+            for index, rung in enumerate(remedier.spec.ladder)
+        }
+
+    def _planned(self, machine: m.Machine, node: m.Node, remedier: m.NodeRemedier, rung: m.Rung) -> Steps:
+        where = f"NodeRemedier {remedier.metadata.name}, rung {rung.action}"
+        action = self._plugins.remedies.get(rung.action)
+        if action is None:
+            known = ", ".join(sorted(self._plugins.remedies)) or "none"
+            return Problem(where=where, what=f"PluginMissing: no remedy action is named {rung.action!r}", fix=f"known: {known}")
+        try:
+            case = Case(
+                machine=machine.metadata.name, node=node.metadata.name, condition=remedier.spec.condition.type,
+                params=structured(rung.parameters, action.params, f"{where}.parameters"),
+            )  # fmt: skip
+            return operation_steps(action.plan(case))
+        except InvalidObjectError as error:
+            return Problem(where=where, what=f"ParametersInvalid: {error}")
+        except Exception as error:  # noqa: BLE001 - a plugin's fault is its own, and narrows: nothing is done
+            return Problem(where=where, what=f"PluginFailed: {rung.action}.plan raised {type(error).__name__}: {error}")
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Ask core/remedy."""
+        return decide(snapshot, policy)
+
+    def wanted(self, status: Any) -> m.Json:
+        """The whole status of the job."""
+        part: m.Json = wire.dump_part(status)
+        return part
+
+    def body(self, patch: m.Json) -> m.Json:
+        """The whole status is the subject."""
+        return patch
+
+
+def _well(condition: m.NodeCondition) -> bool:
+    return condition.status is (m.Switch.TRUE if condition.type == "Ready" else m.Switch.FALSE)

@@ -1,0 +1,121 @@
+"""One key, `cluster`: the ledger. It orders all who ask, whoever they are."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.decision import Decision
+from kubenode.core.model.risk import LEDGER
+from kubenode.core.policy import Policy
+from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set
+from kubenode.core.risk.binding import SetRoom
+from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.rollout.batch import max_unavailable
+from kubenode.core.rollout.decide import needs_permit
+from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.store.cache import Cache, Change
+
+
+class RiskController:
+    """When the ledger must be looked at, and what it is judged by."""
+
+    name = "risk"
+
+    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+        self._cache = cache
+        self._inventory = inventory
+        self._seen: object = None
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """The ledger, who asks, what limits, and (while somebody asks) who is available."""
+        if change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent):
+            yield LEDGER
+        elif change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after):
+            yield LEDGER
+        elif change.kind in (m.Machine, m.Node):
+            seen = (self._inventory.up(), self._inventory.zones(), self._absent())
+            if seen != self._seen:
+                self._seen = seen
+                yield LEDGER
+
+    def _absent(self) -> object:
+        return {one.metadata.name: self._inventory.absent(one.metadata.name) for one in self._sets()}
+
+    def _sets(self) -> list[m.MachineComponentSet]:
+        return sorted(self._cache.all(m.MachineComponentSet), key=lambda one: one.metadata.name)
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """Make the snapshot of all who ask, and of what there is to lose."""
+        ledger = self._cache.get(m.RiskLedger, key)
+        asks, ended = self._asking()
+        snapshot = RiskSnapshot(
+            ledger=ledger, asks=asks, ended=ended, zones=self._inventory.zones(), up=self._inventory.up(),
+            rooms={one.metadata.name: self._room(one) for one in self._sets()},
+            unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
+            history=self._history(), now=now, sightings=sightings,
+        )  # fmt: skip
+        stored = None if ledger is None else self.wanted(ledger.status)
+        return Question(snapshot=snapshot, subject=ledger, stored=stored, fenced=True)
+
+    def _asking(self) -> tuple[tuple[Ask, ...], frozenset[str]]:
+        asks: list[Ask] = []
+        ended: set[str] = set()
+        for one in self._sets():
+            component = self._cache.get(m.MachineComponent, one.spec.component)
+            needs = component is None or needs_permit(component)
+            asks += asks_of_set(one, self._zone_of, self._sets_of, needs_permit=needs)
+            ended |= ended_of_set(one)
+        for job in sorted(self._cache.all(m.RemedyOperationJob), key=lambda job: job.metadata.name):
+            machine = job.spec.machine.name
+            asks += asks_of_job(job, self._zone(machine), self._selecting(machine))
+            ended |= ended_of_job(job)
+        return tuple(asks), frozenset(ended)
+
+    def _zone_of(self, machine: m.Ref) -> str:
+        return self._zone(machine.name)
+
+    def _sets_of(self, machine: m.Ref) -> tuple[str, ...]:
+        return self._selecting(machine.name)
+
+    def _zone(self, machine: str) -> str:
+        facts = self._inventory.facts(machine)
+        return "" if facts is None else facts.zone
+
+    def _selecting(self, machine: str) -> tuple[str, ...]:
+        facts = self._inventory.facts(machine)
+        return () if facts is None else tuple(sorted(facts.seats))
+
+    def _available(self, machine: str) -> bool:
+        facts = self._inventory.facts(machine)
+        return facts is not None and facts.ready
+
+    def _room(self, one: m.MachineComponentSet) -> SetRoom:
+        up = self._inventory.up().get(f"set={one.metadata.name}", 0)
+        return SetRoom(
+            max_unavailable=max_unavailable(one, up), unavailable=self._inventory.absent(one.metadata.name)
+        )
+
+    def _history(self) -> bool:
+        """Whether anything can have been granted before: then a ledger without history has lost it."""
+        return self._cache.count(m.RemedyOperationJob) > 0 or any(
+            machine.status.first_running is not None for machine in self._cache.all(m.Machine)
+        )
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Ask core/risk."""
+        return decide(snapshot, policy)
+
+    def wanted(self, status: Any) -> m.Json:
+        """The whole status of the ledger."""
+        part: m.Json = wire.dump_part(status)
+        return part
+
+    def body(self, patch: m.Json) -> m.Json:
+        """The whole status is the subject."""
+        return patch
+
+
+def _asks(obj: m.Object | None) -> object:
+    return (obj.spec, obj.status.batch, obj.status.phase) if isinstance(obj, m.MachineComponentSet) else None

@@ -1,0 +1,82 @@
+"""One key a MachineComponentSet: its revision, its batches, and the entries of its machines."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.decision import Decision
+from kubenode.core.model.componentset import BATCH_LIMIT
+from kubenode.core.policy import Policy
+from kubenode.core.rollout.decide import RolloutSnapshot, decide
+from kubenode.core.rollout.tally import Seat
+from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.store.cache import Cache, Change
+
+CANDIDATES = BATCH_LIMIT + 16
+
+
+class RolloutController:
+    """Which sets a change concerns, and their snapshots."""
+
+    name = "rollout"
+
+    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+        self._cache = cache
+        self._inventory = inventory
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """A set, those that select a machine (or did), those that run a component, and those that wait for a permit."""
+        if change.kind is m.MachineComponentSet:
+            yield change.name
+        elif change.kind is m.Machine:
+            for one in self._cache.all(m.MachineComponentSet):
+                if any(isinstance(side, m.Machine) and one.spec.selector.selects(side.metadata.labels)
+                       for side in (change.before, change.after)):  # fmt: skip
+                    yield one.metadata.name
+        elif change.kind is m.Node:
+            for machine in self._inventory.claimants(change.name):
+                facts = self._inventory.facts(machine)
+                yield from facts.seats if facts is not None else ()
+        elif change.kind is m.MachineComponent:
+            yield from (one.metadata.name for one in self._sets() if one.spec.component == change.name)
+        elif change.kind is m.RiskLedger:
+            yield from (one.metadata.name for one in self._sets() if one.status.batch is not None)
+
+    def _sets(self) -> Iterable[m.MachineComponentSet]:
+        return self._cache.all(m.MachineComponentSet)
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """Make the snapshot of one set: its tally and the machines of its open batch, never all its machines."""
+        found = self._cache.get(m.MachineComponentSet, key)
+        tally = self._inventory.tally(key)
+        if found is None or tally is None:
+            return None
+        snapshot = RolloutSnapshot(
+            set=found, component=self._cache.get(m.MachineComponent, found.spec.component),
+            tally=tally.view(CANDIDATES), members=self._members(found), holds=self._inventory.op_ids(),
+            now=now, sightings=sightings,
+        )  # fmt: skip
+        return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status), fenced=True)
+
+    def _members(self, found: m.MachineComponentSet) -> tuple[Seat, ...]:
+        seats: list[Seat] = []
+        for member in found.status.batch.members if found.status.batch is not None else ():
+            facts = self._inventory.facts(member.name)
+            if facts is not None and facts.machine.uid == member.uid and found.metadata.name in facts.seats:
+                seats.append(facts.seats[found.metadata.name])
+        return tuple(seats)
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Ask core/rollout."""
+        return decide(snapshot, policy)
+
+    def wanted(self, status: Any) -> m.Json:
+        """The whole status."""
+        part: m.Json = wire.dump_part(status)
+        return part
+
+    def body(self, patch: m.Json) -> m.Json:
+        """The whole status is the subject."""
+        return patch

@@ -1,0 +1,181 @@
+"""One effect, one call. Every effect is a crash point before and after; applying one twice equals once."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias, assert_never
+
+import attrs
+
+from kubenode.core import wire
+from kubenode.core.decision import (
+    ApiEffect,
+    Create,
+    Effect,
+    PatchNode,
+    PatchNodeConditions,
+    RunSteps,
+    SetEntry,
+    SetFinalizers,
+    SetOperation,
+)
+from kubenode.core.errors import AlreadyExists
+from kubenode.core.model import Json, Machine, Node, Ref
+from kubenode.runtime.engine.expect import Written
+from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store
+
+
+@attrs.frozen(kw_only=True)
+class WriteStatus:
+    """Bring an object's status to what a Decision wants, by merge patch.
+
+    Attributes:
+        body: the merge patch of `status`.
+        resource_version: the version it was decided on, for a compare-and-swap; empty where the writer
+            is the only one of its fields and others' writes must not hinder it.
+    """
+
+    object: Ref
+    body: Mapping[str, Any]
+    resource_version: str = ""
+
+
+Act: TypeAlias = Effect | WriteStatus
+
+
+class Hands(Protocol):
+    """Who acts outside the API: the host of an agent."""
+
+    async def run(self, effect: RunSteps) -> None:
+        """Run the steps under their op-id, once, however often asked."""
+
+
+class NoHands:
+    """For controllers: they have no effect outside the API."""
+
+    async def run(self, effect: RunSteps) -> None:
+        """Refuse: only an agent runs steps."""
+        raise TypeError(f"no host to run {effect.op_id} on")
+
+
+@attrs.frozen(kw_only=True)
+class CrashPoint:
+    """Before or after one effect of one call; what a test enumerates."""
+
+    after: bool
+    act: Act
+
+
+Watchman: TypeAlias = Callable[[CrashPoint], None]
+"""Is told of every crash point, and may raise there."""
+
+
+def pass_by(_: CrashPoint) -> None:
+    """Do nothing at a crash point."""
+
+
+async def apply(acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by) -> tuple[Written, ...]:
+    """Do the acts in order; the first failure ends them and is raised.
+
+    Returns:
+        What was written and must be seen before the key is decided again.
+    """
+    written: list[Written] = []
+    for act in acts:
+        watch(CrashPoint(after=False, act=act))
+        if isinstance(act, RunSteps):
+            await hands.run(act)
+        else:
+            written.append(await _write(act, store))
+        watch(CrashPoint(after=True, act=act))
+    return tuple(written)
+
+
+async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written:
+    match act:
+        case Create():
+            return await _create(act, store)
+        case WriteStatus():
+            body: Json = {"metadata": _precondition(act.object, act.resource_version), "status": dict(act.body)}
+            return await _merge(store, act.object, body, subresource="status")
+        case SetFinalizers():
+            body = {"metadata": {**_precondition(act.object, act.resource_version), "finalizers": list(act.finalizers)}}
+            return await _merge(store, act.object, body)
+        case PatchNode():
+            return await _merge(store, act.node, _node_patch(act))
+        case PatchNodeConditions():
+            conditions = [wire.dump_part(condition) for condition in act.conditions]
+            body = {"metadata": _precondition(act.node, act.resource_version), "status": {"conditions": conditions}}
+            return await _merge(store, act.node, body, subresource="status")
+        case SetEntry():
+            return await _swap(store, act.machine, f"/spec/components/{act.name}", act.expect, act.entry)
+        case SetOperation():
+            return await _swap(store, act.machine, "/spec/operation", act.expect, act.operation)
+        case _:
+            assert_never(act)
+
+
+async def _create(act: Create, store: Store) -> Written:
+    kind, name = act.object.KIND, act.object.metadata.name
+    where = Ref(kind=kind.name, name=name)
+    try:
+        made = await store.create(kind, wire.dump(act.object))
+    except AlreadyExists:
+        # The name is a function of the intent: somebody with the same intent was quicker.
+        return Written(object=where, version=0)
+    return _written(where, made)
+
+
+async def _merge(store: Store, where: Ref, body: Json, subresource: str = "") -> Written:
+    kind = wire.kind_of(where.kind).KIND
+    return _written(where, await store.patch(kind, where.name, MergePatch(body), subresource=subresource))
+
+
+async def _swap(store: Store, where: Ref, path: str, expect: object | None, value: object | None) -> Written:
+    """Replace one value if it is still what was read; `test` of a missing member against null passes."""
+    expected = None if expect is None else wire.dump_part(expect)
+    operations: list[Mapping[str, Any]] = [
+        {"op": "test", "path": "/metadata/uid", "value": where.uid},
+        {"op": "test", "path": path, "value": expected},
+    ]
+    if value is None:
+        operations.append({"op": "remove", "path": path})
+    else:
+        operations.append({"op": "add", "path": path, "value": wire.dump_part(value)})
+    return _written(where, await store.patch(Machine.KIND, where.name, JsonPatch(tuple(operations))))
+
+
+def _precondition(where: Ref, resource_version: str) -> Json:
+    return {"uid": where.uid, **({"resourceVersion": resource_version} if resource_version else {})}
+
+
+def _node_patch(act: PatchNode) -> Json:
+    metadata: Json = _precondition(act.node, act.resource_version)
+    if act.labels:
+        metadata["labels"] = dict(act.labels)
+    if act.annotations:
+        metadata["annotations"] = dict(act.annotations)
+    body: Json = {"metadata": metadata}
+    if act.taints is not None:
+        body["spec"] = {"taints": [wire.dump_part(taint) for taint in act.taints]}
+    return body
+
+
+def _written(where: Ref, answer: Json) -> Written:
+    return Written(object=where, version=int(answer["metadata"]["resourceVersion"]))
+
+
+def reaches(act: Act) -> Ref:
+    """Name the object an act is about."""
+    match act:
+        case Create():
+            return Ref(kind=act.object.KIND.name, name=act.object.metadata.name)
+        case WriteStatus() | SetFinalizers():
+            return act.object
+        case PatchNode() | PatchNodeConditions():
+            return act.node
+        case SetEntry() | SetOperation() | RunSteps():
+            return act.machine
+        case _:
+            assert_never(act)
+
+
+__all__ = ["Act", "CrashPoint", "Hands", "NoHands", "Node", "Watchman", "WriteStatus", "apply", "pass_by", "reaches"]

@@ -1,0 +1,150 @@
+"""The engine in production: asyncio lists, watches, sleeps and calls for it."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import assert_never
+
+from kubenode.core.errors import ApiError, Expired, KubenodeError, ObjectNotFound, ServerFailed
+from kubenode.core.model import Object
+from kubenode.runtime.clock import Clock
+from kubenode.runtime.engine.apply import Hands, NoHands, apply
+from kubenode.runtime.engine.expect import Written
+from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Relist, Synced
+from kubenode.runtime.store.contract import Store, Watch
+
+LOG = logging.getLogger("kubenode.engine")
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+
+
+class Driver:
+    """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind."""
+
+    def __init__(
+        self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None,
+        first: Sequence[Input] = (), calls_in_flight: int = 16,
+    ) -> None:  # fmt: skip
+        self.engine = engine
+        self._store = store
+        self._clock = clock
+        self._hands = hands if hands is not None else NoHands()
+        self._inbox: list[Input] = list(first)
+        self._stirred = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._places = asyncio.Semaphore(calls_in_flight)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+
+    def tell(self, item: Input) -> None:
+        """Hand an input to the engine; from the loop's own thread."""
+        self._inbox.append(item)
+        self._stirred.set()
+
+    def stop(self) -> None:
+        """Decide nothing more; calls under way end by themselves."""
+        self._stopping.set()
+        self._stirred.set()
+
+    async def run(self) -> None:
+        """Run until `stop`; what fails unexpectedly ends it and is raised."""
+        async with asyncio.TaskGroup() as group:
+            follow = [group.create_task(self._follow(kind)) for kind in self.engine.cache.kinds]
+            try:
+                await self._decide()
+                if self._calls:
+                    await asyncio.wait(self._calls)
+                if self._failure is not None:
+                    raise self._failure
+            finally:
+                for task in (*follow, *self._calls):
+                    task.cancel()
+
+    async def _decide(self) -> None:
+        while not self._stopping.is_set():
+            self._stirred.clear()
+            inputs, self._inbox = self._inbox, []
+            step = self.engine.step(inputs, self._clock.now())
+            for call in step.calls:
+                task = asyncio.create_task(self._do(call))
+                self._calls.add(task)
+                task.add_done_callback(self._ended)
+            await self._sleep(step.wake_at)
+
+    async def _sleep(self, wake_at: int | None) -> None:
+        if self._inbox:
+            await asyncio.sleep(0)  # let calls and watches have their turn
+            return
+        pause = None if wake_at is None else max(0.0, (wake_at - self._clock.now().elapsed) / 1e9)
+        try:
+            async with asyncio.timeout(pause):
+                await self._stirred.wait()
+        except TimeoutError:
+            return
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+            LOG.critical("event=call-crashed error=%r", error)
+            self.stop()
+
+    async def _do(self, call: Call | Relist) -> None:
+        async with self._places:
+            match call:
+                case Relist():
+                    await self._relist(call.kind)
+                case Call():
+                    self.tell(await self._apply(call))
+                case _:
+                    assert_never(call)
+
+    async def _apply(self, call: Call) -> Done:
+        acts = "; ".join(type(act).__name__ for act in call.acts)
+        try:
+            written: tuple[Written, ...] = await apply(call.acts, self._store, self._hands)
+        except KubenodeError as error:
+            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, type(error).__name__, error)
+            return Done(key=call.key, error=error)
+        LOG.info("event=acted key=%s acts=%r", call.key, acts)
+        return Done(key=call.key, written=written)
+
+    async def _relist(self, kind: type[Object]) -> None:
+        try:
+            listing = await self._store.find(kind.KIND)
+        except ApiError as error:  # the watch goes on, and the key asks again
+            LOG.warning("event=relist-failed kind=%s error=%s", kind.KIND.name, error)
+            return
+        self.tell(Synced(kind=kind, items=listing.items, version=int(listing.resource_version)))
+
+    async def _follow(self, kind: type[Object]) -> None:
+        """List, then watch; again when the server has forgotten; with growing pauses when it cannot be asked."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                await self._list_and_watch(kind)
+            except Expired:
+                pause = FIRST_PAUSE
+            except ApiError as error:
+                LOG.warning("event=watch-failed kind=%s error=%s: %s%s", kind.KIND.name, type(error).__name__, error, _advice(error))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _list_and_watch(self, kind: type[Object]) -> None:
+        listing = await self._store.find(kind.KIND)
+        self.tell(Synced(kind=kind, items=listing.items, version=int(listing.resource_version)))
+        watch: Watch = await self._store.watch(kind.KIND, resource_version=listing.resource_version)
+        try:
+            while True:
+                for event in await watch.events():
+                    self.tell(Event(kind=kind, event=event))
+        finally:
+            await watch.close()
+
+
+def _advice(error: ApiError) -> str:
+    if isinstance(error, ObjectNotFound):
+        return "; fix: install the CRDs: kubenode manifests | kubectl apply -f -"
+    if not isinstance(error, ServerFailed) and error.code == 403:
+        return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
+    return ""
+

@@ -1,0 +1,254 @@
+"""The engine on one screen: key -> snapshot -> decide -> apply -> requeue.
+
+`Engine.step` takes what has happened and gives back what is to be called and when to wake. It does no
+I/O and reads no clock; asyncio drives it in production (`drive.py`), a heap of virtual time in the
+simulator (`runtime/sim/run.py`). A key whose call is under way is in hand: nobody decides it meanwhile.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, assert_never
+
+import attrs
+
+from kubenode.core import wire
+from kubenode.core.decision import NOTHING_SEEN, Decision
+from kubenode.core.errors import KubenodeError, Retry
+from kubenode.core.model import Json, Now, Object, ref
+from kubenode.core.policy import Policy
+from kubenode.runtime.engine.apply import Act, WriteStatus
+from kubenode.runtime.engine.expect import Expectations, Written
+from kubenode.runtime.engine.queue import Key, WorkQueue
+from kubenode.runtime.store.cache import Cache, Change
+from kubenode.runtime.store.contract import WatchEvent
+
+REFUSED_PAUSE = 300_000_000_000
+"""How long a key rests whose call can only fail the same way; any change of its objects wakes it sooner."""
+
+
+@attrs.frozen(kw_only=True)
+class Question:
+    """All that one decision needs.
+
+    Attributes:
+        snapshot: what the decider is given.
+        subject: the object whose status the Decision wants; None when there is none.
+        stored: the wire form of that status (or part of it) as it stands.
+        fenced: whether the status is written by compare-and-swap.
+    """
+
+    snapshot: Any
+    subject: Object | None = None
+    stored: Json | None = None
+    fenced: bool = False
+
+
+class Controller(Protocol):
+    """Thin: which keys, which snapshot, which decider."""
+
+    @property
+    def name(self) -> str:
+        """The controller's name, the first half of its keys."""
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """Name the keys whose snapshot a change may alter."""
+
+    def question(self, key: str, now: Now, sightings: Mapping[str, int]) -> Question | None:
+        """Make the snapshot; None when the key's object is no more."""
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Ask the pure decider."""
+
+    def wanted(self, status: Any) -> Json:
+        """Give the wire form of a status, comparable with `Question.stored`."""
+
+    def body(self, patch: Json) -> Json:
+        """Place a merge patch of `stored` within the object's status."""
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """The watch told of a change."""
+
+    kind: type[Object]
+    event: WatchEvent
+
+
+@attrs.frozen(kw_only=True)
+class Synced:
+    """A whole listing arrived."""
+
+    kind: type[Object]
+    items: tuple[Json, ...]
+    version: int
+
+
+@attrs.frozen(kw_only=True)
+class Done:
+    """A call ended: what it wrote, or why it failed (then `written` is what came before the failure)."""
+
+    key: Key
+    written: tuple[Written, ...] = ()
+    error: KubenodeError | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Stirred:
+    """Something outside the API changed that a key looks at, such as the host of an agent."""
+
+    key: Key
+
+
+Input: TypeAlias = Event | Synced | Done | Stirred
+
+
+@attrs.frozen(kw_only=True)
+class Call:
+    """Acts to be done in order, for one key; answered by one Done."""
+
+    key: Key
+    acts: tuple[Act, ...]
+
+
+@attrs.frozen(kw_only=True)
+class Relist:
+    """A listing to be asked for, since the watch seems to have lost something; answered by one Synced."""
+
+    kind: type[Object]
+
+
+@attrs.frozen(kw_only=True)
+class Step:
+    """What one step of the engine asks for. `wake_at` is in `Now.elapsed`; None: only an input can wake it."""
+
+    calls: tuple[Call | Relist, ...]
+    wake_at: int | None
+
+
+@attrs.frozen(kw_only=True)
+class Decided:
+    """One decision, as recorded: for explain, traces and replay."""
+
+    now: Now
+    key: Key
+    question: Question
+    decision: Decision[Any]
+    acts: tuple[Act, ...]
+
+
+Recorder: TypeAlias = Callable[[Decided], None]
+
+
+class Engine:
+    """Decides; its driver calls. Holds the cache, the queue, the expectations and the sightings."""
+
+    def __init__(
+        self, cache: Cache, controllers: Sequence[Controller], *, policy: Callable[[], Policy],
+        fold: Callable[[Change], None] = lambda _: None, record: Recorder = lambda _: None,
+    ) -> None:  # fmt: skip
+        self.cache = cache
+        self._controllers = {controller.name: controller for controller in controllers}
+        self._policy = policy
+        self._fold = fold
+        self._record = record
+        self._queue = WorkQueue()
+        self._expect = Expectations()
+        self._sightings: dict[Key, Mapping[str, int]] = {}
+        self._unsynced = set(cache.kinds)
+
+    def step(self, inputs: Iterable[Input], now: Now) -> Step:
+        """Fold what has happened, decide every key that is due, and ask for the calls."""
+        calls: list[Call | Relist] = []
+        for item in inputs:
+            self._take(item, now)
+        if self._unsynced:  # a cache that is not whole shows a world that never was
+            return Step(calls=(), wake_at=None)
+        while (key := self._queue.take(now.elapsed)) is not None:
+            call = self._blocked(key, now) if self._expect.unseen(key, self.cache) else self._decide(key, now)
+            if call is not None:
+                calls.append(call)
+            if not isinstance(call, Call):
+                self._queue.put_back(key)
+        return Step(calls=tuple(calls), wake_at=self._queue.next_due())
+
+    def ask(self, controller: str, name: str, now: Now) -> Decision[Any] | None:
+        """Decide one key as it stands, for `explain`: nothing is done and nothing is remembered."""
+        asked = self._controllers[controller]
+        question = asked.question(name, now, self._sightings.get(Key(controller, name), NOTHING_SEEN))
+        return None if question is None else asked.decide(question.snapshot, self._policy())
+
+    def _take(self, item: Input, now: Now) -> None:
+        match item:
+            case Event():
+                change = self.cache.take(item.kind, item.event)
+                self._changed(() if change is None else (change,), now)
+            case Synced():
+                self._unsynced.discard(item.kind)
+                self._changed(self.cache.replace(item.kind, item.items, item.version), now)
+                self._expect.listed(item.kind.KIND.name)
+            case Stirred():
+                self._queue.add(item.key, now.elapsed)
+            case Done():
+                self._finish(item, now)
+            case _:
+                assert_never(item)
+
+    def _changed(self, changes: Iterable[Change], now: Now) -> None:
+        for change in changes:
+            self._fold(change)
+            for controller in self._controllers.values():
+                for name in controller.concerns(change):
+                    self._queue.add(Key(controller.name, name), now.elapsed)
+
+    def _finish(self, done: Done, now: Now) -> None:
+        self._expect.add(done.key, done.written, now.elapsed)
+        if done.error is None:
+            self._queue.succeeded(done.key)
+            pause = 0
+        elif done.error.retry is Retry.NEVER:
+            pause = REFUSED_PAUSE
+        else:
+            pause = max(self._queue.failed(done.key), _asked_pause(done.error))
+        self._queue.add(done.key, now.elapsed + pause)
+        self._queue.put_back(done.key)
+
+    def _blocked(self, key: Key, now: Now) -> Relist | None:
+        """Let a key wait for its own writes; when the watch seems to have lost them, list again."""
+        unseen = self._expect.unseen(key, self.cache)
+        overdue = unseen is not None and self._expect.overdue(key, now.elapsed)
+        if overdue:
+            self._expect.renew(key, now.elapsed)
+        self._queue.add(key, self._expect.due(key))
+        return Relist(kind=wire.kind_of(unseen.object.kind)) if unseen is not None and overdue else None
+
+    def _decide(self, key: Key, now: Now) -> Call | None:
+        controller = self._controllers[key.controller]
+        question = controller.question(key.name, now, self._sightings.get(key, NOTHING_SEEN))
+        if question is None:
+            self._sightings.pop(key, None)
+            return None
+        decision = controller.decide(question.snapshot, self._policy())
+        if decision.sightings:
+            self._sightings[key] = decision.sightings
+        else:
+            self._sightings.pop(key, None)
+        acts = self._acts(controller, question, decision)
+        self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
+        if decision.wake_at is not None:
+            self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
+        return Call(key=key, acts=acts) if acts else None
+
+    def _acts(self, controller: Controller, question: Question, decision: Decision[Any]) -> tuple[Act, ...]:
+        subject = question.subject
+        if subject is None or decision.status is None:
+            return decision.effects
+        patch = wire.patch_of(question.stored or {}, controller.wanted(decision.status))
+        if patch is None:
+            return decision.effects
+        version = subject.metadata.resource_version if question.fenced else ""
+        return (WriteStatus(object=ref(subject), body=controller.body(patch), resource_version=version), *decision.effects)
+
+
+def _asked_pause(error: KubenodeError) -> int:
+    """Give the pause that a server asked for (Retry-After), nanoseconds."""
+    asked = getattr(error, "retry_after", None)
+    return 0 if asked is None else int(asked.total_seconds()) * 1_000_000_000
