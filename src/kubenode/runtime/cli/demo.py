@@ -1,0 +1,151 @@
+"""`kubenode demo`: the four stories on the embedded API, with live progress."""
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import attrs
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn
+
+from kubenode.core.errors import KubenodeError
+from kubenode.runtime.cli.output import NO, Output, document, fail
+from kubenode.runtime.sim.stories import STORIES
+from kubenode.runtime.sim.story import Cast, Progress, Tell, Told, examples
+
+
+def demo(
+    story: Annotated[list[str] | None, typer.Option(help=f"Play only this story: {', '.join(STORIES)}. May be repeated.")] = None,
+    file: Annotated[list[Path] | None, typer.Option(help="Play your own objects instead of the shipped ones; needs --story.")] = None,
+    seed: Annotated[int, typer.Option(help="Everything random comes from this; same seed, same trace.")] = 0,
+    output: Annotated[Output, typer.Option("-o", "--output", help="text, or json: one document.")] = Output.TEXT,
+) -> None:
+    """Play import, upgrade, hung and outage on simulated hosts: no cluster, no root.
+
+    In a file, an object that occurs twice is a change: the second is applied once all is at rest.
+    Exit status: 0 when every check of every story passed, 1 when one failed.
+    """
+    chosen = story or list(STORIES)
+    unknown = [name for name in chosen if name not in STORIES]
+    if unknown:
+        raise typer.BadParameter(f"no story {unknown[0]!r}; known: {', '.join(STORIES)}", param_hint="--story")
+    if file and len(chosen) != 1:
+        raise typer.BadParameter("your own file needs one story, e.g. --story upgrade", param_hint="--file")
+    try:
+        told = play_all(chosen, file, seed, _teller(output, chosen))
+    except KubenodeError as error:
+        fail(error, output)
+    passed = all(one.passed for one in told)
+    if output is Output.JSON:
+        document(report(told))
+    else:
+        _summary(told)
+    if not passed:
+        raise typer.Exit(NO)
+
+
+def play_all(names: list[str], files: list[Path] | None, seed: int, teller: "Teller") -> list[Told]:
+    """Play stories one after another."""
+    told = []
+    with teller:
+        for name in names:
+            cast = Cast.read(files or [examples() / f"{name}.yaml"])
+            one = STORIES[name](cast, seed, teller.tell)
+            teller.end(one)
+            told.append(one)
+    return told
+
+
+def report(told: list[Told]) -> dict[str, Any]:
+    """Give what `-o json` prints."""
+    trace = hashlib.sha256("".join(one.trace for one in told).encode()).hexdigest()
+    return {"stories": [one.document() for one in told], "passed": all(one.passed for one in told), "trace": trace}
+
+
+class Teller:
+    """Says nothing: for `-o json`."""
+
+    def __enter__(self) -> "Teller":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def tell(self, progress: Progress) -> None:
+        """Take note of progress."""
+
+    def end(self, told: Told) -> None:
+        """Take note of an end."""
+
+
+@attrs.define
+class Lines(Teller):
+    """Plain lines, one a change, where there is no terminal."""
+
+    _last: dict[str, tuple[int, str]] = attrs.field(factory=dict)
+
+    def tell(self, progress: Progress) -> None:
+        """Print a line when a tenth was gained or the text changed."""
+        state = (progress.done * 10 // max(progress.total, 1), progress.text)
+        if self._last.get(progress.story) != state:
+            self._last[progress.story] = state
+            sys.stdout.write(f"{progress.story:<8} {progress.done}/{progress.total} {progress.text}\n")
+
+    def end(self, told: Told) -> None:
+        """Print how it ended."""
+        sys.stdout.write(f"{told.name:<8} {'ok' if told.passed else 'FAILED'}: {told.summary}\n")
+        sys.stdout.flush()
+
+
+class Live(Teller):
+    """A bar a story, on a terminal."""
+
+    def __init__(self, names: list[str]) -> None:
+        columns = (TextColumn("{task.description:<8}"), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[text]}"))
+        self._bars = Bars(*columns, console=Console(), refresh_per_second=8)
+        self._tasks: dict[str, TaskID] = {name: self._bars.add_task(name, total=1, text="waits") for name in names}
+
+    def __enter__(self) -> "Teller":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def tell(self, progress: Progress) -> None:
+        """Move the bar."""
+        self._bars.update(self._tasks[progress.story], completed=progress.done, total=progress.total, text=progress.text)
+
+    def end(self, told: Told) -> None:
+        """Fill the bar."""
+        word = "[green]ok[/]" if told.passed else "[red]FAILED[/]"
+        self._bars.update(self._tasks[told.name], text=f"{word} {told.summary}")
+
+
+def _teller(output: Output, names: list[str]) -> Teller:
+    if output is Output.JSON:
+        return Teller()
+    return Live(names) if sys.stdout.isatty() else Lines()
+
+
+def _summary(told: list[Told]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for one in told:
+        if one.explanation:
+            console.print(f"{one.name}: {one.explanation}", markup=False)
+        for check in one.checks:
+            if not check.passed:
+                console.print(f"{one.name}: FAILED {check.name}: {check.found}", markup=False)
+    checks = sum(len(one.checks) for one in told)
+    failed = sum(not check.passed for one in told for check in one.checks)
+    virtual = sum(one.virtual_seconds for one in told) // 60
+    console.print(
+        f"{len(told)} stories, {sum(one.machines for one in told)} machines, {sum(one.decisions for one in told)} decisions, "
+        f"{sum(one.effects for one in told)} effects, {virtual} virtual minutes; {checks - failed} of {checks} checks passed",
+        markup=False,
+    )
+
+
+__all__ = ["Tell", "demo", "play_all", "report"]

@@ -1,0 +1,157 @@
+"""Manifests: the files that people write as objects, and what `kubenode manifests` prints to install us."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import yaml
+
+from kubenode.core import wire
+from kubenode.core.crd import crds
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model import KINDS, Json, MachineComponent, MachineComponentSet, Object
+from kubenode.core.model.meta import GROUP
+from kubenode.runtime.documents import Document, read_documents, scan
+
+NAMESPACE: Final = "kubenode-system"
+CONTROLLER: Final = "kubenode-controller"
+AGENT: Final = "kubenode-agent"
+AGENTS: Final = "kubenode:agents"
+"""The group of all agents' certificates."""
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_READ: Final = ("get", "list", "watch")
+
+
+@attrs.frozen(kw_only=True)
+class Manifests:
+    """Objects in the order of the documents, and what is odd about them but no error."""
+
+    objects: tuple[Object, ...]
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_manifests(paths: Sequence[Path]) -> tuple[Object, ...]:
+    """Read the objects of files and folders, in order.
+
+    Raises:
+        InvalidObjectError: with every problem of every document, its file, line and path.
+    """
+    return review(paths).objects
+
+
+def review(paths: Sequence[Path]) -> Manifests:
+    """Read the objects of files and folders, and look at them together.
+
+    Raises:
+        InvalidObjectError: with every problem of every document, its file, line and path.
+    """
+    documents, problems = scan(paths)
+    objects: list[Object] = []
+    for document in documents:
+        try:
+            objects.append(wire.load(document.raw))
+        except InvalidObjectError as error:
+            problems += sorted(
+                (_placed(p, document) for p in error.problems), key=lambda problem: problem.line
+            )
+    if problems:
+        order = {str(file): index for index, file in enumerate(dict.fromkeys(p.file for p in problems))}
+        raise InvalidObjectError(
+            tuple(sorted(problems, key=lambda problem: (order[problem.file], problem.line)))
+        )
+    found = tuple(_odd(objects, documents))
+    return Manifests(objects=tuple(objects), warnings=found)
+
+
+def _placed(problem: Problem, document: Document) -> Problem:
+    return attrs.evolve(problem, file=document.file, line=document.line(problem.where))
+
+
+def _odd(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[Problem]:
+    """Find sets that name a component of which there is no document: it may be in the cluster already."""
+    components = {obj.metadata.name for obj in objects if isinstance(obj, MachineComponent)}
+    for obj, document in zip(objects, documents, strict=True):
+        if isinstance(obj, MachineComponentSet) and obj.spec.component not in components:
+            what = f"MachineComponent {obj.spec.component!r} is in none of these files"
+            fix = "apply it first, or before this set"
+            yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
+
+
+def install() -> tuple[Json, ...]:
+    """Give all that is installed before the controller starts: CRDs first, then who may do what.
+
+    Roles of single agents, and the admission policies that keep an agent to its own Machine, come with the
+    real agent.
+    """
+    return (
+        *crds(),
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": {"name": CONTROLLER, "namespace": NAMESPACE},
+        },
+        _role(CONTROLLER, _controller_rules()),
+        _binding(CONTROLLER, {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}),
+        _role(AGENT, _agent_rules()),
+        _binding(AGENT, {"kind": "Group", "apiGroup": _RBAC, "name": AGENTS}),
+    )
+
+
+def to_yaml(objects: Sequence[Json]) -> str:
+    """Write objects as one YAML text, a document each."""
+    return "---\n".join(
+        yaml.dump(obj, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True) for obj in objects
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes a value that occurs twice twice: nobody wants anchors in a manifest."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Answer yes, whatever it is."""
+        return True
+
+
+def _controller_rules() -> list[Json]:
+    status = ("machines", "machinecomponentsets", "remedyoperationjobs", "riskledgers")
+    return [
+        _rule(GROUP, [cls.KIND.plural for cls in KINDS], _READ),
+        _rule(GROUP, ["machines", *(f"{plural}/status" for plural in status)], ["patch"]),
+        _rule(GROUP, ["remedyoperationjobs", "riskledgers"], ["create"]),
+        _rule("", ["nodes"], [*_READ, "patch"]),
+        _rule("", ["nodes/status"], ["patch"]),
+    ]
+
+
+def _agent_rules() -> list[Json]:
+    return [
+        _rule(GROUP, ["machines", "machinecomponents"], _READ),
+        _rule(GROUP, ["machines/status"], ["patch"]),
+    ]
+
+
+def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> Json:
+    return {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
+
+
+def _role(name: str, rules: list[Json]) -> Json:
+    return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+
+
+def _binding(name: str, subject: Json) -> Json:
+    return {
+        "apiVersion": f"{_RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+        "subjects": [subject],
+    }
+
+
+__all__ = [
+    "AGENT", "AGENTS", "CONTROLLER", "NAMESPACE", "Document", "Manifests", "install", "load_manifests",
+    "read_documents", "review", "to_yaml",
+]  # fmt: skip

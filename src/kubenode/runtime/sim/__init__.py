@@ -1,0 +1,1 @@
+"""The simulator: the same engine and controllers on virtual time and simulated hosts."""

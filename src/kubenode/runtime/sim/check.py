@@ -1,0 +1,144 @@
+"""What must be true of a run: judged from the store's objects over time and the hosts' truth.
+
+Written from the requirement, not from the deciders: no function of `kubenode.core` that decides is
+called here, so that a fault there cannot hide itself.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.policy import BUILT_IN
+from kubenode.core.step import Step
+from kubenode.runtime.sim.host import SimHost, Span
+from kubenode.runtime.sim.run import Simulation
+from kubenode.runtime.sim.witness import Permit, Witness
+
+
+@attrs.frozen(kw_only=True)
+class Check:
+    """One thing that must be true; `found` says what was, when it is not."""
+
+    name: str
+    passed: bool
+    found: str = ""
+
+
+def all_of(name: str, wrong: Iterable[str]) -> Check:
+    """Pass when nothing is wrong; else tell of the first three."""
+    listed = list(wrong)
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    return Check(name=name, passed=not listed, found="; ".join(listed[:3]) + more)
+
+
+REPAIRS_AN_HOUR = 3
+HOUR = 3_600_000_000_000
+
+
+def permitted(simulation: Simulation, witness: Witness) -> Check:
+    """Every disruptive act on a machine that has been Running had its own open permit.
+
+    A repair needs none: the same steps, of class restart, had a permit before on that machine, and there
+    are at most three in any hour.
+    """
+
+    def wrong() -> Iterable[str]:
+        uids = {raw["metadata"]["name"]: raw["metadata"]["uid"] for raw in simulation.objects(m.Machine)}
+        for host in simulation.hosts.values():
+            first = witness.first_running.get(uids.get(host.spec.machine, ""), 2**62)
+            yield from _unpermitted(host, [span for span in host.spans if span.disruptive and first <= span.began], witness)
+
+    return all_of("no disruptive act without a permit", wrong())
+
+
+def _unpermitted(host: SimHost, spans: list[Span], witness: Witness) -> Iterable[str]:
+    known: list[tuple[Step, ...]] = []
+    repairs: list[int] = []
+    for span in spans:
+        if any(_covers(permit, span.began, span.machine) for permit in witness.permits.values()):
+            known.append(span.steps)
+            continue
+        repairs.append(span.began)
+        if span.disruption is not m.Disruption.RESTART or span.steps not in known:
+            yield f"{host.spec.machine} was acted on at +{_seconds(span.began)} without a permit"
+        elif sum(span.began - other < HOUR for other in repairs) > REPAIRS_AN_HOUR:
+            yield f"{host.spec.machine} was repaired more than {REPAIRS_AN_HOUR} times an hour at +{_seconds(span.began)}"
+
+
+def _covers(permit: Permit, at: int, machine: str) -> bool:
+    open_then = permit.opened <= at and (permit.closed is None or permit.closed >= at)
+    return permit.hold.machine == machine and open_then
+
+
+def limits_kept(policies: Sequence[m.RiskPolicy], witness: Witness, sizes: Callable[[str], int]) -> Check:
+    """No limit was ever exceeded: neither starts in any window nor what was in flight, in true time.
+
+    Args:
+        policies: as the user wrote them; none means the built-in one.
+        witness: the ledger over time.
+        sizes: machines that should be up, by scope text, for percentages.
+    """
+
+    def wrong() -> Iterable[str]:
+        for policy in policies or (BUILT_IN,):
+            for limit in policy.spec.limits:
+                for scope, permits in _by_scope(limit.scope, witness).items():
+                    most = max(1, limit.max.scaled(sizes(scope))) if limit.max.percent else limit.max.amount
+                    peak = _peak(permits, limit.window)
+                    if peak > most:
+                        window = f"in {limit.window}" if limit.window is not None else "in flight"
+                        yield f"{policy.metadata.name}: {scope}: {peak} {window}, limit {most}"
+
+    return all_of("no limit exceeded", wrong())
+
+
+def _by_scope(scope: m.Scope, witness: Witness) -> dict[str, list[Permit]]:
+    found: dict[str, list[Permit]] = {}
+    for permit in witness.permits.values():
+        for text in permit.hold.scopes:
+            if text == scope.value or text.startswith(f"{scope.value}="):
+                found.setdefault(text, []).append(permit)
+    return found
+
+
+def _peak(permits: list[Permit], window: timedelta | None) -> int:
+    """Give the largest number of starts in any window, or open at once without one."""
+    starts = sorted(permit.opened for permit in permits)
+    if window is not None:
+        length = nanoseconds(window)
+        return max(sum(1 for other in starts if start - length < other <= start) for start in starts)
+    return max(
+        sum(1 for permit in permits if permit.opened <= start and (permit.closed is None or permit.closed > start))
+        for start in starts
+    )
+
+
+def one_at_a_time(simulation: Simulation) -> Check:
+    """No machine had two acts under way at once."""
+
+    def wrong() -> Iterable[str]:
+        for host in simulation.hosts.values():
+            spans = sorted(host.spans, key=lambda span: span.began)
+            for before, after in zip(spans, spans[1:], strict=False):
+                if before.ended is None or before.ended > after.began:
+                    yield f"{host.spec.machine} had two acts at +{_seconds(after.began)}"
+
+    return all_of("one act a machine at a time", wrong())
+
+
+def done_once(simulation: Simulation) -> Check:
+    """No op-id was run twice on a host."""
+
+    def wrong() -> Iterable[str]:
+        for host in simulation.hosts.values():
+            ids = [span.op_id for span in host.spans]
+            yield from (f"{host.spec.machine} ran {op_id} twice" for op_id in sorted({i for i in ids if ids.count(i) > 1}))
+
+    return all_of("no act done twice", wrong())
+
+
+def _seconds(elapsed: int) -> str:
+    return f"{elapsed / 1e9:.0f}s"

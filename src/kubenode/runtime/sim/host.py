@@ -1,0 +1,270 @@
+"""A simulated host: packages, units, a kernel log, a journal, power; and the truth about its health.
+
+It knows nothing of the API. Whoever owns it (virtual time or asyncio) gives it a way to do something
+later and is told when anything about it changed.
+"""
+
+import enum
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Protocol, assert_never
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core.decision import RunSteps
+from kubenode.core.detect.decide import DetectSnapshot, DetectState
+from kubenode.core.detect.decide import decide as detect
+from kubenode.core.detect.record import parse
+from kubenode.core.detect.rules import BUILT_IN
+from kubenode.core.hookspecs import Seen
+from kubenode.core.host.decide import HostSeen
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.step import (
+    InstallPackage,
+    PackageVersion,
+    Probe,
+    ReadFile,
+    Reboot,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    WriteFile,
+)
+
+AGENT_VERSION = "0.1.0-sim"
+
+
+class Timer(Protocol):
+    """Time, as the owner of the host keeps it."""
+
+    def now(self) -> m.Now:
+        """Give the time."""
+
+    def later(self, delay: timedelta, what: Callable[[], None]) -> None:
+        """Do something after a delay."""
+
+
+class Heals(enum.Enum):
+    """What frees a hung host."""
+
+    REBOOT = "reboot"
+    RESTART = "restart"
+    NOTHING = "nothing"
+
+
+@attrs.frozen(kw_only=True)
+class HostSpec:
+    """What a simulated host is before anything happens.
+
+    Attributes:
+        refuses: `package=version` texts whose installation fails here.
+        cost: how long each kind of step takes.
+    """
+
+    machine: str
+    node: str
+    zone: str
+    packages: Mapping[str, str] = attrs.field(factory=dict)
+    units: Mapping[str, str] = attrs.field(factory=lambda: {"kubelet.service": "active", "containerd.service": "active"})
+    refuses: frozenset[str] = frozenset()
+    step_time: timedelta = timedelta(seconds=5)
+    boot_time: timedelta = timedelta(seconds=40)
+
+
+@attrs.define(kw_only=True)
+class Span:
+    """Steps that were really run, from when to when; as only the simulator knows.
+
+    Attributes:
+        ended: None while they run; a reboot has ended when the host is up again.
+    """
+
+    machine: str
+    zone: str
+    op_id: str
+    steps: tuple[Step, ...]
+    disruption: m.Disruption
+    began: int
+    ended: int | None = None
+
+    @property
+    def disruptive(self) -> bool:
+        """Whether the work on the node is touched."""
+        return self.disruption is not m.Disruption.NONE
+
+
+@attrs.define
+class SimHost:
+    """One host. `spans` is the truth about what was done to it; nobody's report."""
+
+    spec: HostSpec
+    timer: Timer
+    changed: Callable[["SimHost"], None]
+    agent_up: bool = True
+    powered: bool = True
+    linked: bool = True
+    hung: bool = False
+    frees: Heals = Heals.REBOOT
+    boots: int = 1
+    packages: dict[str, str] = attrs.field(factory=dict)
+    units: dict[str, str] = attrs.field(factory=dict)
+    files: dict[str, bytes] = attrs.field(factory=dict)
+    journal: dict[str, JournalEntry] = attrs.field(factory=dict)
+    spans: list[Span] = attrs.field(factory=list)
+    detected: DetectState = attrs.field(factory=DetectState)
+
+    def __attrs_post_init__(self) -> None:
+        self.packages.update(self.spec.packages)
+        self.units.update(self.spec.units)
+
+    @property
+    def boot_id(self) -> str:
+        """The id of this boot."""
+        return f"{self.spec.machine}-boot-{self.boots}"
+
+    @property
+    def ready(self) -> m.Switch:
+        """What Kubernetes says of its Node: Unknown when nothing is heard."""
+        if not self.linked:
+            return m.Switch.UNKNOWN
+        return m.Switch.TRUE if self.powered and not self.hung else m.Switch.FALSE
+
+    def seen(self) -> HostSeen | None:
+        """Give what its agent knows; None when the agent is off, down or cut off."""
+        if not (self.agent_up and self.powered and self.linked):
+            return None
+        return HostSeen(
+            boot_id=self.boot_id, node_name=self.spec.node, agent_version=AGENT_VERSION,
+            conditions=self.detected.conditions, journal=dict(self.journal),
+        )  # fmt: skip
+
+    def look(self, probes: tuple[Probe, ...]) -> Seen:
+        """Look at what the probes ask for."""
+        files: dict[str, bytes] = {}
+        units: dict[str, str] = {}
+        packages: dict[str, str] = {}
+        for probe in probes:
+            match probe:
+                case ReadFile():
+                    _copy(self.files, files, probe.path)
+                case UnitState():
+                    _copy(self.units, units, probe.unit)
+                case PackageVersion():
+                    _copy(self.packages, packages, probe.package)
+                case _:
+                    assert_never(probe)
+        return Seen(files=files, units=units, packages=packages)
+
+    def log(self, lines: tuple[str, ...]) -> None:
+        """Let the kernel say something; the detector reads it as it comes."""
+        records = tuple(record for record in map(parse, lines) if record is not None)
+        decision = detect(
+            DetectSnapshot(records=records, state=self.detected, boot_id=self.boot_id, now=self.timer.now()), BUILT_IN
+        )
+        if decision.status is not None:
+            self.detected = decision.status
+        self.changed(self)
+
+    def hang(self, lines: tuple[str, ...], frees: Heals = Heals.REBOOT) -> None:
+        """Hang, as the kernel log says; only `frees` makes it well again."""
+        self.hung, self.frees = True, frees
+        self.log(lines)
+
+    def enrol(self) -> None:
+        """Have an agent from now on."""
+        self.agent_up = True
+        self.changed(self)
+
+    def link(self, up: bool) -> None:
+        """Cut the host off, or reach it again."""
+        self.linked = up
+        self.changed(self)
+
+    def start(self, effect: RunSteps) -> None:
+        """Journal the steps and start them, unless this op-id is known: then nothing is run again."""
+        if effect.op_id in self.journal:
+            return
+        self._journal(effect.op_id, JournalState.STARTED)
+        self.spans.append(Span(
+            machine=self.spec.machine, zone=self.spec.zone, op_id=effect.op_id, steps=effect.steps,
+            disruption=effect.disruption, began=self.timer.now().elapsed,
+        ))  # fmt: skip
+        self._next(effect, 0)
+
+    def _next(self, effect: RunSteps, index: int) -> None:
+        if index == len(effect.steps):
+            self._ended(effect, JournalState.DONE)
+            return
+        boot = self.boots
+        step = effect.steps[index]
+        if isinstance(step, Reboot):
+            self.powered = False
+            self.changed(self)
+            self.timer.later(self.spec.boot_time, self._booted)
+            return
+        self.timer.later(self.spec.step_time, lambda: self._finish(effect, index, boot))
+
+    def _finish(self, effect: RunSteps, index: int, boot: int) -> None:
+        if boot != self.boots or not self.powered:  # the boot it ran in is over, and it with it
+            return
+        step = effect.steps[index]
+        why = self._do(step)
+        if why:
+            self._ended(effect, JournalState.FAILED, why)
+            return
+        self._next(effect, index + 1)
+
+    def _do(self, step: Step) -> str:
+        """Do one step; give why it failed, or nothing."""
+        match step:
+            case InstallPackage():
+                if f"{step.package}={step.version}" in self.spec.refuses:
+                    return f"dpkg: error processing package {step.package} ({step.version}): post-installation script failed"
+                self.packages[step.package] = step.version
+                self._restart(step.then)
+            case RemovePackage():
+                self.packages.pop(step.package, None)
+            case WriteFile():
+                self.files[step.path] = step.content
+                self._restart(step.then)
+            case RestartUnit():
+                self._restart(step)
+            case StopUnit():
+                self.units[step.unit] = "inactive"
+            case Reboot():
+                raise AssertionError("a reboot is not done in place")  # noqa: EM101 - unreachable by construction
+            case _:
+                assert_never(step)
+        return ""
+
+    def _restart(self, unit: RestartUnit | None) -> None:
+        if unit is not None:
+            self.units[unit.unit] = "active"
+            if self.frees is Heals.RESTART:
+                self.hung = False
+
+    def _booted(self) -> None:
+        self.boots += 1
+        self.powered = True
+        for span in self.spans:  # whatever ran in the boot before is over
+            span.ended = self.timer.now().elapsed if span.ended is None else span.ended
+        if self.frees is Heals.REBOOT:
+            self.hung = False
+        self.log(())
+        self.changed(self)
+
+    def _journal(self, op_id: str, state: JournalState, message: str = "") -> None:
+        self.journal[op_id] = JournalEntry(state=state, boot_id=self.boot_id, message=message)
+
+    def _ended(self, effect: RunSteps, state: JournalState, message: str = "") -> None:
+        self._journal(effect.op_id, state, message)
+        self.spans[-1].ended = self.timer.now().elapsed
+        self.changed(self)
+
+
+def _copy(source: Mapping[str, object], into: dict[str, object] | dict[str, str] | dict[str, bytes], key: str) -> None:
+    if key in source:
+        into[key] = source[key]  # type: ignore[assignment]

@@ -1,0 +1,294 @@
+"""The simulation: stores, engines and hosts on one heap of virtual time. Seeded; nothing is random but by the seed.
+
+A turn drains what the watches have, lets each engine step, does its calls at once, and moves the
+kubelets; when nothing is left to do, time jumps to the next deadline.
+"""
+
+import hashlib
+import heapq
+import itertools
+import random
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.crd import schema_of
+from kubenode.core.errors import KubenodeError
+from kubenode.core.hookspecs import Seen
+from kubenode.core.host.decide import HostSeen
+from kubenode.core.model.meta import ZONE_LABEL
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.decision import RunSteps
+from kubenode.core.step import Probe
+from kubenode.runtime.agent.controller import agents
+from kubenode.runtime.controller.wiring import FIRST, controllers
+from kubenode.runtime.engine.apply import Hands, NoHands, Watchman, apply, pass_by
+from kubenode.runtime.engine.loop import Call, Decided, Done, Engine, Event, Input, Relist, Stirred, Synced
+from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.sim.host import HostSpec, SimHost
+from kubenode.runtime.store.contract import MergePatch, Store
+from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+AGENTS, CONTROLLER = "agents", "controller"
+
+
+class SimulatedCrash(Exception):
+    """The process is gone at a crash point; what it had in memory with it."""
+
+
+class VirtualTime:
+    """A heap of what happens later, and the time it is now."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0
+        self._heap: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+
+    def now(self) -> m.Now:
+        """Give the virtual time, on both readings."""
+        return m.Now(wall=self.wall(), elapsed=self.elapsed)
+
+    def wall(self) -> datetime:
+        """Give the virtual wall clock."""
+        return START + timedelta(microseconds=self.elapsed // 1000)
+
+    def later(self, delay: timedelta, what: Callable[[], None]) -> None:
+        """Let something happen after a delay."""
+        heapq.heappush(self._heap, (self.elapsed + nanoseconds(delay), next(self._order), what))
+
+    def next(self) -> int | None:
+        """Give the time of what happens next."""
+        return self._heap[0][0] if self._heap else None
+
+    def happen(self) -> bool:
+        """Let all happen that is due; tell whether anything did."""
+        due = False
+        while self._heap and self._heap[0][0] <= self.elapsed:
+            heapq.heappop(self._heap)[2]()
+            due = True
+        return due
+
+
+class Process:
+    """One engine as a process that can crash: its watches, its inputs, its calls."""
+
+    def __init__(self, build: Callable[[], Engine], store: EmbeddedStore, hands: Hands, first: Sequence[Input]) -> None:
+        self._build = build
+        self._store = store
+        self.writes_to: Store = store
+        self._hands = hands
+        self._first = first
+        self.watchman: Watchman = pass_by
+        self.calls = 0
+        self.decisions = 0
+        self.start()
+
+    def start(self) -> None:
+        """Start afresh, as after a crash: an empty cache, no memory."""
+        self.engine = self._build()
+        self.inputs: list[Input] = list(self._first)
+        self._watches: dict[type[m.Object], EmbeddedWatch] = {}
+        self.wake_at: int | None = None
+        for kind in self.engine.cache.kinds:
+            self._list(kind)
+
+    def _list(self, kind: type[m.Object]) -> None:
+        listing = now_or_never(self._store.find(kind.KIND))
+        version = listing.resource_version
+        self.inputs.append(Synced(kind=kind, items=listing.items, version=int(version)))
+        self._watches[kind] = now_or_never(self._store.watch(kind.KIND, resource_version=version))
+
+    def turn(self, now: m.Now) -> bool:
+        """Take what has come, step once, do the calls; tell whether anything was done."""
+        for kind, watch in self._watches.items():
+            self.inputs.extend(Event(kind=kind, event=event) for event in watch.drain())
+        if not self.inputs and (self.wake_at is None or self.wake_at > now.elapsed):
+            return False
+        inputs, self.inputs = self.inputs, []
+        step = self.engine.step(inputs, now)
+        self.wake_at = step.wake_at
+        try:
+            for call in step.calls:
+                self._do(call)
+        except SimulatedCrash:
+            self.start()
+        return True
+
+    def _do(self, call: Call | Relist) -> None:
+        if isinstance(call, Relist):
+            self._list(call.kind)
+            return
+        self.calls += 1
+        try:
+            written = now_or_never(apply(call.acts, self.writes_to, self._hands, self.watchman))
+        except KubenodeError as error:
+            self.inputs.append(Done(key=call.key, error=error))
+        else:
+            self.inputs.append(Done(key=call.key, written=written))
+
+
+class Simulation:
+    """A cluster on virtual time: an embedded API, the controllers, the agents and their hosts."""
+
+    def __init__(self, *, seed: int = 0, plugins: Plugins | None = None) -> None:
+        self.time = VirtualTime()
+        self.rng = random.Random(seed)
+        self.store = EmbeddedStore(
+            [(kind.KIND, schema_of(kind)) for kind in m.KINDS] + [(m.Node.KIND, None)],
+            clock=self.time.wall, seed=seed,
+        )  # fmt: skip
+        self.hosts: dict[str, SimHost] = {}
+        self.trace = hashlib.sha256()
+        self.decisions = 0
+        self.acts = 0
+        self._restless: dict[str, None] = {}
+        self._watchers: list[Callable[[], None]] = []
+        plugins = plugins if plugins is not None else Plugins.discover()
+        self.plugins = plugins
+        self.processes = {
+            CONTROLLER: Process(lambda: controllers(plugins, self._record), self.store, NoHands(), (FIRST,)),
+            AGENTS: Process(lambda: agents(self, plugins, self._record), self.store, self, ()),
+        }
+
+    # The hosts, as agents see them.
+
+    def seen(self, machine: str) -> HostSeen | None:
+        """Give what the agent of a machine knows."""
+        host = self.hosts.get(machine)
+        return None if host is None else host.seen()
+
+    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
+        """Look at a host."""
+        return self.hosts[machine].look(probes)
+
+    async def run(self, effect: RunSteps) -> None:
+        """Run steps on a host."""
+        self.hosts[effect.machine.name].start(effect)
+
+    # What a story does.
+
+    def create(self, obj: m.Object) -> None:
+        """Create an object, as a user would."""
+        now_or_never(self.store.create(obj.KIND, wire.dump(obj)))
+
+    def change(self, kind: type[m.Object], name: str, body: m.Json) -> None:
+        """Merge a change into an object, as a user would."""
+        now_or_never(self.store.patch(kind.KIND, name, MergePatch(body)))
+
+    def objects(self, kind: type[m.Object]) -> tuple[m.Json, ...]:
+        """Give all objects of a kind as they stand in the store."""
+        return now_or_never(self.store.find(kind.KIND)).items
+
+    def add_host(self, spec: HostSpec, *, agent_up: bool = True, registered: bool = True) -> SimHost:
+        """Add a host; a registered one has a Node already."""
+        host = SimHost(spec, self.time, self._stirred, agent_up=agent_up)
+        self.hosts[spec.machine] = host
+        if registered:
+            metadata = {"name": spec.node, "labels": {ZONE_LABEL: spec.zone, "kubernetes.io/hostname": spec.node}}
+            now_or_never(self.store.create(m.Node.KIND, {"apiVersion": "v1", "kind": "Node", "metadata": metadata}))
+            self._stirred(host)
+        return host
+
+    def at(self, delay: timedelta, what: Callable[[], None]) -> None:
+        """Let something happen after a delay."""
+        self.time.later(delay, what)
+
+    def watch(self, what: Callable[[], None]) -> None:
+        """Call something after every turn: a witness, a person, a progress bar."""
+        self._watchers.append(what)
+
+    def _stirred(self, host: SimHost) -> None:
+        self._restless[host.spec.machine] = None
+
+    def _record(self, decided: Decided) -> None:
+        self.decisions += 1
+        self.acts += len(decided.acts)
+        line = f"{decided.now.elapsed} {decided.key} {decided.acts!r} {decided.decision.notes!r}\n"
+        self.trace.update(line.encode())
+
+    # How time goes.
+
+    def run_until(self, done: Callable[[], bool], *, limit: timedelta) -> bool:
+        """Go on until `done`, or nothing can happen any more, or `limit` has passed; tell whether it is done."""
+        end = self.time.elapsed + nanoseconds(limit)
+        while True:
+            self._settle()
+            if done():
+                return True
+            due = [process.wake_at for process in self.processes.values()] + [self.time.next()]
+            upcoming = min((at for at in due if at is not None), default=None)
+            if upcoming is None or upcoming > end:
+                self.time.elapsed = end if upcoming is not None else self.time.elapsed
+                return done()
+            self.time.elapsed = max(upcoming, self.time.elapsed)
+
+    def rest(self, *, limit: timedelta) -> bool:
+        """Go on until nothing can happen any more; tell whether that came within `limit`."""
+        end = self.time.elapsed + nanoseconds(limit)
+        self.run_until(lambda: False, limit=limit)
+        return self.time.elapsed < end
+
+    def _settle(self) -> None:
+        """Let everything happen that can happen now."""
+        busy = True
+        while busy:
+            busy = self.time.happen()
+            self._move_kubelets()
+            order = list(self.processes.values())
+            self.rng.shuffle(order)
+            for process in order:
+                busy = process.turn(self.time.now()) or busy
+            for watcher in self._watchers:
+                watcher()
+            busy = busy or bool(self._restless)
+
+    def _move_kubelets(self) -> None:
+        restless, self._restless = self._restless, {}
+        for machine in restless:
+            host = self.hosts[machine]
+            now_or_never(report_node(self.store, host, self.time.wall()))
+            agent = self.processes[AGENTS]
+            agent.inputs.append(Stirred(key=Key("agent", machine)))
+
+
+async def report_node(store: Store, host: SimHost, wall: datetime, *, heartbeat: bool = False) -> None:
+    """Say on its Node whether a host is Ready, as its kubelet and the node lifecycle controller would.
+
+    Args:
+        store: with the kubelet's rights.
+        host: whose Node.
+        wall: the stamp.
+        heartbeat: whether to write even when nothing changed, as a real node lifecycle controller needs it.
+    """
+    raw = await store.get(m.Node.KIND, host.spec.node)
+    conditions = [dict(one) for one in raw.get("status", {}).get("conditions", [])]
+    ready = next((one for one in conditions if one["type"] == "Ready"), None)
+    same = ready is not None and ready["status"] == host.ready.value
+    if same and not heartbeat:
+        return
+    said = {
+        m.Switch.TRUE: ("KubeletReady", "kubelet is posting ready status"),
+        m.Switch.FALSE: ("KubeletNotReady", "container runtime is down"),
+        m.Switch.UNKNOWN: ("NodeStatusUnknown", "Kubelet stopped posting node status."),
+    }[host.ready]
+    stamp = wall.strftime("%Y-%m-%dT%H:%M:%SZ")
+    fresh = {
+        "type": "Ready", "status": host.ready.value, "reason": said[0], "message": said[1],
+        "lastTransitionTime": ready["lastTransitionTime"] if ready is not None and same else stamp,
+    }  # fmt: skip
+    if heartbeat:
+        fresh["lastHeartbeatTime"] = stamp
+    others = [one for one in conditions if one["type"] != "Ready"]
+    body = {
+        "metadata": {"resourceVersion": raw["metadata"]["resourceVersion"]},
+        "status": {"conditions": [fresh, *others]},
+    }
+    await store.patch(m.Node.KIND, host.spec.node, MergePatch(body), subresource="status")
+
+
+
+__all__ = ["AGENTS", "CONTROLLER", "Process", "SimulatedCrash", "Simulation", "VirtualTime", "report_node"]
