@@ -1,0 +1,93 @@
+"""The engine in asyncio: it imports a machine for real time's sake, survives a bad server, and leaves no task."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.crd import schema_of
+from kubenode.core.errors import ServerFailed
+from kubenode.core.model import Kind
+from kubenode.runtime.clock import SystemClock
+from kubenode.runtime.controller.wiring import FIRST, controllers
+from kubenode.runtime.engine.drive import Driver
+from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.sim.faults import Fault, FaultyStore
+from kubenode.runtime.sim.host import HostSpec
+from kubenode.runtime.sim.live import LiveHosts
+from kubenode.runtime.store.contract import Listing
+from kubenode.runtime.store.embedded import EmbeddedStore
+
+PATIENCE = 30
+
+
+def store() -> EmbeddedStore:
+    """An embedded API with our kinds."""
+    kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
+    return EmbeddedStore([*kinds, (m.Node.KIND, None)], clock=lambda: datetime.now(UTC))
+
+
+async def running(api: EmbeddedStore) -> None:
+    """Wait until the machine is Running and its status Ready."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            machine = wire.read(await api.get(m.Machine.KIND, "m1"), m.Machine)
+            ready = [c for c in machine.status.conditions if c.type == "Ready" and c.status is m.Switch.TRUE]
+            if machine.status.phase == "Running" and ready:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def imported(api: EmbeddedStore, seen: FaultyStore | EmbeddedStore) -> None:
+    """Run controllers through `seen` and one simulated host, until the machine is Running; then stop both."""
+    plugins = Plugins.discover()
+    machine = m.Machine(metadata=m.ObjectMeta(name="m1"), spec=m.MachineSpec(host=m.Host(address="10.0.0.1"), labels={"rack": "r7"}))
+    await api.create(m.Machine.KIND, wire.dump(machine))
+    driver = Driver(controllers(plugins), seen, SystemClock(), first=(FIRST,))
+    hosts = LiveHosts(api, api, SystemClock(), plugins)
+    hosts.add({"m1": HostSpec(machine="m1", node="node-m1", zone="a", step_time=timedelta(milliseconds=10))})
+    tasks = [asyncio.create_task(driver.run()), asyncio.create_task(hosts.live())]
+    try:
+        await running(api)
+    finally:
+        driver.stop()
+        hosts.driver.stop()
+        await asyncio.wait_for(asyncio.gather(*tasks), PATIENCE)
+    node = await api.get(m.Node.KIND, "node-m1")
+    assert node["metadata"]["labels"]["rack"] == "r7"
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def test_a_machine_is_imported_and_no_task_is_left() -> None:
+    """Controllers and an agent on asyncio, stopped gracefully."""
+    api = store()
+    asyncio.run(imported(api, api))
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+def test_every_second_write_fails_and_it_comes_to_the_same(fault: Fault) -> None:
+    """429, 500, resets, lost answers and conflicts only cost time."""
+    api = store()
+    asyncio.run(imported(api, FaultyStore(api, lambda n: fault if n % 2 == 0 else Fault.NONE)))
+
+
+class Reluctant(FaultyStore):
+    """A server that refuses the first listings."""
+
+    refusals = 3
+
+    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
+        """Refuse a few times."""
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise ServerFailed("starting", status={"code": 503})
+        return await super().find(kind, labels=labels)
+
+
+def test_a_server_that_is_not_up_yet_is_waited_for() -> None:
+    """Listings that fail are asked again; nothing is decided before all kinds are listed."""
+    api = store()
+    asyncio.run(imported(api, Reluctant(api, lambda _: Fault.NONE)))

@@ -1,0 +1,219 @@
+"""The engine: waits for whole caches and its own writes, wakes exactly, retries as errors ask."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.decision import Decision
+from kubenode.core.errors import Conflict, KubenodeError, Refused, TooManyRequests
+from kubenode.core.policy import Policy
+from kubenode.runtime.engine import Call, Done, Engine, Event, Relist, Step, Synced
+from kubenode.runtime.engine.apply import WriteStatus
+from kubenode.runtime.engine.expect import PATIENCE, Written
+from kubenode.runtime.engine.loop import REFUSED_PAUSE, Input, Question
+from kubenode.runtime.engine.queue import FIRST_PAUSE, Key
+from kubenode.runtime.store.cache import Cache, Change
+from kubenode.runtime.store.contract import EventType, WatchEvent
+
+KEY = Key("toy", "m1")
+SECOND = 1_000_000_000
+
+
+class Toy:
+    """Wants the phase `Wanted` on every machine, and looks again at `wakes`."""
+
+    name = "toy"
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self.asked: list[tuple[str, Mapping[str, int]]] = []
+        self.wakes: int | None = None
+        self.sees: Mapping[str, int] = {}
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """Every machine that changes."""
+        yield change.name
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """The machine as it stands."""
+        machine = self.cache.get(m.Machine, key)
+        if machine is None:
+            return None
+        self.asked.append((machine.metadata.resource_version, sightings))
+        return Question(snapshot=machine, subject=machine, stored=wire.dump_part(machine.status))
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Want the phase."""
+        return Decision(status=m.MachineStatus(phase="Wanted"), wake_at=self.wakes, sightings=self.sees)
+
+    def wanted(self, status: Any) -> m.Json:
+        """The whole status."""
+        return dict(wire.dump_part(status))
+
+    def body(self, patch: m.Json) -> m.Json:
+        """The patch as it is."""
+        return patch
+
+
+def raw(version: int, phase: str = "", uid: str = "u1") -> m.Json:
+    """A machine as a server serves it."""
+    machine = m.Machine(metadata=m.ObjectMeta(name="m1"), spec=m.MachineSpec(host=m.Host(address="10.0.0.1")))
+    body = wire.dump(machine)
+    body["metadata"] |= {"uid": uid, "resourceVersion": str(version)}
+    return {**body, "status": {"phase": phase} if phase else {}}
+
+
+def at(seconds: float) -> m.Now:
+    """A moment."""
+    return m.Now(wall=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), elapsed=int(seconds * SECOND))
+
+
+def event(version: int, phase: str = "", type: EventType = EventType.MODIFIED) -> Event:
+    """A watch event."""
+    return Event(kind=m.Machine, event=WatchEvent(type=type, object=raw(version, phase)))
+
+
+def made() -> tuple[Engine, Toy]:
+    """An engine with the toy controller."""
+    cache = Cache((m.Machine,))
+    toy = Toy(cache)
+    return Engine(cache, (toy,), policy=Policy), toy
+
+
+def started(engine: Engine) -> Call:
+    """Sync one machine and give the call that follows."""
+    step = engine.step([Synced(kind=m.Machine, items=(raw(5),), version=5)], at(0))
+    (call,) = step.calls
+    assert isinstance(call, Call)
+    return call
+
+
+def answered(engine: Engine, now: m.Now, version: int = 6) -> Step:
+    """Let the call succeed."""
+    written = Written(object=m.Ref(kind="Machine", name="m1"), version=version)
+    return engine.step([Done(key=KEY, written=(written,))], now)
+
+
+def failed(engine: Engine, error: KubenodeError, now: m.Now) -> Step:
+    """Let the call fail."""
+    return engine.step([Done(key=KEY, error=error)], now)
+
+
+def test_nothing_is_decided_on_a_cache_that_is_not_whole() -> None:
+    """A watch event before the listing is no reason to act."""
+    engine, toy = made()
+    assert engine.step([event(4)], at(0)) == Step(calls=(), wake_at=None)
+    assert toy.asked == []
+
+
+def test_a_wanted_status_becomes_one_merge_patch_of_what_differs() -> None:
+    """The call holds the difference, and no second call is made while it is under way."""
+    engine, _ = made()
+    call = started(engine)
+    (act,) = call.acts
+    assert isinstance(act, WriteStatus)
+    assert act.body["phase"] == "Wanted"
+    assert engine.step([event(6)], at(1)).calls == ()
+
+
+def test_never_decided_on_a_cache_older_than_its_own_write() -> None:
+    """After a write the key waits for its resourceVersion, and then sees the new state only."""
+    engine, toy = made()
+    started(engine)
+    assert answered(engine, at(1)).calls == ()
+    assert engine.step([event(5, "stale")], at(2)).calls == ()
+    engine.step([event(6, "Wanted")], at(3))
+    assert [version for version, _ in toy.asked] == ["5", "6"]
+
+
+def test_a_write_that_the_watch_never_shows_is_cured_by_a_listing() -> None:
+    """After the patience the kind is listed again, and the key goes on from it."""
+    engine, toy = made()
+    started(engine)
+    step = answered(engine, at(1))
+    assert step.wake_at == SECOND + PATIENCE
+    step = engine.step([], at(1 + PATIENCE / SECOND))
+    assert step.calls == (Relist(kind=m.Machine),)
+    engine.step([Synced(kind=m.Machine, items=(raw(6, "Wanted"),), version=6)], at(40))
+    assert [version for version, _ in toy.asked] == ["5", "6"]
+
+
+def test_a_server_that_shows_the_past_is_not_believed() -> None:
+    """An event older than what is held changes nothing."""
+    engine, _ = made()
+    engine.step([Synced(kind=m.Machine, items=(raw(9, "Wanted"),), version=9)], at(0))
+    engine.step([event(7, "Old")], at(1))
+    machine = engine.cache.get(m.Machine, "m1")
+    assert machine is not None
+    assert machine.status.phase == "Wanted"
+
+
+def test_failures_are_retried_after_growing_pauses() -> None:
+    """A conflict is tried again soon, and later each time; nothing is decided before."""
+    engine, _ = made()
+    started(engine)
+    pauses, now = [], 0.0
+    for _ in range(6):
+        step = failed(engine, Conflict("modified"), at(now))
+        assert step.calls == ()
+        assert step.wake_at is not None
+        pauses.append(step.wake_at - int(now * SECOND))
+        now = step.wake_at / SECOND
+        assert len(engine.step([], at(now)).calls) == 1
+    assert pauses[0] <= FIRST_PAUSE
+    assert pauses[5] > 4 * pauses[0]
+
+
+def test_retry_after_is_honoured() -> None:
+    """A server that asks for a pause gets at least that."""
+    engine, _ = made()
+    started(engine)
+    step = failed(engine, TooManyRequests("slow down", retry_after=timedelta(seconds=7)), at(0))
+    assert step.wake_at == 7 * SECOND
+
+
+def test_what_was_refused_rests_until_something_changes() -> None:
+    """The same call would be refused again, so it is not made; a change of the object makes it worth a try."""
+    engine, _ = made()
+    started(engine)
+    step = failed(engine, Refused("no"), at(0))
+    assert step.calls == ()
+    assert step.wake_at == REFUSED_PAUSE
+    assert len(engine.step([event(7)], at(1)).calls) == 1
+
+
+def test_a_deadline_wakes_exactly_and_sightings_return() -> None:
+    """`wake_at` is the step's, not a poll; what was sighted comes back, and what is left out is forgotten."""
+    engine, toy = made()
+    toy.wakes, toy.sees = 3 * SECOND, {"first": 1}
+    step = engine.step([Synced(kind=m.Machine, items=(raw(5, "Wanted"),), version=5)], at(0))
+    assert step == Step(calls=(), wake_at=3 * SECOND)
+    assert engine.step([], at(2.999999999)).wake_at == 3 * SECOND
+    toy.wakes, toy.sees = None, {}
+    assert engine.step([], at(3)) == Step(calls=(), wake_at=None)
+    engine.step([event(6, "Wanted")], at(4))
+    assert [sightings for _, sightings in toy.asked] == [{}, {"first": 1}, {}]
+
+
+def test_what_cannot_be_read_is_as_if_it_were_not_there_and_is_told() -> None:
+    """An object without a readable spec is quarantined; the others go on."""
+    engine, toy = made()
+    broken = {**raw(5), "spec": {"host": 7}}
+    broken["metadata"] = {**broken["metadata"], "name": "m2"}
+    del broken["spec"]
+    engine.step([Synced(kind=m.Machine, items=(raw(4, "Wanted"), broken), version=5)], at(0))
+    assert [ref.name for ref in engine.cache.unreadable] == ["m2"]
+    assert len(toy.asked) == 1
+
+
+def test_asking_for_explain_does_nothing() -> None:
+    """`ask` decides as it stands and leaves no trace."""
+    engine, _ = made()
+    engine.step([Synced(kind=m.Machine, items=(raw(5, "Wanted"),), version=5)], at(0))
+    decision = engine.ask("toy", "m1", at(1))
+    assert decision is not None
+    assert decision.status.phase == "Wanted"
+    assert engine.ask("toy", "nobody", at(1)) is None
+    assert engine.step([], at(2)) == Step(calls=(), wake_at=None)
