@@ -23,7 +23,12 @@ def _lint(folder: Path) -> subprocess.CompletedProcess[str]:
     lint = Path(sys.executable).with_name("lint-imports")
     environment = {**os.environ, "PYTHONPATH": str(folder / "src")}
     return subprocess.run(
-        [lint, "--config", "pyproject.toml", "--no-cache"], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [lint, "--config", "pyproject.toml", "--no-cache"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 

@@ -69,7 +69,9 @@ class Real:
 
     def logs(self) -> str:
         """Give the ends of all logs."""
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self._folder.glob("*.log")))
+        return "\n".join(
+            f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self._folder.glob("*.log"))
+        )
 
     def end(self) -> None:
         """End every process that was started here; a graceful stop is part of the story."""
@@ -98,7 +100,9 @@ class Real:
                 if settled == state:
                     return settled
             time.sleep(0.5)
-        pytest.fail(f"{what} did not come within {PATIENCE} s\n{json.dumps(state, indent=1)[:6000]}\n{self.logs()}")
+        pytest.fail(
+            f"{what} did not come within {PATIENCE} s\n{json.dumps(state, indent=1)[:6000]}\n{self.logs()}"
+        )
 
 
 @pytest.fixture
@@ -131,7 +135,9 @@ def _clean(plane: ControlPlane) -> None:
             plane.kubectl("delete", name, "--wait=true", "--ignore-not-found")
 
 
-def test_import_and_hung_end_as_on_the_embedded_api(real: Real, control_plane: ControlPlane, tmp_path: Path) -> None:
+def test_import_and_hung_end_as_on_the_embedded_api(
+    real: Real, control_plane: ControlPlane, tmp_path: Path
+) -> None:
     """Three machines are imported and one is healed; both states equal the embedded run's."""
     imported, healed = embedded()
     control_plane.kubectl("apply", "-f", "-", input=CAST.read_text())

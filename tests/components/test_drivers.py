@@ -122,6 +122,17 @@ def have(version: str, state: Running, config: ConfigState = ConfigState.CURRENT
 
 
 @pytest.mark.parametrize(
+    ("unit", "state"),
+    [("active", R), ("reloading", R), ("inactive", S), ("failed", S), ("activating", S), ("", S)],
+)
+def test_a_unit_runs_when_it_does_its_work(unit: str, state: Running) -> None:
+    """Active and reloading units run; one that is coming up does not yet; an unknown one does not."""
+    seen = Seen(packages={"kubelet": "1.2"}, units={UNIT: unit} if unit else {})
+    want = Desired(version="1.2", params=PackageParams(package="kubelet", unit=UNIT))
+    assert PackageDriver().judge(want, seen) == have("1.2", state)
+
+
+@pytest.mark.parametrize(
     ("state", "found", "steps"),
     [
         (R, have("1.2", R), ()),

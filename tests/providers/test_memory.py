@@ -5,7 +5,15 @@ import threading
 import pytest
 
 from kubenode.core.hookspecs import SupportsPower
-from kubenode.providers import CreateRequest, Instance, InstanceState, MemoryProvider, NotFound, Power, TokenConflict
+from kubenode.providers import (
+    CreateRequest,
+    Instance,
+    InstanceState,
+    MemoryProvider,
+    NotFound,
+    Power,
+    TokenConflict,
+)
 from kubenode.providers.memory import PAGE, MemoryParams
 
 

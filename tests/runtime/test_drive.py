@@ -44,7 +44,10 @@ async def running(api: EmbeddedStore) -> None:
 async def imported(api: EmbeddedStore, seen: FaultyStore | EmbeddedStore) -> None:
     """Run controllers through `seen` and one simulated host, until the machine is Running; then stop both."""
     plugins = Plugins.discover()
-    machine = m.Machine(metadata=m.ObjectMeta(name="m1"), spec=m.MachineSpec(host=m.Host(address="10.0.0.1"), labels={"rack": "r7"}))
+    machine = m.Machine(
+        metadata=m.ObjectMeta(name="m1"),
+        spec=m.MachineSpec(host=m.Host(address="10.0.0.1"), labels={"rack": "r7"}),
+    )
     await api.create(m.Machine.KIND, wire.dump(machine))
     driver = Driver(controllers(plugins), seen, SystemClock(), first=(FIRST,))
     hosts = LiveHosts(api, api, SystemClock(), plugins)

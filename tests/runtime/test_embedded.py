@@ -191,6 +191,79 @@ def test_a_watch_that_falls_behind_expires() -> None:
             assert len(watch.drain()) == told
 
 
+@pytest.mark.parametrize("count", range(2, 12))
+def test_the_window_is_exact(count: int) -> None:
+    """Of any number of events the last three can be replayed, from each of their places, and no more."""
+    store = make(window=3)
+    now_or_never(store.create(KIND, body("m")))
+    for number in range(count - 1):
+        now_or_never(store.patch(KIND, "m", MergePatch({"spec": {"labels": {"n": str(number)}}})))
+    last = int(now_or_never(store.find(KIND)).resource_version)
+    for back in range(count + 1):
+        watch = now_or_never(store.watch(KIND, resource_version=str(last - back)))
+        if back <= 3:
+            versions = [int(event.object["metadata"]["resourceVersion"]) for event in watch.drain()]
+            assert versions == list(range(last - back + 1, last + 1))
+        else:
+            with pytest.raises(Expired):
+                watch.drain()
+
+
+SUBDOMAIN = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and"
+)
+NAME_PART = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with"
+
+
+@pytest.mark.parametrize(
+    ("key", "starts"),
+    [
+        ("/a", ["prefix part must be non-empty"]),
+        ("a/", ["name part must be non-empty", NAME_PART]),
+        ("", ["name part must be non-empty", NAME_PART]),
+        ("a/b/c", ["a valid label key must consist of alphanumeric characters"]),
+        ("A.b/c", [f"prefix part {SUBDOMAIN}"]),
+        ("x y/q q", [f"prefix part {SUBDOMAIN}", NAME_PART]),
+        ("l" * 64, ["name part must be no more than 63 bytes"]),
+    ],
+)
+def test_label_keys(key: str, starts: list[str]) -> None:
+    """Each fault in the server's words."""
+    obj = body("m")
+    obj["metadata"]["labels"] = {key: "v" * 63}
+    with pytest.raises(Refused) as caught:
+        now_or_never(make().create(KIND, obj))
+    messages = [cause["message"] for cause in caught.value.status["details"]["causes"]]
+    assert len(messages) == len(starts)
+    for message, start in zip(messages, starts, strict=True):
+        assert message.startswith(f'Invalid value: "{key}": {start}')
+
+
+def test_metadata_of_a_value_too_long() -> None:
+    """Values of labels have at most 63 characters; annotations may have keys in any case."""
+    obj = body("m")
+    obj["metadata"] |= {
+        "labels": {"a": "v" * 64},
+        "annotations": {"A.b/c": ""},
+        "finalizers": ["a b", "nodomain"],
+    }
+    with pytest.raises(Refused) as caught:
+        now_or_never(make().create(KIND, obj))
+    causes = caught.value.status["details"]["causes"]
+    assert [(cause["field"], cause["message"].split(":")[1]) for cause in causes] == [
+        ("metadata.labels", f' "{"v" * 64}"'),
+        ("metadata.finalizers", ' "a b"'),
+    ]
+
+
+def test_an_object_without_a_kind() -> None:
+    """400, as for one that is of no kind."""
+    for kind in (None, "", 5):
+        with pytest.raises(Refused, match="Object 'Kind' is missing") as caught:
+            now_or_never(make().create(KIND, {**body("m"), "kind": kind}))
+        assert caught.value.code == 400
+
+
 def test_kinds_without_a_schema() -> None:
     """A Node is stored unchecked, but its status is written only through /status, by the right uid."""
     store = make()

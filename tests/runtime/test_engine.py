@@ -12,7 +12,7 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.engine import Call, Done, Engine, Event, Relist, Step, Synced
 from kubenode.runtime.engine.apply import WriteStatus
 from kubenode.runtime.engine.expect import PATIENCE, Written
-from kubenode.runtime.engine.loop import REFUSED_PAUSE, Input, Question
+from kubenode.runtime.engine.loop import REFUSED_PAUSE, Question
 from kubenode.runtime.engine.queue import FIRST_PAUSE, Key
 from kubenode.runtime.store.cache import Cache, Change
 from kubenode.runtime.store.contract import EventType, WatchEvent
@@ -67,7 +67,9 @@ def raw(version: int, phase: str = "", uid: str = "u1") -> m.Json:
 
 def at(seconds: float) -> m.Now:
     """A moment."""
-    return m.Now(wall=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), elapsed=int(seconds * SECOND))
+    return m.Now(
+        wall=datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds), elapsed=int(seconds * SECOND)
+    )
 
 
 def event(version: int, phase: str = "", type: EventType = EventType.MODIFIED) -> Event:

@@ -1,8 +1,13 @@
 """KubeStore against a server that breaks: what is asked, what is asked again, and what is raised."""
 
 import asyncio
+import gc
 import itertools
 import logging
+import ssl
+import subprocess
+import sys
+import threading
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from types import MappingProxyType
@@ -359,6 +364,61 @@ def test_no_more_calls_are_under_way_than_allowed() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("call", WRITES)
+def test_a_handshake_that_hangs_sent_nothing(call: str) -> None:
+    """The time limit of connecting includes TLS; nothing was sent before it, so writes are tried again."""
+
+    async def main() -> None:
+        accepted: list[asyncio.StreamWriter] = []
+        silent = await asyncio.start_server(lambda _, writer: accepted.append(writer), "127.0.0.1", 0)
+        port = silent.sockets[0].getsockname()[1]
+        connection = Connection(url=f"https://127.0.0.1:{port}", tls=ssl.create_default_context())
+        time = FakeTime()
+        limits = Limits(connect=SHORT, patience=timedelta(seconds=1))
+        timing = Timing(clock=time, sleep=time.sleep, jitter=lambda: 0.5)
+        async with KubeStore(lambda: connection, limits=limits, timing=timing) as store:
+            with pytest.raises(Unreachable):
+                await WRITES[call](store)
+        assert len(accepted) == len(time.pauses) + 1 == 3
+        for writer in accepted:
+            writer.close()
+        silent.close()
+        await silent.wait_closed()
+
+    asyncio.run(main())
+
+
+def test_a_large_answer_leaves_the_collector_as_it_was() -> None:
+    """The collector rests while a page is parsed, and no longer; whoever turned it off keeps it off."""
+    big = machine("m1", annotations={"big": "x" * 300_000})
+    run(says(big), do=READS["get"])
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        run(says(big), do=READS["get"])
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_is_no_json_is_the_callers_fault() -> None:
+    """A value without a JSON form is refused before anything is sent."""
+
+    async def wrong(store: KubeStore) -> None:
+        with pytest.raises(TypeError):
+            await store.create(KIND, {"spec": object()})
+
+    _, server = run(do=wrong)
+    assert server.asked == []
+
+
+def test_without_the_extra_the_error_says_what_to_install() -> None:
+    """Importing the store where aiohttp is missing names the extra."""
+    script = "import sys; sys.modules['aiohttp'] = None; import kubenode.runtime.store.kube"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "pip install 'kubenode[kube]'" in done.stderr.splitlines()[-1]
+
+
 # What an error means.
 
 IMMUTABLE = {"causes": [{"field": "metadata.uid", "reason": "FieldValueInvalid"}]}
@@ -462,6 +522,31 @@ def test_the_old_credentials_serve_while_there_are_no_new_ones() -> None:
             async with KubeStore(load) as store:
                 with pytest.raises(Refused):
                     await store.get(KIND, "m1")
+
+    asyncio.run(main())
+
+
+def test_credentials_that_take_too_long_are_not_waited_for() -> None:
+    """A plugin that hangs does not hang the calls: the old token serves, and is asked for anew next time."""
+
+    async def main() -> None:
+        async with ApiServer(*[says(machine("m1"))] * 2) as server:
+            count = itertools.count()
+            ended = threading.Event()
+
+            def authorize() -> str:
+                if number := next(count):
+                    ended.wait(5)
+                return f"Bearer {number}"
+
+            connection = Connection(url=server.url, authorization=authorize)
+            time = FakeTime()
+            timing = Timing(clock=time, sleep=time.sleep)
+            async with KubeStore(lambda: connection, limits=Limits(call=SHORT), timing=timing) as store:
+                await time.sleep(60)
+                await store.get(KIND, "m1")
+            ended.set()
+            assert server.asked[0].headers["Authorization"] == "Bearer 0"
 
     asyncio.run(main())
 
@@ -654,7 +739,7 @@ def test_what_no_later_watch_can_mend_is_raised(answer: Say, meaning: type[ApiEr
 @pytest.mark.parametrize(
     "broken",
     [
-        fails(500), fails(503), fails(429), resets, says(b"<html>", 502), says({}, 204), streams(b"no JSON\n"),
+        fails(500), fails(503), fails(429), resets, says(b"<html>", 502), says({}, 201), streams(b"no JSON\n"),
         streams(b'{"type":"ADDED","object":{"metadata":{}}}\n'), streams(b'{"type":"NEW","object":{"metadata":{"resourceVersion":"9"}}}\n'),
         streams(b'{"type":"ERROR","object":7}\n'), streams(b"[]\n"), streams(expired(500)), streams(then=resets), streams(),
     ],
@@ -712,7 +797,7 @@ def test_a_server_that_is_away_for_long_is_asked_rarely() -> None:
 def test_a_silent_watch_is_ended_and_resumed() -> None:
     """A half-open connection says nothing for ever: after the limit the server is asked how far it is."""
     told, server = watched(
-        streams(bookmark(5), then=hangs),
+        streams(bookmark(5) + b"\n", then=hangs),
         says(listing(version="8")),
         streams(line("ADDED", machine("a", 7)), then=hangs),
         count=2, silence=SHORT,
@@ -808,6 +893,7 @@ def test_leaving_the_store_ends_its_watches() -> None:
             async with store_of(server) as store:
                 watch = await store.watch(KIND, resource_version="1")
                 await watch.events()
+            await store.__aexit__(None, None, None)  # once more is once
             with pytest.raises(RuntimeError, match="outside"):
                 await watch.events()
 

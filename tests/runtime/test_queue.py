@@ -52,7 +52,12 @@ def test_pauses_grow_and_are_capped() -> None:
     assert queue.failed(A) == pauses[0]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 20), st.sampled_from(["add", "take", "back"])), max_size=60))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.integers(0, 20), st.sampled_from(["add", "take", "back"])),
+        max_size=60,
+    )
+)
 def test_against_a_plain_model(moves: list[tuple[str, int, str]]) -> None:
     """Any sequence of add, take and put-back behaves as a dict of due times and a set in hand."""
     queue, due, hands = WorkQueue(), dict[str, int](), set[str]()

@@ -37,7 +37,13 @@ class Run:
     points: int
 
 
-def run(story: str, process: str, monkeypatch: pytest.MonkeyPatch, dies_at: int | None = None, faults: dict[int, Fault] | None = None) -> Run:
+def run(
+    story: str,
+    process: str,
+    monkeypatch: pytest.MonkeyPatch,
+    dies_at: int | None = None,
+    faults: dict[int, Fault] | None = None,
+) -> Run:
     """Play a story in which one process dies at one crash point, or whose writes meet faults."""
     saboteur = Saboteur(dies_at)
     made: list[Simulation] = []
@@ -56,14 +62,17 @@ def run(story: str, process: str, monkeypatch: pytest.MonkeyPatch, dies_at: int 
     one = made[0]
     final = canonical([raw for kind in m.WATCHED for raw in one.objects(kind)])
     acts = {
-        name: [type(step).__name__ for span in host.spans for step in span.steps] for name, host in one.hosts.items()
+        name: [type(step).__name__ for span in host.spans for step in span.steps]
+        for name, host in one.hosts.items()
     }
     return Run(told, final, acts, saboteur.seen)
 
 
 @pytest.mark.parametrize("process", [CONTROLLER, AGENTS])
 @pytest.mark.parametrize("story", ["import", "hung"])
-def test_a_crash_at_any_point_changes_nothing(story: str, process: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_at_any_point_changes_nothing(
+    story: str, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before or after every single effect: same final objects, same acts on every host, every check passed."""
     whole = run(story, process, monkeypatch)
     assert whole.told.passed
@@ -77,7 +86,9 @@ def test_a_crash_at_any_point_changes_nothing(story: str, process: str, monkeypa
 
 @pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
 @pytest.mark.parametrize("process", [CONTROLLER, AGENTS])
-def test_no_write_is_lost_or_doubled_by_a_fault(process: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_write_is_lost_or_doubled_by_a_fault(
+    process: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """429, 500, reset, conflict and a lost answer, at every single write of the hung story: same end, same acts."""
     whole = run("hung", process, monkeypatch)
     for write in range(whole.points // 2):

@@ -13,8 +13,6 @@ import attrs
 import pytest
 from typer.testing import CliRunner
 
-import kubenode.core.remedy.decide
-import kubenode.core.risk.decide
 from kubenode.core.decision import PatchNode
 from kubenode.core.model import IntOrPercent
 from kubenode.runtime.cli.app import app
@@ -133,7 +131,8 @@ def no_taints(patch: pytest.MonkeyPatch) -> None:
     def forgetful(self: MachineController, snapshot: Any, policy: Any) -> Any:
         decision = decide(self, snapshot, policy)
         effects = tuple(
-            attrs.evolve(effect, taints=None) if isinstance(effect, PatchNode) else effect for effect in decision.effects
+            attrs.evolve(effect, taints=None) if isinstance(effect, PatchNode) else effect
+            for effect in decision.effects
         )
         return attrs.evolve(decision, effects=effects)
 
@@ -180,7 +179,12 @@ def test_a_broken_cause_is_seen(
 
 def test_your_own_file_is_played(tmp_path: Path) -> None:
     """`--file` plays the user's objects: other sizes, another component, other machines."""
-    text = (EXAMPLES / "upgrade.yaml").read_text().replace("[1, 5, 10, 50, 100]", "[2, 25%]").replace("node-exporter", "tracer")
+    text = (
+        (EXAMPLES / "upgrade.yaml")
+        .read_text()
+        .replace("[1, 5, 10, 50, 100]", "[2, 25%]")
+        .replace("node-exporter", "tracer")
+    )
     mine = tmp_path / "mine.yaml"
     mine.write_text(text)
     status, document = play("--story", "upgrade", "--file", str(mine))
@@ -192,7 +196,9 @@ def test_your_own_file_is_played(tmp_path: Path) -> None:
 def test_rubbish_in_your_own_file_is_told_with_its_place(tmp_path: Path) -> None:
     """A broken file ends with status 1 and the line, and no traceback."""
     mine = tmp_path / "mine.yaml"
-    mine.write_text("apiVersion: kubenode.dev/v1alpha1\nkind: Machine\nmetadata: {name: m1}\nspec: {hosst: {address: 1.2.3.4}}\n")
+    mine.write_text(
+        "apiVersion: kubenode.dev/v1alpha1\nkind: Machine\nmetadata: {name: m1}\nspec: {hosst: {address: 1.2.3.4}}\n"
+    )
     result = CliRunner().invoke(app, ["demo", "--story", "hung", "--file", str(mine)], catch_exceptions=False)
     assert result.exit_code == 1
     assert "mine.yaml:4" in result.stderr

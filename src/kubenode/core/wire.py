@@ -106,8 +106,7 @@ def load(raw: Json) -> Object:
     if cls is None:
         raise InvalidObjectError(tuple(problems))
     problems += metadata_problems(raw.get("metadata"), NAME_LIMITS.get(cls.KIND.name, 253))
-    made, faults = _judged(cls, raw)
-    problems += faults
+    made = _judged(cls, raw, problems)
     if problems or made is None:
         raise InvalidObjectError(tuple(problems))
     return made
@@ -121,11 +120,11 @@ def patch_of(old: Any, new: Any) -> Json | None:
     patch: Json = {key: None for key, value in old.items() if value is not None and new.get(key) is None}
     for key, value in new.items():
         before = old.get(key)
-        if value is None or _same(before, value):
-            continue
         if isinstance(before, dict) and isinstance(value, dict):
-            patch[key] = patch_of(before, value) or {}
-        else:
+            inner = patch_of(before, value)
+            if inner is not None:
+                patch[key] = inner
+        elif value is not None and not _same(before, value):
             patch[key] = _bare(value)
     return patch or None
 
@@ -143,7 +142,7 @@ def _bare(value: Any) -> Any:
     """Leave nulls out of mappings, where a merge patch would take them for a removal."""
     if isinstance(value, dict):
         return {key: _bare(part) for key, part in value.items() if part is not None}
-    return value
+    return plain_copy(value)
 
 
 def _named(raw: Json) -> tuple[type[Object] | None, list[Problem]]:
@@ -163,23 +162,24 @@ def _named(raw: Json) -> tuple[type[Object] | None, list[Problem]]:
     return cls, problems
 
 
-def _judged(cls: type[Object], raw: Json) -> tuple[Object | None, list[Problem]]:
-    """Read all but the metadata's own laws; the walk knows what to write instead, so its word goes first."""
+def _judged(cls: type[Object], raw: Json, problems: list[Problem]) -> Object | None:
+    """Read an object and add its problems; one a place, and the walk, which knows what to write, goes first."""
     walk = Walk(strict=True)
     made: Object | None = walk.object(cls, raw, "", _TYPE_META)
-    problems = [_problem(finding) for finding in walk.found if not _is_metadata(finding.path)]
-    told = {problem.where for problem in problems}
+    told = {problem.where for problem in problems} | _TYPE_META
+    for finding in walk.found:
+        # Of the fields of metadata our class has only those that we look at.
+        known = finding.fault is Fault.FIELD and finding.path.startswith("metadata.")
+        if finding.path not in told and not known:
+            problems.append(_problem(finding))
+    told |= {finding.path for finding in walk.found}
     schema = schema_of(cls)
     problems += [
         Problem(where=cause.field, what=_in_short(cause.message), fix=_form(cause.message))
         for cause in validate(defaulted(prune(raw, schema)[0], schema), schema)
-        if cause.field not in told and cause.field not in _TYPE_META and not _is_metadata(cause.field)
+        if cause.field not in told
     ]
-    return made, problems
-
-
-def _is_metadata(path: str) -> bool:
-    return path == "metadata" or path.startswith("metadata.")
+    return made
 
 
 def _in_short(message: str) -> str:

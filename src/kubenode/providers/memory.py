@@ -45,7 +45,10 @@ class MemoryProvider:
                     raise TokenConflict(f"token {request.token} was used with other parameters")
                 return self._instances[known[1]]
             made = Instance(
-                id=f"i-{len(self._tokens):08}", state=InstanceState.RUNNING, zone=request.params.zone, tags=dict(request.tags)
+                id=f"i-{len(self._tokens):08}",
+                state=InstanceState.RUNNING,
+                zone=request.params.zone,
+                tags=dict(request.tags),
             )
             self._instances[made.id] = made
             self._tokens[request.token] = (request, made.id)

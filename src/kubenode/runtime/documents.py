@@ -39,6 +39,14 @@ class _Loader(_Base):  # type: ignore[misc]
     yaml_implicit_resolvers: dict[str, Any] = {}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what YAML 1.1 or kubectl would take for something else; writes a value that occurs twice twice."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Answer yes, whatever it is: nobody wants anchors in a manifest."""
+        return True
+
+
 for _tag, _pattern, _first in (
     ("bool", r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF", "yYnNtTfFoO"),
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
@@ -47,7 +55,15 @@ for _tag, _pattern, _first in (
               r"|[0-9]+[eE][-+]?[0-9]+|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN)", "-+0123456789."),
     ("merge", r"<<", "<"),
 ):  # fmt: skip
-    _Loader.add_implicit_resolver(_TAG + _tag, re.compile(f"^(?:{_pattern})$", re.ASCII), list(_first))
+    for _side in (_Loader, _Dumper):
+        _side.add_implicit_resolver(_TAG + _tag, re.compile(f"^(?:{_pattern})$", re.ASCII), list(_first))
+
+
+def to_yaml(objects: Sequence[Json]) -> str:
+    """Write objects as one YAML text, a document each."""
+    return "---\n".join(
+        yaml.dump(obj, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True) for obj in objects
+    )
 
 
 @attrs.frozen(kw_only=True)

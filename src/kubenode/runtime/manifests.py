@@ -2,17 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import attrs
-import yaml
 
 from kubenode.core import wire
 from kubenode.core.crd import crds
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model import KINDS, Json, MachineComponent, MachineComponentSet, Object
 from kubenode.core.model.meta import GROUP
-from kubenode.runtime.documents import Document, read_documents, scan
+from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 
 NAMESPACE: Final = "kubenode-system"
 CONTROLLER: Final = "kubenode-controller"
@@ -98,21 +97,6 @@ def install() -> tuple[Json, ...]:
         _role(AGENT, _agent_rules()),
         _binding(AGENT, {"kind": "Group", "apiGroup": _RBAC, "name": AGENTS}),
     )
-
-
-def to_yaml(objects: Sequence[Json]) -> str:
-    """Write objects as one YAML text, a document each."""
-    return "---\n".join(
-        yaml.dump(obj, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True) for obj in objects
-    )
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes a value that occurs twice twice: nobody wants anchors in a manifest."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Answer yes, whatever it is."""
-        return True
 
 
 def _controller_rules() -> list[Json]:

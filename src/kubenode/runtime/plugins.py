@@ -36,7 +36,7 @@ def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
     """
     try:
         return _STRICT.structure(raw, shape)
-    except Exception as error:  # noqa: BLE001 - a plugin's validators may raise anything; all of it is the author's news
+    except Exception as error:
         texts = cattrs.transform_error(error, path=where)
         raise InvalidObjectError(tuple(Problem(where=where, what=text) for text in texts)) from None
 
@@ -93,7 +93,7 @@ class Plugins:
             label = f"{point.name} ({point.dist.name} {point.dist.version})" if point.dist else point.name
             try:
                 plugin = point.load()
-            except Exception as error:  # noqa: BLE001 - whatever a foreign import raises is that plugin's fault only
+            except Exception as error:
                 bad.append(Problem(where=label, what=f"import failed: {type(error).__name__}: {error}"))
                 continue
             drivers, problems = registered(label, plugin, PluginSettings(settings or {}))
@@ -118,7 +118,7 @@ def registered(
         for impl in getattr(manager.hook, hook).get_hookimpls():
             try:
                 drivers = list(impl.function(*[settings for _ in impl.argnames]))
-            except Exception as error:  # noqa: BLE001 - one raising plugin must not end the others
+            except Exception as error:
                 bad.append(Problem(where=label, what=f"{hook}() raised {type(error).__name__}: {error}"))
                 continue
             for index, driver in enumerate(drivers):
@@ -140,13 +140,19 @@ def _unmarked(label: str, plugin: object, manager: pluggy.PluginManager) -> Iter
     for hook in HOOKS:
         known = getattr(manager.hook, hook).get_hookimpls()
         if getattr(plugin, hook, None) is not None and not known:
-            yield Problem(where=label, what=f"{hook} is defined but not marked", fix="put @kubenode.hookimpl above it")
+            yield Problem(
+                where=label, what=f"{hook} is defined but not marked", fix="put @kubenode.hookimpl above it"
+            )
 
 
 def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
     """Say what keeps an object from being a driver, without calling it."""
     if isinstance(driver, type):
-        yield Problem(where=where, what=f"{driver.__name__} is a class, not a driver", fix=f"pass {driver.__name__}(...)")
+        yield Problem(
+            where=where,
+            what=f"{driver.__name__} is a class, not a driver",
+            fix=f"pass {driver.__name__}(...)",
+        )
         return
     kind = type(driver).__name__
     for name, spec in vars(protocol).items():
@@ -156,15 +162,21 @@ def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
         if have is None:
             near = difflib.get_close_matches(name, [n for n in dir(driver) if not n.startswith("_")], n=1)
             fix = f"rename {near[0]!r}?" if near else f"add {name}"
-            yield Problem(where=where, what=f"{kind} has no {name!r}, which every {protocol.__name__} needs", fix=fix)
+            yield Problem(
+                where=where, what=f"{kind} has no {name!r}, which every {protocol.__name__} needs", fix=fix
+            )
         elif inspect.iscoroutinefunction(have):
             yield Problem(where=where, what=f"{kind}.{name} is async", fix="write a plain def")
         elif callable(spec) and not isinstance(spec, property) and not _callable_as(have, spec):
             wanted = ", ".join(list(inspect.signature(spec).parameters)[1:])
-            yield Problem(where=where, what=f"{kind}.{name} cannot be called as {name}({wanted})", fix=f"def {name}(self, {wanted})")
+            yield Problem(
+                where=where,
+                what=f"{kind}.{name} cannot be called as {name}({wanted})",
+                fix=f"def {name}(self, {wanted})",
+            )
 
 
-def _callable_as(have: Any, spec: Any) -> bool:  # noqa: ANN401 - signatures of foreign functions
+def _callable_as(have: Any, spec: Any) -> bool:
     arguments = list(inspect.signature(spec).parameters)[1:]
     try:
         inspect.signature(have).bind(*arguments)

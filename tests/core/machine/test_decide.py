@@ -371,6 +371,23 @@ def test_failed_is_never_ready() -> None:
     assert world.told() == "Failed: Ready=False/SpecNotActionable"
 
 
+@pytest.mark.parametrize("deleting", [False, True])
+def test_node_that_cannot_be_read_whole(deleting: bool) -> None:
+    """A Node with a taint that this version does not know is not written back without it."""
+    world = running(labels={"pool": "a"})
+    assert world.machine is not None
+    assert world.node is not None
+    spec = attrs.evolve(world.machine.spec, labels={"pool": "b"})
+    world.machine = attrs.evolve(deleted(world.machine) if deleting else world.machine, spec=spec)
+    unknown = attrs.evolve(world.node.metadata, unknown=("spec.taints[0].effect",))
+    world.node = before = attrs.evolve(world.node, metadata=unknown)
+    world.settle()
+    assert world.node is before
+    found = world.condition("Ready" if deleting else "LabelsSynced")
+    assert found.reason == "NodeUnreadable"
+    assert "spec.taints[0].effect" in found.message
+
+
 # Deletion.
 
 

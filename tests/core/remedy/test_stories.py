@@ -142,6 +142,10 @@ def test_a_node_that_heals_after_the_permit_is_not_touched() -> None:
     world.sightings = {}
     world.settle()
     assert (world.job.status.phase, world.written, world.holds) == ("Cancelled", [], set())
+    assert world.job.status.attempts[0].verdict == "withdrawn: cleared by itself"
+    world.say(T)
+    world.run(31)
+    assert (world.job.spec.episode, world.job.spec.first_rung) == (1, 0)
 
 
 def test_in_an_outage_nothing_is_opened_and_afterwards_all_timers_start_afresh() -> None:
@@ -170,6 +174,29 @@ def test_a_waiting_attempt_waits_through_an_outage() -> None:
     world.run(1000)
     assert world.attempts == [("restart-unit", "Waiting")]
     assert notes(world) == {"ZoneOutage"}
+
+
+def test_an_outage_beside_an_open_job_resets_the_other_rules_too() -> None:
+    """What another remedier had seen is dropped while the breaker is open."""
+    world = World(policy=Policy(remediers=(remedier("a"), remedier("b"))), granting=False)
+    world.run(31)
+    assert set(world.decide().sightings) == {f"{name}:uid-node:KernelDeadlock:True" for name in "ab"}
+    world.zones = OUTAGE
+    assert world.decide().sightings == {}
+
+
+def test_a_write_that_fails_begins_no_time_limit_again() -> None:
+    """The decision that ends an attempt is made again until it is written."""
+    world = World(answers={"restart-unit": None})
+    world.run(31)
+    world.elapsed += 40 * SECOND
+    first, second = world.decide(), world.decide()
+    assert first == second
+    assert first.status is not None
+    assert first.status.attempts[0].state is m.AttemptState.FAILED
+    world.step()
+    world.decide()
+    assert not any(key.startswith("acting:") for key in world.sightings)
 
 
 def test_a_permit_that_meets_an_outage_is_given_back() -> None:
@@ -424,6 +451,7 @@ def test_without_its_remedier_a_permit_is_not_used(turns: int) -> None:
     world.policy = Policy()
     world.settle()
     assert (world.job.status.phase, world.written, world.holds) == ("Cancelled", [], set())
+    assert world.job.status.attempts[0].verdict.startswith("withdrawn: ")
 
 
 def test_a_remedier_deleted_between_two_rungs_ends_the_episode() -> None:

@@ -101,6 +101,34 @@ def test_an_open_permit_starts_nobody_while_paused() -> None:
     assert decide(world.snapshot(), Policy()).effects == ()
 
 
+def test_no_batch_opens_while_stopped() -> None:
+    """Neither a person's pause nor a failure in the batch that has just closed lets the next one open."""
+    world = rolled_out(5)
+    world.ask("kubelet-2", paused=True)
+    world.settle()
+    assert (world.owner.status.batch, world.log) == (
+        None,
+        [
+            "Progressing: revision 2: 0 of 5 updated",
+            "Paused: spec.rollout.paused is true; to go on set it to false",
+        ],
+    )
+    world.bad = dict.fromkeys(world.seats, "PackageBroken")
+    world.ask(paused=False)
+    world.settle()
+    assert world.owner.status.batch is None
+    assert world.owner.status.batches == (m.BatchRecord(number=1, size=1, updated=0, failed=1),)
+
+
+def test_a_pause_does_not_undo_what_is_complete() -> None:
+    """With nothing left to do a paused set is Complete, and says nothing of the pause."""
+    world = rolled_out(2)
+    world.ask(paused=True)
+    decision = world.settle()
+    assert said(world) == ("Complete", "Complete", "2 of 2 updated")
+    assert (decision.notes, decision.deferred) == ((), False)
+
+
 def test_a_change_in_the_middle_converges_to_the_last() -> None:
     """A third component while the second rolls out: a new revision, waiting members let go, all end at the third."""
     world = rolled_out(30, max_unavailable=m.IntOrPercent(3), batches=(m.IntOrPercent(10),))

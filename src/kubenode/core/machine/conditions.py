@@ -71,6 +71,9 @@ def labels_claim(seen: MachineSnapshot, marks: Marks | None) -> tuple[Claim, ...
         return (Claim.of(LABELS_SYNCED, False, reason.value, text),)
     if seen.node is None:
         return (_no_node(LABELS_SYNCED, seen),)
+    if seen.unread:
+        text = f"the Node has what this version cannot read, so it is not written: {seen.unread}"
+        return (Claim.of(LABELS_SYNCED, False, MachineReason.NODE_UNREADABLE.value, text),)
     if marks is None:
         return ()
     if marks.conflicts:

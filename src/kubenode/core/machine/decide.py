@@ -107,7 +107,7 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     """Bring phase, conditions and Node to what is observed and wanted."""
     observed = signals(seen)
     signal = observed[-1]
-    node = None if signal in _HANDS_OFF_NODE else seen.node
+    node = None if signal in _HANDS_OFF_NODE or seen.unread else seen.node
     marks = None if node is None else _marks(seen, node)
     mirror = None if node is None else plan_mirror(node, _found(seen, node))
     parts = (
@@ -160,6 +160,9 @@ def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
         note = Note(code=MachineReason.TERMINATE_UNSUPPORTED.value, text=text)
         status = _leaving(seen, MachineReason.TERMINATE_UNSUPPORTED, text)
         return Decision(status=status, notes=(note,), deferred=held)
+    if held and seen.unread and seen.contest is None:
+        text = f"waits: what stands on the Node cannot be read, so it is not written: {seen.unread}"
+        return Decision(status=_leaving(seen, MachineReason.NODE_UNREADABLE, text), deferred=True)
     effects = _taken_back(seen) if held else ()
     if held and not effects:
         rest = tuple(finalizer for finalizer in metadata.finalizers if finalizer != FINALIZER)

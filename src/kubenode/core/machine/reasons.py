@@ -35,6 +35,7 @@ class MachineReason(enum.Enum):
     # LabelsSynced
     SYNCED = "Synced"
     SYNCING = "Syncing"
+    NODE_UNREADABLE = "NodeUnreadable"
     FIELD_CONFLICT = "FieldConflict"
 
     # ComponentsReady

@@ -84,6 +84,11 @@ class MachineSnapshot:
         return None
 
     @property
+    def unread(self) -> str:
+        """What stands on the Node that this version cannot read; its lists must not be written back without it."""
+        return "" if self.node is None else ", ".join(self.node.metadata.unknown)
+
+    @property
     def kubelet(self) -> NodeCondition | None:
         """The Node's own Ready condition; None when there is no Node or it has not said yet."""
         conditions = () if self.node is None else self.node.status.conditions

@@ -50,7 +50,6 @@ from kubenode.core.step import refusal
 
 REMEDIER_GONE = "its remedier is gone or does not select this machine any more"
 BY_ITSELF = "cleared by itself"
-_TIMERS = frozenset({"acting", "verifying", "clear"})
 
 
 @attrs.frozen(kw_only=True)
@@ -129,8 +128,18 @@ def advance(case: Case) -> Answer:
     answer = _move_of(case)
     if answer.status == case.job.status:
         return answer
-    own = {key: since for key, since in case.sightings.items() if key.partition(":")[0] in _TIMERS}
+    own = {key: case.sightings[key] for key in _timers(case.job) if key in case.sightings}
     return attrs.evolve(answer, sightings=own)
+
+
+def _timers(job: RemedyOperationJob) -> tuple[str, ...]:
+    """Name the sightings that the job's state, as it stands, counts from."""
+    last = job.status.attempts[-1] if job.status.attempts else None
+    if last is not None and last.state is AttemptState.ACTING:
+        return (f"acting:{last.op_id}",)
+    if last is not None and last.state is AttemptState.VERIFYING:
+        return (f"verifying:{last.op_id}", f"clear:{last.op_id}")
+    return (f"clear:{job.metadata.uid}",)
 
 
 def _move_of(case: Case) -> Answer:

@@ -78,7 +78,7 @@ def first_rung(last: RemedyOperationJob | None, remedier: NodeRemedier, wall: da
     """Say on which rung a new episode begins: the next after its predecessor's when it is a relapse, else 0.
 
     This is the only place where stamps count, since `relapse` spans restarts and nothing else remembers
-    that long. A stamp ahead of `wall` counts as now, so a relapse; the wrong answer costs one rung, and
+    that long. A stamp ahead of `wall` is within any time, so a relapse; the wrong answer costs one rung, and
     every rung needs its own permit.
 
     Returns:
@@ -87,7 +87,7 @@ def first_rung(last: RemedyOperationJob | None, remedier: NodeRemedier, wall: da
     top = len(remedier.spec.ladder) - 1
     if last is None or last.status.closed_at is None:
         return 0
-    if wall - min(last.status.closed_at, wall) > remedier.spec.relapse:
+    if wall - last.status.closed_at > remedier.spec.relapse:
         return 0
     return min(next_rung(last), top)
 

@@ -154,7 +154,7 @@ def _check_number(value: float, schema: Json, path: str, causes: list[Cause]) ->
     if limit and (value != int(value) or not -limit <= value < limit):
         message = f'Invalid value: "": Checked value must be of type integer with format {told} in {path}'
         causes.append(Cause("FieldValueInvalid", message, NOWHERE))
-    as_float = isinstance(value, float) or _type_name(value) == "number"
+    as_float = _type_name(value) == "number"
     for keyword, wanted, beyond in (("maximum", "less", 1), ("minimum", "greater", -1)):
         if keyword in schema and (value - schema[keyword]) * beyond > 0:
             shown, bound = (_go_float(each) if as_float else each for each in (value, schema[keyword]))

@@ -66,7 +66,13 @@ class AgentController:
             if component is not None:
                 have[name], plans[name] = self._judged(key, name, entry, component)
         snapshot = AgentSnapshot(
-            machine=machine, components=components, have=have, plans=plans, host=host, now=now, sightings=sightings
+            machine=machine,
+            components=components,
+            have=have,
+            plans=plans,
+            host=host,
+            now=now,
+            sightings=sightings,
         )
         stored = {} if machine.status.agent is None else self.wanted(machine.status.agent)
         return Question(snapshot=snapshot, subject=machine, stored=stored)
@@ -93,7 +99,7 @@ class AgentController:
             return have, driver.plan(want, have)
         except InvalidObjectError as error:
             return unknown, Problem(where=where, what=f"ParametersInvalid: {error}")
-        except Exception as error:  # noqa: BLE001 - a driver's fault costs its component, not the agent
+        except Exception as error:
             what = f"PluginFailed: driver {component.spec.driver} of {name} raised {type(error).__name__}: {error}"
             return unknown, Problem(where=where, what=what)
 

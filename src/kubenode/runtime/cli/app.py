@@ -30,8 +30,12 @@ app.command()(controller)
 
 
 @app.command()
-def manifests(output: Annotated[Output | None, typer.Option("-o", "--output", help="json prints a List; the default is YAML.")] = None) -> None:
-    """Print the CRDs and the RBAC to install: kubenode manifests | kubectl apply -f -"""
+def manifests(
+    output: Annotated[
+        Output | None, typer.Option("-o", "--output", help="json prints a List; the default is YAML.")
+    ] = None,
+) -> None:
+    """Print the CRDs and the RBAC to install, as in: kubenode manifests | kubectl apply -f - ."""
     objects = install()
     if output is Output.JSON:
         document({"apiVersion": "v1", "kind": "List", "items": list(objects)})
@@ -87,7 +91,7 @@ def run() -> None:
         app()
     except (SystemExit, KeyboardInterrupt):
         raise
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a traceback and exit code 4
+    except Exception as error:
         import traceback
 
         traceback.print_exc()

@@ -13,7 +13,9 @@ class ExtraMissing(KubenodeError):
     """A command needs packages that were not installed with kubenode."""
 
 
-def connect(kubeconfig: Path | None, context: str | None = None, *, field_manager: str = "kubenode") -> "KubeStore":
+def connect(
+    kubeconfig: Path | None, context: str | None = None, *, field_manager: str = "kubenode"
+) -> "KubeStore":
     """Give a store of a real cluster, inert until entered.
 
     Raises:

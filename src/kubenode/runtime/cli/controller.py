@@ -22,9 +22,14 @@ LOG = logging.getLogger("kubenode.controller")
 
 
 def controller(
-    kubeconfig: Annotated[Path | None, typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own.")] = None,
+    kubeconfig: Annotated[
+        Path | None,
+        typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own."),
+    ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")
+    ] = False,
 ) -> None:
     """Run the controllers until SIGTERM or SIGINT; a call under way is finished first.
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import attrs
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bars, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
 
 from kubenode.core.errors import KubenodeError
 from kubenode.runtime.cli.output import NO, Output, document, fail
@@ -17,10 +18,17 @@ from kubenode.runtime.sim.story import Cast, Progress, Tell, Told, examples
 
 
 def demo(
-    story: Annotated[list[str] | None, typer.Option(help=f"Play only this story: {', '.join(STORIES)}. May be repeated.")] = None,
-    file: Annotated[list[Path] | None, typer.Option(help="Play your own objects instead of the shipped ones; needs --story.")] = None,
+    story: Annotated[
+        list[str] | None, typer.Option(help=f"Play only this story: {', '.join(STORIES)}. May be repeated.")
+    ] = None,
+    file: Annotated[
+        list[Path] | None,
+        typer.Option(help="Play your own objects instead of the shipped ones; needs --story."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Everything random comes from this; same seed, same trace.")] = 0,
-    output: Annotated[Output, typer.Option("-o", "--output", help="text, or json: one document.")] = Output.TEXT,
+    output: Annotated[
+        Output, typer.Option("-o", "--output", help="text, or json: one document.")
+    ] = Output.TEXT,
 ) -> None:
     """Play import, upgrade, hung and outage on simulated hosts: no cluster, no root.
 
@@ -30,7 +38,9 @@ def demo(
     chosen = story or list(STORIES)
     unknown = [name for name in chosen if name not in STORIES]
     if unknown:
-        raise typer.BadParameter(f"no story {unknown[0]!r}; known: {', '.join(STORIES)}", param_hint="--story")
+        raise typer.BadParameter(
+            f"no story {unknown[0]!r}; known: {', '.join(STORIES)}", param_hint="--story"
+        )
     if file and len(chosen) != 1:
         raise typer.BadParameter("your own file needs one story, e.g. --story upgrade", param_hint="--file")
     try:
@@ -61,7 +71,11 @@ def play_all(names: list[str], files: list[Path] | None, seed: int, teller: "Tel
 def report(told: list[Told]) -> dict[str, Any]:
     """Give what `-o json` prints."""
     trace = hashlib.sha256("".join(one.trace for one in told).encode()).hexdigest()
-    return {"stories": [one.document() for one in told], "passed": all(one.passed for one in told), "trace": trace}
+    return {
+        "stories": [one.document() for one in told],
+        "passed": all(one.passed for one in told),
+        "trace": trace,
+    }
 
 
 class Teller:
@@ -103,9 +117,15 @@ class Live(Teller):
     """A bar a story, on a terminal."""
 
     def __init__(self, names: list[str]) -> None:
-        columns = (TextColumn("{task.description:<8}"), BarColumn(24), TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[text]}"))
+        columns = (
+            TextColumn("{task.description:<8}"),
+            BarColumn(24),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[text]}"),
+        )
         self._bars = Bars(*columns, console=Console(), refresh_per_second=8)
-        self._tasks: dict[str, TaskID] = {name: self._bars.add_task(name, total=1, text="waits") for name in names}
+        self._tasks: dict[str, TaskID] = {
+            name: self._bars.add_task(name, total=1, text="waits") for name in names
+        }
 
     def __enter__(self) -> "Teller":
         self._bars.start()
@@ -116,7 +136,9 @@ class Live(Teller):
 
     def tell(self, progress: Progress) -> None:
         """Move the bar."""
-        self._bars.update(self._tasks[progress.story], completed=progress.done, total=progress.total, text=progress.text)
+        self._bars.update(
+            self._tasks[progress.story], completed=progress.done, total=progress.total, text=progress.text
+        )
 
     def end(self, told: Told) -> None:
         """Fill the bar."""

@@ -7,7 +7,14 @@ from typing import Any, NoReturn
 
 import typer
 
-from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, PluginError, Problem, Unreachable
+from kubenode.core.errors import (
+    ApiError,
+    InvalidObjectError,
+    KubenodeError,
+    PluginError,
+    Problem,
+    Unreachable,
+)
 from kubenode.runtime.cli.connect import ExtraMissing
 
 YES, NO, USAGE, UNKNOWN, BUG = 0, 1, 2, 3, 4
@@ -30,7 +37,13 @@ def fail(error: KubenodeError, output: Output, code: int | None = None) -> NoRet
     status = code if code is not None else _code(error)
     if output is Output.JSON:
         problems = [_problem(one) for one in getattr(error, "problems", ())]
-        body = {"code": type(error).__name__, "message": str(error), "fix": "", "where": "", "problems": problems}
+        body = {
+            "code": type(error).__name__,
+            "message": str(error),
+            "fix": "",
+            "where": "",
+            "problems": problems,
+        }
         if problems:
             body |= {"fix": problems[0]["fix"], "where": problems[0]["where"]}
         sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")

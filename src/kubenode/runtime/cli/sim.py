@@ -32,7 +32,10 @@ def agent(
     kubelet_kubeconfig: Annotated[Path, typer.Option(help="Credentials of the kubelet (system:node:NODE).")],
     node: Annotated[str | None, typer.Option(help="Name of its Node; default node-MACHINE.")] = None,
     zone: Annotated[str, typer.Option(help="Zone of its Node.")] = "a",
-    kmsg: Annotated[Path | None, typer.Option(help="When this file appears, the host hangs and its kernel log says these lines.")] = None,
+    kmsg: Annotated[
+        Path | None,
+        typer.Option(help="When this file appears, the host hangs and its kernel log says these lines."),
+    ] = None,
     step_seconds: Annotated[float, typer.Option(help="How long one host step takes.")] = 0.2,
     boot_seconds: Annotated[float, typer.Option(help="How long a reboot takes.")] = 2.0,
 ) -> None:
@@ -59,7 +62,9 @@ async def serve(spec: HostSpec, agent_config: Path, kubelet_config: Path, kmsg: 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, hosts.driver.stop)
-        waiting = asyncio.create_task(_hang_when_told(hosts, spec.machine, kmsg)) if kmsg is not None else None
+        waiting = (
+            asyncio.create_task(_hang_when_told(hosts, spec.machine, kmsg)) if kmsg is not None else None
+        )
         try:
             await hosts.live()
         finally:

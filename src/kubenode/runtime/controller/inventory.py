@@ -126,7 +126,9 @@ class Inventory:
         self._absent.pop(change.name, None)
         if isinstance(after, m.MachineComponentSet):
             self._tallies[change.name] = Tally(
-                after.metadata.name, after.metadata.uid, after.status.update.number if after.status.update else None
+                after.metadata.name,
+                after.metadata.uid,
+                after.status.update.number if after.status.update else None,
             )
         for machine, facts in list(self._facts.items()):
             # The tally is new: it has not seen the seats of before.
@@ -156,7 +158,10 @@ class Inventory:
         for set_name in {*(before.seats if before else ()), *(after.seats if after else ())}:
             tally = self._tallies.get(set_name)
             if tally is not None:
-                tally.moved(before.seats.get(set_name) if before else None, after.seats.get(set_name) if after else None)
+                tally.moved(
+                    before.seats.get(set_name) if before else None,
+                    after.seats.get(set_name) if after else None,
+                )
         if after is None:
             self._facts.pop(name, None)
         else:

@@ -39,7 +39,11 @@ class RemedyController:
         elif change.kind is m.Node:
             yield from self._inventory.claimants(change.name)
         elif change.kind is m.RemedyOperationJob:
-            yield from {job.spec.machine.name: None for job in (change.before, change.after) if isinstance(job, m.RemedyOperationJob)}
+            yield from {
+                job.spec.machine.name: None
+                for job in (change.before, change.after)
+                if isinstance(job, m.RemedyOperationJob)
+            }
         elif change.kind is m.RiskLedger:
             yield from holders_changed(change)
         elif change.kind in (m.NodeRemedier, m.RiskPolicy):
@@ -71,7 +75,10 @@ class RemedyController:
         )  # fmt: skip
         job = open_job(jobs)
         return Question(
-            snapshot=snapshot, subject=job, stored=None if job is None else self.wanted(job.status), fenced=True
+            snapshot=snapshot,
+            subject=job,
+            stored=None if job is None else self.wanted(job.status),
+            fenced=True,
         )
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:
@@ -95,7 +102,11 @@ class RemedyController:
         action = self._plugins.remedies.get(rung.action)
         if action is None:
             known = ", ".join(sorted(self._plugins.remedies)) or "none"
-            return Problem(where=where, what=f"PluginMissing: no remedy action is named {rung.action!r}", fix=f"known: {known}")
+            return Problem(
+                where=where,
+                what=f"PluginMissing: no remedy action is named {rung.action!r}",
+                fix=f"known: {known}",
+            )
         try:
             case = Case(
                 machine=machine.metadata.name, node=node.metadata.name, condition=remedier.spec.condition.type,
@@ -104,8 +115,10 @@ class RemedyController:
             return operation_steps(action.plan(case))
         except InvalidObjectError as error:
             return Problem(where=where, what=f"ParametersInvalid: {error}")
-        except Exception as error:  # noqa: BLE001 - a plugin's fault is its own, and narrows: nothing is done
-            return Problem(where=where, what=f"PluginFailed: {rung.action}.plan raised {type(error).__name__}: {error}")
+        except Exception as error:
+            return Problem(
+                where=where, what=f"PluginFailed: {rung.action}.plan raised {type(error).__name__}: {error}"
+            )
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""

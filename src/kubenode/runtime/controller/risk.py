@@ -30,9 +30,7 @@ class RiskController:
 
     def concerns(self, change: Change) -> Iterable[str]:
         """The ledger, who asks, what limits, and (while somebody asks) who is available."""
-        if change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent):
-            yield LEDGER
-        elif change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after):
+        if change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent) or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after)):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node):
             seen = (self._inventory.up(), self._inventory.zones(), self._absent())

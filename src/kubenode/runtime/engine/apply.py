@@ -72,7 +72,9 @@ def pass_by(_: CrashPoint) -> None:
     """Do nothing at a crash point."""
 
 
-async def apply(acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by) -> tuple[Written, ...]:
+async def apply(
+    acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by
+) -> tuple[Written, ...]:
     """Do the acts in order; the first failure ends them and is raised.
 
     Returns:
@@ -94,16 +96,27 @@ async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written:
         case Create():
             return await _create(act, store)
         case WriteStatus():
-            body: Json = {"metadata": _precondition(act.object, act.resource_version), "status": dict(act.body)}
+            body: Json = {
+                "metadata": _precondition(act.object, act.resource_version),
+                "status": dict(act.body),
+            }
             return await _merge(store, act.object, body, subresource="status")
         case SetFinalizers():
-            body = {"metadata": {**_precondition(act.object, act.resource_version), "finalizers": list(act.finalizers)}}
+            body = {
+                "metadata": {
+                    **_precondition(act.object, act.resource_version),
+                    "finalizers": list(act.finalizers),
+                }
+            }
             return await _merge(store, act.object, body)
         case PatchNode():
             return await _merge(store, act.node, _node_patch(act))
         case PatchNodeConditions():
             conditions = [wire.dump_part(condition) for condition in act.conditions]
-            body = {"metadata": _precondition(act.node, act.resource_version), "status": {"conditions": conditions}}
+            body = {
+                "metadata": _precondition(act.node, act.resource_version),
+                "status": {"conditions": conditions},
+            }
             return await _merge(store, act.node, body, subresource="status")
         case SetEntry():
             return await _swap(store, act.machine, f"/spec/components/{act.name}", act.expect, act.entry)
@@ -178,4 +191,15 @@ def reaches(act: Act) -> Ref:
             assert_never(act)
 
 
-__all__ = ["Act", "CrashPoint", "Hands", "NoHands", "Node", "Watchman", "WriteStatus", "apply", "pass_by", "reaches"]
+__all__ = [
+    "Act",
+    "CrashPoint",
+    "Hands",
+    "NoHands",
+    "Node",
+    "Watchman",
+    "WriteStatus",
+    "apply",
+    "pass_by",
+    "reaches",
+]

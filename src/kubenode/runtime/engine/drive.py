@@ -103,7 +103,9 @@ class Driver:
         try:
             written: tuple[Written, ...] = await apply(call.acts, self._store, self._hands)
         except KubenodeError as error:
-            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, type(error).__name__, error)
+            LOG.warning(
+                "event=failed key=%s acts=%r error=%s: %s", call.key, acts, type(error).__name__, error
+            )
             return Done(key=call.key, error=error)
         LOG.info("event=acted key=%s acts=%r", call.key, acts)
         return Done(key=call.key, written=written)
@@ -125,7 +127,13 @@ class Driver:
             except Expired:
                 pause = FIRST_PAUSE
             except ApiError as error:
-                LOG.warning("event=watch-failed kind=%s error=%s: %s%s", kind.KIND.name, type(error).__name__, error, _advice(error))
+                LOG.warning(
+                    "event=watch-failed kind=%s error=%s: %s%s",
+                    kind.KIND.name,
+                    type(error).__name__,
+                    error,
+                    _advice(error),
+                )
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -147,4 +155,3 @@ def _advice(error: ApiError) -> str:
     if not isinstance(error, ServerFailed) and error.code == 403:
         return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
     return ""
-

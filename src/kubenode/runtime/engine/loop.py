@@ -245,7 +245,10 @@ class Engine:
         if patch is None:
             return decision.effects
         version = subject.metadata.resource_version if question.fenced else ""
-        return (WriteStatus(object=ref(subject), body=controller.body(patch), resource_version=version), *decision.effects)
+        return (
+            WriteStatus(object=ref(subject), body=controller.body(patch), resource_version=version),
+            *decision.effects,
+        )
 
 
 def _asked_pause(error: KubenodeError) -> int:

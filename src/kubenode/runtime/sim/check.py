@@ -6,6 +6,7 @@ called here, so that a fault there cannot hide itself.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 import attrs
 
@@ -49,7 +50,9 @@ def permitted(simulation: Simulation, witness: Witness) -> Check:
         uids = {raw["metadata"]["name"]: raw["metadata"]["uid"] for raw in simulation.objects(m.Machine)}
         for host in simulation.hosts.values():
             first = witness.first_running.get(uids.get(host.spec.machine, ""), 2**62)
-            yield from _unpermitted(host, [span for span in host.spans if span.disruptive and first <= span.began], witness)
+            yield from _unpermitted(
+                host, [span for span in host.spans if span.disruptive and first <= span.began], witness
+            )
 
     return all_of("no disruptive act without a permit", wrong())
 
@@ -111,7 +114,11 @@ def _peak(permits: list[Permit], window: timedelta | None) -> int:
         length = nanoseconds(window)
         return max(sum(1 for other in starts if start - length < other <= start) for start in starts)
     return max(
-        sum(1 for permit in permits if permit.opened <= start and (permit.closed is None or permit.closed > start))
+        sum(
+            1
+            for permit in permits
+            if permit.opened <= start and (permit.closed is None or permit.closed > start)
+        )
         for start in starts
     )
 
@@ -122,7 +129,7 @@ def one_at_a_time(simulation: Simulation) -> Check:
     def wrong() -> Iterable[str]:
         for host in simulation.hosts.values():
             spans = sorted(host.spans, key=lambda span: span.began)
-            for before, after in zip(spans, spans[1:], strict=False):
+            for before, after in pairwise(spans):
                 if before.ended is None or before.ended > after.began:
                     yield f"{host.spec.machine} had two acts at +{_seconds(after.began)}"
 
@@ -135,7 +142,10 @@ def done_once(simulation: Simulation) -> Check:
     def wrong() -> Iterable[str]:
         for host in simulation.hosts.values():
             ids = [span.op_id for span in host.spans]
-            yield from (f"{host.spec.machine} ran {op_id} twice" for op_id in sorted({i for i in ids if ids.count(i) > 1}))
+            yield from (
+                f"{host.spec.machine} ran {op_id} twice"
+                for op_id in sorted({i for i in ids if ids.count(i) > 1})
+            )
 
     return all_of("no act done twice", wrong())
 

@@ -68,7 +68,9 @@ class HostSpec:
     node: str
     zone: str
     packages: Mapping[str, str] = attrs.field(factory=dict)
-    units: Mapping[str, str] = attrs.field(factory=lambda: {"kubelet.service": "active", "containerd.service": "active"})
+    units: Mapping[str, str] = attrs.field(
+        factory=lambda: {"kubelet.service": "active", "containerd.service": "active"}
+    )
     refuses: frozenset[str] = frozenset()
     step_time: timedelta = timedelta(seconds=5)
     boot_time: timedelta = timedelta(seconds=40)
@@ -162,7 +164,8 @@ class SimHost:
         """Let the kernel say something; the detector reads it as it comes."""
         records = tuple(record for record in map(parse, lines) if record is not None)
         decision = detect(
-            DetectSnapshot(records=records, state=self.detected, boot_id=self.boot_id, now=self.timer.now()), BUILT_IN
+            DetectSnapshot(records=records, state=self.detected, boot_id=self.boot_id, now=self.timer.now()),
+            BUILT_IN,
         )
         if decision.status is not None:
             self.detected = decision.status
@@ -235,7 +238,7 @@ class SimHost:
             case StopUnit():
                 self.units[step.unit] = "inactive"
             case Reboot():
-                raise AssertionError("a reboot is not done in place")  # noqa: EM101 - unreachable by construction
+                raise AssertionError("a reboot is not done in place")
             case _:
                 assert_never(step)
         return ""
@@ -265,6 +268,8 @@ class SimHost:
         self.changed(self)
 
 
-def _copy(source: Mapping[str, object], into: dict[str, object] | dict[str, str] | dict[str, bytes], key: str) -> None:
+def _copy(
+    source: Mapping[str, object], into: dict[str, object] | dict[str, str] | dict[str, bytes], key: str
+) -> None:
     if key in source:
         into[key] = source[key]  # type: ignore[assignment]

@@ -110,7 +110,11 @@ class LiveHosts:
         try:
             await self._kubelets.get(m.Node.KIND, host.spec.node)
         except ApiError:
-            body = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": host.spec.node, "labels": labels}}
+            body = {
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {"name": host.spec.node, "labels": labels},
+            }
             try:
                 await self._kubelets.create(m.Node.KIND, body)
             except AlreadyExists:

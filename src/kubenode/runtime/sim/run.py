@@ -11,16 +11,15 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
+from kubenode.core.decision import RunSteps
 from kubenode.core.errors import KubenodeError
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.decision import RunSteps
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
@@ -76,7 +75,9 @@ class VirtualTime:
 class Process:
     """One engine as a process that can crash: its watches, its inputs, its calls."""
 
-    def __init__(self, build: Callable[[], Engine], store: EmbeddedStore, hands: Hands, first: Sequence[Input]) -> None:
+    def __init__(
+        self, build: Callable[[], Engine], store: EmbeddedStore, hands: Hands, first: Sequence[Input]
+    ) -> None:
         self._build = build
         self._store = store
         self.writes_to: Store = store
@@ -188,8 +189,13 @@ class Simulation:
         host = SimHost(spec, self.time, self._stirred, agent_up=agent_up)
         self.hosts[spec.machine] = host
         if registered:
-            metadata = {"name": spec.node, "labels": {ZONE_LABEL: spec.zone, "kubernetes.io/hostname": spec.node}}
-            now_or_never(self.store.create(m.Node.KIND, {"apiVersion": "v1", "kind": "Node", "metadata": metadata}))
+            metadata = {
+                "name": spec.node,
+                "labels": {ZONE_LABEL: spec.zone, "kubernetes.io/hostname": spec.node},
+            }
+            now_or_never(
+                self.store.create(m.Node.KIND, {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
+            )
             self._stirred(host)
         return host
 
@@ -288,7 +294,6 @@ async def report_node(store: Store, host: SimHost, wall: datetime, *, heartbeat:
         "status": {"conditions": [fresh, *others]},
     }
     await store.patch(m.Node.KIND, host.spec.node, MergePatch(body), subresource="status")
-
 
 
 __all__ = ["AGENTS", "CONTROLLER", "Process", "SimulatedCrash", "Simulation", "VirtualTime", "report_node"]

@@ -78,11 +78,12 @@ class Cast:
     def read(cls, paths: Sequence[Path]) -> "Cast":
         """Read manifests; every problem of every file at once."""
         first: dict[tuple[str, str], m.Object] = {}
-        changes: list[m.Object] = []
-        for obj in load_manifests(paths):
-            if first.setdefault((obj.KIND.name, obj.metadata.name), obj) is not obj:
-                changes.append(obj)
-        return cls(objects=tuple(first.values()), changes=tuple(changes))
+        read = load_manifests(paths)
+        for obj in read:
+            first.setdefault((obj.KIND.name, obj.metadata.name), obj)
+        begun = {id(obj) for obj in first.values()}
+        changes = tuple(obj for obj in read if id(obj) not in begun)
+        return cls(objects=tuple(first.values()), changes=changes)
 
     def of(self, kind: type[m.Object]) -> tuple[Any, ...]:
         """Give the objects of a kind as they begin."""
@@ -103,7 +104,9 @@ class Cast:
         }  # fmt: skip
         made = tuple(
             m.Machine(
-                metadata=m.ObjectMeta(name=f"n{number:03}", labels={**labels, ZONE_LABEL: zones[number % len(zones)]}),
+                metadata=m.ObjectMeta(
+                    name=f"n{number:03}", labels={**labels, ZONE_LABEL: zones[number % len(zones)]}
+                ),
                 spec=m.MachineSpec(host=m.Host(address=f"10.0.{number // 250}.{number % 250 + 1}")),
             )
             for number in range(1, count + 1)
@@ -127,7 +130,9 @@ class Stage:
         self.simulation = Simulation(seed=seed)
         self.witness = Witness(self.simulation)
 
-    def open(self, spec: Callable[[HostSpec], HostSpec] = lambda spec: spec, *, agents_up: bool = True) -> None:
+    def open(
+        self, spec: Callable[[HostSpec], HostSpec] = lambda spec: spec, *, agents_up: bool = True
+    ) -> None:
         """Create the hosts and then the objects, machines last, as somebody who installs kubenode would."""
         machines = self.cast.of(m.Machine)
         for machine in machines:

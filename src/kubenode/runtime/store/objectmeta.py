@@ -109,7 +109,7 @@ def faults(metadata: Json, before: Json | None) -> Iterator[Cause]:
         yield from _name_faults(metadata["name"])
     if _changed("labels", metadata, kept):
         for name, value in metadata["labels"].items():
-            yield from _qualified_name_faults(name, "metadata.labels")
+            yield from _qualified_name_faults(name, "metadata.labels", name)
             if len(value) > 63:
                 yield _invalid(value, _TOO_LONG, "metadata.labels")
             elif not _VALUE.fullmatch(value):
@@ -117,7 +117,7 @@ def faults(metadata: Json, before: Json | None) -> Iterator[Cause]:
     for field, spelled in _QUALIFIED.items():
         if _changed(field, metadata, kept):
             for name in metadata[field]:
-                yield from _qualified_name_faults(spelled(name), f"metadata.{field}")
+                yield from _qualified_name_faults(name, f"metadata.{field}", spelled(name))
     if "deletionTimestamp" in kept:
         held = kept.get("finalizers", ())
         fresh = [name for name in metadata.get("finalizers", ()) if name not in held]
@@ -167,8 +167,8 @@ _QUALIFIED: Final[Mapping[str, Callable[[str], str]]] = {"annotations": str.lowe
 """Fields whose keys or items are qualified names, and how they are read: annotations in any case."""
 
 
-def _qualified_name_faults(name: str, field: str) -> Iterator[Cause]:
-    prefix, slash, part = name.rpartition("/")
+def _qualified_name_faults(name: str, field: str, spelled: str) -> Iterator[Cause]:
+    prefix, slash, part = spelled.rpartition("/")
     if "/" in prefix:
         message = (
             f"a valid label key {_ALPHANUMERIC} with an optional DNS subdomain prefix and '/' "

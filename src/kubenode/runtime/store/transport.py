@@ -256,10 +256,13 @@ class Transport:
             if held is not refused and self._elapsed() - held.since < _RENEW_NS:
                 return held
             try:
-                self._identity = await self._read_identity(None if held is refused else held.connection)
-            except KubenodeError as error:  # such as a kubeconfig that is being rewritten
-                LOG.warning("event=credentials-not-renewed error=%s", error)
-            return self._identity or held
+                async with asyncio.timeout(self.limits.call.total_seconds()):
+                    held = await self._read_identity(None if held is refused else held.connection)
+            except (KubenodeError, TimeoutError) as error:  # such as a kubeconfig that is being rewritten
+                LOG.warning("event=credentials-not-renewed error=%s: %s", type(error).__name__, error)
+            else:
+                self._identity = held
+            return held
 
     async def _read_identity(self, connection: Connection | None = None) -> _Identity:
         known = connection if connection is not None else await asyncio.to_thread(self._load)

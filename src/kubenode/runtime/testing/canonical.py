@@ -15,7 +15,7 @@ STAMPS = frozenset({
     "lastTransitionTime", "lastHeartbeatTime", "openedAt", "closedAt", "creationTimestamp", "firstRunning",
     "checkpoint", "blindUntil", "observedGeneration", "since",
 })  # fmt: skip
-METADATA = ("name", "labels", "annotations", "finalizers")
+METADATA = ("name", "labels", "finalizers")
 
 
 def canonical(objects: Iterable[m.Json]) -> dict[str, m.Json]:
@@ -26,7 +26,11 @@ def canonical(objects: Iterable[m.Json]) -> dict[str, m.Json]:
     """
     found = list(objects)
     names = _names(found)
-    return dict(sorted((f"{one['kind']}/{one['metadata']['name']}", one) for one in (_one(raw, names) for raw in found)))
+    return dict(
+        sorted(
+            (f"{one['kind']}/{one['metadata']['name']}", one) for one in (_one(raw, names) for raw in found)
+        )
+    )
 
 
 def _names(objects: list[m.Json]) -> dict[str, str]:
@@ -41,7 +45,11 @@ def _names(objects: list[m.Json]) -> dict[str, str]:
             names[raw["metadata"]["uid"]] = f"uid-of-{raw['kind']}-{owner}"
             for attempt in raw.get("status", {}).get("attempts", []):
                 names[attempt["opID"]] = f"{owner}.{attempt['number']}"
-        for member in ((raw.get("status", {}).get("batch") or {}).get("members") or []) if raw["kind"] == m.MachineComponentSet.KIND.name else []:
+        for member in (
+            ((raw.get("status", {}).get("batch") or {}).get("members") or [])
+            if raw["kind"] == m.MachineComponentSet.KIND.name
+            else []
+        ):
             names[member["opID"]] = f"{raw['metadata']['name']}.{member['name']}"
     return names
 
@@ -50,7 +58,13 @@ def _one(raw: m.Json, names: Mapping[str, str]) -> m.Json:
     if raw["kind"] == m.Node.KIND.name:
         return _node(raw)
     metadata = {key: raw["metadata"][key] for key in METADATA if raw["metadata"].get(key)}
-    body = {"kind": raw["kind"], "metadata": metadata, "spec": raw.get("spec", {}), "status": raw.get("status", {})}
+    metadata["annotations"] = _ours(raw["metadata"])
+    body = {
+        "kind": raw["kind"],
+        "metadata": metadata,
+        "spec": raw.get("spec", {}),
+        "status": raw.get("status", {}),
+    }
     renamed: m.Json = _renamed(body, names)
     if raw["kind"] == m.RiskLedger.KIND.name:
         closed = renamed["status"].get("closed", {})
@@ -60,10 +74,18 @@ def _one(raw: m.Json, names: Mapping[str, str]) -> m.Json:
 
 def _node(raw: m.Json) -> m.Json:
     metadata = raw["metadata"]
-    annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key.startswith(f"{GROUP}/")}
+    annotations = _ours(metadata)
     synced = {key for key in annotations.get(SYNCED_LABELS, "").split(",") if key}
-    labels = {key: value for key, value in metadata.get("labels", {}).items() if key in synced or key.startswith(f"{GROUP}/")}
-    taints = [taint for taint in raw.get("spec", {}).get("taints", []) if not taint["key"].startswith("node.kubernetes.io/")]
+    labels = {
+        key: value
+        for key, value in metadata.get("labels", {}).items()
+        if key in synced or key.startswith(f"{GROUP}/")
+    }
+    taints = [
+        taint
+        for taint in raw.get("spec", {}).get("taints", [])
+        if not taint["key"].startswith("node.kubernetes.io/")
+    ]
     mirrored = {key for key in annotations.get(f"{GROUP}/mirrored-conditions", "").split(",") if key}
     conditions = {
         one["type"]: (one["status"], one.get("reason")) for one in raw.get("status", {}).get("conditions", [])
@@ -76,9 +98,16 @@ def _node(raw: m.Json) -> m.Json:
     }  # fmt: skip
 
 
+def _ours(metadata: m.Json) -> m.Json:
+    """Give our annotations; kubectl, for one, leaves some of its own."""
+    return {key: value for key, value in metadata.get("annotations", {}).items() if key.startswith(f"{GROUP}/")}
+
+
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {names.get(key, key): _renamed(inner, names) for key, inner in value.items() if key not in STAMPS}
+        return {
+            names.get(key, key): _renamed(inner, names) for key, inner in value.items() if key not in STAMPS
+        }
     if isinstance(value, list):
         return [_renamed(inner, names) for inner in value]
     if isinstance(value, str):

@@ -40,7 +40,9 @@ def play(cast: Cast, seed: int, tell: Tell) -> Told:
     seconds = (healed_at - hung_at) // 1_000_000_000
     return stage.end(
         _checks(stage, host, rested=rested),
-        f"{host.spec.machine} healed in {seconds} s" if not host.hung else f"{host.spec.machine} is still hung",
+        f"{host.spec.machine} healed in {seconds} s"
+        if not host.hung
+        else f"{host.spec.machine} is still hung",
     )
 
 
@@ -67,7 +69,11 @@ def _unproven(stage: Stage, name: str) -> Iterable[str]:
     jobs = [job for job in stage.all(m.RemedyOperationJob) if job.spec.machine.name == name]
     if len(jobs) != 1:
         yield f"{len(jobs)} jobs for {name}"
-    yield from (f"{job.metadata.name} is {job.status.phase or 'new'}" for job in jobs if job.status.phase != "Succeeded")
+    yield from (
+        f"{job.metadata.name} is {job.status.phase or 'new'}"
+        for job in jobs
+        if job.status.phase != "Succeeded"
+    )
 
 
 def _sick(stage: Stage, host: SimHost) -> Iterable[str]:
@@ -77,7 +83,9 @@ def _sick(stage: Stage, host: SimHost) -> Iterable[str]:
     faults = [c for c in node.status.conditions if c.type != "Ready"]
     if not faults:
         yield f"{host.spec.node} never showed the fault"
-    yield from (f"{host.spec.node} has {c.type}={c.status.value}" for c in faults if c.status is not m.Switch.FALSE)
+    yield from (
+        f"{host.spec.node} has {c.type}={c.status.value}" for c in faults if c.status is not m.Switch.FALSE
+    )
 
 
 def _reboots(hosts: dict[str, SimHost], name: str) -> Iterable[str]:

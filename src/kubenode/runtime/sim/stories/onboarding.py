@@ -46,7 +46,10 @@ def _phases(stage: Stage) -> str:
 def _not_running(stage: Stage) -> Iterable[str]:
     for machine in stage.all(m.Machine):
         if machine.status.phase != "Running":
-            why = next((c.message or c.reason for c in machine.status.conditions if c.type == "Ready"), "nothing heard")
+            why = next(
+                (c.message or c.reason for c in machine.status.conditions if c.type == "Ready"),
+                "nothing heard",
+            )
             yield f"{machine.metadata.name} is {machine.status.phase or 'Pending'}: {why}"
 
 
@@ -68,5 +71,8 @@ def _taints_missing(stage: Stage) -> Iterable[str]:
     for machine in stage.cast.last(m.Machine):
         have = nodes[f"node-{machine.metadata.name}"].get("spec", {}).get("taints", [])
         for taint in machine.spec.taints:
-            if not any((t["key"], t.get("value", ""), t["effect"]) == (taint.key, taint.value, taint.effect.value) for t in have):
+            if not any(
+                (t["key"], t.get("value", ""), t["effect"]) == (taint.key, taint.value, taint.effect.value)
+                for t in have
+            ):
                 yield f"Node of {machine.metadata.name} lacks the taint {taint.key}:{taint.effect.value}"

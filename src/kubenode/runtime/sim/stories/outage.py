@@ -75,20 +75,30 @@ def _well(stage: Stage) -> bool:
     """The store says that every machine is Running and every Node free of faults."""
     phases = stage.phases()
     return phases.get("Running", 0) == len(stage.simulation.hosts) and not any(
-        c.status is m.Switch.TRUE and c.type != "Ready" for node in stage.all(m.Node) for c in node.status.conditions
+        c.status is m.Switch.TRUE and c.type != "Ready"
+        for node in stage.all(m.Node)
+        for c in node.status.conditions
     )
 
 
 def _explain(stage: Stage, host: SimHost) -> str:
     """Ask the remedy decider about a silent machine, as `kubenode explain` does."""
-    decided = stage.simulation.processes[CONTROLLER].engine.ask("remedy", host.spec.machine, stage.simulation.time.now())
+    decided = stage.simulation.processes[CONTROLLER].engine.ask(
+        "remedy", host.spec.machine, stage.simulation.time.now()
+    )
     binding = None if decided is None else decided.binding
     return "" if binding is None else f"{host.spec.machine}: deferred; {binding.text}"
 
 
 def _checks(stage: Stage, outage: Outage) -> Iterable[Check]:
     hosts = stage.simulation.hosts
-    inside = [span for host in hosts.values() if host.spec.zone == outage.zone for span in host.spans if span.disruptive]
+    inside = [
+        span
+        for host in hosts.values()
+        if host.spec.zone == outage.zone
+        for span in host.spans
+        if span.disruptive
+    ]
     yield all_of("no remedy in the zone during the outage", (
         f"{span.machine} was acted on during the outage" for span in inside if outage.begins <= span.began < outage.ends
     ))  # fmt: skip
@@ -126,7 +136,10 @@ def _too_early(stage: Stage, outage: Outage) -> Iterable[str]:
     earliest = outage.ends + nanoseconds(min(rules, default=timedelta(0)))
     zones = {host.spec.machine: host.spec.zone for host in stage.simulation.hosts.values()}
     for job in stage.all(m.RemedyOperationJob):
-        if zones[job.spec.machine.name] == outage.zone and outage.ends <= stage.witness.jobs[job.metadata.name] < earliest:
+        if (
+            zones[job.spec.machine.name] == outage.zone
+            and outage.ends <= stage.witness.jobs[job.metadata.name] < earliest
+        ):
             yield f"a job for {job.spec.machine.name} came too early"
 
 
@@ -144,12 +157,12 @@ def _stampede(stage: Stage, outage: Outage) -> Iterable[str]:
 def _progress(stage: Stage, outage: Outage) -> Progress:
     down = sum(host.ready is not m.Switch.TRUE for host in stage.simulation.hosts.values())
     total = len(stage.simulation.hosts)
-    return Progress(story="outage", done=total - down, total=total, text=f"{down} not ready, zone {outage.zone}")
+    return Progress(
+        story="outage", done=total - down, total=total, text=f"{down} not ready, zone {outage.zone}"
+    )
 
 
 def _summary(stage: Stage, outage: Outage) -> str:
     acted = len({span.machine for host in stage.simulation.hosts.values() for span in host.spans
                  if span.disruptive and span.began >= outage.begins})  # fmt: skip
     return f"zone {outage.zone}: {len(outage.cut)} silent for {LASTS.seconds // 60} min, nothing done there; {acted} healed in all"
-
-

@@ -9,7 +9,6 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.sim.check import Check, all_of
-from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.stories.truth import lacking, runs
 from kubenode.runtime.sim.story import Cast, Progress, Stage, Tell, Told
 
@@ -33,7 +32,7 @@ def play(cast: Cast, seed: int, tell: Tell) -> Told:
     stage.simulation.watch(person.look)
     stage.simulation.watch(lambda: tell(_progress(stage, person)))
     stage.change()
-    complete = stage.simulation.run_until(lambda: person.all_complete(), limit=LIMIT)
+    complete = stage.simulation.run_until(person.all_complete, limit=LIMIT)
     stage.simulation.rest(limit=timedelta(minutes=30))
     return stage.end(_checks(stage, person, bad, complete), _summary(stage, person))
 
@@ -85,7 +84,9 @@ class Person:
 
     def all_complete(self) -> bool:
         """Tell whether every set says Complete of what is asked now."""
-        wanted = {one.metadata.name: one.spec.component for one in self.stage.cast.last(m.MachineComponentSet)}
+        wanted = {
+            one.metadata.name: one.spec.component for one in self.stage.cast.last(m.MachineComponentSet)
+        }
         return all(
             name in self.last and self.last[name].status.phase == "Complete"
             and self.last[name].status.current is not None
@@ -98,7 +99,10 @@ def _checks(stage: Stage, person: Person, bad: str, complete: bool) -> Iterable[
     cast, hosts = stage.cast, stage.simulation.hosts
     refuses = bool(hosts[bad].spec.refuses)
     excused = frozenset((bad,)) if refuses else frozenset()
-    yield all_of("rollout completed", () if complete else (f"{one.metadata.name} is {one.status.phase}" for one in person.last.values()))
+    yield all_of(
+        "rollout completed",
+        () if complete else (f"{one.metadata.name} is {one.status.phase}" for one in person.last.values()),
+    )
     yield all_of("every good machine runs the new version", lacking(cast, hosts, excused))
     yield all_of("batch sizes as asked", _wrong_batches(stage))
     yield all_of("within maxUnavailable", _too_many(stage))
@@ -142,7 +146,13 @@ def _too_many(stage: Stage) -> Iterable[str]:
         total = len(uids)
         most = one.spec.rollout.max_unavailable
         limit = max(1, most.amount * total // 100) if most.percent else most.amount
-        peak = max((sum(o.began <= s.began and (o.ended is None or o.ended > s.began) for o in spans) for s in spans), default=0)
+        peak = max(
+            (
+                sum(o.began <= s.began and (o.ended is None or o.ended > s.began) for o in spans)
+                for s in spans
+            ),
+            default=0,
+        )
         if peak > limit:
             yield f"{one.metadata.name}: {peak} at once, at most {limit}"
 
@@ -175,8 +185,15 @@ def _progress(stage: Stage, person: Person) -> Progress:
     total = sum(one.status.selected for one in person.last.values()) or len(stage.simulation.hosts)
     paused = [c.message for one in person.last.values() if one.status.phase == "Paused"
               for c in one.status.conditions if c.type == "Progressing"]  # fmt: skip
-    batches = [f"batch {one.status.batch.number}" for one in person.last.values() if one.status.batch is not None]
-    return Progress(story="upgrade", done=updated, total=total, text=(f"paused: {paused[0]}" if paused else ", ".join(batches)))
+    batches = [
+        f"batch {one.status.batch.number}" for one in person.last.values() if one.status.batch is not None
+    ]
+    return Progress(
+        story="upgrade",
+        done=updated,
+        total=total,
+        text=(f"paused: {paused[0]}" if paused else ", ".join(batches)),
+    )
 
 
 def _summary(stage: Stage, person: Person) -> str:

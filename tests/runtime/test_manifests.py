@@ -1,0 +1,295 @@
+"""Manifests: every mistake with its file, line and path; and what is printed to install us."""
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.strategies import objects
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.runtime import documents
+from kubenode.runtime.manifests import install, load_manifests, read_documents, review, to_yaml
+
+MISTAKES = """\
+# A comment before everything.
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata:
+  name: Kubelet
+  labels: {tier: yes}
+spec:
+  selektor: {}
+  name: kubelet
+  component: kubelet-1.30
+  state: runing
+  rollout:
+    batches: [1, "0%"]
+    maxUnavailable: 0.5
+    observation: 1d
+    failureThreshold: -1
+    excuse: {revision: 7, failures: 1}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: Machine
+metadata:
+  name: h1
+spec:
+  components:
+    kubelet:
+      set: kubelet
+      component: kubelet-1.30
+"""
+
+FOUND = [
+    (5, "metadata.name", "as in kubelet"),
+    (6, "metadata.labels.tier", 'put it in quotes: "true"'),
+    (8, "spec.selektor", "did you mean 'selector'?"),
+    (11, "spec.state", "did you mean 'Running'?"),
+    (13, "spec.rollout.batches[1]", "from '1%' to '100%'"),
+    (14, "spec.rollout.maxUnavailable", "a number or a percentage, not the number 0.5"),
+    (15, "spec.rollout.observation", "as in 1h30m"),
+    (16, "spec.rollout.failureThreshold", "greater than or equal to 0"),
+    (17, "spec.rollout.excuse.revision", 'put it in quotes: "7"'),
+    (25, "spec.components.kubelet.revision", "is missing"),
+]
+"""Ten mistakes: line, path, and what the text says."""
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a file into a folder of this test."""
+
+    def to(text: str | bytes, name: str = "a.yaml") -> Path:
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    return to
+
+
+def _problems(*paths: Path) -> tuple[Problem, ...]:
+    with pytest.raises(InvalidObjectError) as raised:
+        load_manifests(paths)
+    assert all(problem.file in map(str, paths) for problem in raised.value.problems)
+    return raised.value.problems
+
+
+def test_ten_mistakes_are_ten_problems(write: Write) -> None:
+    """All mistakes of all documents at once, in the order of the lines."""
+    found = _problems(write(MISTAKES))
+    assert [(problem.line, problem.where) for problem in found] == [(line, path) for line, path, _ in FOUND]
+    for problem, (_, _, says) in zip(found, FOUND, strict=True):
+        assert says in f"{problem.what} {problem.fix}"
+    assert str(found[0]).startswith(f"{found[0].file}:5: metadata.name: ")
+
+
+def test_problems_of_several_files_are_told_together(write: Write) -> None:
+    """A file that is no YAML does not hide the mistakes of the next."""
+    first, second = write("a: [\n---\nkind: Machin\n", "a.yaml"), write(MISTAKES, "b.yaml")
+    found = _problems(first, second)
+    assert [problem.where for problem in found[:3]] == ["YAML", "apiVersion", "kind"]
+    assert [problem.file for problem in found] == [str(first)] * 3 + [str(second)] * 10
+
+
+@pytest.mark.parametrize(("text", "line", "where", "says"), [
+    ("a: 1\nb:\n\tc: 2\n", 3, "YAML", "indent with spaces"),
+    ("# x\n---\na:\n  b: 1\n c: 2\n", 5, "YAML", "indentation"),
+    ("a: b: c\n", 1, "YAML", "quote a value"),
+    ("a: *x\n", 1, "YAML", "undefined alias"),
+    ("a: 'x\n", 2, "YAML", "quotes"),
+    ("a: 1\nb: \x01\n", 2, "YAML", "U+0001"),
+    ("[" * 20_000, 1, "YAML", "nest"),
+    ("a: {b: &b [*b]}\n", 1, "document", "nested deeper"),
+    ("- a\n", 1, "document", "is a list"),
+    ("\nhello\n", 2, "document", "plain text"),
+    ("a: 1\nb:\n  c: 1\n  c: 2\n", 4, "b.c", "after line 3"),
+    ("a: 1\n2: b\n", 2, "2", '"2":'),
+    ("yes: b\n", 1, "yes", '"yes":'),
+    ("? [a]\n: b\n", 1, "...", "the key is no string"),
+    ("a: !secret x\n", 1, "a", "!secret"),
+    ("a: 1\nb: .inf\n", 2, "b", "has no meaning"),
+    ("a: {<<: 7}\n", 1, "a.<<", "must be a mapping"),
+    ("", 0, "file", "holds no object"),
+    ("# nothing\n---\n\n---\n", 0, "file", "holds no object"),
+    (b"a: 1\nb: \xff\n", 2, "file", "not UTF-8"),
+])  # fmt: skip
+def test_a_file_that_is_no_manifest_is_told_where(
+    write: Write, text: str, line: int, where: str, says: str
+) -> None:
+    """Syntax, duplicate keys, what is no object: a file and a line, never a traceback."""
+    (found,) = _problems(write(text))
+    assert (found.line, found.where) == (line, where)
+    assert says in f"{found.what} {found.fix}"
+
+
+def test_aliases_are_expanded_only_so_far(write: Write) -> None:
+    """A few lines cannot stand for a billion values."""
+    names = "abcdefghij"
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in itertools.pairwise(names)]
+    (found,) = _problems(write("\n".join(lines)))
+    assert (found.where, found.line) == ("document", 1)
+    assert "200000 values" in found.what
+
+
+def test_files_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
+) -> None:
+    """Missing, too large, or nothing in a folder."""
+    (missing,) = _problems(tmp_path / "none.yaml")
+    assert missing.what == "does not exist"
+    (empty,) = _problems(tmp_path)
+    assert empty.what == "holds no object"
+    monkeypatch.setattr(documents, "MAX_BYTES", 3)
+    (large,) = _problems(write("a: 1\n"))
+    assert "more than 3 bytes" in large.what
+
+
+@pytest.mark.parametrize(("text", "line", "says"), [
+    ('{"a": 1,}', 1, "property name"),
+    ('{\n"a": 1,\n"a": 2}', 3, "after line 2"),
+    ('{"a": NaN}', 1, "NaN"),
+    ("[" * 200_000, 1, "too deep"),
+    (" ", 0, "holds no object"),
+])  # fmt: skip
+def test_json_is_judged_as_json(write: Write, text: str, line: int, says: str) -> None:
+    """What YAML would take, but JSON is not, is refused."""
+    (found,) = _problems(write(text, "a.json"))
+    assert found.line == line
+    assert says in found.what
+
+
+def test_json_has_lines_too(write: Write) -> None:
+    """Tabs, escapes and surrogates of JSON are understood."""
+    text = '{\n\t"a": "\\ud83d\\ude00\\/\\\\ud83d",\n\t"b": {"c.d": [\n1]}}'
+    (document,) = read_documents([write(text, "a.json")])
+    assert document.raw == {"a": "\N{GRINNING FACE}/\\ud83d", "b": {"c.d": [1]}}
+    assert [document.line(path) for path in ("", "a", "b.c.d[0]", "b.c.d[0].e", "b.x", "x")] == [
+        1,
+        2,
+        4,
+        4,
+        3,
+        1,
+    ]
+
+
+def test_yaml_is_read_as_kubectl_reads_it(write: Write) -> None:
+    """Times and `12:30` are text; yes is true; numbers have their bases; merge keys bring what is not there."""
+    text = (
+        "x: &x {a: 1, b: [c]}\ny:\n  <<: *x\n  a: 2\nlist: {<<: [*x, {d: e}]}\ntime: 2026-03-02T09:00:00Z\n"
+        "day: 2026-03-02\nclock: 12:30\non_: on\nnothing: ~\nempty:\noctal: 010\nhex: 0xff\nminus: -1_000\n"
+        "half: .5\nthousand: 1e3\nquoted: '7'\ntagged: !!str 7\n"
+    )
+    (document,) = read_documents([write(text)])
+    assert document.raw == {
+        "x": {"a": 1, "b": ["c"]}, "y": {"a": 2, "b": ["c"]}, "list": {"a": 1, "b": ["c"], "d": "e"},
+        "time": "2026-03-02T09:00:00Z", "day": "2026-03-02", "clock": "12:30", "on_": True, "nothing": None,
+        "empty": None, "octal": 8, "hex": 255, "minus": -1000, "half": 0.5, "thousand": 1000.0, "quoted": "7",
+        "tagged": "7",
+    }  # fmt: skip
+    assert (document.line("y.a"), document.line("y.b")) == (4, 1)
+
+
+def test_documents_of_a_folder_are_read_by_name(write: Write, tmp_path: Path) -> None:
+    """YAML and JSON files, in order; anything else is left alone."""
+    write("b: 1\n---\nb: 2\n", "2.yml")
+    write('{"a": 1}', "1.json")
+    write("not read", "0.txt")
+    assert [document.raw for document in read_documents([tmp_path])] == [{"a": 1}, {"b": 1}, {"b": 2}]
+    with pytest.raises(InvalidObjectError):
+        read_documents([tmp_path / "0.txt"])
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_what_is_printed_is_read_back(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Objects written as YAML or as JSON are read as the same objects, in order."""
+    kinds = data.draw(st.lists(st.sampled_from(m.KINDS), min_size=1, max_size=3))
+    written = [data.draw(objects(kind, fresh=True)) for kind in kinds]
+    folder = tmp_path_factory.mktemp("printed")
+    (folder / "a.yaml").write_text(to_yaml([wire.dump(obj) for obj in written]), encoding="utf-8")
+    (folder / "b.json").write_text(json.dumps(wire.dump(written[0]), indent="\t"), encoding="utf-8")
+    assert load_manifests([folder / "a.yaml", folder / "b.json"]) == (*written, written[0])
+
+
+def test_a_set_without_its_component_is_a_warning(write: Write) -> None:
+    """The component may be in the cluster already, so it is no error."""
+    head = "apiVersion: kubenode.dev/v1alpha1\nkind: {}\nmetadata: {{name: {}}}\nspec:\n"
+    one = head.format("MachineComponentSet", "a") + "  name: a\n  component: there\n"
+    two = head.format("MachineComponentSet", "b") + "  name: b\n  component: elsewhere\n"
+    component = head.format("MachineComponent", "there") + "  version: '1'\n  driver: binary\n"
+    path = write("---\n".join([one, two, component]))
+    found = review([path])
+    assert [obj.metadata.name for obj in found.objects] == ["a", "b", "there"]
+    (warning,) = found.warnings
+    assert (warning.file, warning.line, warning.where) == (str(path), 13, "spec.component")
+    assert "'elsewhere'" in warning.what
+
+
+# What `kubenode manifests` prints.
+
+
+def test_definitions_are_installed_first() -> None:
+    """CRDs, then the namespace, then roles; the text reads back as the objects, without anchors."""
+    made = install()
+    kinds = [obj["kind"] for obj in made]
+    assert kinds[: len(m.KINDS)] == ["CustomResourceDefinition"] * len(m.KINDS)
+    assert kinds.index("Namespace") < kinds.index("ServiceAccount")
+    text = to_yaml(made)
+    assert tuple(yaml.safe_load_all(text)) == made
+    assert to_yaml(install()) == text
+    assert "&id" not in text
+
+
+def test_the_controller_may_do_what_it_does_and_no_more() -> None:
+    """A table of who may do what to which resource."""
+    grants = {
+        obj["metadata"]["name"]: {
+            (group, resource): set(rule["verbs"])
+            for rule in obj["rules"] for group in rule["apiGroups"] for resource in rule["resources"]
+        }
+        for obj in _split(install()) if obj["kind"] == "ClusterRole"
+    }  # fmt: skip
+    read, ours = {"get", "list", "watch"}, "kubenode.dev"
+    assert grants["kubenode-agent"] == {
+        (ours, "machines"): read, (ours, "machinecomponents"): read, (ours, "machines/status"): {"patch"},
+    }  # fmt: skip
+    assert grants["kubenode-controller"] == {
+        **{(ours, kind.KIND.plural): read for kind in m.KINDS},
+        (ours, "machines"): read | {"patch"},
+        (ours, "remedyoperationjobs"): read | {"create"},
+        (ours, "riskledgers"): read | {"create"},
+        **{
+            (ours, f"{plural}/status"): {"patch"}
+            for plural in ("machines", "machinecomponentsets", "remedyoperationjobs", "riskledgers")
+        },
+        ("", "nodes"): read | {"patch"},
+        ("", "nodes/status"): {"patch"},
+    }
+
+
+def _split(objs: tuple[m.Json, ...]) -> list[m.Json]:
+    """Give roles one rule a resource, verbs of several rules together."""
+    made = []
+    for obj in objs:
+        verbs: dict[tuple[str, str], set[str]] = {}
+        for rule in obj.get("rules", ()):
+            for group in rule["apiGroups"]:
+                for resource in rule["resources"]:
+                    verbs.setdefault((group, resource), set()).update(rule["verbs"])
+        rules = [
+            {"apiGroups": [group], "resources": [name], "verbs": sorted(all_)}
+            for (group, name), all_ in verbs.items()
+        ]
+        made.append({**obj, "rules": rules} if "rules" in obj else obj)
+    return made
