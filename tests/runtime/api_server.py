@@ -5,16 +5,19 @@ import json
 import random
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import attrs
+import pytest
 from aiohttp import web
 
-from kubenode.core.model import Json, Now
+from kubenode.core.errors import ApiError
+from kubenode.core.model import Json, Machine, Now
 from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Limits, Timing
 
@@ -166,3 +169,51 @@ def store_of(server: ApiServer, time: FakeTime | None = None, **limits: Any) -> 
     timing = Timing(clock=time, sleep=time.sleep, jitter=random.Random(7).random)
     connection = Connection(url=server.url)
     return KubeStore(lambda: connection, field_manager="tester", limits=Limits(**limits), timing=timing)
+
+
+KIND = Machine.KIND
+PATH = "/apis/kubenode.dev/v1alpha1/machines"
+SHORT = timedelta(milliseconds=50)
+Call = Callable[[KubeStore], Coroutine[Any, Any, object]]
+
+READS: dict[str, Call] = {"get": lambda store: store.get(KIND, "m1"), "find": lambda store: store.find(KIND)}
+WRITES: dict[str, Call] = {
+    "create": lambda store: store.create(KIND, machine("m1")),
+    "patch": lambda store: store.patch(KIND, "m1", MergePatch({"spec": {}})),
+    "delete": lambda store: store.delete(KIND, "m1"),
+}
+
+
+def machine(name: str, version: int = 1, **metadata: Any) -> Json:
+    """Give a Machine as the server sends it."""
+    about = {"name": name, "resourceVersion": str(version), "managedFields": [{"manager": "x"}], **metadata}
+    return {"apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": about}
+
+
+def listing(*items: Json, version: str = "10", **metadata: Any) -> Json:
+    """Give a list as the server sends it; items of core kinds name neither kind nor version."""
+    return {"kind": "MachineList", "metadata": {"resourceVersion": version, **metadata}, "items": list(items)}
+
+
+def run(*answers: Say, do: Call, time: FakeTime | None = None, **limits: Any) -> tuple[Any, ApiServer]:
+    """Make one call against these answers."""
+
+    async def main() -> tuple[Any, ApiServer]:
+        async with ApiServer(*answers) as server, store_of(server, time, **limits) as store:
+            return await do(store), server
+
+    return asyncio.run(main())
+
+
+def refused(
+    *answers: Say, do: Call, time: FakeTime | None = None, **limits: Any
+) -> tuple[ApiError, ApiServer]:
+    """Make one call against these answers, and give the error it raises."""
+
+    async def caught(store: KubeStore) -> object:
+        with pytest.raises(ApiError) as found:
+            await do(store)
+        return found.value
+
+    error, server = run(*answers, do=caught, time=time, **limits)
+    return error, server

@@ -6,6 +6,7 @@ import json
 import ssl
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def kubeconfig(path: Path, server: str, user: dict[str, Any] | None = None, **cluster: Any) -> Path:
+def kubeconfig(path: Path, server: str, user: Mapping[str, Any] | None = None, **cluster: Any) -> Path:
     """Write a kubeconfig with one context, `main`."""
     named = {name.replace("_", "-"): value for name, value in cluster.items()}
     config = {
@@ -204,7 +205,7 @@ def test_a_proxy_is_taken_from_kubeconfig_or_environment(
     monkeypatch.setenv("NO_PROXY", "192.0.2.8")
 
     def proxy(server: str, **cluster: str) -> str | None:
-        return load(kubeconfig(tmp_path / "config", server, **cluster)).proxy
+        return load(kubeconfig(tmp_path / "config", server, None, **cluster)).proxy
 
     assert proxy("https://192.0.2.1") == "http://192.0.2.9:3128"
     assert proxy("https://192.0.2.8") is None

@@ -96,7 +96,7 @@ def test_problems_of_several_files_are_told_together(write: Write) -> None:
     """A file that is no YAML does not hide the mistakes of the next."""
     first, second = write("a: [\n---\nkind: Machin\n", "a.yaml"), write(MISTAKES, "b.yaml")
     found = _problems(first, second)
-    assert [problem.where for problem in found[:3]] == ["YAML", "apiVersion", "kind"]
+    assert [problem.where for problem in found[:3]] == ["YAML", "kind", "apiVersion"]
     assert [problem.file for problem in found] == [str(first)] * 3 + [str(second)] * 10
 
 

@@ -25,11 +25,14 @@ REVISION: Final = f"{GROUP}/schema-revision"
 NAME_LIMITS: Final[Mapping[str, int]] = {"Machine": 63}
 """Names that become label values and certificate names are shorter than Kubernetes would allow."""
 
+_YEAR: Final = format_duration(MAX_DURATION)
 DURATION: Final[Json] = {
     "type": "string", "minLength": 2, "maxLength": 32, "pattern": DURATION_PATTERN,
-    "x-kubernetes-validations": [
-        {"rule": f"duration(self) <= duration('{format_duration(MAX_DURATION)}')", "message": "is more than a year"}
-    ],
+    # What is no duration at all is told by the pattern; without the guard the server would add an error of CEL.
+    "x-kubernetes-validations": [{
+        "rule": f"self.size() < 2 || !self.matches('{DURATION_PATTERN}') || duration(self) <= duration('{_YEAR}')",
+        "message": "is more than a year",
+    }],
 }  # fmt: skip
 INT_OR_PERCENT: Final[Json] = {
     "x-kubernetes-int-or-string": True, "maxLength": 10, "minimum": 0, "maximum": 2**31 - 1, "pattern": PERCENT_PATTERN,
@@ -49,7 +52,7 @@ def _schema_of(cls: type[Any]) -> Json:
     schema["properties"] = {
         "apiVersion": {"type": "string", "maxLength": 128},
         "kind": {"type": "string", "maxLength": 63},
-        "metadata": {"type": "object"},
+        "metadata": _metadata(cls),
         **{name: part for name, part in schema["properties"].items() if name != "metadata"},
     }
     # A status appears when a controller has something to say, not by default.
@@ -57,16 +60,14 @@ def _schema_of(cls: type[Any]) -> Json:
     required = [name for name in schema.pop("required", ()) if name != "metadata"]
     if required:
         schema["required"] = required
-    limit = NAME_LIMITS.get(cls.KIND.name)
-    if limit is not None:
-        rule = {"rule": f"self.metadata.name.size() <= {limit}", "message": name_message(limit)}
-        schema["x-kubernetes-validations"] = [*schema.get("x-kubernetes-validations", ()), rule]
     return schema
 
 
-def name_message(limit: int) -> str:
-    """Say that a name is longer than its kind allows."""
-    return f"metadata.name is longer than {limit} characters"
+def _metadata(cls: type[Any]) -> Json:
+    """Give the schema of the metadata: only a name may be bounded there, and that more narrowly than by Kubernetes."""
+    limit = NAME_LIMITS.get(cls.KIND.name)
+    bounds = {} if limit is None else {"properties": {"name": {"type": "string", "maxLength": limit}}}
+    return {"type": "object", **bounds}
 
 
 def revision_of(cls: type[Object]) -> str:

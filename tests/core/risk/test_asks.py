@@ -5,7 +5,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.risk.builders import START, ask
 
@@ -154,7 +154,6 @@ def test_order_of_service() -> None:
     assert list(in_order(reversed(expected))) == expected
 
 
-@settings(deadline=None)
 @given(
     order=st.permutations(
         [ask("x"), ask("x", waiting=False), ask("x", "other"), ask("y"), ask("y", cause=Cause.REMEDY)]

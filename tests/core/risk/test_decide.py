@@ -387,6 +387,15 @@ def test_ledger_is_never_filled_beyond_what_can_be_written(
     assert decision.status == RiskLedgerStatus(checkpoint=AGE, **status)
 
 
+def test_one_round_does_not_outgrow_the_ledger() -> None:
+    """What a round grants counts for the size of the ledger, too."""
+    sets = tuple(f"{'s' * 240}-{i}" for i in range(SCOPE_LIMIT - 2))
+    decision = decide(world(*(ask(f"op-{i}", sets=sets) for i in range(40))), FREE)
+    assert decision.status is not None
+    assert 0 < ledger.size(decision.status) <= ledger.LEDGER_SIZE
+    assert set(codes(decision)) == {"LedgerFull"}
+
+
 def test_nothing_is_adopted_beyond_the_bounds() -> None:
     """A lost ledger takes no more rows than it may have; who finds no room is in flight all the same."""
     running = [ask(f"r{i}", waiting=False) for i in range(HOLD_LIMIT + 5)]

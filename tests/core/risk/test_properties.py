@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import attrs
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.core.risk.builders import (
     AGE,
@@ -102,7 +102,6 @@ def worlds(draw: st.DrawFn) -> RiskSnapshot:
     )
 
 
-@settings(deadline=None)
 @given(seen=worlds(), policy=POLICIES, data=st.data())
 def test_order_of_asks_does_not_matter(seen: RiskSnapshot, policy: Policy, data: st.DataObject) -> None:
     """The same input gives the same output, and so does the same input read in another order."""
@@ -112,7 +111,6 @@ def test_order_of_asks_does_not_matter(seen: RiskSnapshot, policy: Policy, data:
     assert decide(attrs.evolve(seen, asks=tuple(shuffled)), policy) == decision
 
 
-@settings(deadline=None)
 @given(seen=worlds(), policy=POLICIES)
 def test_comes_to_rest(seen: RiskSnapshot, policy: Policy) -> None:
     """After its own writes were seen there is nothing more to do, and the checkpoint stays."""
@@ -123,7 +121,6 @@ def test_comes_to_rest(seen: RiskSnapshot, policy: Policy) -> None:
     assert again.effects == ()
 
 
-@settings(max_examples=300, deadline=None)
 @given(seen=worlds(), policy=POLICIES)
 def test_deadlines_are_exact(seen: RiskSnapshot, policy: Policy) -> None:
     """One nanosecond before its deadline the Decision is the same; at the deadline it differs."""
@@ -136,7 +133,6 @@ def test_deadlines_are_exact(seen: RiskSnapshot, policy: Policy) -> None:
     assert decide(written(after, decision, elapsed=decision.wake_at), policy) != decision
 
 
-@settings(max_examples=300, deadline=None)
 @given(seen=worlds(), policy=POLICIES)
 def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -> None:
     """Recounted from the wanted status, no scope of a new hold exceeds a limit, a room or a breaker."""
@@ -183,7 +179,6 @@ def check_rooms(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None
             assert len(held) <= room.max_unavailable
 
 
-@settings(deadline=None)
 @given(seen=worlds(), policy=POLICIES)
 def test_no_hold_is_lost_and_every_refusal_is_told(seen: RiskSnapshot, policy: Policy) -> None:
     """A hold goes only with its owner's end or absence; who waits without a hold has a note."""

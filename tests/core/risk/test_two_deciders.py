@@ -303,7 +303,7 @@ COMMON = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 TestTwoDeciders = TwoDeciders.TestCase
-TestTwoDeciders.settings = settings(COMMON, max_examples=120)
+TestTwoDeciders.settings = COMMON
 
 
 def test_one_grant_an_hour_whoever_decides() -> None:

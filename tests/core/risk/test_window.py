@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core.model.quantity import nanoseconds
@@ -102,7 +102,6 @@ windows = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(since=times, window=windows, later=st.integers(0, 3 * 3600 * SECOND))
 def test_counts_no_less_than_the_window_holds(since: Sequence[int], window: timedelta, later: int) -> None:
     """Counted is at least what is within, at most what is within a window one bucket longer, pruned or not."""
@@ -118,7 +117,6 @@ def test_counts_no_less_than_the_window_holds(since: Sequence[int], window: time
         assert used(counts, window, expiry.at) < used(counts, window, expiry.at - 1)
 
 
-@settings(deadline=None)
 @given(since=times, later=st.integers(0, 30 * 3600 * SECOND))
 def test_pruned_text_is_read_again(since: Sequence[int], later: int) -> None:
     """What is written is read as the same, fits its bound, and is empty a day and an hour later."""

@@ -1,13 +1,18 @@
 """How large a batch is, and how much may be unavailable."""
 
+from datetime import timedelta
+
+import attrs
 import pytest
-from tests.core.rollout.world import START, component, mcs, seat
+from tests.core.rollout.world import START, component, entry, mcs, seat
 
 from kubenode.core import model as m
 from kubenode.core.identity import op_id
 from kubenode.core.rollout.batch import batch_size, max_unavailable, next_batch, next_number
 from kubenode.core.rollout.decide import needs_permit
-from kubenode.core.rollout.revision import joins
+from kubenode.core.rollout.inspect import GateState, judge_gate
+from kubenode.core.rollout.revision import begun, excused, joins
+from kubenode.core.rollout.tally import TallyView
 
 P = m.IntOrPercent.parse
 
@@ -91,3 +96,40 @@ def test_without_a_revision_nobody_joins() -> None:
     assert joins(mcs(), m.MachineComponentSetStatus(), joining) == ()
     status = m.MachineComponentSetStatus(update=m.Revision(number=1, component="kubelet-1"))
     assert [effect.machine.name for effect in joins(mcs(), status, joining)] == ["new"]
+    assert joins(mcs(), status, [seat("new", never_run=True, entry=entry(1, of="others"))]) == ()
+
+
+def test_batches_are_numbered_on_from_the_last_that_is_kept() -> None:
+    """Only the last records are kept, and the number does not start anew for that."""
+    kept = (m.BatchRecord(number=40, size=1, updated=1, failed=0),)
+    assert next_number(m.MachineComponentSetStatus(batches=kept)) == 41
+
+
+def test_a_revision_is_numbered_above_the_last_and_above_every_entry() -> None:
+    """The number only rises, whichever of status and entries was lost; the total is of the moment it begins."""
+    owner = attrs.evolve(
+        mcs("b"), status=m.MachineComponentSetStatus(update=m.Revision(number=4, component="a"), total=3)
+    )
+    for highest, number in ((0, 5), (4, 5), (9, 10)):
+        status = begun(owner, TallyView(selected=7, highest=highest))
+        assert (status.update, status.total) == (m.Revision(number=number, component="b"), 7)
+
+
+def test_no_more_is_excused_than_failed() -> None:
+    """A generous word excuses what failed so far and is counted as that much."""
+    update = m.Revision(number=2, component="kubelet-1")
+    owner = mcs(excuse=m.Excuse(revision="2", failures=9))
+    assert excused(owner, m.MachineComponentSetStatus(update=update, failures=3)) == 3
+
+
+def test_only_updated_members_are_inspected() -> None:
+    """A failed machine that is not available says nothing new; an updated one makes the gate inconclusive."""
+    states = {"bad": m.MemberState.FAILED, "good": m.MemberState.UPDATED}
+    members = tuple(
+        m.Member(name=name, uid=f"uid-{name}", op_id=name, state=state) for name, state in states.items()
+    )
+    batch, now = m.Batch(number=1, opened_at=START, members=members), m.Now.at(START)
+    gate = judge_gate(batch, [seat("bad", available=False), seat("good")], timedelta(0), now, None)
+    assert (gate.state, gate.suspects) == (GateState.PASSED, ())
+    gate = judge_gate(batch, [seat("bad"), seat("good", available=False)], timedelta(0), now, None)
+    assert (gate.state, gate.suspects) == (GateState.INCONCLUSIVE, ("good",))

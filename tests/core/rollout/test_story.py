@@ -355,13 +355,15 @@ def test_a_missing_component_starts_nothing() -> None:
     world = rolled_out(3)
     missing = world.components.pop("kubelet-2")
     world.ask("kubelet-2")
+    world.put(seat("new", available=False, never_run=True))
     world.settle()
+    assert world.touched == []
     assert said(world)[:2] == ("Paused", "ComponentMissing")
     assert "'kubelet-2'" in said(world)[2]
     assert world.owner.status.update == m.Revision(number=1, component="kubelet-1")
     world.components["kubelet-2"] = missing
     world.settle()
-    assert said(world)[2] == "3 of 3 updated"
+    assert said(world)[2] == "4 of 4 updated"
 
 
 def test_a_set_of_a_newer_version_is_left_alone() -> None:

@@ -15,8 +15,8 @@ from kubenode.core.decision import NOTHING_SEEN, Decision, Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import Tries, disruption, host_steps, is_at_target, pause, reboots, tries
-from kubenode.core.model.component import MachineComponent
+from kubenode.core.host.plan import RESUME_PAUSE, Tries, disruption, host_steps, is_at_target, pause, reboots, tries
+from kubenode.core.model.component import Disruption, MachineComponent
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.machine import (
     AgentStatus,
@@ -31,12 +31,14 @@ from kubenode.core.model.machine import (
 )
 from kubenode.core.model.meta import ref
 from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 from kubenode.core.step import Step, refusal
 
 INSTALL_FAILED = "InstallFailed"
 COMPONENT_MISSING = "ComponentMissing"
 INTERRUPTED = "interrupted by a reboot"
+_REPAIRABLE = frozenset({Disruption.NONE, Disruption.RESTART})
 _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
     {
         JournalState.STARTED: AnswerState.ACKNOWLEDGED,
@@ -304,9 +306,14 @@ def _mend(
     )  # fmt: skip
     if tried.last is None:
         return _Turn(run=run)
+    if component.spec.disruption not in _REPAIRABLE:
+        text = f"{name}: another try is of class {component.spec.disruption.value}, and would take a permit"
+        return _Turn(note=Note(code="RetryNeedsPermit", text=text))
     key = f"failed:{tried.last_op_id}"
     since = min(seen.sightings.get(key, seen.now.elapsed), seen.now.elapsed)
-    due = since + pause(tried.number)
+    # What a reboot cut short was no failure: it is taken up soon, within the deadline of its rollout, once.
+    resumes = tried.number == 1 and tried.last.is_interrupted(seen.host.boot_id)
+    due = since + (nanoseconds(RESUME_PAUSE) if resumes else pause(tried.number))
     if seen.now.elapsed >= due:
         return _Turn(run=run, sightings={key: since})
     text = f"{name}: try {tried.number + 1} waits"

@@ -28,7 +28,8 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Reboot, RestartUnit, Step, is_unit
 
 MAX_STEPS = 16
-FIRST_PAUSE = timedelta(seconds=60)
+FIRST_PAUSE = timedelta(minutes=5)
+RESUME_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
 
 
@@ -148,9 +149,12 @@ def tries(
 
 
 def pause(tried: int) -> int:
-    """Give the pause after so many tries, nanoseconds: doubled from a minute, at most an hour.
+    """Give the pause after so many tries, nanoseconds: doubled from five minutes, at most an hour.
+
+    A try after the first takes no permit, as a repair of class none or restart takes none; so no hour may
+    see more than three (api.md section 4, Drift): they come 10, 30 and 70 minutes after the first.
 
     >>> [pause(n) // 60_000_000_000 for n in (0, 1, 2, 9, 400)]
-    [1, 2, 4, 60, 60]
+    [5, 10, 20, 60, 60]
     """
     return min(nanoseconds(FIRST_PAUSE) << min(tried, 16), nanoseconds(LONGEST_PAUSE))

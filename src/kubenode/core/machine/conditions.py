@@ -146,6 +146,9 @@ def summary(phase: Phase, parts: Iterable[Claim]) -> Claim:
         return Claim.of(READY, False, held.value, text)
     if lacking is not None:
         return Claim(type=READY, holds=lacking.holds, reason=lacking.reason, message=lacking.message)
+    if phase is Phase.INITIALIZING:
+        text = "all is well but the RiskLedger: without it nothing done here later could be counted"
+        return Claim.of(READY, False, MachineReason.LEDGER_MISSING.value, text)
     if phase is not Phase.RUNNING:
         text = f"the machine is {phase.value}; change its spec"
         return Claim.of(READY, False, MachineReason.SPEC_NOT_ACTIONABLE.value, text)

@@ -10,6 +10,7 @@ class MachineReason(enum.Enum):
     ALL_READY = "AllReady"
     NEWER_VERSION = "NewerVersion"
     SPEC_NOT_ACTIONABLE = "SpecNotActionable"
+    LEDGER_MISSING = "LedgerMissing"
     CONFLICT = "Conflict"
     NODE_CHANGED = "NodeChanged"
     UPDATING = "Updating"

@@ -47,6 +47,7 @@ def main_signal(seen: MachineSnapshot) -> Signal:
         return Signal.SILENT
     if seen.node is None:
         return Signal.NOTHING_HEARD if agent is None else Signal.REPORTED
-    if agent is not None and seen.node.ready and components_claim(seen).holds is Switch.TRUE:
+    healthy = agent is not None and seen.node.ready and components_claim(seen).holds is Switch.TRUE
+    if healthy and (seen.ledger or seen.ran):
         return Signal.HEALTHY
     return Signal.IMPAIRED if seen.ran else Signal.REGISTERED

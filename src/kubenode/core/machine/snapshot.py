@@ -32,6 +32,8 @@ class MachineSnapshot:
         rival: the name of another Machine that says it is the same Node; empty when there is none.
         wanted: the component names that the sets selecting this machine want to see in its entries.
         hold: the cause of the open hold on this machine; None when no hold is open.
+        ledger: whether the RiskLedger stands. Before it does no machine becomes Running: a ledger that
+            is made when machines have been Running takes that for lost history, and stays closed a day.
     """
 
     machine: Machine
@@ -39,6 +41,7 @@ class MachineSnapshot:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: Cause | None = None
+    ledger: bool = True
     now: Now = attrs.field(converter=_moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 

@@ -63,6 +63,7 @@ class Taint:
     ]
     value: LabelValue = ""
     effect: TaintEffect
+    time_added: Annotated[datetime, "when it came onto the Node; kept as it is"] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -30,7 +30,11 @@ class Facts:
 
 
 class Inventory:
-    """Machines, their Nodes, zones, sets, jobs and holds, indexed."""
+    """Machines, their Nodes, zones, sets, jobs and holds, indexed.
+
+    Attributes:
+        ledger_stands: whether the RiskLedger is there and has been stamped.
+    """
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -43,6 +47,7 @@ class Inventory:
         self._jobs: dict[str, dict[str, m.RemedyOperationJob]] = {}
         self._holds: dict[str, m.Hold] = {}
         self._policy: Policy | None = None
+        self.ledger_stands = False
 
     # What snapshots ask.
 
@@ -114,6 +119,7 @@ class Inventory:
             self._fold_job(change)
         elif change.kind is m.RiskLedger and isinstance(change.after, m.RiskLedger | None):
             holds = () if change.after is None else change.after.status.holds
+            self.ledger_stands = change.after is not None and change.after.status.checkpoint > 0
             self._holds = {hold.machine_uid: hold for hold in holds}
         elif change.kind in (m.NodeRemedier, m.RiskPolicy):
             self._policy = None

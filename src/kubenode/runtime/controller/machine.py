@@ -32,6 +32,8 @@ class MachineController:
         elif change.kind is m.Node:
             yield from self._inventory.claimants(change.name)
         elif change.kind is m.RiskLedger:
+            if _stands(change.before) != _stands(change.after):
+                yield from self._inventory.machines()
             yield from holders_changed(change)
         elif change.kind is m.MachineComponentSet and _wants(change.before) != _wants(change.after):
             yield from self._inventory.machines()
@@ -54,7 +56,7 @@ class MachineController:
             wanted=frozenset(
                 one.spec.name for one in sets if one.spec.selector.selects(machine.metadata.labels)
             ),
-            hold=None if hold is None else hold.cause, now=now, sightings=sightings,
+            hold=None if hold is None else hold.cause, ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=machine, stored=self.wanted(machine.status))
 
@@ -78,6 +80,10 @@ def _without_agent(status: m.MachineStatus) -> m.Json:
 
 def _wants(obj: m.Object | None) -> object:
     return (obj.spec.selector, obj.spec.name) if isinstance(obj, m.MachineComponentSet) else None
+
+
+def _stands(ledger: m.Object | None) -> bool:
+    return isinstance(ledger, m.RiskLedger) and ledger.status.checkpoint > 0
 
 
 def holders_changed(change: Change) -> Iterable[str]:

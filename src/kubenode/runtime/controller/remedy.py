@@ -78,7 +78,6 @@ class RemedyController:
             snapshot=snapshot,
             subject=job,
             stored=None if job is None else self.wanted(job.status),
-            fenced=True,
         )
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:

@@ -30,7 +30,9 @@ class RiskController:
 
     def concerns(self, change: Change) -> Iterable[str]:
         """The ledger, who asks, what limits, and (while somebody asks) who is available."""
-        if change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent) or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after)):
+        if change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent) or (
+            change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after)
+        ):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node):
             seen = (self._inventory.up(), self._inventory.zones(), self._absent())
@@ -55,7 +57,7 @@ class RiskController:
             history=self._history(), now=now, sightings=sightings,
         )  # fmt: skip
         stored = None if ledger is None else self.wanted(ledger.status)
-        return Question(snapshot=snapshot, subject=ledger, stored=stored, fenced=True)
+        return Question(snapshot=snapshot, subject=ledger, stored=stored)
 
     def _asking(self) -> tuple[tuple[Ask, ...], frozenset[str]]:
         asks: list[Ask] = []

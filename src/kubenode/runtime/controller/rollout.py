@@ -58,7 +58,7 @@ class RolloutController:
             tally=tally.view(CANDIDATES), members=self._members(found), holds=self._inventory.op_ids(),
             now=now, sightings=sightings,
         )  # fmt: skip
-        return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status), fenced=True)
+        return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status))
 
     def _members(self, found: m.MachineComponentSet) -> tuple[Seat, ...]:
         seats: list[Seat] = []

@@ -29,13 +29,13 @@ class WriteStatus:
 
     Attributes:
         body: the merge patch of `status`.
-        resource_version: the version it was decided on, for a compare-and-swap; empty where the writer
-            is the only one of its fields and others' writes must not hinder it.
+        resource_version: the version it was decided on. A status is always a compare-and-swap: for custom
+            resources the server ignores a uid in a status patch, so only this tells a new incarnation.
     """
 
     object: Ref
     body: Mapping[str, Any]
-    resource_version: str = ""
+    resource_version: str
 
 
 Act: TypeAlias = Effect | WriteStatus
@@ -157,7 +157,7 @@ async def _swap(store: Store, where: Ref, path: str, expect: object | None, valu
 
 
 def _precondition(where: Ref, resource_version: str) -> Json:
-    return {"uid": where.uid, **({"resourceVersion": resource_version} if resource_version else {})}
+    return {"uid": where.uid, "resourceVersion": resource_version}
 
 
 def _node_patch(act: PatchNode) -> Json:

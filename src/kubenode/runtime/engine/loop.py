@@ -33,13 +33,11 @@ class Question:
         snapshot: what the decider is given.
         subject: the object whose status the Decision wants; None when there is none.
         stored: the wire form of that status (or part of it) as it stands.
-        fenced: whether the status is written by compare-and-swap.
     """
 
     snapshot: Any
     subject: Object | None = None
     stored: Json | None = None
-    fenced: bool = False
 
 
 class Controller(Protocol):
@@ -244,11 +242,12 @@ class Engine:
         patch = wire.patch_of(question.stored or {}, controller.wanted(decision.status))
         if patch is None:
             return decision.effects
-        version = subject.metadata.resource_version if question.fenced else ""
-        return (
-            WriteStatus(object=ref(subject), body=controller.body(patch), resource_version=version),
-            *decision.effects,
+        write = WriteStatus(
+            object=ref(subject),
+            body=controller.body(patch),
+            resource_version=subject.metadata.resource_version,
         )
+        return (write, *decision.effects)
 
 
 def _asked_pause(error: KubenodeError) -> int:

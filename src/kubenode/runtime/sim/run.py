@@ -15,7 +15,7 @@ from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
 from kubenode.core.decision import RunSteps
-from kubenode.core.errors import KubenodeError
+from kubenode.core.errors import Expired, KubenodeError
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.model.meta import ZONE_LABEL
@@ -105,8 +105,11 @@ class Process:
 
     def turn(self, now: m.Now) -> bool:
         """Take what has come, step once, do the calls; tell whether anything was done."""
-        for kind, watch in self._watches.items():
-            self.inputs.extend(Event(kind=kind, event=event) for event in watch.drain())
+        for kind, watch in list(self._watches.items()):
+            try:
+                self.inputs.extend(Event(kind=kind, event=event) for event in watch.drain())
+            except Expired:
+                self._list(kind)
         if not self.inputs and (self.wake_at is None or self.wake_at > now.elapsed):
             return False
         inputs, self.inputs = self.inputs, []

@@ -42,7 +42,11 @@ class Listing:
 
 @attrs.frozen
 class MergePatch:
-    """RFC 7386: null deletes, lists are replaced. `metadata.uid` in it is a check of the incarnation."""
+    """RFC 7386: null deletes, lists are replaced.
+
+    `metadata.resourceVersion` in it makes it a compare-and-swap. `metadata.uid` checks the incarnation, but
+    not on the status of a custom resource, where the server ignores it.
+    """
 
     body: Mapping[str, Any]
 

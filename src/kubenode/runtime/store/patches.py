@@ -14,6 +14,8 @@ from kubenode.core.model import Json
 
 _ABSENT: Final = object()
 _INDEX: Final = re.compile(r"[+-]?\d+", re.ASCII)
+_REACH: Final = 8
+"""How far a list is searched for an item that has moved."""
 _EXACT: Final = 2**53
 """Up to here a whole number is the same number as an integer and as a float."""
 
@@ -96,21 +98,22 @@ def _adopted_object(value: Mapping[Any, Any], before: Any) -> Any:
 
 def _adopted_list(value: list[Any] | tuple[Any, ...], before: Any) -> Any:
     earlier = before if isinstance(before, list) else []
-    longer = len(value) - len(earlier)
-    # An insertion or removal moves what is behind it: look at the same place from the end, too.
-    copy = [
-        adopted(
-            inner, _like(inner, earlier[at : at + 1], earlier[max(at - longer, 0) :][:1] if longer else [])
-        )
-        for at, inner in enumerate(value)
-    ]
-    same = before is earlier and not longer
+    copy: list[Any] = []
+    place = 0
+    for inner in value:
+        place = _place(inner, earlier, place)
+        copy.append(adopted(inner, earlier[place] if place < len(earlier) else _ABSENT))
+        place += 1
+    same = before is earlier and len(copy) == len(earlier)
     return before if same and all(one is other for one, other in zip(copy, earlier, strict=True)) else copy
 
 
-def _like(value: Any, here: list[Any], there: list[Any]) -> Any:
-    best = there if there and there[0] == value else here
-    return best[0] if best else _ABSENT
+def _place(value: Any, earlier: list[Any], expected: int) -> int:
+    """Find an item in an earlier list, near where it is expected; items behind an inserted one have moved."""
+    if expected < len(earlier) and earlier[expected] == value:
+        return expected
+    nearby = range(max(0, expected - _REACH), min(len(earlier), expected + _REACH))
+    return next((at for at in nearby if earlier[at] == value), expected)
 
 
 def _number(value: float) -> float:

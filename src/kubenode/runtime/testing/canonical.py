@@ -4,6 +4,7 @@ Left out: uid, resourceVersion, generation, managedFields, every stamp, ledger t
 Names and op-ids that derive from uids are replaced by owner and number. Of Nodes, only what kubenode keeps.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -75,7 +76,7 @@ def _one(raw: m.Json, names: Mapping[str, str]) -> m.Json:
 def _node(raw: m.Json) -> m.Json:
     metadata = raw["metadata"]
     annotations = _ours(metadata)
-    synced = {key for key in annotations.get(SYNCED_LABELS, "").split(",") if key}
+    synced = json.loads(annotations.get(SYNCED_LABELS) or "{}")
     labels = {
         key: value
         for key, value in metadata.get("labels", {}).items()
@@ -100,7 +101,9 @@ def _node(raw: m.Json) -> m.Json:
 
 def _ours(metadata: m.Json) -> m.Json:
     """Give our annotations; kubectl, for one, leaves some of its own."""
-    return {key: value for key, value in metadata.get("annotations", {}).items() if key.startswith(f"{GROUP}/")}
+    return {
+        key: value for key, value in metadata.get("annotations", {}).items() if key.startswith(f"{GROUP}/")
+    }
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:
