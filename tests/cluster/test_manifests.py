@@ -39,8 +39,11 @@ def _dry(control_plane: ControlPlane, raws: Sequence[m.Json], *, strict: bool = 
     answer = control_plane.kubectl(
         "create", "--dry-run=server", f"--validate={validate}", "-o", "json", "-f", "-", input=body
     )
-    made = json.loads(answer)
-    found: list[m.Json] = made["items"] if made["kind"] == "List" else [made]
+    found: list[m.Json] = []
+    while answer.strip():
+        made, end = json.JSONDecoder().raw_decode(answer.strip())
+        found += made["items"] if made["kind"] == "List" else [made]
+        answer = answer.strip()[end:]
     return found
 
 
@@ -185,7 +188,9 @@ def _of_core(raw: m.Json) -> set[str]:
 def test_bad_objects_are_refused_at_the_same_places(installed: ControlPlane, raw: m.Json) -> None:
     """The server finds fault where core does."""
     ours, theirs = _of_core(raw), _of_server(installed, raw)
-    assert ours == theirs
+    assert ours <= theirs
+    # Core judges no law over a part that is broken already; the server does, where the part has the right type.
+    assert all(any(place.startswith(f"{more}[") for place in ours) for more in theirs - ours), theirs
 
 
 def test_what_is_immutable_stays(installed: ControlPlane) -> None:
@@ -205,13 +210,42 @@ def test_what_is_immutable_stays(installed: ControlPlane) -> None:
         installed.kubectl("patch", "machine", "fixed", "--type=merge", "-p", json.dumps(patch))
 
 
-def test_roles_allow_what_they_say(installed: ControlPlane) -> None:
-    """An agent may read machines and write their status, and nothing of the spec."""
-    kubeconfig = str(installed.kubeconfig("kubenode:agent:h1", ("kubenode:agents",)))
-    installed.kubectl("apply", "-f", "-", input=to_yaml([_object("Machine", _HOST, name="asked")]))
-    installed.kubectl("--kubeconfig", kubeconfig, "get", "machines,machinecomponents")
-    patch = ["patch", "machine", "asked", "--type=merge", "-p"]
-    body = json.dumps({"status": {"agent": {"version": "1"}}})
-    installed.kubectl("--kubeconfig", kubeconfig, *patch, body, "--subresource=status")
-    with pytest.raises(ControlPlaneError, match="Forbidden"):
-        installed.kubectl("--kubeconfig", kubeconfig, *patch, json.dumps({"spec": {"labels": {"a": "b"}}}))
+_AGENT = ("kubenode:agent:h1", "kubenode:agents")
+_CONTROLLER = ("system:serviceaccount:kubenode-system:kubenode-controller", "system:serviceaccounts")
+
+
+@pytest.mark.parametrize(("who", "verb", "what", "may"), [
+    (_AGENT, "watch", "machines", True),
+    (_AGENT, "get", "machinecomponents", True),
+    (_AGENT, "patch", "machines/status", True),
+    (_AGENT, "patch", "machines", False),
+    (_AGENT, "get", "remedyoperationjobs", False),
+    (_AGENT, "patch", "nodes/status", False),
+    (_CONTROLLER, "list", "noderemediers", True),
+    (_CONTROLLER, "patch", "machines", True),
+    (_CONTROLLER, "patch", "riskledgers/status", True),
+    (_CONTROLLER, "create", "remedyoperationjobs", True),
+    (_CONTROLLER, "patch", "nodes/status", True),
+    (_CONTROLLER, "delete", "machines", False),
+    (_CONTROLLER, "create", "machines", False),
+    (_CONTROLLER, "get", "secrets", False),
+])  # fmt: skip
+def test_roles_allow_what_they_say(
+    installed: ControlPlane, who: tuple[str, str], verb: str, what: str, may: bool
+) -> None:
+    """Agents read machines and write their status; the controller does what its effects need."""
+    resource, _, part = what.partition("/")
+    asked = [
+        "auth",
+        "can-i",
+        verb,
+        resource,
+        f"--subresource={part}",
+        f"--as={who[0]}",
+        f"--as-group={who[1]}",
+    ]
+    try:
+        answer = installed.kubectl(*asked)
+    except ControlPlaneError:
+        answer = "no"
+    assert (answer.strip() == "yes") == may

@@ -160,7 +160,7 @@ def double_window(patch: pytest.MonkeyPatch) -> None:
     ("story", "sabotage", "check"),
     [
         ("hung", no_cure, "the hung host is well again"),
-        ("outage", no_breaker, "no remedy in the zone during the outage"),
+        ("outage", no_breaker, "no job opened for the zone during the outage"),
         ("upgrade", no_pause, "paused at the failure"),
         ("import", no_taints, "taints synced"),
         ("upgrade", double_window, "no limit exceeded"),

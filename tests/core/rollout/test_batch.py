@@ -11,7 +11,7 @@ from kubenode.core.identity import op_id
 from kubenode.core.rollout.batch import batch_size, max_unavailable, next_batch, next_number
 from kubenode.core.rollout.decide import needs_permit
 from kubenode.core.rollout.inspect import GateState, judge_gate
-from kubenode.core.rollout.revision import begun, excused, joins
+from kubenode.core.rollout.revision import begun, excused, joins, write
 from kubenode.core.rollout.tally import TallyView
 
 P = m.IntOrPercent.parse
@@ -113,6 +113,31 @@ def test_a_revision_is_numbered_above_the_last_and_above_every_entry() -> None:
     for highest, number in ((0, 5), (4, 5), (9, 10)):
         status = begun(owner, TallyView(selected=7, highest=highest))
         assert (status.update, status.total) == (m.Revision(number=number, component="b"), 7)
+
+
+def test_a_revision_begins_with_nothing_counted() -> None:
+    """Failures, excuses and batches of the last revision are gone; what completed last stays."""
+    first = m.Revision(number=1, component="kubelet-0")
+    old = m.MachineComponentSetStatus(
+        current=first,
+        update=first,
+        updated=4,
+        failures=1,
+        excused=1,
+        failed=(m.Failure(name="n1", uid="u1", reason="PackageBroken"),),
+        batches=(m.BatchRecord(number=1, size=1, updated=0, failed=1),),
+    )
+    status = begun(attrs.evolve(mcs(), status=old), TallyView(selected=5, highest=1))
+    second = m.Revision(number=2, component="kubelet-1")
+    assert status == m.MachineComponentSetStatus(current=first, update=second, total=5)
+
+
+@pytest.mark.parametrize("state", list(m.Running))
+def test_an_entry_bears_the_state_that_the_set_wants(state: m.Running) -> None:
+    """The running state is written with the component."""
+    owner = attrs.evolve(mcs(), spec=attrs.evolve(mcs().spec, state=state))
+    effect = write(owner, seat("a"), m.Revision(number=2, component="kubelet-1"), 3)
+    assert effect.entry == attrs.evolve(entry(2, batch=3), state=state)
 
 
 def test_no_more_is_excused_than_failed() -> None:

@@ -102,6 +102,13 @@ def test_joining_missing_entries_first() -> None:
     assert (view.selected, view.up, view.unavailable, view.outdated) == (3, 0, 0, 0)
 
 
+def test_a_view_is_bounded() -> None:
+    """However many wait, a view names no more than were asked for, and no more joining ones than one decision writes."""
+    seats = [seat(f"n{i:03}", never_run=i % 2 == 0) for i in range(100)]
+    view = tally_of(*seats).view(30)
+    assert (len(view.candidates), len(view.joining), view.outdated) == (30, JOIN_LIMIT, 50)
+
+
 def test_entries_that_no_set_could_have_written_do_not_raise_the_number() -> None:
     """A revision beyond what a status can store, or none at all, is not counted as the highest."""
     wild = [entry(REVISION_LIMIT), entry(3), attrs.evolve(entry(1), revision="x")]
