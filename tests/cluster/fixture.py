@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from tests.cluster.build import ControlPlaneUnavailable, control_plane_binaries
 
 from kubenode.runtime.testing import ControlPlane
+from tests.cluster.build import ControlPlaneUnavailable, control_plane_binaries
 
 _FOUND = pytest.StashKey[Path | ControlPlaneUnavailable]()
 

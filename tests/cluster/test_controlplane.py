@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.cluster.build import OLDEST, kubernetes_version
 
 import kubenode
 from kubenode.runtime.testing import ControlPlane, ControlPlaneError
+from tests.cluster.build import OLDEST, kubernetes_version
 
 pytestmark = pytest.mark.cluster
 

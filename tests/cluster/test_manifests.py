@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.strategies import objects, parts
 
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.manifests import install, to_yaml
 from kubenode.runtime.testing import ControlPlane, ControlPlaneError
+from tests.strategies import objects, parts
 
 pytestmark = pytest.mark.cluster
 

@@ -7,7 +7,6 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.components.host import TinyHost
 
 from kubenode import components
 from kubenode.components import (
@@ -31,6 +30,7 @@ from kubenode.components import (
 )
 from kubenode.core.host.plan import is_at_target
 from kubenode.core.model import ComponentEntry, MachineComponent, MachineComponentSpec, ObjectMeta
+from tests.components.host import TinyHost
 
 UNIT, PATH = "kubelet.service", "/etc/kubelet/config.yaml"
 R, S, A = Running.RUNNING, Running.STOPPED, Running.ABSENT

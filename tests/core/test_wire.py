@@ -10,7 +10,6 @@ import attrs
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.strategies import free_form, objects
 
 from kubenode.core import model as m
 from kubenode.core import wire
@@ -18,6 +17,7 @@ from kubenode.core.crd import schema_of
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.reading import format_stamp, parse_stamp
 from kubenode.core.schema import defaulted, validate
+from tests.strategies import free_form, objects
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 SLOW = settings(suppress_health_check=list(HealthCheck), deadline=None)

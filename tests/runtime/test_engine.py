@@ -168,6 +168,24 @@ def test_failures_are_retried_after_growing_pauses() -> None:
     assert pauses[5] > 4 * pauses[0]
 
 
+def test_a_write_that_changes_nothing_is_not_made_in_a_hot_loop() -> None:
+    """The same acts, done with success and wanted again on an unchanged world, come after growing pauses."""
+    engine, _ = made()
+    call, now, pauses = started(engine), 0.0, []
+    for _ in range(5):
+        step = answered(engine, at(now), version=5)  # the object's own version: nothing was written
+        if step.calls:
+            assert step.calls == (call,)
+            pauses.append(0)
+            continue
+        assert step.wake_at is not None
+        pauses.append(step.wake_at - int(now * SECOND))
+        now = step.wake_at / SECOND
+        assert engine.step([], at(now)).calls == (call,)
+    assert pauses[0] == 0
+    assert 0 < pauses[1] < pauses[2] < pauses[3] < pauses[4]
+
+
 def test_retry_after_is_honoured() -> None:
     """A server that asks for a pause gets at least that."""
     engine, _ = made()

@@ -4,7 +4,6 @@ import logging
 from types import MappingProxyType
 
 import pytest
-from tests.runtime.api_server import KIND, PATH, READS, Say, fails, listing, machine, refused, run, says
 
 from kubenode.core.errors import (
     AlreadyExists,
@@ -18,6 +17,7 @@ from kubenode.core.errors import (
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.contract import JsonPatch, MergePatch
 from kubenode.runtime.store.kube import KubeStore
+from tests.runtime.api_server import KIND, PATH, READS, Say, fails, listing, machine, refused, run, says
 
 NODE = Kind(name="Node", plural="nodes", group="", version="v1", served=False)
 TEST = JsonPatch(({"op": "test", "path": "/spec/a", "value": 1}, {"op": "remove", "path": "/spec/a"}))

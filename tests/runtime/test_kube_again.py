@@ -11,6 +11,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
+from kubenode.core.errors import (
+    ApiError,
+    InvalidObjectError,
+    Problem,
+    Refused,
+    ServerFailed,
+    TooManyRequests,
+    Unreachable,
+)
+from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.kube import KubeStore
+from kubenode.runtime.store.transport import Limits, Timing
 from tests.runtime.api_server import (
     KIND,
     PATH,
@@ -31,19 +44,6 @@ from tests.runtime.api_server import (
     store_of,
     streams,
 )
-
-from kubenode.core.errors import (
-    ApiError,
-    InvalidObjectError,
-    Problem,
-    Refused,
-    ServerFailed,
-    TooManyRequests,
-    Unreachable,
-)
-from kubenode.runtime.store.client import Connection
-from kubenode.runtime.store.kube import KubeStore
-from kubenode.runtime.store.transport import Limits, Timing
 
 # What is asked again.
 

@@ -7,6 +7,19 @@ from functools import partial
 from typing import Any
 
 import pytest
+
+from kubenode.core.errors import (
+    ApiError,
+    Expired,
+    ObjectNotFound,
+    Refused,
+    Unreachable,
+)
+from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.kube import KubeStore
+from kubenode.runtime.store.stream import Lines
+from kubenode.runtime.store.transport import Backoff, Limits, Timing
 from tests.runtime.api_server import (
     KIND,
     READS,
@@ -27,19 +40,6 @@ from tests.runtime.api_server import (
     store_of,
     streams,
 )
-
-from kubenode.core.errors import (
-    ApiError,
-    Expired,
-    ObjectNotFound,
-    Refused,
-    Unreachable,
-)
-from kubenode.runtime.store.client import Connection
-from kubenode.runtime.store.contract import EventType, WatchEvent
-from kubenode.runtime.store.kube import KubeStore
-from kubenode.runtime.store.stream import Lines
-from kubenode.runtime.store.transport import Backoff, Limits, Timing
 
 
 async def _next(store: KubeStore, count: int) -> list[WatchEvent]:

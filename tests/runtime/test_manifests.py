@@ -9,13 +9,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.strategies import objects
 
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.runtime import documents
 from kubenode.runtime.manifests import install, load_manifests, read_documents, review, to_yaml
+from tests.strategies import objects
 
 MISTAKES = """\
 # A comment before everything.
@@ -141,6 +141,10 @@ def test_aliases_are_expanded_only_so_far(write: Write) -> None:
     assert "200000 values" in found.what
 
 
+def _refuse() -> bytes:
+    raise PermissionError(13, "Permission denied")
+
+
 def test_files_that_cannot_be_read_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
 ) -> None:
@@ -149,6 +153,11 @@ def test_files_that_cannot_be_read_are_told(
     assert missing.what == "does not exist"
     (empty,) = _problems(tmp_path)
     assert empty.what == "holds no object"
+    file = write("a: 1\n")
+    monkeypatch.setattr(Path, "read_bytes", lambda _: _refuse())
+    (closed,) = _problems(file)
+    assert closed.what == "cannot be read: Permission denied"
+    monkeypatch.undo()
     monkeypatch.setattr(documents, "MAX_BYTES", 3)
     (large,) = _problems(write("a: 1\n"))
     assert "more than 3 bytes" in large.what

@@ -11,6 +11,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from kubenode.core.fields import Field, Form, Told, fields_of, is_model, shape_of, summary
@@ -107,9 +108,8 @@ def crds() -> tuple[Json, ...]:
 def unbounded(schema: Json, path: str = "") -> Iterator[str]:
     """Find the paths of strings, lists and maps of a schema that have no bound; free-form objects are none."""
     kind = schema.get("type")
-    if kind == "string" and "maxLength" not in schema and "enum" not in schema:
-        yield path
-    if schema.get("x-kubernetes-int-or-string") and "maxLength" not in schema:
+    is_text = (kind == "string" and "enum" not in schema) or "x-kubernetes-int-or-string" in schema
+    if is_text and "maxLength" not in schema:
         yield path
     if kind == "array":
         if "maxItems" not in schema:
@@ -130,7 +130,8 @@ def _object(cls: Any) -> Json:
     if shape.atomic:
         schema["x-kubernetes-map-type"] = "atomic"
     fields = fields_of(cls)
-    schema["properties"] = {field.wire: _property(field) for field in fields}
+    if fields:  # the server would drop an empty mapping, and every `kubectl apply` would be a change
+        schema["properties"] = {field.wire: _property(field) for field in fields}
     required = [field.wire for field in fields if field.required]
     if required:
         schema["required"] = required
@@ -175,10 +176,15 @@ def _scalar(said: Told) -> Json:
         )
         return {"type": "string", **{key: value for key, value in bounds.items() if value}}
     if said.bare is int:
-        bounds = {} if number is None else {"minimum": number.min, "maximum": number.max}
+        bounds = {} if number is None else {"minimum": _shown(number.min), "maximum": _shown(number.max)}
         return {"type": "integer", "format": "int64", **bounds}
     whole = {datetime: STAMP, timedelta: DURATION, IntOrPercent: INT_OR_PERCENT}
     return copy.deepcopy(whole[said.bare])
+
+
+def _shown(bound: int) -> int:
+    """Give a bound as the server shows it, which keeps float64 in shortest digits; else each apply is a change."""
+    return int(Decimal(repr(float(bound))))
 
 
 def _list(said: Told) -> Json:

@@ -7,6 +7,16 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from kubenode.core import model as m
+from kubenode.core.decision import Decision, RunSteps
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Have
+from kubenode.core.host.decide import AgentSnapshot, decide
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.host.plan import tries
+from kubenode.core.policy import Policy
+from kubenode.core.step import Reboot, RestartUnit
 from tests.core.host.seen import (
     BOOT,
     INSTALL,
@@ -21,16 +31,6 @@ from tests.core.host.seen import (
     operation,
     seen,
 )
-
-from kubenode.core import model as m
-from kubenode.core.decision import Decision, RunSteps
-from kubenode.core.errors import Problem
-from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, decide
-from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import tries
-from kubenode.core.policy import Policy
-from kubenode.core.step import Reboot, RestartUnit
 
 ACK, DONE, FAILED = m.AnswerState.ACKNOWLEDGED, m.AnswerState.DONE, m.AnswerState.FAILED
 STARTED, ENDED, BROKE = JournalState.STARTED, JournalState.DONE, JournalState.FAILED

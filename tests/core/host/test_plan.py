@@ -3,7 +3,6 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.host.seen import REBOOT, RESTART, component, entry, journalled, operation, seen
 
 from kubenode.core import model as m
 from kubenode.core.errors import Problem
@@ -19,6 +18,7 @@ from kubenode.core.host.plan import (
     tries,
 )
 from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from tests.core.host.seen import REBOOT, RESTART, component, entry, journalled, operation, seen
 
 UNIT = RestartUnit(unit="kubelet.service")
 

@@ -10,6 +10,15 @@ import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from kubenode.core import model as m
+from kubenode.core.decision import PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.machine.decide import decide
+from kubenode.core.machine.phase import Phase
+from kubenode.core.machine.reasons import MachineReason
+from kubenode.core.model.condition import Condition
+from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, SYNCED_LABELS, SYNCED_TAINTS
+from kubenode.core.node.mirror import KUBELETS_OWN, MIRRORED_CONDITIONS
 from tests.core.machine.world import (
     POLICY,
     START,
@@ -23,15 +32,6 @@ from tests.core.machine.world import (
     with_meta,
     with_status,
 )
-
-from kubenode.core import model as m
-from kubenode.core.decision import PatchNode, PatchNodeConditions, SetFinalizers
-from kubenode.core.machine.decide import decide
-from kubenode.core.machine.phase import Phase
-from kubenode.core.machine.reasons import MachineReason
-from kubenode.core.model.condition import Condition
-from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, SYNCED_LABELS, SYNCED_TAINTS
-from kubenode.core.node.mirror import KUBELETS_OWN, MIRRORED_CONDITIONS
 
 T = TypeVar("T")
 GPU = m.Taint(key="gpu", value="yes", effect=m.TaintEffect.NO_SCHEDULE)

@@ -3,6 +3,11 @@
 from datetime import timedelta
 
 import pytest
+
+from kubenode.core import model as m
+from kubenode.core.machine.decide import MachineSnapshot
+from kubenode.core.machine.phase import Signal
+from kubenode.core.machine.signals import main_signal, signals
 from tests.core.machine.world import (
     START,
     World,
@@ -15,11 +20,6 @@ from tests.core.machine.world import (
     with_meta,
     with_status,
 )
-
-from kubenode.core import model as m
-from kubenode.core.machine.decide import MachineSnapshot
-from kubenode.core.machine.phase import Signal
-from kubenode.core.machine.signals import main_signal, signals
 
 HEARD = with_status(machine(), agent=agent())
 KNOWN = with_status(HEARD, node_ref=m.NodeRef(name="node-7", uid="node-uid"))

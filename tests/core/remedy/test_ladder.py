@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from tests.core.remedy.world import START, closed_job, remedier
 
 from kubenode.core import model as m
 from kubenode.core.model.meta import matches
 from kubenode.core.remedy.ladder import first_rung, is_closed, job_name, last_closed, next_rung, open_job
+from tests.core.remedy.world import START, closed_job, remedier
 
 DNS = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 

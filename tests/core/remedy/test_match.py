@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from tests.core.remedy.world import HUNG, SECOND, START, machine, node, remedier
 
 from kubenode.core import model as m
 from kubenode.core.remedy.match import evidence, is_clear, matches, selecting, sighting_key
+from tests.core.remedy.world import HUNG, SECOND, START, machine, node, remedier
 
 T, F, U = m.Switch.TRUE, m.Switch.FALSE, m.Switch.UNKNOWN
 

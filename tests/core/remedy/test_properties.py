@@ -7,7 +7,6 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, node, remedier
 
 from kubenode.core import model as m
 from kubenode.core.decision import Create, Decision, SetOperation
@@ -17,6 +16,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot, decide
 from kubenode.core.remedy.ladder import is_closed
 from kubenode.core.remedy.match import is_clear
+from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, node, remedier
 
 POLICIES = (
     Policy(remediers=(remedier(),)),

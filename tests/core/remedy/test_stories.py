@@ -5,7 +5,6 @@ from typing import Any
 
 import attrs
 import pytest
-from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, machine, node, remedier
 
 from kubenode.core import model as m
 from kubenode.core.decision import Create, SetOperation
@@ -13,6 +12,7 @@ from kubenode.core.errors import Problem
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import decide
+from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, machine, node, remedier
 
 T, F, U = m.Switch.TRUE, m.Switch.FALSE, m.Switch.UNKNOWN
 

@@ -7,7 +7,6 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.risk.builders import START, ask
 
 from kubenode.core.model import (
     Attempt,
@@ -29,6 +28,7 @@ from kubenode.core.model import (
     Rollout,
 )
 from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set, in_order
+from tests.core.risk.builders import START, ask
 
 OVER = {MemberState.UPDATED, MemberState.FAILED, MemberState.GONE}
 

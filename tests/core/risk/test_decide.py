@@ -5,6 +5,14 @@ from typing import Any
 
 import attrs
 import pytest
+
+from kubenode.core.decision import Create
+from kubenode.core.health.zones import ZoneTally
+from kubenode.core.model import Cause, RiskLedgerStatus, Scope
+from kubenode.core.model.risk import CLOSED_LIMIT, HOLD_LIMIT, SCOPE_LIMIT
+from kubenode.core.policy import Policy
+from kubenode.core.risk import ledger
+from kubenode.core.risk.decide import NOTE_LIMIT, SetRoom, decide
 from tests.core.risk.builders import (
     AGE,
     FREE,
@@ -22,14 +30,6 @@ from tests.core.risk.builders import (
     world,
     written,
 )
-
-from kubenode.core.decision import Create
-from kubenode.core.health.zones import ZoneTally
-from kubenode.core.model import Cause, RiskLedgerStatus, Scope
-from kubenode.core.model.risk import CLOSED_LIMIT, HOLD_LIMIT, SCOPE_LIMIT
-from kubenode.core.policy import Policy
-from kubenode.core.risk import ledger
-from kubenode.core.risk.decide import NOTE_LIMIT, SetRoom, decide
 
 IN_HOUR = timedelta(hours=1)
 DAY = 24 * HOUR

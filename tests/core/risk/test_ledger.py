@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from tests.core.risk.builders import AGE, HOUR, SECOND, hold, ledger_of, now_at
 
 from kubenode.core.model import RiskLedgerStatus, Scope
 from kubenode.core.risk import ledger
 from kubenode.core.risk.window import FULL
+from tests.core.risk.builders import AGE, HOUR, SECOND, hold, ledger_of, now_at
 
 MINUTE = timedelta(minutes=1)
 

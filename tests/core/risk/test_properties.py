@@ -5,6 +5,13 @@ from datetime import timedelta
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
+
+from kubenode.core.health.zones import ZoneTally
+from kubenode.core.model import Cause, Hold, Limit, RiskLedgerStatus, Scope
+from kubenode.core.policy import Policy
+from kubenode.core.risk import ledger
+from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
 from tests.core.risk.builders import (
     AGE,
     HOUR,
@@ -19,13 +26,6 @@ from tests.core.risk.builders import (
     world,
     written,
 )
-
-from kubenode.core.health.zones import ZoneTally
-from kubenode.core.model import Cause, Hold, Limit, RiskLedgerStatus, Scope
-from kubenode.core.policy import Policy
-from kubenode.core.risk import ledger
-from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
 
 WINDOWS = st.sampled_from([timedelta(seconds=s) for s in (10, 60, 61, 3600, 86_400)])
 LIMITS = st.builds(

@@ -20,7 +20,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from tests.core.risk.builders import HOUR, SECOND, ask, limit, now_at, policy_of
 
 from kubenode.core.decision import Create, Decision
 from kubenode.core.health.zones import ZoneTally
@@ -30,6 +29,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from tests.core.risk.builders import HOUR, SECOND, ask, limit, now_at, policy_of
 
 MACHINES = tuple((f"m{i}", "ab"[i % 2], ("s",) if i < 4 else ("s", "t")) for i in range(6))
 ROOMS = {"s": SetRoom(max_unavailable=3), "t": SetRoom(max_unavailable=1)}

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from tests.core.rollout.world import START, component, entry, mcs, seat
 
 from kubenode.core import model as m
 from kubenode.core.identity import op_id
@@ -13,6 +12,7 @@ from kubenode.core.rollout.decide import needs_permit
 from kubenode.core.rollout.inspect import GateState, judge_gate
 from kubenode.core.rollout.revision import begun, excused, joins, write
 from kubenode.core.rollout.tally import TallyView
+from tests.core.rollout.world import START, component, entry, mcs, seat
 
 P = m.IntOrPercent.parse
 

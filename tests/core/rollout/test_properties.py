@@ -7,7 +7,6 @@ from typing import Any
 import attrs
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.rollout.world import World, component, entry, report, rolled_out, seat
 
 from kubenode.core import model as m
 from kubenode.core.decision import SetEntry
@@ -15,6 +14,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import batch_size, max_unavailable
 from kubenode.core.rollout.decide import decide
 from kubenode.core.rollout.tally import JOIN_LIMIT
+from tests.core.rollout.world import World, component, entry, report, rolled_out, seat
 
 amounts = st.one_of(
     st.integers(1, 6).map(m.IntOrPercent), st.integers(1, 100).map(lambda n: m.IntOrPercent(n, percent=True))

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import attrs
 import pytest
-from tests.core.rollout.world import World, entry, mcs, rolled_out, seat
 
 from kubenode.core import model as m
 from kubenode.core.decision import SetEntry
 from kubenode.core.model.condition import find
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import decide
+from tests.core.rollout.world import World, entry, mcs, rolled_out, seat
 
 WIDE = m.IntOrPercent(10, percent=True)
 

@@ -6,11 +6,11 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.rollout.world import SET, entry, report, seat
 
 from kubenode.core import model as m
 from kubenode.core.identity import digest
 from kubenode.core.rollout.tally import JOIN_LIMIT, REVISION_LIMIT, Seat, Tally, TallyView
+from tests.core.rollout.world import SET, entry, report, seat
 
 UID = "uid-set"
 

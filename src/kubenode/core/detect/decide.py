@@ -6,7 +6,6 @@ cursor (boot id and sequence) survives a restart of the agent with its state: no
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import attrs
 
@@ -15,7 +14,7 @@ from kubenode.core.detect.record import LogRecord
 from kubenode.core.detect.rules import DetectRule
 from kubenode.core.model.condition import Claim, Condition, stated
 from kubenode.core.model.meta import Switch
-from kubenode.core.model.now import Now
+from kubenode.core.model.now import Now, moment
 
 LOOK_LIMIT = 1000
 """Most records looked at in one decision; more than that is a flood."""
@@ -23,11 +22,6 @@ NO_FAULT = "NoFault"
 FLOOD = "LogFlood"
 RECORDS_DROPPED = "RecordsDropped"
 NOTHING_READ = -1
-
-
-def _moment(value: Now | datetime) -> Now:
-    """Accept a plain aware datetime; mypy knows no converter that is a classmethod."""
-    return Now.at(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -54,7 +48,7 @@ class DetectSnapshot:
     records: tuple[LogRecord, ...] = ()
     state: DetectState = DetectState()
     boot_id: str
-    now: Now = attrs.field(converter=_moment)
+    now: Now = attrs.field(converter=moment)
 
 
 def decide(seen: DetectSnapshot, rules: tuple[DetectRule, ...]) -> Decision[DetectState]:

@@ -5,7 +5,6 @@ is read from the journal and from the host, not from memory. Called by runtime/a
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
@@ -15,7 +14,16 @@ from kubenode.core.decision import NOTHING_SEEN, Decision, Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import RESUME_PAUSE, Tries, disruption, host_steps, is_at_target, pause, reboots, tries
+from kubenode.core.host.plan import (
+    RESUME_PAUSE,
+    Tries,
+    disruption,
+    host_steps,
+    is_at_target,
+    pause,
+    reboots,
+    tries,
+)
 from kubenode.core.model.component import Disruption, MachineComponent
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.machine import (
@@ -30,7 +38,7 @@ from kubenode.core.model.machine import (
     Running,
 )
 from kubenode.core.model.meta import ref
-from kubenode.core.model.now import Now
+from kubenode.core.model.now import Now, moment
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 from kubenode.core.step import Step, refusal
@@ -46,11 +54,6 @@ _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
         JournalState.FAILED: AnswerState.FAILED,
     }
 )
-
-
-def _moment(value: Now | datetime) -> Now:
-    """Accept a plain aware datetime; mypy knows no converter that is a classmethod."""
-    return Now.at(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -85,7 +88,7 @@ class AgentSnapshot:
     have: Mapping[str, Have] = attrs.field(factory=dict)
     plans: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
     host: HostSeen
-    now: Now = attrs.field(converter=_moment)
+    now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
     @property

@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 
 import attrs
 
@@ -12,14 +11,9 @@ from kubenode.core.decision import NOTHING_SEEN
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.machine import Machine, NodeRef
 from kubenode.core.model.meta import Switch
-from kubenode.core.model.now import Now
+from kubenode.core.model.now import Now, moment
 from kubenode.core.model.risk import Cause
 from kubenode.core.model.world import Node, NodeCondition
-
-
-def _moment(value: Now | datetime) -> Now:
-    """Accept a plain aware datetime; mypy knows no converter that is a classmethod."""
-    return Now.at(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +36,7 @@ class MachineSnapshot:
     wanted: frozenset[str] = frozenset()
     hold: Cause | None = None
     ledger: bool = True
-    now: Now = attrs.field(converter=_moment)
+    now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
     @property

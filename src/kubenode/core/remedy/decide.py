@@ -6,7 +6,6 @@ Called by runtime/controller/remedy.py, the simulator and replay.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 
 import attrs
 
@@ -16,7 +15,7 @@ from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.condition import find
 from kubenode.core.model.machine import Machine, OperationStep
 from kubenode.core.model.meta import MACHINE_LABEL, ObjectMeta, ref
-from kubenode.core.model.now import Now
+from kubenode.core.model.now import Now, moment
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     Cause,
@@ -38,11 +37,6 @@ CONTESTED = frozenset({"Conflict", "NodeChanged"})
 """Reasons by which the machine controller says that it is not certain which Node this machine is."""
 
 
-def _moment(value: Now | datetime) -> Now:
-    """Accept a plain aware datetime; mypy knows no converter that is a classmethod."""
-    return Now.at(value)
-
-
 @attrs.frozen(kw_only=True)
 class RemedySnapshot:
     """One machine, its Node and its episodes.
@@ -62,7 +56,7 @@ class RemedySnapshot:
     holds: frozenset[str] = frozenset()
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     steps: Mapping[tuple[str, int], tuple[OperationStep, ...] | Problem] = attrs.field(factory=dict)
-    now: Now = attrs.field(converter=_moment)
+    now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
     @property

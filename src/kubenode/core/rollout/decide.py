@@ -16,7 +16,7 @@ from kubenode.core.model.componentset import (
 )
 from kubenode.core.model.condition import Claim, stated
 from kubenode.core.model.meta import Switch
-from kubenode.core.model.now import Now
+from kubenode.core.model.now import Now, moment
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import next_batch
 from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, recorded
@@ -27,10 +27,6 @@ from kubenode.core.rollout.tally import Seat, TallyView
 
 FAILED_LIMIT = 64
 BATCHES_LIMIT = 32
-
-
-def _moment(value: Now | datetime) -> Now:
-    return Now.at(value)
 
 
 @attrs.frozen(kw_only=True)
@@ -52,7 +48,7 @@ class RolloutSnapshot:
     tally: TallyView
     members: tuple[Seat, ...] = ()
     holds: frozenset[str] = frozenset()
-    now: Now = attrs.field(converter=_moment)
+    now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
 

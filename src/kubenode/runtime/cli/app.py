@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.cli.controller import controller
 from kubenode.runtime.cli.demo import demo
 from kubenode.runtime.cli.output import BUG, NO, Output, document, fail
 from kubenode.runtime.cli.sim import sim
-from kubenode.runtime.manifests import install, load_manifests
+from kubenode.runtime.manifests import install, review, to_yaml
 from kubenode.runtime.plugins import Plugins
 
 app = typer.Typer(
@@ -40,7 +39,7 @@ def manifests(
     if output is Output.JSON:
         document({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     else:
-        sys.stdout.write(yaml.safe_dump_all(objects, sort_keys=False, allow_unicode=True, width=120))
+        sys.stdout.write(to_yaml(objects))
 
 
 @app.command()
@@ -50,13 +49,16 @@ def validate(
 ) -> None:
     """Check manifests as core does, all problems at once with file, line and path; no cluster is asked."""
     try:
-        objects = load_manifests(files)
+        found = review(files)
     except InvalidObjectError as error:
         fail(error, output, NO)
+    warnings = [str(warning) for warning in found.warnings]
     if output is Output.JSON:
-        document({"valid": True, "objects": len(objects)})
-    else:
-        sys.stdout.write(f"{len(objects)} objects valid\n")
+        document({"valid": True, "objects": len(found.objects), "warnings": warnings})
+        return
+    for warning in warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    sys.stdout.write(f"{len(found.objects)} objects valid\n")
 
 
 @app.command()

@@ -151,6 +151,8 @@ class Engine:
         self._queue = WorkQueue()
         self._expect = Expectations()
         self._sightings: dict[Key, Mapping[str, int]] = {}
+        self._acts_of: dict[Key, tuple[Act, ...]] = {}
+        self._repeats: set[Key] = set()
         self._unsynced = set(cache.kinds)
 
     def step(self, inputs: Iterable[Input], now: Now) -> Step:
@@ -199,7 +201,12 @@ class Engine:
 
     def _finish(self, done: Done, now: Now) -> None:
         self._expect.add(done.key, done.written, now.elapsed)
-        if done.error is None:
+        if done.error is not None:
+            self._acts_of.pop(done.key, None)
+        if done.error is None and done.key in self._repeats:
+            # It succeeded before with the very same acts, and was wanted again: the world does not follow.
+            pause = self._queue.failed(done.key)
+        elif done.error is None:
             self._queue.succeeded(done.key)
             pause = 0
         elif done.error.retry is Retry.NEVER:
@@ -223,6 +230,7 @@ class Engine:
         question = controller.question(key.name, now, self._sightings.get(key, NOTHING_SEEN))
         if question is None:
             self._sightings.pop(key, None)
+            self._acts_of.pop(key, None)
             return None
         decision = controller.decide(question.snapshot, self._policy())
         if decision.sightings:
@@ -233,7 +241,13 @@ class Engine:
         self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
         if decision.wake_at is not None:
             self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
-        return Call(key=key, acts=acts) if acts else None
+        return self._called(key, acts) if acts else None
+
+    def _called(self, key: Key, acts: tuple[Act, ...]) -> Call:
+        """Make a call, and note whether it is the one that was made last: acts hold resourceVersions."""
+        (self._repeats.add if self._acts_of.get(key) == acts else self._repeats.discard)(key)
+        self._acts_of[key] = acts
+        return Call(key=key, acts=acts)
 
     def _acts(self, controller: Controller, question: Question, decision: Decision[Any]) -> tuple[Act, ...]:
         subject = question.subject
