@@ -1,0 +1,106 @@
+"""The checks of a run can fail: each is shown a run that breaks it."""
+
+from datetime import timedelta
+
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core.step import RestartUnit
+from kubenode.runtime.sim.check import done_once, limits_kept, one_at_a_time, permitted
+from kubenode.runtime.sim.host import HostSpec, Span
+from kubenode.runtime.sim.run import Simulation
+from kubenode.runtime.sim.witness import Permit, Witness
+
+SECOND = 1_000_000_000
+STEPS = (RestartUnit(unit="kubelet.service"),)
+
+
+@pytest.fixture
+def stage() -> tuple[Simulation, Witness]:
+    """A simulation with one machine that has been Running since 0."""
+    simulation = Simulation()
+    simulation.create(
+        m.Machine(metadata=m.ObjectMeta(name="m1"), spec=m.MachineSpec(host=m.Host(address="10.0.0.1")))
+    )
+    simulation.add_host(HostSpec(machine="m1", node="n1", zone="a"))
+    witness = Witness(simulation)
+    witness.first_running[simulation.objects(m.Machine)[0]["metadata"]["uid"]] = 0
+    return simulation, witness
+
+
+def span(
+    began: int, ended: int | None, *, op: str = "op", disruption: m.Disruption = m.Disruption.RESTART
+) -> Span:
+    """Something done on m1."""
+    return Span(
+        machine="m1", zone="a", op_id=op, steps=STEPS, disruption=disruption, began=began * SECOND,
+        ended=None if ended is None else ended * SECOND,
+    )  # fmt: skip
+
+
+def permit(
+    opened: int, closed: int | None = None, *, op: str = "op", scopes: tuple[str, ...] = ("cluster", "zone=a")
+) -> Permit:
+    """A hold on m1 as the ledger showed it."""
+    hold = m.Hold(op_id=op, machine="m1", machine_uid="u", cause=m.Cause.REMEDY, scopes=scopes, since=1)
+    return Permit(hold=hold, opened=opened * SECOND, closed=None if closed is None else closed * SECOND)
+
+
+def test_an_act_without_a_permit_is_found(stage: tuple[Simulation, Witness]) -> None:
+    """Before the permit, after it, without one: found; within it, or of class none: not."""
+    simulation, witness = stage
+    host = simulation.hosts["m1"]
+    witness.permits["op"] = permit(10, 20)
+    for began, disruption, sound in (
+        (5, m.Disruption.RESTART, False),
+        (15, m.Disruption.RESTART, True),
+        (25, m.Disruption.RESTART, False),
+        (25, m.Disruption.NONE, True),
+    ):
+        host.spans = [span(began, began + 1, disruption=disruption)]
+        assert permitted(simulation, witness).passed is sound
+
+
+def test_repairs_beyond_three_an_hour_are_found(stage: tuple[Simulation, Witness]) -> None:
+    """The same steps again need no permit, but not a fourth time in an hour, and never a reboot."""
+    simulation, witness = stage
+    host = simulation.hosts["m1"]
+    witness.permits["op"] = permit(0, 10)
+    host.spans = [span(at, at + 1) for at in (5, 600, 1200, 1800)]
+    assert permitted(simulation, witness).passed
+    host.spans.append(span(2400, 2401))
+    assert not permitted(simulation, witness).passed
+    host.spans = [span(5, 6), span(600, 601, disruption=m.Disruption.REBOOT)]
+    assert not permitted(simulation, witness).passed
+
+
+def limited(limit: m.Limit, witness: Witness) -> bool:
+    """Whether one limit was kept."""
+    policy = m.RiskPolicy(metadata=m.ObjectMeta(name="p"), spec=m.RiskPolicySpec(limits=(limit,)))
+    return limits_kept((policy,), witness, lambda _: 10).passed
+
+
+def test_windows_and_what_is_in_flight_are_counted(stage: tuple[Simulation, Witness]) -> None:
+    """Two starts within a window of one, and two open at once, are found."""
+    _, witness = stage
+    witness.permits = {"a": permit(0, 5, op="a"), "b": permit(50, 60, op="b")}
+    one, minute = m.IntOrPercent(1), timedelta(minutes=1)
+    assert limited(m.Limit(scope=m.Scope.CLUSTER, max=one), witness)
+    assert not limited(m.Limit(scope=m.Scope.CLUSTER, window=minute, max=one), witness)
+    assert limited(m.Limit(scope=m.Scope.CLUSTER, window=timedelta(seconds=50), max=one), witness)
+    assert limited(m.Limit(scope=m.Scope.SET, window=minute, max=one), witness)
+    witness.permits["c"] = permit(55, None, op="c")
+    assert not limited(m.Limit(scope=m.Scope.ZONE, max=one), witness)
+    assert limited(m.Limit(scope=m.Scope.ZONE, max=m.IntOrPercent(20, percent=True)), witness)
+
+
+def test_two_acts_at_once_and_one_done_twice_are_found(stage: tuple[Simulation, Witness]) -> None:
+    """Overlap and repetition on one host."""
+    simulation, _ = stage
+    host = simulation.hosts["m1"]
+    host.spans = [span(0, 5, op="a"), span(5, 6, op="b")]
+    assert one_at_a_time(simulation).passed
+    assert done_once(simulation).passed
+    host.spans = [span(0, 5, op="a"), span(4, 6, op="a")]
+    assert not one_at_a_time(simulation).passed
+    assert not done_once(simulation).passed
