@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kubenode.core import model as m
-from kubenode.runtime.manifests import install
+from kubenode.runtime.manifests import install, to_yaml
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.sim.story import Cast, Stage
 from kubenode.runtime.testing.canonical import canonical
@@ -106,19 +105,25 @@ class Real:
 
 
 @pytest.fixture
-def real(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Real]:
+def plane(control_plane_folder: Path) -> Iterator[ControlPlane]:
+    """A control plane of its own: the whole cluster is compared, so nobody else may be on it."""
+    with ControlPlane.start(control_plane_folder) as running:
+        yield running
+
+
+@pytest.fixture
+def real(plane: ControlPlane, tmp_path: Path) -> Iterator[Real]:
     """A cluster with our manifests, the controller with its own rights, and an agent process a machine."""
-    control_plane.kubectl("apply", "-f", "-", input=yaml.safe_dump_all(install()))
+    plane.kubectl("apply", "-f", "-", input=to_yaml(install()))
     names = [f"crd/{kind.KIND.plural}.{kind.KIND.group}" for kind in m.KINDS]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
-    one = Real(control_plane, tmp_path)
+    plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    one = Real(plane, tmp_path)
     with ExitStack() as stack:
-        stack.callback(_clean, control_plane)
         stack.callback(one.end)
-        one.kubenode("controller", "controller", "--kubeconfig", str(control_plane.kubeconfig(CONTROLLER)))
+        one.kubenode("controller", "controller", "--kubeconfig", str(plane.kubeconfig(CONTROLLER)))
         for machine, zone in zip(MACHINES, "abc", strict=True):
-            agent = control_plane.kubeconfig(f"kubenode:agent:{machine}", ("kubenode:agents",))
-            kubelet = control_plane.kubeconfig(f"system:node:node-{machine}", ("system:nodes",))
+            agent = plane.kubeconfig(f"kubenode:agent:{machine}", ("kubenode:agents",))
+            kubelet = plane.kubeconfig(f"system:node:node-{machine}", ("system:nodes",))
             one.kubenode(
                 machine, "sim", "agent", machine, "--kubeconfig", str(agent), "--kubelet-kubeconfig", str(kubelet),
                 "--zone", zone, "--kmsg", str(tmp_path / f"{machine}.kmsg"),
@@ -126,21 +131,10 @@ def real(control_plane: ControlPlane, tmp_path: Path) -> Iterator[Real]:
         yield one
 
 
-def _clean(plane: ControlPlane) -> None:
-    """Leave the shared cluster as it was found."""
-    for kind in m.WATCHED:
-        plural = f"{kind.KIND.plural}.{kind.KIND.group}".rstrip(".")
-        for name in plane.kubectl("get", plural, "-o", "name").split():
-            plane.kubectl("patch", name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-            plane.kubectl("delete", name, "--wait=true", "--ignore-not-found")
-
-
-def test_import_and_hung_end_as_on_the_embedded_api(
-    real: Real, control_plane: ControlPlane, tmp_path: Path
-) -> None:
+def test_import_and_hung_end_as_on_the_embedded_api(real: Real, plane: ControlPlane, tmp_path: Path) -> None:
     """Three machines are imported and one is healed; both states equal the embedded run's."""
     imported, healed = embedded()
-    control_plane.kubectl("apply", "-f", "-", input=CAST.read_text())
+    plane.kubectl("apply", "-f", "-", input=CAST.read_text())
     state = real.wait("Running", lambda state: all(_phase(state, name) == "Running" for name in MACHINES))
     assert state == imported
     (tmp_path / f"{HUNG}.part").write_text("\n".join(kernel_lines()))
