@@ -55,6 +55,8 @@ def test_the_contract_holds(copy: Path) -> None:
         ("components/package.py", "import kubenode.runtime.clock"),
         ("core/rollout/batch.py", "import kubenode.core.remedy.ladder"),
         ("runtime/plugins.py", "import kubernetes"),
+        ("runtime/engine/loop.py", "import asyncio"),
+        ("runtime/controller/risk.py", "import kubenode.runtime.sim.run"),
     ],
 )
 def test_the_contract_fails_when_broken(copy: Path, where: str, line: str) -> None:

@@ -104,3 +104,5 @@ def test_two_acts_at_once_and_one_done_twice_are_found(stage: tuple[Simulation, 
     host.spans = [span(0, 5, op="a"), span(4, 6, op="a")]
     assert not one_at_a_time(simulation).passed
     assert not done_once(simulation).passed
+    host.spans, host.repeats = [span(0, 5, op="a")], ["a"]
+    assert not done_once(simulation).passed

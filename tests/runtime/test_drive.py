@@ -9,7 +9,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
-from kubenode.core.errors import ServerFailed
+from kubenode.core.errors import Expired, ServerFailed
 from kubenode.core.model import Kind
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.controller.wiring import FIRST, controllers
@@ -18,7 +18,7 @@ from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.faults import Fault, FaultyStore
 from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.live import LiveHosts
-from kubenode.runtime.store.contract import Listing
+from kubenode.runtime.store.contract import Listing, Patch, Watch
 from kubenode.runtime.store.embedded import EmbeddedStore
 
 PATIENCE = 30
@@ -94,3 +94,66 @@ def test_a_server_that_is_not_up_yet_is_waited_for() -> None:
     """Listings that fail are asked again; nothing is decided before all kinds are listed."""
     api = store()
     asyncio.run(imported(api, Reluctant(api, lambda _: Fault.NONE)))
+
+
+class Slow(EmbeddedStore):
+    """A server that takes its time for a write, and counts those begun."""
+
+    begun = 0
+
+    async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> m.Json:
+        """Take a while."""
+        self.begun += 1
+        await asyncio.sleep(0.3)
+        return await super().patch(kind, name, patch, subresource=subresource)
+
+
+def test_stop_begins_nothing_more() -> None:
+    """Calls under way end; those that waited for their turn are not made."""
+
+    async def go() -> None:
+        kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
+        api = Slow([*kinds, (m.Node.KIND, None)], clock=lambda: datetime.now(UTC))
+        for number in range(40):
+            host = m.MachineSpec(host=m.Host(address="10.0.0.1"))
+            await api.create(
+                m.Machine.KIND, wire.dump(m.Machine(metadata=m.ObjectMeta(name=f"m{number}"), spec=host))
+            )
+        driver = Driver(
+            controllers(Plugins.discover()), api, SystemClock(), first=(FIRST,), calls_in_flight=4
+        )
+        task = asyncio.create_task(driver.run())
+        while api.begun < 4:
+            await asyncio.sleep(0.01)
+        driver.stop()
+        begun = api.begun
+        await asyncio.wait_for(task, PATIENCE)
+        assert api.begun == begun
+
+    asyncio.run(go())
+
+
+class Forgetful(FaultyStore):
+    """A server that has always forgotten where a watch began."""
+
+    watches = 0
+
+    async def watch(self, kind: Kind, *, resource_version: str) -> Watch:
+        """Refuse."""
+        self.watches += 1
+        raise Expired("too old")
+
+
+def test_a_watch_that_always_expires_is_no_hot_loop() -> None:
+    """Listing again has its pauses too."""
+
+    async def go() -> None:
+        api = Forgetful(store(), lambda _: Fault.NONE)
+        driver = Driver(controllers(Plugins.discover()), api, SystemClock(), first=(FIRST,))
+        task = asyncio.create_task(driver.run())
+        await asyncio.sleep(1)
+        driver.stop()
+        await asyncio.wait_for(task, PATIENCE)
+        assert api.watches <= 5 * len(m.WATCHED)
+
+    asyncio.run(go())

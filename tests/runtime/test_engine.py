@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.decision import Decision
@@ -237,3 +239,87 @@ def test_asking_for_explain_does_nothing() -> None:
     assert decision.status.phase == "Wanted"
     assert engine.ask("toy", "nobody", at(1)) is None
     assert engine.step([], at(2)) == Step(calls=(), wake_at=None)
+
+
+def named(version: int, name: str) -> m.Json:
+    """Another machine as a server serves it."""
+    made = raw(version, "Wanted", uid=f"uid-{name}")
+    return {**made, "metadata": {**made["metadata"], "name": name}}
+
+
+def names(engine: Engine) -> dict[str, str]:
+    """What the cache holds, with versions."""
+    return {one.metadata.name: one.metadata.resource_version for one in engine.cache.all(m.Machine)}
+
+
+def test_a_listing_older_than_the_watch_has_told_is_ignored() -> None:
+    """It would drop what was made since, and bring back what was deleted since; the watch never repeats either."""
+    engine, _ = made()
+    engine.step([Synced(kind=m.Machine, items=(named(10, "a"),), version=11)], at(0))
+    events = [
+        Event(kind=m.Machine, event=WatchEvent(type=EventType.ADDED, object=named(12, "b"))),
+        Event(kind=m.Machine, event=WatchEvent(type=EventType.DELETED, object=named(13, "a"))),
+    ]
+    engine.step(events, at(1))
+    assert names(engine) == {"b": "12"}
+    engine.step([Synced(kind=m.Machine, items=(named(10, "a"),), version=11, begins=False)], at(2))
+    assert names(engine) == {"b": "12"}
+
+
+def test_an_event_that_a_listing_has_told_of_already_is_ignored() -> None:
+    """The watch lags behind a listing that was asked for: what it says late is no news, and no resurrection."""
+    engine, _ = made()
+    engine.step([Synced(kind=m.Machine, items=(), version=5)], at(0))
+    engine.step([Synced(kind=m.Machine, items=(named(8, "a"),), version=9, begins=False)], at(1))
+    late = Event(kind=m.Machine, event=WatchEvent(type=EventType.ADDED, object=named(7, "b")))
+    engine.step([late], at(2))
+    assert names(engine) == {"a": "8"}
+
+
+def test_a_server_that_was_restored_is_believed() -> None:
+    """A listing that begins a watch stands, however old: the server has gone back, and we with it."""
+    engine, toy = made()
+    engine.step([Synced(kind=m.Machine, items=(raw(5000, "Wanted"),), version=5000)], at(0))
+    engine.step([Synced(kind=m.Machine, items=(raw(900, "Old"),), version=1000)], at(1))
+    assert names(engine) == {"m1": "900"}
+    assert [version for version, _ in toy.asked] == ["5000", "900"]
+
+
+def test_a_write_that_a_restored_server_has_lost_is_not_waited_for_for_ever() -> None:
+    """One listing is asked for; when that does not show it either, the key goes on."""
+    engine, toy = made()
+    started(engine)
+    answered(engine, at(0), version=6000)
+    patience = PATIENCE / SECOND
+    assert engine.step([], at(patience)).calls == (Relist(kind=m.Machine),)
+    engine.step([Synced(kind=m.Machine, items=(raw(900, "Wanted"),), version=1000)], at(patience + 1))
+    assert len(toy.asked) == 1
+    engine.step([], at(2 * patience))
+    assert [version for version, _ in toy.asked] == ["5", "900"]
+
+
+def test_what_was_written_before_a_failure_is_waited_for() -> None:
+    """The first act succeeded, the second failed: the key sees the first before it decides again."""
+    engine, toy = made()
+    started(engine)
+    written = (Written(object=m.Ref(kind="Machine", name="m1"), version=9),)
+    step = engine.step([Done(key=KEY, written=written, error=Conflict("modified"))], at(0))
+    assert step.wake_at is not None
+    engine.step([], at(step.wake_at / SECOND))
+    assert [version for version, _ in toy.asked] == ["5"]
+    engine.step([event(9, "Wanted")], at(20))
+    assert [version for version, _ in toy.asked] == ["5", "9"]
+
+
+def test_a_bug_of_one_key_is_raised_here_and_survived_where_asked() -> None:
+    """The default raises, for tests and simulation; a handler lets the others go on, and the key rests."""
+    cache = Cache((m.Machine,))
+    toy, told = Toy(cache), list[str]()
+    toy.decide = lambda *_: 1 // 0  # type: ignore[method-assign]
+    engine = Engine(cache, (toy,), policy=Policy, fault=lambda key, error: told.append(f"{key}: {error!r}"))
+    step = engine.step([Synced(kind=m.Machine, items=(raw(5), named(5, "m2")), version=5)], at(0))
+    assert (step.calls, len(told)) == ((), 2)
+    assert step.wake_at is not None
+    assert step.wake_at > 0
+    with pytest.raises(ZeroDivisionError):
+        Engine(cache, (toy,), policy=Policy).step([Synced(kind=m.Machine, items=(raw(6),), version=6)], at(0))

@@ -260,6 +260,11 @@ def test_definitions_are_installed_first() -> None:
     assert "&id" not in text
 
 
+STATUSES = (
+    "machines", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers", "riskpolicies",
+)  # fmt: skip
+
+
 def test_the_controller_may_do_what_it_does_and_no_more() -> None:
     """A table of who may do what to which resource."""
     grants = {
@@ -278,10 +283,7 @@ def test_the_controller_may_do_what_it_does_and_no_more() -> None:
         (ours, "machines"): read | {"patch"},
         (ours, "remedyoperationjobs"): read | {"create"},
         (ours, "riskledgers"): read | {"create"},
-        **{
-            (ours, f"{plural}/status"): {"patch"}
-            for plural in ("machines", "machinecomponentsets", "remedyoperationjobs", "riskledgers")
-        },
+        **{(ours, f"{plural}/status"): {"patch"} for plural in STATUSES},
         ("", "nodes"): read | {"patch"},
         ("", "nodes/status"): {"patch"},
     }

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ import attrs
 import pytest
 from typer.testing import CliRunner
 
+from kubenode.core import model as m
 from kubenode.core.decision import PatchNode
 from kubenode.core.model import IntOrPercent
 from kubenode.runtime.cli.app import app
 from kubenode.runtime.controller.machine import MachineController
+from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.sim.host import Heals, SimHost
 from kubenode.runtime.sim.stories import STORIES
-from kubenode.runtime.sim.story import Cast, examples
+from kubenode.runtime.sim.story import Cast, Stage, examples
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 
@@ -84,9 +87,9 @@ def test_other_seeds_pass_too(story: str) -> None:
 def test_same_seed_same_trace_under_two_hash_seeds() -> None:
     """Nothing depends on the order of sets: two hash seeds, one trace; another seed, another trace."""
     code = (
-        "import sys; from kubenode.runtime.sim.stories import STORIES; from kubenode.runtime.sim.story import Cast, examples;"
+        "import sys; from kubenode.runtime.sim.stories import STORIES; from kubenode.runtime.sim.story import Cast, Stage, examples;"
         "print([STORIES[n](Cast.read([examples() / f'{n}.yaml']), int(sys.argv[1]), lambda _: None).trace"
-        " for n in ('import', 'hung', 'outage')])"
+        " for n in STORIES])"
     )
 
     def trace(hash_seed: str, seed: str) -> str:
@@ -156,9 +159,42 @@ def double_window(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RiskController, "decide", generous)
 
 
+def old_timers(patch: pytest.MonkeyPatch) -> None:
+    """Health timers that go on through an outage."""
+    decide = RemedyController.decide
+
+    def remembering(self: RemedyController, snapshot: Any, policy: Any) -> Any:
+        blind = decide(self, attrs.evolve(snapshot, zones={}), policy)  # as if no zone were down
+        return attrs.evolve(decide(self, snapshot, policy), sightings=blind.sightings)
+
+    patch.setattr(RemedyController, "decide", remembering)
+
+
+def no_room(patch: pytest.MonkeyPatch) -> None:
+    """MaxUnavailable ignored."""
+    room = RiskController._room
+    patch.setattr(
+        RiskController, "_room", lambda self, one: attrs.evolve(room(self, one), max_unavailable=10**6)
+    )
+
+
+def no_journal(patch: pytest.MonkeyPatch) -> None:
+    """An agent that forgets what it has done."""
+    seen = SimHost.seen
+
+    def forgetful(self: SimHost) -> Any:
+        found = seen(self)
+        return None if found is None else attrs.evolve(found, journal={})
+
+    patch.setattr(SimHost, "seen", forgetful)
+
+
 @pytest.mark.parametrize(
     ("story", "sabotage", "check"),
     [
+        ("outage", old_timers, "timers start afresh after the outage"),
+        ("upgrade", no_room, "within maxUnavailable"),
+        ("hung", no_journal, "no act done twice"),
         ("hung", no_cure, "the hung host is well again"),
         ("outage", no_breaker, "no job opened for the zone during the outage"),
         ("upgrade", no_pause, "paused at the failure"),
@@ -203,3 +239,70 @@ def test_rubbish_in_your_own_file_is_told_with_its_place(tmp_path: Path) -> None
     assert result.exit_code == 1
     assert "mine.yaml:4" in result.stderr
     assert "hosst" in result.stderr
+
+
+def edited(tmp_path: Path, *changes: tuple[str, str]) -> str:
+    """The upgrade example with some changes."""
+    text = (EXAMPLES / "upgrade.yaml").read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_file_that_bears_failures_does_not_pause(tmp_path: Path) -> None:
+    """With a threshold above one failure nothing pauses, and that is right."""
+    mine = edited(tmp_path, ("observation: 1m", "observation: 1m\n    failureThreshold: 5"))
+    status, document = play("--story", "upgrade", "--file", mine)
+    assert (status, failed(document)) == (0, set())
+    assert document["stories"][0]["checks"]["never paused"] is True
+
+
+def test_a_second_set_that_does_not_change_is_no_failure(tmp_path: Path) -> None:
+    """Only the set that changes is expected to pause and excuse; both are judged."""
+    other = """---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponent
+metadata: {name: motd-1}
+spec: {version: "1", driver: file, disruption: none, parameters: {path: /etc/motd, content: hello}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata: {name: motd}
+spec: {name: motd, component: motd-1, rollout: {maxUnavailable: 10%}}
+"""
+    path = tmp_path / "two.yaml"
+    path.write_text((EXAMPLES / "upgrade.yaml").read_text() + other)
+    status, document = play("--story", "upgrade", "--file", str(path))
+    assert (status, failed(document)) == (0, set())
+
+
+def test_an_upgrade_file_without_a_change_is_refused(tmp_path: Path) -> None:
+    """A story in which nothing happens does not pass."""
+    text = (EXAMPLES / "upgrade.yaml").read_text()
+    path = tmp_path / "still.yaml"
+    path.write_text(text[: text.rindex("---")])
+    result = CliRunner().invoke(app, ["demo", "--story", "upgrade", "--file", str(path)])
+    assert result.exit_code == 1
+    assert "none of the file changes its component" in result.stderr
+
+
+def test_a_change_also_removes_and_relabels(tmp_path: Path) -> None:
+    """What the second document leaves out is removed, as kubectl apply would; also labels of the object."""
+    text = (EXAMPLES / "import.yaml").read_text()
+    again = "---\napiVersion: kubenode.dev/v1alpha1\nkind: Machine\nmetadata: {name: m3, labels: {pool: other}}\nspec: {host: {address: 10.0.0.13}}\n"
+    path = tmp_path / "again.yaml"
+    path.write_text(text + again)
+    stage = Stage("import", Cast.read([path]), seed=0, tell=lambda _: None)
+    stage.open()
+    stage.until_running()
+    stage.change()
+    stage.simulation.rest(limit=timedelta(hours=1))
+    machine = stage.read(m.Machine, "m3")
+    assert dict(machine.metadata.labels) == {"pool": "other"}
+    assert (dict(machine.spec.labels), machine.spec.taints) == ({}, ())
+    node = stage.read(m.Node, "node-m3")
+    assert "example.com/rack" not in node.metadata.labels
+    assert node.spec.taints == ()

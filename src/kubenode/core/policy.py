@@ -28,7 +28,7 @@ class Policy:
 
     Attributes:
         remediers: what to do about node conditions.
-        risk: limits; every one must allow. Empty means `BUILT_IN`.
+        risk: limits; every one must allow. `BUILT_IN` joins them where they hold no limit.
     """
 
     remediers: tuple[NodeRemedier, ...] = ()
@@ -36,5 +36,6 @@ class Policy:
 
     @property
     def limits(self) -> tuple[RiskPolicy, ...]:
-        """The policies that bind, by name; the built-in one when there is none."""
-        return tuple(sorted(self.risk, key=lambda policy: policy.metadata.name)) or (BUILT_IN,)
+        """The policies that bind, by name; with the built-in one where none of them limits anything."""
+        named = tuple(sorted(self.risk, key=lambda policy: policy.metadata.name))
+        return named if any(policy.spec.limits for policy in named) else (*named, BUILT_IN)

@@ -100,7 +100,9 @@ def install() -> tuple[Json, ...]:
 
 
 def _controller_rules() -> list[Json]:
-    status = ("machines", "machinecomponentsets", "remedyoperationjobs", "riskledgers")
+    status = (
+        "machines", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers", "riskpolicies",
+    )  # fmt: skip
     return [
         _rule(GROUP, [cls.KIND.plural for cls in KINDS], _READ),
         _rule(GROUP, ["machines", *(f"{plural}/status" for plural in status)], ["patch"]),

@@ -338,7 +338,12 @@ def test_a_newer_versions_object_is_left_alone(what: str) -> None:
     before = dict(world.jobs)
     world.granting = True
     world.run(1000)
-    assert (world.jobs, world.written) == (before, [])
+    told = [c for c in world.job.status.conditions if c.type == "Recognised"]
+    assert [c.reason for c in told] == (["NewerVersion"] if what in ("job", "phase") else [])
+    bare = attrs.evolve(
+        world.job, status=attrs.evolve(world.job.status, conditions=before[name].status.conditions)
+    )
+    assert ({name: bare}, world.written) == (before, [])
     assert notes(world) == {"NewerVersion"}
 
 

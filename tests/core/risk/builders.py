@@ -45,8 +45,8 @@ def limit(scope: Scope, amount: int | str, window: timedelta | None = None) -> L
 
 
 def policy_of(*limits: Limit, **meta: Any) -> Policy:
-    """Make a policy of these limits; without any, nothing but breakers binds."""
-    spec = RiskPolicySpec(limits=limits)
+    """Make a policy of these limits; without any, one that never binds, so that nothing but breakers does."""
+    spec = RiskPolicySpec(limits=limits or (Limit(scope=Scope.CLUSTER, max=IntOrPercent(1_000_000)),))
     return Policy(risk=(RiskPolicy(metadata=ObjectMeta(name="p", **meta), spec=spec),))
 
 

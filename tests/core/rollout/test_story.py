@@ -526,3 +526,16 @@ def test_waiting_for_permits_is_told() -> None:
     ]
     assert decision.deferred
     assert said(world)[2] == "revision 2, batch 1 of 3: 3 waiting"
+
+
+def test_a_set_in_a_phase_of_a_newer_version_is_left_alone() -> None:
+    """A phase that this version does not know is not overwritten."""
+    world = rolled_out(3)
+    world.ask("kubelet-2")
+    world.owner = attrs.evolve(world.owner, status=attrs.evolve(world.owner.status, phase="Frobbing"))
+    before = world.owner.status
+    world.settle()
+    condition = find(world.owner.status.conditions, "Progressing")
+    assert condition is not None
+    assert (condition.reason, "Frobbing" in condition.message) == ("NewerVersion", True)
+    assert attrs.evolve(world.owner.status, conditions=()) == attrs.evolve(before, conditions=())

@@ -68,3 +68,11 @@ def stated(
         )  # fmt: skip
 
     return tuple(one(claim) for claim in claims)
+
+
+@attrs.frozen(kw_only=True)
+class AcceptedStatus:
+    """The status of an object that only rules: whether it is understood, and so in force."""
+
+    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    conditions: Conditions = ()

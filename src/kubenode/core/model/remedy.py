@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import attrs
 
 from kubenode.core.model.componentset import Selector
-from kubenode.core.model.condition import Conditions, ConditionType
+from kubenode.core.model.condition import AcceptedStatus, Conditions, ConditionType
 from kubenode.core.model.meta import (
     Column,
     DnsLabel,
@@ -99,12 +99,14 @@ class NodeRemedier:
             Column(name="Condition", path=".spec.condition.type"),
             Column(name="For", path=".spec.condition.for"),
             Column(name="First", path=".spec.ladder[0].action"),
+            Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )  # fmt: skip
 
     metadata: ObjectMeta
     spec: NodeRemedierSpec
+    status: AcceptedStatus = AcceptedStatus()
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import attrs
 
+from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.meta import (
     Column,
     Items,
@@ -102,11 +103,15 @@ class RiskPolicy:
 
     KIND: ClassVar[Kind] = Kind(
         name="RiskPolicy", plural="riskpolicies", short_names=("rp",),
-        columns=(Column(name="Age", path=".metadata.creationTimestamp", type="date"),),
+        columns=(
+            Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
     )  # fmt: skip
 
     metadata: ObjectMeta
     spec: RiskPolicySpec = RiskPolicySpec()
+    status: AcceptedStatus = AcceptedStatus()
 
 
 @attrs.frozen(kw_only=True)

@@ -29,7 +29,15 @@ from kubenode.core.model.remedy import (
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.episode import Answer, Case, advance, ended, leftover
-from kubenode.core.remedy.ladder import KNOWN_PHASES, first_rung, is_closed, job_name, last_closed, open_job
+from kubenode.core.remedy.ladder import (
+    KNOWN_PHASES,
+    first_rung,
+    is_closed,
+    job_name,
+    last_closed,
+    open_job,
+    unrecognised,
+)
 from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
 
 NODE_READY = "NodeReady"
@@ -83,7 +91,9 @@ def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobS
     stored = None if job is None else job.status
     newer = _newer(seen, job, policy)
     if newer is not None:
-        return Decision(status=stored, notes=(newer,))
+        known = job is None or (not job.metadata.unknown and job.status.phase in KNOWN_PHASES)
+        status = stored if known or job is None else unrecognised(job, newer.text, seen.now.wall)
+        return Decision(status=status, notes=(newer,))
     answer = _watched(seen, policy) if job is None else _advanced(seen, policy, job)
     effects = answer.effects
     if not effects and (old := leftover(seen.machine, seen.jobs, seen.holds)) is not None:

@@ -150,6 +150,14 @@ def stuck(job: RemedyOperationJob, reason: str, message: str, wall: datetime) ->
     )  # fmt: skip
 
 
+def unrecognised(job: RemedyOperationJob, message: str, wall: datetime) -> RemedyOperationJobStatus:
+    """Say on a newer version's episode that it is left alone; nothing else of it is touched."""
+    claim = Claim(type="Recognised", holds=Switch.FALSE, reason="NewerVersion", message=message)
+    others = tuple(one for one in job.status.conditions if one.type != claim.type)
+    (said,) = stated(job.status.conditions, (claim,), wall=wall, generation=job.metadata.generation)
+    return attrs.evolve(job.status, conditions=(*others, said))
+
+
 def within(duration: timedelta) -> str:
     """Write a time limit for a verdict, in whole seconds."""
     return f"within {round(duration.total_seconds())} s"

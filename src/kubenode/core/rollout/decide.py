@@ -21,7 +21,17 @@ from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import next_batch
 from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, recorded
 from kubenode.core.rollout.member import Judged, Terms, judge
-from kubenode.core.rollout.progress import PROGRESSING, Code, Course, Reason, Stop, claims, notes, stop_of
+from kubenode.core.rollout.progress import (
+    PROGRESSING,
+    Code,
+    Course,
+    Phase,
+    Reason,
+    Stop,
+    claims,
+    notes,
+    stop_of,
+)
 from kubenode.core.rollout.revision import begun, excused, has_changed, joins, write
 from kubenode.core.rollout.tally import Seat, TallyView
 
@@ -79,8 +89,9 @@ def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSe
         return Decision(
             notes=(Note(code=Code.DELETING.value, text="the set is being deleted; nothing is started"),)
         )
-    if owner.metadata.unknown:
-        return _hands_off(seen)
+    newer = _newer(owner)
+    if newer:
+        return _hands_off(seen, newer)
     if seen.component is not None and has_changed(owner):
         return _concluded(seen, begun(owner, seen.tally), Course(stop=None, gate=NO_BATCH))
     if seen.tally.revision != number:
@@ -91,10 +102,18 @@ def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSe
     return _advanced(seen)
 
 
-def _hands_off(seen: RolloutSnapshot) -> Decision[MachineComponentSetStatus]:
+def _newer(owner: MachineComponentSet) -> str:
+    """Say what of the set only a newer version knows; nothing when all is known."""
+    if owner.metadata.unknown:
+        return owner.metadata.unknown[0]
+    known = {"", *(phase.value for phase in Phase)}
+    return "" if owner.status.phase in known else f"status.phase {owner.status.phase}"
+
+
+def _hands_off(seen: RolloutSnapshot, newer: str) -> Decision[MachineComponentSetStatus]:
     """Leave a newer version's set alone, but say so."""
     owner = seen.set
-    text = f"{owner.metadata.unknown[0]} is not known to this version; upgrade kubenode, or remove it"
+    text = f"{newer} is not known to this version; upgrade kubenode, or remove it"
     claim = Claim(type=PROGRESSING, holds=Switch.UNKNOWN, reason=Reason.NEWER_VERSION.value, message=text)
     said = stated(owner.status.conditions, (claim,), wall=seen.now.wall, generation=owner.metadata.generation)
     others = tuple(condition for condition in owner.status.conditions if condition.type != PROGRESSING)

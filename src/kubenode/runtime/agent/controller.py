@@ -15,7 +15,7 @@ from kubenode.core.host.decide import AgentSnapshot, HostSeen, decide
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.step import Probe, Step
-from kubenode.runtime.engine.loop import Engine, Question, Recorder
+from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
 from kubenode.runtime.plugins import Plugins, structured
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -117,7 +117,9 @@ class AgentController:
         return {"agent": patch}
 
 
-def agents(hosts: Hosts, plugins: Plugins, record: Recorder = lambda _: None) -> Engine:
+def agents(
+    hosts: Hosts, plugins: Plugins, record: Recorder = lambda _: None, fault: Fault = raised
+) -> Engine:
     """Put the engine of the agents of `hosts` together."""
     cache = Cache((m.Machine, m.MachineComponent))
-    return Engine(cache, (AgentController(cache, hosts, plugins),), policy=Policy, record=record)
+    return Engine(cache, (AgentController(cache, hosts, plugins),), policy=Policy, record=record, fault=fault)

@@ -1,5 +1,6 @@
 """The command words, and what happens when one of them meets a bug of ours."""
 
+import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.cli.controller import controller
 from kubenode.runtime.cli.demo import demo
-from kubenode.runtime.cli.output import BUG, NO, Output, document, fail
+from kubenode.runtime.cli.output import BUG, NO, UNKNOWN, Output, document, fail
 from kubenode.runtime.cli.sim import sim
 from kubenode.runtime.manifests import install, review, to_yaml
 from kubenode.runtime.plugins import Plugins
@@ -91,8 +92,15 @@ def run() -> None:
     """Run; an error nobody expected is our bug, and says so."""
     try:
         app()
+        sys.stdout.flush()
     except (SystemExit, KeyboardInterrupt):
         raise
+    except OSError as error:  # the output cannot be written: a full disk, a closed pipe
+        sys.stderr.write(f"kubenode: cannot write the output: {error}\n")
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # else the interpreter tries again at exit
+        raise SystemExit(UNKNOWN) from None
     except Exception as error:
         import traceback
 

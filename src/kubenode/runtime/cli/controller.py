@@ -14,7 +14,7 @@ from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import Output, fail
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.controller.wiring import FIRST, controllers
-from kubenode.runtime.engine.drive import Driver
+from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.plugins import Plugins
 
@@ -48,7 +48,7 @@ async def serve(kubeconfig: Path | None, context: str | None) -> None:
     for problem in plugins.problems:
         LOG.error("event=plugin-problem %s", problem)
     async with connect(kubeconfig, context) as store:
-        driver = Driver(controllers(plugins, _log), store, SystemClock(), first=(FIRST,))
+        driver = Driver(controllers(plugins, _log, survived), store, SystemClock(), first=(FIRST,))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, driver.stop)

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 
 from kubenode.core.errors import KubenodeError
 from kubenode.runtime.cli.output import NO, Output, document, fail
@@ -106,6 +107,7 @@ class Lines(Teller):
         if self._last.get(progress.story) != state:
             self._last[progress.story] = state
             sys.stdout.write(f"{progress.story:<8} {progress.done}/{progress.total} {progress.text}\n")
+            sys.stdout.flush()  # piped or not: progress is for now
 
     def end(self, told: Told) -> None:
         """Print how it ended."""
@@ -118,9 +120,12 @@ class Live(Teller):
 
     def __init__(self, names: list[str]) -> None:
         columns = (
-            TextColumn("{task.description:<8}"),
-            BarColumn(24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[text]}"),
+            TextColumn("{task.description}", table_column=Column(min_width=8, no_wrap=True)),
+            BarColumn(20),
+            TextColumn(
+                "{task.completed:.0f}/{task.total:.0f}", table_column=Column(min_width=7, no_wrap=True)
+            ),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True, overflow="ellipsis")),
         )
         self._bars = Bars(*columns, console=Console(), refresh_per_second=8)
         self._tasks: dict[str, TaskID] = {
@@ -155,6 +160,8 @@ def _teller(output: Output, names: list[str]) -> Teller:
 def _summary(told: list[Told]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for one in told:
+        if sys.stdout.isatty():  # the bars may have cut it short
+            console.print(f"{one.name}: {one.summary}", markup=False)
         if one.explanation:
             console.print(f"{one.name}: {one.explanation}", markup=False)
         for check in one.checks:

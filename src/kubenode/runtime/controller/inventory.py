@@ -9,11 +9,15 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
 from kubenode.runtime.store.cache import Cache, Change
 
-SHOULD_BE_UP = frozenset({"Running", "Updating", "Repairing", "Unknown"})
+SHOULD_BE_UP = frozenset({"Running", "Updating", "Repairing"})
+"""The phases that make a denominator (api.md section 3)."""
+MISSED = SHOULD_BE_UP | {"Unknown"}
+"""The phases in which a machine that is not Ready is missed: a silent one is unavailable, though not counted on."""
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +30,7 @@ class Facts:
     claimed: bool
     ready: bool
     up: bool
+    missed: bool
     seats: Mapping[str, Seat]
 
 
@@ -41,6 +46,7 @@ class Inventory:
         self._facts: dict[str, Facts] = {}
         self._claims: dict[str, set[str]] = {}
         self._zones: dict[str, ZoneTally] = {}
+        self._counted: dict[str, tuple[str, bool]] = {}
         self._up: dict[str, int] = {}
         self._absent: dict[str, set[str]] = {}
         self._tallies: dict[str, Tally] = {}
@@ -117,7 +123,7 @@ class Inventory:
             self._refold_set(change)
         elif change.kind is m.RemedyOperationJob:
             self._fold_job(change)
-        elif change.kind is m.RiskLedger and isinstance(change.after, m.RiskLedger | None):
+        elif is_ledger(change) and isinstance(change.after, m.RiskLedger | None):
             holds = () if change.after is None else change.after.status.holds
             self.ledger_stands = change.after is not None and change.after.status.checkpoint > 0
             self._holds = {hold.machine_uid: hold for hold in holds}
@@ -152,6 +158,8 @@ class Inventory:
                     known[job.metadata.name] = job
                 else:
                     known.pop(job.metadata.name, None)
+                if not known:
+                    del self._jobs[job.spec.machine.uid]
 
     def _refresh(self, name: str) -> None:
         before = self._facts.get(name)
@@ -172,6 +180,8 @@ class Inventory:
             self._facts.pop(name, None)
         else:
             self._facts[name] = after
+        for node in {facts.node for facts in (before, after) if facts is not None} - {""}:
+            self._count_node(node)
 
     def _look(self, machine: m.Machine) -> Facts:
         node = self.node_of(machine)
@@ -189,8 +199,23 @@ class Inventory:
         }  # fmt: skip
         return Facts(
             machine=m.ref(machine), node=node_name(machine), zone=zone, claimed=node is not None, ready=ready,
-            up=ran and machine.status.phase in SHOULD_BE_UP, seats=seats,
+            up=ran and machine.status.phase in SHOULD_BE_UP,
+            missed=ran and not ready and machine.status.phase in MISSED, seats=seats,
         )  # fmt: skip
+
+    def _count_node(self, name: str) -> None:
+        """Count a claimed Node in its zone, once, however many machines say they are it."""
+        node = self._cache.get(m.Node, name) if self._claims.get(name) else None
+        before, after = self._counted.pop(name, None), None if node is None else (node.zone, node.ready)
+        for state, sign in ((before, -1), (after, +1)):
+            if state is not None:
+                zone, ready = state
+                tally = self._zones.pop(zone, ZoneTally(nodes=0))
+                nodes, not_ready = tally.nodes + sign, tally.not_ready + sign * (not ready)
+                if nodes:
+                    self._zones[zone] = ZoneTally(nodes=nodes, not_ready=not_ready)
+        if after is not None:
+            self._counted[name] = after
 
     def _count(self, facts: Facts | None, sign: int) -> None:
         if facts is None:
@@ -198,22 +223,20 @@ class Inventory:
         if facts.node:
             claims = self._claims.setdefault(facts.node, set())
             (claims.add if sign > 0 else claims.discard)(facts.machine.name)
-        if facts.claimed:
-            tally = self._zones.get(facts.zone, ZoneTally(nodes=0))
-            self._zones[facts.zone] = ZoneTally(
-                nodes=tally.nodes + sign, not_ready=tally.not_ready + sign * (not facts.ready)
-            )
-            if self._zones[facts.zone].nodes == 0:
-                del self._zones[facts.zone]
         if facts.up:
             for scope in ("cluster", f"zone={facts.zone}", *(f"set={name}" for name in facts.seats)):
                 _count(self._up, scope, sign)
         for name in facts.seats:
             gone = self._absent.setdefault(name, set())
-            if sign > 0 and facts.up and not facts.ready:
+            if sign > 0 and facts.missed:
                 gone.add(facts.machine.uid)
             elif sign < 0:
                 gone.discard(facts.machine.uid)
+
+
+def is_ledger(change: Change) -> bool:
+    """Tell whether a change is the one ledger's; an object of that kind under another name means nothing."""
+    return change.kind is m.RiskLedger and change.name == LEDGER
 
 
 def node_name(machine: m.Machine) -> str:

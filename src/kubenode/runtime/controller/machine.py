@@ -10,7 +10,7 @@ from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.policy import Policy
-from kubenode.runtime.controller.inventory import Inventory, node_name
+from kubenode.runtime.controller.inventory import Inventory, is_ledger, node_name
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -31,7 +31,7 @@ class MachineController:
             yield from self._rivals(change)
         elif change.kind is m.Node:
             yield from self._inventory.claimants(change.name)
-        elif change.kind is m.RiskLedger:
+        elif is_ledger(change):
             if _stands(change.before) != _stands(change.after):
                 yield from self._inventory.machines()
             yield from holders_changed(change)

@@ -12,7 +12,7 @@ from kubenode.core.hookspecs import Case
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
-from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.controller.machine import holders_changed
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.plugins import Plugins, structured
@@ -44,7 +44,7 @@ class RemedyController:
                 for job in (change.before, change.after)
                 if isinstance(job, m.RemedyOperationJob)
             }
-        elif change.kind is m.RiskLedger:
+        elif is_ledger(change):
             yield from holders_changed(change)
         elif change.kind in (m.NodeRemedier, m.RiskPolicy):
             yield from self._inventory.machines()

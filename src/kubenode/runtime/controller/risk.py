@@ -69,9 +69,14 @@ class RiskController:
             ended |= ended_of_set(one)
         for job in sorted(self._cache.all(m.RemedyOperationJob), key=lambda job: job.metadata.name):
             machine = job.spec.machine.name
-            asks += asks_of_job(job, self._zone(machine), self._selecting(machine))
+            if self._is_there(job.spec.machine):
+                asks += asks_of_job(job, self._zone(machine), self._selecting(machine))
             ended |= ended_of_job(job)
         return tuple(asks), frozenset(ended)
+
+    def _is_there(self, machine: m.MachineRef) -> bool:
+        facts = self._inventory.facts(machine.name)
+        return facts is not None and facts.machine.uid == machine.uid
 
     def _zone_of(self, machine: m.Ref) -> str:
         return self._zone(machine.name)
@@ -118,4 +123,6 @@ class RiskController:
 
 
 def _asks(obj: m.Object | None) -> object:
-    return (obj.spec, obj.status.batch, obj.status.phase) if isinstance(obj, m.MachineComponentSet) else None
+    if not isinstance(obj, m.MachineComponentSet):
+        return None
+    return (obj.spec, obj.status.batch, obj.status.phase, obj.metadata.unknown)

@@ -10,7 +10,7 @@ from kubenode.core.model.componentset import BATCH_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot, decide
 from kubenode.core.rollout.tally import Seat
-from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -41,7 +41,7 @@ class RolloutController:
                 yield from facts.seats if facts is not None else ()
         elif change.kind is m.MachineComponent:
             yield from (one.metadata.name for one in self._sets() if one.spec.component == change.name)
-        elif change.kind is m.RiskLedger:
+        elif is_ledger(change):
             yield from (one.metadata.name for one in self._sets() if one.status.batch is not None)
 
     def _sets(self) -> Iterable[m.MachineComponentSet]:

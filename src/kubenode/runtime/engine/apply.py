@@ -17,7 +17,7 @@ from kubenode.core.decision import (
     SetFinalizers,
     SetOperation,
 )
-from kubenode.core.errors import AlreadyExists
+from kubenode.core.errors import AlreadyExists, KubenodeError
 from kubenode.core.model import Json, Machine, Node, Ref
 from kubenode.runtime.engine.expect import Written
 from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store
@@ -72,23 +72,33 @@ def pass_by(_: CrashPoint) -> None:
     """Do nothing at a crash point."""
 
 
-async def apply(
-    acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by
-) -> tuple[Written, ...]:
-    """Do the acts in order; the first failure ends them and is raised.
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What became of the acts of one call.
 
-    Returns:
-        What was written and must be seen before the key is decided again.
+    Attributes:
+        written: what must be seen before the key is decided again; also what came before a failure.
+        error: why the acts ended early; None when all were done.
     """
+
+    written: tuple[Written, ...] = ()
+    error: KubenodeError | None = None
+
+
+async def apply(acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by) -> Outcome:
+    """Do the acts in order; the first failure ends them."""
     written: list[Written] = []
-    for act in acts:
-        watch(CrashPoint(after=False, act=act))
-        if isinstance(act, RunSteps):
-            await hands.run(act)
-        else:
-            written.append(await _write(act, store))
-        watch(CrashPoint(after=True, act=act))
-    return tuple(written)
+    try:
+        for act in acts:
+            watch(CrashPoint(after=False, act=act))
+            if isinstance(act, RunSteps):
+                await hands.run(act)
+            else:
+                written.append(await _write(act, store))
+            watch(CrashPoint(after=True, act=act))
+    except KubenodeError as error:
+        return Outcome(written=tuple(written), error=error)
+    return Outcome(written=tuple(written))
 
 
 async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written:

@@ -5,16 +5,18 @@ import logging
 from collections.abc import Sequence
 from typing import assert_never
 
-from kubenode.core.errors import ApiError, Expired, KubenodeError, ObjectNotFound, ServerFailed
+from kubenode.core.errors import ApiError, Expired, ObjectNotFound
 from kubenode.core.model import Object
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import Hands, NoHands, apply
-from kubenode.runtime.engine.expect import Written
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Relist, Synced
+from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store, Watch
 
 LOG = logging.getLogger("kubenode.engine")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+GRACE = 30.0
+"""Seconds that a call under way is given to end by itself once the driver was told to stop."""
 
 
 class Driver:
@@ -34,6 +36,7 @@ class Driver:
         self._places = asyncio.Semaphore(calls_in_flight)
         self._calls: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
+        self._told: dict[type[Object], int] = {}
 
     def tell(self, item: Input) -> None:
         """Hand an input to the engine; from the loop's own thread."""
@@ -41,7 +44,7 @@ class Driver:
         self._stirred.set()
 
     def stop(self) -> None:
-        """Decide nothing more; calls under way end by themselves."""
+        """Decide and begin nothing more; calls under way are given time to end by themselves."""
         self._stopping.set()
         self._stirred.set()
 
@@ -52,7 +55,7 @@ class Driver:
             try:
                 await self._decide()
                 if self._calls:
-                    await asyncio.wait(self._calls)
+                    await asyncio.wait(self._calls, timeout=GRACE)
                 if self._failure is not None:
                     raise self._failure
             finally:
@@ -90,6 +93,8 @@ class Driver:
 
     async def _do(self, call: Call | Relist) -> None:
         async with self._places:
+            if self._stopping.is_set():  # it waited for its place; nothing of it has begun
+                return
             match call:
                 case Relist():
                     await self._relist(call.kind)
@@ -100,15 +105,13 @@ class Driver:
 
     async def _apply(self, call: Call) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
-        try:
-            written: tuple[Written, ...] = await apply(call.acts, self._store, self._hands)
-        except KubenodeError as error:
-            LOG.warning(
-                "event=failed key=%s acts=%r error=%s: %s", call.key, acts, type(error).__name__, error
-            )
-            return Done(key=call.key, error=error)
-        LOG.info("event=acted key=%s acts=%r", call.key, acts)
-        return Done(key=call.key, written=written)
+        outcome = await apply(call.acts, self._store, self._hands)
+        if outcome.error is None:
+            LOG.info("event=acted key=%s acts=%r", call.key, acts)
+        else:
+            error = type(outcome.error).__name__
+            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, error, outcome.error)
+        return Done(key=call.key, written=outcome.written, error=outcome.error)
 
     async def _relist(self, kind: type[Object]) -> None:
         try:
@@ -116,26 +119,30 @@ class Driver:
         except ApiError as error:  # the watch goes on, and the key asks again
             LOG.warning("event=relist-failed kind=%s error=%s", kind.KIND.name, error)
             return
-        self.tell(Synced(kind=kind, items=listing.items, version=int(listing.resource_version)))
+        version = int(listing.resource_version)
+        self.tell(Synced(kind=kind, items=listing.items, version=version, begins=False))
 
     async def _follow(self, kind: type[Object]) -> None:
-        """List, then watch; again when the server has forgotten; with growing pauses when it cannot be asked."""
+        """List, then watch; again, after growing pauses, when the server has forgotten or cannot be asked."""
         pause = FIRST_PAUSE
         while True:
+            self._told[kind] = 0
             try:
                 await self._list_and_watch(kind)
-            except Expired:
-                pause = FIRST_PAUSE
             except ApiError as error:
-                LOG.warning(
-                    "event=watch-failed kind=%s error=%s: %s%s",
+                level = logging.INFO if isinstance(error, Expired) else logging.WARNING
+                name = type(error).__name__
+                LOG.log(
+                    level,
+                    "event=watch-ended kind=%s error=%s: %s%s",
                     kind.KIND.name,
-                    type(error).__name__,
+                    name,
                     error,
                     _advice(error),
                 )
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
+            pause = FIRST_PAUSE if self._told[kind] else pause
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _list_and_watch(self, kind: type[Object]) -> None:
         listing = await self._store.find(kind.KIND)
@@ -144,6 +151,7 @@ class Driver:
         try:
             while True:
                 for event in await watch.events():
+                    self._told[kind] += 1
                     self.tell(Event(kind=kind, event=event))
         finally:
             await watch.close()
@@ -152,6 +160,11 @@ class Driver:
 def _advice(error: ApiError) -> str:
     if isinstance(error, ObjectNotFound):
         return "; fix: install the CRDs: kubenode manifests | kubectl apply -f -"
-    if not isinstance(error, ServerFailed) and error.code == 403:
+    if error.code == 403:
         return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
     return ""
+
+
+def survived(key: Key, error: Exception) -> None:
+    """Tell of a bug of ours that one key ran into; the other keys go on."""
+    LOG.critical("event=bug key=%s error=%r", key, error, exc_info=error)

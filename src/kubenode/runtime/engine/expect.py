@@ -30,6 +30,7 @@ class Written:
 class _Waiting:
     written: tuple[Written, ...]
     since: int
+    asked: bool = False
 
 
 class Expectations:
@@ -63,15 +64,22 @@ class Expectations:
         """Give the time at which a waiting key is looked at even if nothing comes."""
         return self._waiting[key].since + PATIENCE
 
-    def renew(self, key: Key, now: int) -> None:
-        """Start the patience of a key afresh, after a re-list was asked for."""
-        waiting = self._waiting.get(key)
-        if waiting is not None:
-            self._waiting[key] = _Waiting(waiting.written, now)
+    def ask_again(self, key: Key, now: int) -> bool:
+        """Tell whether a listing is to be asked for; after one that did not help the key is let go.
+
+        A listing that was made after the write and yet is older than it comes from a server that has gone
+        back (restored from a backup): what was written there is no more.
+        """
+        waiting = self._waiting[key]
+        if waiting.asked:
+            del self._waiting[key]
+            return False
+        self._waiting[key] = _Waiting(waiting.written, now, asked=True)
+        return True
 
     def listed(self, kind: str) -> None:
         """Let go what only had to be there: a fresh listing shows whether it is."""
         for key, waiting in list(self._waiting.items()):
             kept = tuple(w for w in waiting.written if w.version or w.object.kind != kind)
             if kept != waiting.written:
-                self._waiting[key] = _Waiting(kept, waiting.since)
+                self._waiting[key] = _Waiting(kept, waiting.since, waiting.asked)

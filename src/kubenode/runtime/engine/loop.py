@@ -73,11 +73,12 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class Synced:
-    """A whole listing arrived."""
+    """A whole listing arrived. `begins`: a watch begins from it; else it was asked for while one goes on."""
 
     kind: type[Object]
     items: tuple[Json, ...]
     version: int
+    begins: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -134,6 +135,13 @@ class Decided:
 
 
 Recorder: TypeAlias = Callable[[Decided], None]
+Fault: TypeAlias = Callable[[Key, Exception], None]
+"""Is told of a bug of ours that one key ran into; may raise, or let the other keys go on."""
+
+
+def raised(key: Key, error: Exception) -> None:
+    """Raise what a key ran into: for the simulator and tests, where a bug must not be survived."""
+    raise error
 
 
 class Engine:
@@ -141,13 +149,14 @@ class Engine:
 
     def __init__(
         self, cache: Cache, controllers: Sequence[Controller], *, policy: Callable[[], Policy],
-        fold: Callable[[Change], None] = lambda _: None, record: Recorder = lambda _: None,
+        fold: Callable[[Change], None] = lambda _: None, record: Recorder = lambda _: None, fault: Fault = raised,
     ) -> None:  # fmt: skip
         self.cache = cache
         self._controllers = {controller.name: controller for controller in controllers}
         self._policy = policy
         self._fold = fold
         self._record = record
+        self._fault = fault
         self._queue = WorkQueue()
         self._expect = Expectations()
         self._sightings: dict[Key, Mapping[str, int]] = {}
@@ -163,7 +172,9 @@ class Engine:
         if self._unsynced:  # a cache that is not whole shows a world that never was
             return Step(calls=(), wake_at=None)
         while (key := self._queue.take(now.elapsed)) is not None:
-            call = self._blocked(key, now) if self._expect.unseen(key, self.cache) else self._decide(key, now)
+            call = (
+                self._blocked(key, now) if self._expect.unseen(key, self.cache) else self._guarded(key, now)
+            )
             if call is not None:
                 calls.append(call)
             if not isinstance(call, Call):
@@ -183,7 +194,9 @@ class Engine:
                 self._changed(() if change is None else (change,), now)
             case Synced():
                 self._unsynced.discard(item.kind)
-                self._changed(self.cache.replace(item.kind, item.items, item.version), now)
+                self._changed(
+                    self.cache.replace(item.kind, item.items, item.version, begins=item.begins), now
+                )
                 self._expect.listed(item.kind.KIND.name)
             case Stirred():
                 self._queue.add(item.key, now.elapsed)
@@ -219,11 +232,23 @@ class Engine:
     def _blocked(self, key: Key, now: Now) -> Relist | None:
         """Let a key wait for its own writes; when the watch seems to have lost them, list again."""
         unseen = self._expect.unseen(key, self.cache)
-        overdue = unseen is not None and self._expect.overdue(key, now.elapsed)
-        if overdue:
-            self._expect.renew(key, now.elapsed)
+        relist = None
+        if unseen is not None and self._expect.overdue(key, now.elapsed):
+            if not self._expect.ask_again(key, now.elapsed):
+                self._queue.add(key, now.elapsed)
+                return None
+            relist = Relist(kind=wire.kind_of(unseen.object.kind))
         self._queue.add(key, self._expect.due(key))
-        return Relist(kind=wire.kind_of(unseen.object.kind)) if unseen is not None and overdue else None
+        return relist
+
+    def _guarded(self, key: Key, now: Now) -> Call | None:
+        """Decide a key; one that hits a bug of ours rests and is tried again, and the others go on."""
+        try:
+            return self._decide(key, now)
+        except Exception as error:
+            self._fault(key, error)
+            self._queue.add(key, now.elapsed + self._queue.failed(key))
+            return None
 
     def _decide(self, key: Key, now: Now) -> Call | None:
         controller = self._controllers[key.controller]

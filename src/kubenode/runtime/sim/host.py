@@ -100,7 +100,7 @@ class Span:
 
 @attrs.define
 class SimHost:
-    """One host. `spans` is the truth about what was done to it; nobody's report."""
+    """One host. `spans` is the truth about what was done to it, `repeats` what it was asked again; nobody's report."""
 
     spec: HostSpec
     timer: Timer
@@ -116,6 +116,7 @@ class SimHost:
     files: dict[str, bytes] = attrs.field(factory=dict)
     journal: dict[str, JournalEntry] = attrs.field(factory=dict)
     spans: list[Span] = attrs.field(factory=list)
+    repeats: list[str] = attrs.field(factory=list)
     detected: DetectState = attrs.field(factory=DetectState)
 
     def __attrs_post_init__(self) -> None:
@@ -189,6 +190,7 @@ class SimHost:
     def start(self, effect: RunSteps) -> None:
         """Journal the steps and start them, unless this op-id is known: then nothing is run again."""
         if effect.op_id in self.journal:
+            self.repeats.append(effect.op_id)
             return
         self._journal(effect.op_id, JournalState.STARTED)
         self.spans.append(Span(
@@ -264,7 +266,8 @@ class SimHost:
 
     def _ended(self, effect: RunSteps, state: JournalState, message: str = "") -> None:
         self._journal(effect.op_id, state, message)
-        self.spans[-1].ended = self.timer.now().elapsed
+        span = next(span for span in reversed(self.spans) if span.op_id == effect.op_id)
+        span.ended = self.timer.now().elapsed
         self.changed(self)
 
 

@@ -14,7 +14,7 @@ from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.clock import Clock
-from kubenode.runtime.engine.drive import Driver
+from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
@@ -55,7 +55,7 @@ class LiveHosts:
         self._timer = LiveTimer(clock)
         self._restless = asyncio.Event()
         self.hosts: dict[str, SimHost] = {}
-        self.driver = Driver(agents(self, plugins), agent_store, clock, hands=self)
+        self.driver = Driver(agents(self, plugins, fault=survived), agent_store, clock, hands=self)
 
     def add(self, specs: Mapping[str, HostSpec]) -> None:
         """Add hosts; from within the loop."""

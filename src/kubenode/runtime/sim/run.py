@@ -15,7 +15,7 @@ from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
 from kubenode.core.decision import RunSteps
-from kubenode.core.errors import Expired, KubenodeError
+from kubenode.core.errors import Expired
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.model.meta import ZONE_LABEL
@@ -124,15 +124,11 @@ class Process:
 
     def _do(self, call: Call | Relist) -> None:
         if isinstance(call, Relist):
-            self._list(call.kind)
+            self._list(call.kind)  # and watches from it
             return
         self.calls += 1
-        try:
-            written = now_or_never(apply(call.acts, self.writes_to, self._hands, self.watchman))
-        except KubenodeError as error:
-            self.inputs.append(Done(key=call.key, error=error))
-        else:
-            self.inputs.append(Done(key=call.key, written=written))
+        outcome = now_or_never(apply(call.acts, self.writes_to, self._hands, self.watchman))
+        self.inputs.append(Done(key=call.key, written=outcome.written, error=outcome.error))
 
 
 class Simulation:

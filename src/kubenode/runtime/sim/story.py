@@ -1,5 +1,6 @@
 """What all stories share: a cast read from YAML, simulated hosts for it, and a result with its checks."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from importlib import resources
@@ -153,7 +154,10 @@ class Stage:
                     fix="give the second a name of its own",
                 )  # fmt: skip
                 raise InvalidObjectError((problem,))
-            self.simulation.change(type(obj), obj.metadata.name, {"spec": wire.dump(obj).get("spec", {})})
+            first = next(one for one in self.cast.of(type(obj)) if one.metadata.name == obj.metadata.name)
+            patch = wire.patch_of(wire.dump(first), wire.dump(obj))
+            if patch is not None:
+                self.simulation.change(type(obj), obj.metadata.name, patch)
 
     def read(self, kind: type[m.Object], name: str) -> Any:
         """Read one object from the store."""
@@ -185,7 +189,7 @@ class Stage:
         simulation = self.simulation
         sizes = {
             "cluster": len(simulation.hosts),
-            **{f"zone={zone}": sum(host.spec.zone == zone for host in simulation.hosts.values()) for zone in ZONES},
+            **Counter(f"zone={host.spec.zone}" for host in simulation.hosts.values()),
             **{
                 f"set={one.metadata.name}": sum(one.spec.selector.selects(machine.metadata.labels) for machine in self.cast.of(m.Machine))
                 for one in self.cast.of(m.MachineComponentSet)

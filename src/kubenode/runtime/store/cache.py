@@ -33,11 +33,16 @@ class Change:
 
 
 class Cache:
-    """Objects by kind and name. `unreadable` names those that not even the lenient reader could read."""
+    """Objects by kind and name.
+
+    Attributes:
+        unreadable: those that not even the lenient reader could read, and why; their last readable state stays.
+    """
 
     def __init__(self, kinds: Iterable[type[Object]]) -> None:
         self._objects: dict[type[Object], dict[str, Object]] = {kind: {} for kind in kinds}
         self._versions: dict[type[Object], int] = dict.fromkeys(self._objects, 0)
+        self._listed: dict[type[Object], int] = dict.fromkeys(self._objects, 0)
         self.unreadable: dict[Ref, str] = {}
 
     @property
@@ -70,42 +75,57 @@ class Cache:
     def take(self, kind: type[Object], event: WatchEvent) -> Change | None:
         """Fold one watch event; None when it says nothing new."""
         raw = event.object
-        version = int(raw["metadata"].get("resourceVersion") or 0)
+        version = _version(raw)
+        if version <= self._listed[kind]:  # a listing that was asked for in between has told of it already
+            return None
         self._versions[kind] = max(self._versions[kind], version)
         if event.type is EventType.BOOKMARK:
             return None
-        gone = event.type is EventType.DELETED
-        return self._put(kind, raw, gone=gone)
+        before = self._objects[kind].get(raw["metadata"]["name"])
+        if before is not None and version < _held_version(before):
+            return None
+        return self._put(kind, raw, gone=event.type is EventType.DELETED)
 
-    def replace(self, kind: type[Object], items: Iterable[Json], version: int) -> tuple[Change, ...]:
-        """Fold a whole listing: what is not in it is gone."""
+    def replace(
+        self, kind: type[Object], items: Iterable[Json], version: int, *, begins: bool = True
+    ) -> tuple[Change, ...]:
+        """Fold a whole listing: what is not in it is gone.
+
+        Args:
+            kind: what was listed.
+            items: all objects.
+            version: the listing's resourceVersion.
+            begins: a watch begins from it, so it stands, however old: a server that was restored from a
+                backup has gone back. Else the watch goes on, and a listing older than what it has told
+                already is ignored.
+        """
+        if not begins and version < self._versions[kind]:
+            return ()
+        self._versions[kind] = self._listed[kind] = version
         listed = {item["metadata"]["name"]: item for item in items}
         lost = [name for name in self._objects[kind] if name not in listed]
-        changes = [Change(kind=kind, before=self._objects[kind].pop(name), after=None) for name in lost]
-        for raw in listed.values():
-            change = self._put(kind, raw, gone=False)
-            if change is not None:
-                changes.append(change)
-        self._versions[kind] = max(self._versions[kind], version)
-        return tuple(changes)
+        changes = [self._forget(kind, name) for name in lost]
+        changes += [self._put(kind, raw, gone=False) for raw in listed.values()]
+        return tuple(change for change in changes if change is not None)
+
+    def _forget(self, kind: type[Object], name: str) -> Change | None:
+        self.unreadable.pop(Ref(kind=kind.KIND.name, name=name), None)
+        before = self._objects[kind].pop(name, None)
+        return None if before is None else Change(kind=kind, before=before, after=None)
 
     def _put(self, kind: type[Object], raw: Json, *, gone: bool) -> Change | None:
         name = raw["metadata"]["name"]
+        if gone:
+            return self._forget(kind, name)
         held = self._objects[kind]
         before = held.get(name)
-        if before is not None and _version(raw) < int(before.metadata.resource_version or 0):
-            return None
-        if gone:
-            held.pop(name, None)
-            return Change(kind=kind, before=before, after=None) if before is not None else None
         where = Ref(kind=kind.KIND.name, name=name)
         try:
             after: Object = wire.read(raw, kind)
         except InvalidObjectError as error:
-            # Nothing can be decided about an object that cannot be read: it is as if it were not there.
+            # What was last readable stays: to take a policy or an owner for gone would be to forget a limit.
             self.unreadable[where] = str(error)
-            held.pop(name, None)
-            return Change(kind=kind, before=before, after=None) if before is not None else None
+            return None
         self.unreadable.pop(where, None)
         if before is not None and before.metadata.resource_version == after.metadata.resource_version:
             return None
@@ -119,3 +139,7 @@ class Cache:
 
 def _version(raw: Json) -> int:
     return int(raw["metadata"].get("resourceVersion") or 0)
+
+
+def _held_version(obj: Object) -> int:
+    return int(obj.metadata.resource_version or 0)

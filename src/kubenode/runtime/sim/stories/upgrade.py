@@ -7,6 +7,8 @@ from datetime import timedelta
 import attrs
 
 from kubenode.core import model as m
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model.componentset import BATCH_LIMIT
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.sim.check import Check, all_of
 from kubenode.runtime.sim.stories.truth import lacking, runs
@@ -18,14 +20,70 @@ LIMIT = timedelta(days=3)
 THINKS = timedelta(minutes=2)
 
 
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What the file changes, and who will be bad.
+
+    Attributes:
+        main: the first set whose component changes, as it is in the end.
+        chosen: the machines it selects.
+        bad: one of them; on it the new version cannot be installed.
+        refused: what it refuses; empty when the new component is no package, and then nothing fails.
+    """
+
+    main: m.MachineComponentSet
+    chosen: frozenset[str]
+    bad: str
+    refused: frozenset[str]
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the one failure is more than the set bears."""
+        return bool(self.refused) and self.main.spec.rollout.failure_threshold < 1
+
+    @classmethod
+    def of(cls, cast: Cast) -> "Plan":
+        """Read it from the file.
+
+        Raises:
+            InvalidObjectError: no set changes its component, or it selects no machine.
+        """
+        begun = {one.metadata.name: one.spec.component for one in cast.of(m.MachineComponentSet)}
+        changed = [
+            one for one in cast.last(m.MachineComponentSet) if begun[one.metadata.name] != one.spec.component
+        ]
+        chosen = [
+            machine.metadata.name
+            for machine in cast.of(m.Machine)
+            if changed and selects(changed[0], machine)
+        ]
+        if not chosen:
+            what = "selects no machine of the file" if changed else "none of the file changes its component"
+            fix = "write the set twice: first with what runs now, then with what is to run, as docs/examples/upgrade.yaml does"
+            raise InvalidObjectError((Problem(where="MachineComponentSet", what=what, fix=fix),))
+        main = changed[0]
+        component = next(
+            (c for c in cast.last(m.MachineComponent) if c.metadata.name == main.spec.component), None
+        )
+        refused: frozenset[str] = frozenset()
+        if component is not None and "package" in component.spec.parameters:
+            refused = frozenset((f"{component.spec.parameters['package']}={component.spec.version}",))
+        return cls(
+            main=main, chosen=frozenset(chosen), bad=chosen[min(BAD, len(chosen)) - 1], refused=refused
+        )
+
+
+def selects(one: m.MachineComponentSet, machine: m.Machine) -> bool:
+    """Tell whether a set selects a machine."""
+    return one.spec.selector.selects(machine.metadata.labels)
+
+
 def play(cast: Cast, seed: int, tell: Tell) -> Told:
     """Bring all machines to the first version, apply the change, and play the person who resumes."""
     cast = cast.with_machines(MACHINES)
+    plan = Plan.of(cast)
     stage = Stage("upgrade", cast, seed=seed, tell=tell)
-    machines = cast.of(m.Machine)
-    bad = machines[min(BAD, len(machines)) - 1].metadata.name
-    refused = _refused(cast)
-    stage.open(lambda spec: attrs.evolve(spec, refuses=refused) if spec.machine == bad else spec)
+    stage.open(lambda spec: attrs.evolve(spec, refuses=plan.refused) if spec.machine == plan.bad else spec)
     stage.until_running()
     stage.simulation.rest(limit=timedelta(hours=1))
     person = Person(stage)
@@ -34,18 +92,7 @@ def play(cast: Cast, seed: int, tell: Tell) -> Told:
     stage.change()
     complete = stage.simulation.run_until(person.all_complete, limit=LIMIT)
     stage.simulation.rest(limit=timedelta(minutes=30))
-    return stage.end(_checks(stage, person, bad, complete), _summary(stage, person))
-
-
-def _refused(cast: Cast) -> frozenset[str]:
-    """The versions that the file ends with, as the bad machine will refuse them."""
-    wanted = {one.spec.component for one in cast.last(m.MachineComponentSet)}
-    begun = {one.spec.component for one in cast.of(m.MachineComponentSet)}
-    return frozenset(
-        f"{one.spec.parameters['package']}={one.spec.version}"
-        for one in cast.last(m.MachineComponent)
-        if one.metadata.name in wanted - begun and one.spec.driver == "package"
-    )
+    return stage.end(_checks(stage, person, plan, complete=complete), _summary(plan, person))
 
 
 @attrs.define
@@ -95,10 +142,9 @@ class Person:
         )  # fmt: skip
 
 
-def _checks(stage: Stage, person: Person, bad: str, complete: bool) -> Iterable[Check]:
+def _checks(stage: Stage, person: Person, plan: Plan, *, complete: bool) -> Iterable[Check]:
     cast, hosts = stage.cast, stage.simulation.hosts
-    refuses = bool(hosts[bad].spec.refuses)
-    excused = frozenset((bad,)) if refuses else frozenset()
+    excused = frozenset((plan.bad,)) if plan.refused else frozenset()
     yield all_of(
         "rollout completed",
         () if complete else (f"{one.metadata.name} is {one.status.phase}" for one in person.last.values()),
@@ -106,11 +152,14 @@ def _checks(stage: Stage, person: Person, bad: str, complete: bool) -> Iterable[
     yield all_of("every good machine runs the new version", lacking(cast, hosts, excused))
     yield all_of("batch sizes as asked", _wrong_batches(stage))
     yield all_of("within maxUnavailable", _too_many(stage))
-    if refuses:
-        yield all_of("the bad machine keeps the old version", _not_kept(stage, bad))
+    if plan.refused:
+        yield all_of("the bad machine keeps the old version", _not_kept(stage, plan))
+    if plan.pauses:
         yield all_of("paused at the failure", () if person.pauses else ("it never paused",))
-        yield all_of("nothing begun while paused", _begun_while_paused(stage, person))
-        yield all_of("one excused", _not_excused(person))
+        yield all_of("nothing begun while paused", _begun_while_paused(stage, person, plan))
+        yield all_of("one excused", _not_excused(person, plan))
+    else:
+        yield all_of("never paused", (f"paused: {why}" for _, why in person.pauses))
 
 
 def _wrong_batches(stage: Stage) -> Iterable[str]:
@@ -128,7 +177,7 @@ def _wrong_batches(stage: Stage) -> Iterable[str]:
         left = total = sum(entry.batch > 0 for entry in entries)
         while left > 0:
             size = sizes[min(len(expected), len(sizes) - 1)]
-            take = min(left, -(-size.amount * total // 100) if size.percent else size.amount)
+            take = min(left, BATCH_LIMIT, -(-size.amount * total // 100) if size.percent else size.amount)
             expected.append(take)
             left -= take
         if found != expected:
@@ -143,41 +192,49 @@ def _too_many(stage: Stage) -> Iterable[str]:
         if span.disruptive and stage.witness.first_running.get(uids[span.machine], 2**62) <= span.began
     ]  # fmt: skip
     for one in stage.cast.last(m.MachineComponentSet):
-        total = len(uids)
+        chosen = {machine.metadata.name for machine in stage.cast.of(m.Machine) if selects(one, machine)}
+        mine = [span for span in spans if span.machine in chosen]
         most = one.spec.rollout.max_unavailable
-        limit = max(1, most.amount * total // 100) if most.percent else most.amount
+        limit = max(1, most.amount * len(chosen) // 100) if most.percent else most.amount
         peak = max(
-            (
-                sum(o.began <= s.began and (o.ended is None or o.ended > s.began) for o in spans)
-                for s in spans
-            ),
+            (sum(o.began <= s.began and (o.ended is None or o.ended > s.began) for o in mine) for s in mine),
             default=0,
         )
         if peak > limit:
             yield f"{one.metadata.name}: {peak} at once, at most {limit}"
 
 
-def _not_kept(stage: Stage, bad: str) -> Iterable[str]:
-    old = {one.spec.component for one in stage.cast.of(m.MachineComponentSet)}
-    host = stage.simulation.hosts[bad]
+def _not_kept(stage: Stage, plan: Plan) -> Iterable[str]:
+    begun = next(
+        one for one in stage.cast.of(m.MachineComponentSet) if one.metadata.name == plan.main.metadata.name
+    )
+    host = stage.simulation.hosts[plan.bad]
     for one in stage.cast.of(m.MachineComponent):
-        if one.metadata.name in old and not runs(host, one):
-            yield f"{bad} no longer runs {one.metadata.name}"
+        if one.metadata.name == begun.spec.component and not runs(host, one):
+            yield f"{plan.bad} no longer runs {one.metadata.name}"
 
 
-def _begun_while_paused(stage: Stage, person: Person) -> Iterable[str]:
-    """Nothing may begin between the pause and the resume but what had its permit before the pause."""
+def _begun_while_paused(stage: Stage, person: Person, plan: Plan) -> Iterable[str]:
+    """Nothing of the set may begin between the pause and the resume but what had its permit before the pause.
+
+    Where another set selects the same machines, a permit does not say whose it is; then this is not judged.
+    """
+    if any(selects(one, machine) for one in stage.cast.last(m.MachineComponentSet)
+           if one.metadata.name != plan.main.metadata.name
+           for machine in stage.cast.of(m.Machine) if machine.metadata.name in plan.chosen):  # fmt: skip
+        return
     grace = nanoseconds(timedelta(seconds=1))
     for (paused, _), (resumed, _) in zip(person.pauses, person.resumes, strict=False):
         for permit in stage.witness.permits.values():
-            if paused + grace < permit.opened < resumed:
+            if permit.hold.machine in plan.chosen and paused + grace < permit.opened < resumed:
                 yield f"{permit.hold.machine} got a permit while paused"
 
 
-def _not_excused(person: Person) -> Iterable[str]:
+def _not_excused(person: Person, plan: Plan) -> Iterable[str]:
     for name, one in person.last.items():
-        if one.status.excused != 1:
-            yield f"{name}: excused {one.status.excused}, expected 1"
+        expected = int(name == plan.main.metadata.name)
+        if one.status.excused != expected:
+            yield f"{name}: excused {one.status.excused}, expected {expected}"
 
 
 def _progress(stage: Stage, person: Person) -> Progress:
@@ -196,9 +253,10 @@ def _progress(stage: Stage, person: Person) -> Progress:
     )
 
 
-def _summary(stage: Stage, person: Person) -> str:
-    for one in person.last.values():
-        sizes = "/".join(str(record.size) for record in one.status.batches)
-        why = f"; paused: {person.pauses[0][1]}" if person.pauses else ""
-        return f"{one.status.updated}/{one.status.selected} updated in batches {sizes}, excused {one.status.excused}{why}"
-    return "no MachineComponentSet in the file"
+def _summary(plan: Plan, person: Person) -> str:
+    one = person.last.get(plan.main.metadata.name)
+    if one is None:
+        return "the set never said anything"
+    sizes = "/".join(str(record.size) for record in one.status.batches)
+    why = f"; paused: {person.pauses[0][1]}" if person.pauses else ""
+    return f"{one.status.updated}/{one.status.selected} updated in batches {sizes}, excused {one.status.excused}{why}"

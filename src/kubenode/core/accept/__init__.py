@@ -1,0 +1,1 @@
+"""Is what rules (a remedier, a policy) understood, and so in force?"""

@@ -1,0 +1,82 @@
+"""What only rules has no state of its own but this: whether it is understood, and so in force.
+
+A remedier or policy of a newer version, or a ladder whose action no plugin brings, is not in force as its
+author meant it. It says so by the condition Accepted, where `kubectl get` shows it.
+"""
+
+import enum
+from collections.abc import Mapping
+from datetime import datetime
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN, Decision
+from kubenode.core.model.condition import AcceptedStatus, Claim, Condition, stated
+from kubenode.core.model.now import Now, moment
+from kubenode.core.model.remedy import NodeRemedier
+from kubenode.core.model.risk import RiskPolicy
+from kubenode.core.policy import Policy
+
+ACCEPTED = "Accepted"
+
+
+class AcceptReason(enum.Enum):
+    """Why a ruling object is in force, or is not."""
+
+    IN_FORCE = "InForce"
+    NEWER_VERSION = "NewerVersion"
+    PLUGIN_MISSING = "PluginMissing"
+
+
+@attrs.frozen(kw_only=True)
+class AcceptSnapshot:
+    """One ruling object.
+
+    Attributes:
+        actions: the names of the remedy actions that plugins bring.
+    """
+
+    ruling: NodeRemedier | RiskPolicy
+    actions: frozenset[str] = frozenset()
+    now: Now = attrs.field(converter=moment)
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+
+def decide(seen: AcceptSnapshot, policy: Policy) -> Decision[AcceptedStatus]:
+    """Say whether a ruling object is understood. Has no effect and no deadline.
+
+    A newer version's keeps all else of its status as it is.
+    """
+    metadata, status = seen.ruling.metadata, seen.ruling.status
+    claim = _claim(seen)
+    conditions = _said(status, claim, seen.now.wall, metadata.generation)
+    if claim.reason == AcceptReason.NEWER_VERSION.value:
+        return Decision(status=attrs.evolve(status, conditions=conditions))
+    return Decision(status=AcceptedStatus(observed_generation=metadata.generation, conditions=conditions))
+
+
+def _claim(seen: AcceptSnapshot) -> Claim:
+    ruling = seen.ruling
+    if ruling.metadata.unknown:
+        effect = "no new permit is given" if isinstance(ruling, RiskPolicy) else "it opens no episode"
+        text = f"{ruling.metadata.unknown[0]} is not known to this version, so {effect}; upgrade kubenode, or remove it"
+        return Claim.of(ACCEPTED, False, AcceptReason.NEWER_VERSION.value, text)
+    missing = sorted(_actions(ruling) - seen.actions)
+    if missing:
+        known = ", ".join(sorted(seen.actions)) or "none"
+        text = f"no plugin brings the action {missing[0]!r}; known: {known}"
+        return Claim.of(ACCEPTED, False, AcceptReason.PLUGIN_MISSING.value, text)
+    return Claim.of(ACCEPTED, True, AcceptReason.IN_FORCE.value)
+
+
+def _actions(ruling: NodeRemedier | RiskPolicy) -> frozenset[str]:
+    return (
+        frozenset(rung.action for rung in ruling.spec.ladder)
+        if isinstance(ruling, NodeRemedier)
+        else frozenset()
+    )
+
+
+def _said(status: AcceptedStatus, claim: Claim, wall: datetime, generation: int) -> tuple[Condition, ...]:
+    others = tuple(one for one in status.conditions if one.type != ACCEPTED)
+    return (*stated(status.conditions, (claim,), wall=wall, generation=generation), *others)

@@ -1,0 +1,162 @@
+"""The controllers wired together: what is gone lets go, what is forged means nothing, what is shared counts once."""
+
+from datetime import timedelta
+
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core.health.zones import ZoneTally
+from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.engine.apply import CrashPoint, WriteStatus
+from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash
+from kubenode.runtime.sim.stories.hung import kernel_lines
+from kubenode.runtime.sim.story import Cast, Stage, examples
+from kubenode.runtime.store.cache import Cache, Change
+from kubenode.runtime.store.embedded import now_or_never
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """Six machines, Running and at rest, with the hung story's rules."""
+    cast = Cast.read([examples() / "hung.yaml"]).with_machines(6)
+    stage = Stage("test", cast, seed=0, tell=lambda _: None)
+    stage.open()
+    stage.until_running()
+    stage.simulation.rest(limit=HOUR)
+    return stage
+
+
+def ledger(stage: Stage) -> m.RiskLedger:
+    """The ledger as it stands."""
+    found: m.RiskLedger = stage.read(m.RiskLedger, "cluster")
+    return found
+
+
+def test_the_episode_of_a_machine_that_vanished_lets_go(stage: Stage) -> None:
+    """Finalizer stripped and deleted while nobody looked: the job is cancelled, its permit closed, others are healed."""
+    simulation = stage.simulation
+    simulation.hosts["n003"].hang(kernel_lines())
+    simulation.run_until(lambda: bool(ledger(stage).status.holds), limit=HOUR)
+    kind = m.Machine.KIND
+    simulation.change(m.Machine, "n003", {"metadata": {"finalizers": None}})
+    now_or_never(simulation.store.delete(kind, "n003"))
+    simulation.processes[CONTROLLER].start()
+    simulation.hosts["n004"].hang(kernel_lines())
+    simulation.rest(limit=HOUR)
+    phases = {job.spec.machine.name: job.status.phase for job in stage.all(m.RemedyOperationJob)}
+    assert phases == {"n003": "Cancelled", "n004": "Succeeded"}
+    assert ledger(stage).status.holds == ()
+
+
+def test_a_ledger_of_another_name_means_nothing(stage: Stage) -> None:
+    """A forged hold is no permit, and the real ledger stays in force."""
+    simulation = stage.simulation
+    simulation.create(m.RiskLedger(metadata=m.ObjectMeta(name="other")))
+    simulation.change(m.RiskLedger, "other", {"spec": {}})
+    simulation.hosts["n003"].hang(kernel_lines())
+    simulation.rest(limit=HOUR)
+    assert [job.status.phase for job in stage.all(m.RemedyOperationJob)] == ["Succeeded"]
+    assert stage.phases() == {"Running": 6}
+
+
+def test_policies_and_remediers_say_that_they_are_in_force(stage: Stage) -> None:
+    """Accepted is True for what is understood, and False with the fix where a plugin is missing."""
+    stage.simulation.create(
+        m.NodeRemedier(
+            metadata=m.ObjectMeta(name="gpu"),
+            spec=m.NodeRemedierSpec(
+                condition=m.ConditionMatch(type="GpuLost"), ladder=(m.Rung(action="gpu-reset"),)
+            ),
+        )
+    )
+    stage.simulation.rest(limit=HOUR)
+    said = {
+        one.metadata.name: [(c.type, c.status.value, c.reason) for c in one.status.conditions]
+        for one in (*stage.all(m.NodeRemedier), *stage.all(m.RiskPolicy))
+    }
+    assert said == {
+        "hung-task": [("Accepted", "True", "InForce")],
+        "default": [("Accepted", "True", "InForce")],
+        "gpu": [("Accepted", "False", "PluginMissing")],
+    }
+
+
+def test_one_bad_key_does_not_stop_the_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fault handler that survives, a decider's bug costs its own machine only."""
+    from kubenode.runtime.controller.remedy import RemedyController
+    from kubenode.runtime.controller.wiring import FIRST, controllers
+
+    question = RemedyController.question
+
+    def faulty(self: RemedyController, key: str, now: m.Now, sightings: dict[str, int]) -> object:
+        if key == "n001":
+            raise ZeroDivisionError
+        return question(self, key, now, sightings)
+
+    monkeypatch.setattr(RemedyController, "question", faulty)
+    told: list[str] = []
+    process = stage.simulation.processes[CONTROLLER]
+    process._build = lambda: controllers(
+        stage.simulation.plugins, fault=lambda key, error: told.append(f"{key} {error!r}")
+    )
+    process.start()
+    process.inputs.append(FIRST)
+    stage.simulation.hosts["n003"].hang(kernel_lines())
+    stage.simulation.run_until(lambda: not stage.simulation.hosts["n003"].hung, limit=HOUR)
+    assert not stage.simulation.hosts["n003"].hung
+    assert set(told) == {"remedy/n001 ZeroDivisionError()"}
+    assert len(told) < 300  # it rests between its tries, and longer each time
+
+
+def test_a_node_that_three_machines_claim_counts_once() -> None:
+    """One NotReady Node is one NotReady Node: no outage is made of a mix-up."""
+    cache = Cache(m.WATCHED)
+    inventory = Inventory(cache)
+
+    def put(obj: m.Object) -> None:
+        held = cache._objects[type(obj)]
+        change = Change(kind=type(obj), before=held.get(obj.metadata.name), after=obj)
+        held[obj.metadata.name] = obj
+        inventory.fold(change)
+
+    def node(ready: m.Switch) -> m.Node:
+        labels = {"topology.kubernetes.io/zone": "a"}
+        status = m.NodeStatus(conditions=(m.NodeCondition(type="Ready", status=ready),))
+        return m.Node(metadata=m.ObjectMeta(name="n", labels=labels), status=status)
+
+    for name in ("m1", "m2", "m3"):
+        agent = m.AgentStatus(node_name="n")
+        put(
+            m.Machine(
+                metadata=m.ObjectMeta(name=name, uid=name),
+                spec=m.MachineSpec(),
+                status=m.MachineStatus(agent=agent),
+            )
+        )
+    assert inventory.zones() == {}
+    put(node(m.Switch.TRUE))
+    assert inventory.zones() == {"a": ZoneTally(nodes=1)}
+    put(node(m.Switch.FALSE))
+    assert inventory.zones() == {"a": ZoneTally(nodes=1, not_ready=1)}
+    assert inventory.claimants("n") == ("m1", "m2", "m3")
+
+
+def test_the_first_writes_of_a_new_cluster_may_fail(stage: Stage) -> None:
+    """However late the ledger comes, no machine is Running before it, so no history counts as lost."""
+    assert ledger(stage).status.blind_until == 0
+    late = Stage("late", Cast.read([examples() / "hung.yaml"]).with_machines(3), seed=0, tell=lambda _: None)
+    refused = 0
+
+    def crash(point: CrashPoint) -> None:
+        nonlocal refused
+        is_ledger = isinstance(point.act, WriteStatus) and point.act.object.kind == "RiskLedger"
+        if is_ledger and refused < 5 and not point.after:
+            refused += 1
+            raise SimulatedCrash
+
+    late.simulation.processes[CONTROLLER].watchman = crash
+    late.open()
+    late.until_running()
+    assert (refused, ledger(late).status.blind_until) == (5, 0)
