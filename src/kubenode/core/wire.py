@@ -25,7 +25,7 @@ from kubenode.core.model import KINDS, WATCHED, IntOrPercent, Json, Node, Object
 from kubenode.core.model.meta import LABEL
 from kubenode.core.model.quantity import DURATION_PATTERN, PERCENT_PATTERN, format_duration, parse_duration
 from kubenode.core.reading import Fault, Finding, Walk, format_stamp, members, near, parse_stamp, plain_copy
-from kubenode.core.schema import defaulted, prune, validate
+from kubenode.core.schema import NOWHERE, defaulted, prune, validate
 
 T = TypeVar("T", bound=Object)
 
@@ -174,11 +174,12 @@ def _judged(cls: type[Object], raw: Json, problems: list[Problem]) -> Object | N
             problems.append(_problem(finding))
     told |= {finding.path for finding in walk.found}
     schema = schema_of(cls)
-    problems += [
-        Problem(where=cause.field, what=_in_short(cause.message), fix=_form(cause.message))
-        for cause in validate(defaulted(prune(raw, schema)[0], schema), schema)
-        if cause.field not in told
-    ]
+    for cause in validate(defaulted(prune(raw, schema)[0], schema), schema):
+        # The server tells a number that does not fit its format twice, once without a place.
+        if cause.field not in told | {NOWHERE}:
+            what, fix = _in_short(cause.message), _form(cause.message)
+            problems.append(Problem(where=cause.field, what=what, fix=fix))
+            told.add(cause.field)
     return made
 
 

@@ -117,9 +117,7 @@ class AgentController:
         return {"agent": patch}
 
 
-def agents(
-    hosts: Hosts, plugins: Plugins, record: Recorder = lambda _: None, fault: Fault = raised
-) -> Engine:
+def agents(hosts: Hosts, plugins: Plugins, record: Recorder | None = None, fault: Fault = raised) -> Engine:
     """Put the engine of the agents of `hosts` together."""
     cache = Cache((m.Machine, m.MachineComponent))
     return Engine(cache, (AgentController(cache, hosts, plugins),), policy=Policy, record=record, fault=fault)

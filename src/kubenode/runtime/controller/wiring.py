@@ -18,7 +18,7 @@ FIRST = Stirred(key=Key("risk", LEDGER))
 """What a starting engine is told: the ledger has to be there before anybody asks."""
 
 
-def controllers(plugins: Plugins, record: Recorder = lambda _: None, fault: Fault = raised) -> Engine:
+def controllers(plugins: Plugins, record: Recorder | None = None, fault: Fault = raised) -> Engine:
     """Put the central controllers together; the engine is inert until its driver feeds it."""
     cache = Cache(m.WATCHED)
     inventory = Inventory(cache)

@@ -149,7 +149,7 @@ class Engine:
 
     def __init__(
         self, cache: Cache, controllers: Sequence[Controller], *, policy: Callable[[], Policy],
-        fold: Callable[[Change], None] = lambda _: None, record: Recorder = lambda _: None, fault: Fault = raised,
+        fold: Callable[[Change], None] = lambda _: None, record: Recorder | None = None, fault: Fault = raised,
     ) -> None:  # fmt: skip
         self.cache = cache
         self._controllers = {controller.name: controller for controller in controllers}
@@ -263,7 +263,8 @@ class Engine:
         else:
             self._sightings.pop(key, None)
         acts = self._acts(controller, question, decision)
-        self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
+        if self._record is not None:
+            self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
         if decision.wake_at is not None:
             self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
         return self._called(key, acts) if acts else None

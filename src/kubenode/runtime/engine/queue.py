@@ -15,7 +15,7 @@ FIRST_PAUSE = 50_000_000
 LONGEST_PAUSE = 60_000_000_000
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class Key:
     """One unit of work: whose, and which object."""
 

@@ -1,0 +1,200 @@
+"""What kubenode costs as it grows: one command, one table. CPU seconds of this process, not wall time.
+
+    python tests/benchmarks/scale.py [--sizes 1000,2000,5000,10000]
+
+Rollout: the upgrade story at each size; growth is the exponent between neighbours (1.00 is linear).
+Engine: no-op decisions a second with a decider that does nothing, so the engine's own cost; and
+decide-and-apply steps a second with a decider that writes one status, through the embedded store.
+Memory: resident bytes a machine, at rest, in the controller's cache and inventory.
+"""
+
+import argparse
+import gc
+import math
+import sys
+import time
+import tracemalloc
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.crd import schema_of
+from kubenode.core.decision import Decision
+from kubenode.core.policy import Policy
+from kubenode.runtime.controller.wiring import controllers
+from kubenode.runtime.engine import Engine, Synced
+from kubenode.runtime.engine.apply import NoHands
+from kubenode.runtime.engine.loop import Question, Stirred
+from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.sim.run import Process
+from kubenode.runtime.sim.stories import STORIES
+from kubenode.runtime.sim.story import Cast, examples
+from kubenode.runtime.store.cache import Cache, Change
+from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never
+
+NOW = m.Now(wall=datetime(2026, 1, 1, tzinfo=UTC), elapsed=0)
+
+
+@attrs.frozen
+class Row:
+    """One line of the table."""
+
+    what: str
+    figure: str
+    aim: str = ""
+
+
+class Toy:
+    """A decider that wants a phase, or nothing."""
+
+    name = "toy"
+
+    def __init__(self, cache: Cache, phase: str) -> None:
+        self._cache = cache
+        self.phase = phase
+
+    def concerns(self, change: Change) -> Iterable[str]:
+        """The object itself."""
+        return (change.name,)
+
+    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        """The machine."""
+        machine = self._cache.get(m.Machine, key)
+        return (
+            None
+            if machine is None
+            else Question(snapshot=machine, subject=machine, stored={"phase": machine.status.phase})
+        )
+
+    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
+        """Want the phase, or leave the status alone."""
+        return Decision(status=self.phase or None)
+
+    def wanted(self, status: Any) -> m.Json:
+        """The phase."""
+        return {"phase": status}
+
+    def body(self, patch: m.Json) -> m.Json:
+        """As it is."""
+        return patch
+
+
+def machine(number: int) -> m.Machine:
+    """A machine as a user writes it."""
+    host = m.MachineSpec(host=m.Host(address=f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"))
+    return m.Machine(metadata=m.ObjectMeta(name=f"m{number:05}", labels={"pool": "general"}), spec=host)
+
+
+def filled(count: int) -> EmbeddedStore:
+    """An embedded store with that many machines."""
+    kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
+    store = EmbeddedStore([*kinds, (m.Node.KIND, None)], clock=lambda: NOW.wall, window=4 * count)
+    for number in range(count):
+        now_or_never(store.create(m.Machine.KIND, wire.dump(machine(number))))
+    return store
+
+
+def listed(store: EmbeddedStore, kinds: Iterable[type[m.Object]]) -> list[Synced]:
+    """Whole listings of some kinds."""
+    found = {kind: now_or_never(store.find(kind.KIND)) for kind in kinds}
+    return [
+        Synced(kind=kind, items=one.items, version=int(one.resource_version)) for kind, one in found.items()
+    ]
+
+
+def rollouts(sizes: list[int]) -> Iterator[Row]:
+    """The upgrade story at each size."""
+    before: tuple[int, float] | None = None
+    for size in sizes:
+        cast = Cast.read([examples() / "upgrade.yaml"]).with_machines(size)
+        gc.collect()
+        began = time.process_time()
+        told = STORIES["upgrade"](cast, 0, lambda _: None)
+        seconds = time.process_time() - began
+        assert told.passed, [check for check in told.checks if not check.passed]
+        growth = (
+            ""
+            if before is None
+            else f", growth {math.log(seconds / before[1]) / math.log(size / before[0]):.2f}"
+        )
+        figure = f"{seconds:.1f} CPU s, {told.decisions / size:.1f} decisions and {told.effects / size:.1f} effects a machine{growth}"
+        yield Row(f"rollout over {size} machines", figure, "growth <= 1.15")
+        before = (size, seconds)
+
+
+def no_ops(count: int = 10_000, rounds: int = 20) -> Row:
+    """Decisions that change nothing, as fast as the engine makes them."""
+    cache = Cache((m.Machine,))
+    engine = Engine(cache, (Toy(cache, ""),), policy=Policy)
+    engine.step(listed(filled(count), (m.Machine,)), NOW)
+    keys = [Stirred(key=Key("toy", f"m{number:05}")) for number in range(count)]
+    began = time.process_time()
+    for _ in range(rounds):
+        engine.step(keys, NOW)
+    rate = count * rounds / (time.process_time() - began)
+    return Row("engine, no-op decisions", f"{rate:,.0f} a second", ">= 100,000")
+
+
+def steps(count: int = 5_000, rounds: int = 4) -> Row:
+    """Decide, write one status through the embedded store, see the event, decide again at rest."""
+    store = filled(count)
+    toys: list[Toy] = []
+
+    def build() -> Engine:
+        cache = Cache((m.Machine,))
+        toys.append(Toy(cache, "P0"))
+        return Engine(cache, (toys[-1],), policy=Policy)
+
+    process = Process(build, store, NoHands(), ())
+    began = time.process_time()
+    for number in range(rounds):
+        toys[-1].phase = f"P{number}"
+        process.inputs += [Stirred(key=Key("toy", f"m{one:05}")) for one in range(count)]
+        while process.turn(NOW):
+            pass
+    seconds = time.process_time() - began
+    assert process.calls == count * rounds, process.calls
+    return Row("engine, decide-and-apply steps", f"{count * rounds / seconds:,.0f} a second", ">= 10,000")
+
+
+def memory(count: int = 5_000) -> Row:
+    """What one idle machine holds in the controller: cache, inventory, queue."""
+    engine = controllers(Plugins.discover())
+    store = filled(count)
+    inputs = listed(store, engine.cache.kinds)
+    gc.collect()
+    tracemalloc.start()
+    engine.step(inputs, NOW)
+    del inputs
+    gc.collect()
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return Row("memory of an idle machine", f"{held / count / 1024:.1f} KiB", "<= 8 KB")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sizes", default="1000,2000,5000,10000", help="machines, rising, by commas")
+    sizes = [int(size) for size in parser.parse_args().sizes.split(",")]
+
+    def rows() -> Iterator[Row]:
+        yield no_ops()
+        yield steps()
+        yield memory()
+        yield from rollouts(sizes)
+
+    print("| what | measured | aim |\n|---|---|---|")
+    for row in rows():
+        print(f"| {row.what} | {row.figure} | {row.aim} |", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
