@@ -6,7 +6,7 @@ called here, so that a fault there cannot hide itself.
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import attrs
 
@@ -48,20 +48,24 @@ def permitted(simulation: Simulation, witness: Witness) -> Check:
 
     def wrong() -> Iterable[str]:
         uids = {raw["metadata"]["name"]: raw["metadata"]["uid"] for raw in simulation.objects(m.Machine)}
+        permits: dict[str, list[Permit]] = {}
+        for permit in witness.permits.values():
+            permits.setdefault(permit.hold.machine, []).append(permit)
         for host in simulation.hosts.values():
+            mine = permits.get(host.spec.machine, [])
             first = witness.first_running.get(uids.get(host.spec.machine, ""), 2**62)
             yield from _unpermitted(
-                host, [span for span in host.spans if span.disruptive and first <= span.began], witness
+                host, [span for span in host.spans if span.disruptive and first <= span.began], mine
             )
 
     return all_of("no disruptive act without a permit", wrong())
 
 
-def _unpermitted(host: SimHost, spans: list[Span], witness: Witness) -> Iterable[str]:
+def _unpermitted(host: SimHost, spans: list[Span], permits: list[Permit]) -> Iterable[str]:
     known: list[tuple[Step, ...]] = []
     repairs: list[int] = []
     for span in spans:
-        if any(_covers(permit, span.began, span.machine) for permit in witness.permits.values()):
+        if any(_covers(permit, span.began) for permit in permits):
             known.append(span.steps)
             continue
         repairs.append(span.began)
@@ -71,9 +75,8 @@ def _unpermitted(host: SimHost, spans: list[Span], witness: Witness) -> Iterable
             yield f"{host.spec.machine} was repaired more than {REPAIRS_AN_HOUR} times an hour at +{_seconds(span.began)}"
 
 
-def _covers(permit: Permit, at: int, machine: str) -> bool:
-    open_then = permit.opened <= at and (permit.closed is None or permit.closed >= at)
-    return permit.hold.machine == machine and open_then
+def _covers(permit: Permit, at: int) -> bool:
+    return permit.opened <= at and (permit.closed is None or permit.closed >= at)
 
 
 def limits_kept(policies: Sequence[m.RiskPolicy], witness: Witness, sizes: Callable[[str], int]) -> Check:
@@ -109,18 +112,21 @@ def _by_scope(scope: m.Scope, witness: Witness) -> dict[str, list[Permit]]:
 
 def _peak(permits: list[Permit], window: timedelta | None) -> int:
     """Give the largest number of starts in any window, or open at once without one."""
-    starts = sorted(permit.opened for permit in permits)
-    if window is not None:
-        length = nanoseconds(window)
-        return max(sum(1 for other in starts if start - length < other <= start) for start in starts)
-    return max(
-        sum(
-            1
-            for permit in permits
-            if permit.opened <= start and (permit.closed is None or permit.closed > start)
-        )
-        for start in starts
-    )
+    if window is None:
+        return at_once((permit.opened, permit.closed) for permit in permits)
+    # A start counts in (t - window, t]: as if each were open for the window, the end left out.
+    length = nanoseconds(window)
+    return at_once((permit.opened, permit.opened + length) for permit in permits)
+
+
+def at_once(spans: Iterable[tuple[int, int | None]]) -> int:
+    """Give the most spans that are open at any time; each from its beginning until before its end, None: for ever."""
+    edges: list[tuple[int, int]] = []
+    for began, ended in spans:
+        if ended is None or ended > began:
+            edges.append((began, 1))
+            edges += [] if ended is None else [(ended, -1)]
+    return max(accumulate(step for _, step in sorted(edges)), default=0)
 
 
 def one_at_a_time(simulation: Simulation) -> Check:

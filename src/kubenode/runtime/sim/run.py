@@ -32,6 +32,8 @@ from kubenode.runtime.store.contract import MergePatch, Store
 from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+EVENTS = 1_000_000
+"""How many events of a kind the store keeps: a fleet is made before the first turn looks at it."""
 AGENTS, CONTROLLER = "agents", "controller"
 
 
@@ -139,7 +141,7 @@ class Simulation:
         self.rng = random.Random(seed)
         self.store = EmbeddedStore(
             [(kind.KIND, schema_of(kind)) for kind in m.KINDS] + [(m.Node.KIND, None)],
-            clock=self.time.wall, seed=seed,
+            clock=self.time.wall, seed=seed, window=EVENTS,
         )  # fmt: skip
         self.hosts: dict[str, SimHost] = {}
         self.trace = hashlib.sha256()

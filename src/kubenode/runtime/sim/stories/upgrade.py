@@ -10,7 +10,7 @@ from kubenode.core import model as m
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model.componentset import BATCH_LIMIT
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.runtime.sim.check import Check, all_of
+from kubenode.runtime.sim.check import Check, all_of, at_once
 from kubenode.runtime.sim.stories.truth import lacking, runs
 from kubenode.runtime.sim.story import Cast, Progress, Stage, Tell, Told
 
@@ -196,10 +196,7 @@ def _too_many(stage: Stage) -> Iterable[str]:
         mine = [span for span in spans if span.machine in chosen]
         most = one.spec.rollout.max_unavailable
         limit = max(1, most.amount * len(chosen) // 100) if most.percent else most.amount
-        peak = max(
-            (sum(o.began <= s.began and (o.ended is None or o.ended > s.began) for o in mine) for s in mine),
-            default=0,
-        )
+        peak = at_once((span.began, span.ended) for span in mine)
         if peak > limit:
             yield f"{one.metadata.name}: {peak} at once, at most {limit}"
 
