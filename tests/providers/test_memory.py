@@ -83,6 +83,11 @@ def test_power_is_a_capability_and_idempotent_by_token() -> None:
     cloud.power(made.id, Power.OFF, "p1")
     with pytest.raises(TokenConflict):
         cloud.power(made.id, Power.ON, "p1")
+    cloud.power(made.id, Power.ON, "p0")
+    cloud.power(made.id, Power.OFF, "p1")
+    assert cloud.get(made.id).state is InstanceState.RUNNING, (
+        "a late repeat does not stop what was started since"
+    )
     cloud.delete(made.id)
     with pytest.raises(NotFound):
         cloud.power(made.id, Power.ON, "p2")

@@ -1,7 +1,9 @@
 """Plugins: a sound one is indexed, a broken one is named and costs nobody else anything."""
 
+import threading
 import types
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -143,3 +145,68 @@ def test_parameters_are_read_strictly_with_every_problem() -> None:
         structured({"ulr": "x"}, Shape, "settings.rack")
     assert len(caught.value.problems) == 2
     assert "settings.rack" in str(caught.value)
+
+
+def test_a_hook_that_hangs_is_given_up() -> None:
+    """It is told by name, its thread does not hold the process, and the next hook is called."""
+    free = threading.Event()
+
+    @hookimpl
+    def register_providers() -> Iterable[Any]:
+        free.wait()
+        return []
+
+    @hookimpl
+    def register_remedies() -> Iterable[Any]:
+        return [RebootRemedy()]
+
+    module = plugin(register_providers=register_providers, register_remedies=register_remedies)
+    found, bad = registered("rack", module, SETTINGS, limit=timedelta(seconds=0.05))
+    assert [str(problem) for problem in bad] == [
+        "rack: register_providers() gave no answer within 0.05 s, and is given up\n"
+        "    fix: connect in the driver's methods, not at start"
+    ]
+    assert [driver.name for driver in found["remedies"]] == ["reboot"]
+    (left,) = [thread for thread in threading.enumerate() if thread.name == "rack register_providers()"]
+    assert left.daemon
+    free.set()
+    left.join(5)
+
+
+def test_a_hook_that_leaves_the_process_does_not() -> None:
+    """Not even SystemExit or an endless recursion gets out of the hook."""
+
+    @hookimpl
+    def register_providers() -> Iterable[Any]:
+        raise SystemExit("done")
+
+    @hookimpl
+    def register_remedies() -> Iterable[Any]:
+        return register_remedies()
+
+    texts = problems(register_providers=register_providers, register_remedies=register_remedies)
+    assert "register_providers() raised SystemExit: done" in texts[0]
+    assert "register_remedies() raised RecursionError" in texts[1]
+
+
+class Shouting(RebootRemedy):
+    """A remedy whose name cannot stand in an object."""
+
+    name = "RE BOOT"
+
+
+class Moody(RebootRemedy):
+    """A remedy that cannot even be asked for its name."""
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """Raise."""
+        raise RuntimeError("not today")
+
+
+def test_a_name_that_is_none_is_told() -> None:
+    """A driver is looked at with care: what it says, and that it may raise."""
+    with pytest.raises(PluginError) as caught:
+        Plugins.given(remedies=[Shouting(), Moody()])
+    assert "remedies[0]: Shouting.name is 'RE BOOT'" in str(caught.value)
+    assert "remedies[1]: Moody raised RuntimeError: not today" in str(caught.value)

@@ -38,7 +38,7 @@ from kubenode.providers.memory import MemoryProvider
 __all__ = [
     "Ambiguous", "AuthFailed", "Busy", "CapacityExhausted", "CreateRequest", "Instance", "InstanceState", "Invalid",
     "MemoryProvider", "NotFound", "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings",
-    "SupportsPower", "Throttled", "TokenConflict", "Unavailable", "Unsupported",
+    "SupportsPower", "Throttled", "TokenConflict", "Unavailable", "Unsupported", "hookimpl", "register_providers",
 ]  # fmt: skip
 
 

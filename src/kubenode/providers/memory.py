@@ -82,9 +82,14 @@ class MemoryProvider:
         with self._lock:
             if self._known(instance_id).state is InstanceState.TERMINATED:
                 raise NotFound(instance_id)
-            if self._acts.setdefault(token, (instance_id, action)) != (instance_id, action):
+            act = (instance_id, action)
+            known = self._acts.setdefault(token, act)
+            if known != act:
                 raise TokenConflict(f"token {token} was used for another act")
-            self._set(instance_id, InstanceState.STOPPED if action is Power.OFF else InstanceState.RUNNING)
+            if known is act:
+                self._set(
+                    instance_id, InstanceState.STOPPED if action is Power.OFF else InstanceState.RUNNING
+                )
 
     def _known(self, instance_id: str) -> Instance:
         if instance_id not in self._instances:

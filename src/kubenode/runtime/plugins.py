@@ -1,12 +1,17 @@
 """pluggy registers, a typed registry acts. One manager a plugin, so that blame is certain.
 
 A plugin that cannot be loaded is a Problem, named with its distribution and version; the rest works.
+What is somebody else's runs in a daemon thread with a time limit: a hook that connects to a cloud that
+does not answer must not keep the controller from its start.
 """
 
 import difflib
 import importlib.metadata
 import inspect
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -16,9 +21,12 @@ import pluggy
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Provider, RemedyAction
+from kubenode.core.model.meta import LABEL, matches
 
 P = TypeVar("P")
+R = TypeVar("R")
 
+HOOK_LIMIT = timedelta(seconds=10)
 ENTRY_POINTS = "kubenode"
 KINDS: Mapping[str, type] = MappingProxyType(
     {"providers": Provider, "components": ComponentDriver, "remedies": RemedyAction}
@@ -77,33 +85,39 @@ class Plugins:
         }  # fmt: skip
         bad = [
             problem for kind, found in drivers.items() for index, driver in enumerate(found)
-            for problem in _faults(f"{kind}[{index}]", driver, KINDS[kind])
+            for problem in _looked_at(f"{kind}[{index}]", driver, KINDS[kind])
         ]  # fmt: skip
         if bad:
             raise PluginError(tuple(bad))
         return _indexed([("arguments", drivers)], [])
 
     @classmethod
-    def discover(cls, settings: Mapping[str, Mapping[str, Any]] | None = None) -> "Plugins":
-        """Load every installed plugin; what is wrong with one is in `problems`, and the rest works."""
+    def discover(
+        cls, settings: Mapping[str, Mapping[str, Any]] | None = None, *, limit: timedelta = HOOK_LIMIT
+    ) -> "Plugins":
+        """Load every installed plugin; what is wrong with one is in `problems`, and the rest works.
+
+        Args:
+            settings: what the operator wrote, by plugin name.
+            limit: after which an import or a hook is given up; its thread is left behind, and ends with the process.
+        """
         found: list[tuple[str, Mapping[str, list[Any]]]] = []
         bad: list[Problem] = []
         points = importlib.metadata.entry_points(group=ENTRY_POINTS)
         for point in sorted(points, key=lambda point: (point.name, point.value)):
             label = f"{point.name} ({point.dist.name} {point.dist.version})" if point.dist else point.name
-            try:
-                plugin = point.load()
-            except Exception as error:
-                bad.append(Problem(where=label, what=f"import failed: {type(error).__name__}: {error}"))
+            plugin = _within(limit, label, "import", point.load)
+            if isinstance(plugin, Problem):
+                bad.append(plugin)
                 continue
-            drivers, problems = registered(label, plugin, PluginSettings(settings or {}))
+            drivers, problems = registered(label, plugin, PluginSettings(settings or {}), limit=limit)
             found.append((label, drivers))
             bad += problems
         return _indexed(found, bad)
 
 
 def registered(
-    label: str, plugin: object, settings: PluginSettings
+    label: str, plugin: object, settings: PluginSettings, *, limit: timedelta = HOOK_LIMIT
 ) -> tuple[Mapping[str, list[Any]], list[Problem]]:
     """Call the hooks of one plugin; give its sound drivers by kind, and what is wrong with the rest."""
     manager = pluggy.PluginManager(PROJECT)
@@ -116,17 +130,43 @@ def registered(
     bad = [*_misspelt(label, manager), *_unmarked(label, plugin, manager)]
     for hook, kind in HOOKS.items():
         for impl in getattr(manager.hook, hook).get_hookimpls():
-            try:
-                drivers = list(impl.function(*[settings for _ in impl.argnames]))
-            except Exception as error:
-                bad.append(Problem(where=label, what=f"{hook}() raised {type(error).__name__}: {error}"))
+            drivers = _within(limit, label, f"{hook}()", partial(_drivers, impl, settings))
+            if isinstance(drivers, Problem):
+                bad.append(drivers)
                 continue
             for index, driver in enumerate(drivers):
-                faults = list(_faults(f"{label}, {hook}()[{index}]", driver, KINDS[kind]))
+                faults = _looked_at(f"{label}, {hook}()[{index}]", driver, KINDS[kind])
                 bad += faults
                 if not faults:
                     found[kind].append(driver)
     return found, bad
+
+
+def _drivers(impl: pluggy.HookImpl, settings: PluginSettings) -> list[Any]:
+    drivers: Any = impl.function(*[settings for _ in impl.argnames])
+    return [*drivers]
+
+
+def _within(limit: timedelta, label: str, what: str, call: Callable[[], R]) -> R | Problem:
+    """Call what is somebody else's; give its answer, or a Problem when it raises or is late."""
+    answers: list[R | Problem] = []
+
+    def run() -> None:
+        try:
+            answers.append(call())
+        except BaseException as error:  # sys.exit() at import ends the plugin and not us
+            text = f"{what} raised {type(error).__name__}: {error}"
+            answers.append(Problem(where=label, what=text))
+
+    thread = threading.Thread(target=run, name=f"{label} {what}", daemon=True)
+    thread.start()
+    thread.join(limit.total_seconds())
+    if not answers:
+        return Problem(
+            where=label, what=f"{what} gave no answer within {limit.total_seconds():g} s, and is given up",
+            fix="connect in the driver's methods, not at start",
+        )  # fmt: skip
+    return answers[0]
 
 
 def _misspelt(label: str, manager: pluggy.PluginManager) -> Iterable[Problem]:
@@ -145,6 +185,14 @@ def _unmarked(label: str, plugin: object, manager: pluggy.PluginManager) -> Iter
             )
 
 
+def _looked_at(where: str, driver: object, protocol: type) -> list[Problem]:
+    """Say what keeps an object from being a driver, even when looking at it raises."""
+    try:
+        return list(_faults(where, driver, protocol))
+    except Exception as error:
+        return [Problem(where=where, what=f"{type(driver).__name__} raised {type(error).__name__}: {error}")]
+
+
 def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
     """Say what keeps an object from being a driver, without calling it."""
     if isinstance(driver, type):
@@ -155,6 +203,11 @@ def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
         )
         return
     kind = type(driver).__name__
+    called = getattr(driver, "name", None)
+    if called is not None and not (isinstance(called, str) and matches(f"^{LABEL}$", called)):
+        yield Problem(
+            where=where, what=f"{kind}.name is {called!r}", fix="write lower-case letters, digits and '-'"
+        )
     for name, spec in vars(protocol).items():
         if name.startswith("_") or not (callable(spec) or isinstance(spec, property)):
             continue

@@ -1,0 +1,122 @@
+"""A host in memory that is looked at and that does steps, as the agent does them."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Generic, TypeVar, assert_never
+
+import attrs
+
+from kubenode.core.hookspecs import BrokenLaw, Seen
+from kubenode.core.step import (
+    InstallPackage,
+    PackageVersion,
+    Probe,
+    ReadFile,
+    Reboot,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    WriteFile,
+)
+
+V = TypeVar("V")
+
+
+@attrs.define
+class FakeHost:
+    """Files by path, states of units by name, versions of packages by name.
+
+    Attributes:
+        loaded: what each unit found of files and packages when it was last started.
+    """
+
+    files: dict[str, bytes] = attrs.field(factory=dict)
+    units: dict[str, str] = attrs.field(factory=dict)
+    packages: dict[str, str] = attrs.field(factory=dict)
+    loaded: dict[str, tuple[dict[str, bytes], dict[str, str]]] = attrs.field(
+        factory=dict, repr=False, eq=False
+    )
+
+    def look(self, probes: Iterable[Probe]) -> Seen:
+        """Look at what is asked for; who reads anything else breaks a law."""
+        files, units, packages = set[str](), set[str](), set[str]()
+        for probe in probes:
+            match probe:
+                case ReadFile():
+                    files.add(probe.path)
+                case UnitState():
+                    units.add(probe.unit)
+                case PackageVersion():
+                    packages.add(probe.package)
+                case _:
+                    assert_never(probe)
+        return Seen(
+            files=_Asked("ReadFile", files, self.files),
+            units=_Asked("UnitState", units, self.units),
+            packages=_Asked("PackageVersion", packages, self.packages),
+        )
+
+    def apply(self, *steps: Step) -> None:
+        """Do steps in order, each with its `then`."""
+        for step in steps:
+            match step:
+                case InstallPackage():
+                    self.packages[step.package] = step.version
+                    self._restart(step.then)
+                case RemovePackage():
+                    self.packages.pop(step.package, None)
+                case WriteFile():
+                    self.files[step.path] = step.content
+                    self._restart(step.then)
+                case RestartUnit():
+                    self._restart(step)
+                case StopUnit():
+                    self.units[step.unit] = "inactive"
+                case Reboot():
+                    raise BrokenLaw("plan() gave a Reboot; a component does not reboot, a remedy does")
+                case _:
+                    assert_never(step)
+
+    def copy(self) -> "FakeHost":
+        """Give another host in the same state."""
+        return FakeHost(dict(self.files), dict(self.units), dict(self.packages), dict(self.loaded))
+
+    def active(self) -> frozenset[str]:
+        """Name the units that run."""
+        return frozenset(unit for unit, state in self.units.items() if state == "active")
+
+    def stale(self) -> frozenset[str]:
+        """Name the units that run with what was there before."""
+        now = (self.files, self.packages)
+        return frozenset(unit for unit in self.active() if self.loaded.get(unit) != now)
+
+    def _restart(self, unit: RestartUnit | None) -> None:
+        if unit is not None:
+            self.units[unit.unit] = "active"
+            self.loaded[unit.unit] = (dict(self.files), dict(self.packages))
+
+
+class _Asked(Mapping[str, V], Generic[V]):
+    """What was found of what was asked for. Only the asked may be read: nothing else is looked at on a host."""
+
+    def __init__(self, probe: str, asked: Iterable[str], found: Mapping[str, V]) -> None:
+        self._probe = probe
+        self._asked = frozenset(asked)
+        self._found = {key: found[key] for key in sorted(self._asked & found.keys())}
+
+    def __getitem__(self, key: str) -> V:
+        if key not in self._asked:
+            raise BrokenLaw(
+                f"judge() reads {key!r}, which probes() does not ask for; add {self._probe}({key!r})"
+            )
+        return self._found[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __repr__(self) -> str:
+        return repr(self._found)

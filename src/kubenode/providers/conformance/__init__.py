@@ -1,0 +1,117 @@
+"""The conformance kit of providers: a pytest test with a case for every law.
+
+    def make(wire: conformance.Wire) -> RackProvider:
+        return RackProvider(send=wire(FakeRack().send))
+
+    test_rack = conformance.provider(make, params=RackParams(row="r1"), lost=TimeoutError("lost"))
+
+`make` gives a new provider in front of a new fake cloud, and hands the function that makes a wire call
+through `wire`, which counts the calls and loses answers. A provider that keeps its instances in memory
+ignores `wire` and gives no `lost`; the laws of the wire are then marked as not applicable.
+"""
+
+import contextlib
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
+
+from kubenode.core.hookspecs import BrokenLaw, Law, Provider, SupportsPower, law_test
+from kubenode.providers.conformance import laws
+from kubenode.providers.conformance.looking import Kit
+from kubenode.providers.conformance.wire import Wire
+
+__all__ = ["BrokenLaw", "Wire", "provider"]
+
+P = TypeVar("P")
+Check: TypeAlias = Callable[[Kit[Any]], None]
+
+LAWS: Mapping[str, Check] = MappingProxyType({
+    "name-and-params": laws.check_names,
+    "methods-are-plain-functions": laws.check_plain,
+    "one-token-makes-one-instance": laws.check_double_create,
+    "racing-creates-make-one-instance": laws.check_racing_creates,
+    "lost-answer-is-ambiguous-and-its-repeat-makes-no-second": laws.check_lost_answer,
+    "token-with-other-parameters-is-a-conflict": laws.check_conflict,
+    "get-of-nobody-is-not-found": laws.check_nobody,
+    "find-is-complete-and-gives-each-once": laws.check_find,
+    "delete-twice-is-no-error": laws.check_delete,
+    "states-are-ours": laws.check_states,
+    "strange-state-is-unknown": laws.check_strange,
+    "one-method-is-one-wire-call": laws.check_one_call,
+    "no-secret-is-told": laws.check_secret,
+    "importing-the-plugin-loads-no-sdk": laws.check_import,
+    "one-power-token-is-one-act": laws.check_power,
+})  # fmt: skip
+WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})
+
+
+def provider(
+    make: Callable[[Wire], Provider[P]], *, params: P, other: P | None = None, lost: BaseException | None = None,
+    strange: Callable[[Wire], Provider[P]] | None = None, module: str = "", sdk: Collection[str] = (), many: int = 120,
+) -> Callable[..., None]:  # fmt: skip
+    """Give a pytest test with a case for every law of a provider.
+
+    Args:
+        make: gives a new provider in front of a new fake cloud, which sends through the wire it is given.
+        params: parameters of an instance.
+        other: different ones; when not given, one field of `params` is changed.
+        lost: what the transport raises when an answer is lost; None for a provider without a wire.
+        strange: as `make`, but its cloud answers with a state that nobody knows.
+        module: the module that the entry point names.
+        sdk: the modules that importing `module` must not load.
+        many: how many instances find() is tried with; more than one page of your cloud.
+
+    Raises:
+        ImportError: pytest is not installed.
+    """
+    kit = Kit(
+        make=make, params=params, other=_changed(params) if other is None else other, lost=lost, strange=strange,
+        module=module, sdk=tuple(sdk), many=many,
+    )  # fmt: skip
+    left_out = _left_out(kit)
+    return law_test(
+        Law(name=name, why_not=left_out.get(check, ""), check=partial(_done(check, left_out), kit))
+        for name, check in LAWS.items()
+    )
+
+
+def _left_out(kit: Kit[Any]) -> Mapping[Check, str]:
+    """Say which laws do not apply to what the author gave, and why."""
+    wire = "no wire, so no lost="
+    reasons = {
+        laws.check_lost_answer: "" if kit.lost is not None else wire,
+        laws.check_one_call: "" if kit.lost is not None else wire,
+        laws.check_conflict: "" if kit.other is not None else "no other= parameters",
+        laws.check_strange: "" if kit.strange is not None else "no strange= cloud",
+        laws.check_import: "" if kit.module and kit.sdk else "no module= and sdk=",
+        laws.check_power: "" if _has_power(kit.make) else "no power()",
+    }
+    return {check: why for check, why in reasons.items() if why}
+
+
+def _done(check: Check, left_out: Mapping[Check, str]) -> Check:
+    """Give what is checked instead of a law that is left out: without a wire, that there is none indeed."""
+    if check not in left_out:
+        return check
+    return laws.check_unused_wire if check in WIRED else lambda _: None
+
+
+def _has_power(make: Callable[[Wire], Provider[Any]]) -> bool:
+    try:
+        return isinstance(make(Wire()), SupportsPower)
+    except Exception:
+        return False  # every case calls make() too, and shows what is wrong with it
+
+
+def _changed(params: Any) -> Any:
+    """Give parameters that differ in one text or number; None when there is none that may change."""
+    for field in attrs.fields(type(params)) if attrs.has(type(params)) else ():
+        value = getattr(params, field.name)
+        new = f"{value}2" if isinstance(value, str) else value + 1 if type(value) is int else None
+        if new is not None:
+            with contextlib.suppress(Exception):  # this field's validator refuses it: try the next
+                return attrs.evolve(params, **{field.alias or field.name: new})
+    return None

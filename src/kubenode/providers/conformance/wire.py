@@ -1,0 +1,41 @@
+"""The wire between a provider and its cloud, as the kit watches it."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+A = ParamSpec("A")
+R = TypeVar("R")
+
+
+class Wire:
+    """Stands between a provider and its transport: counts wire calls, and loses their answers."""
+
+    def __init__(self, lost: BaseException | None = None) -> None:
+        self.calls = 0
+        self._lost = lost
+        self._losing = False
+        self._lock = threading.Lock()
+
+    def __call__(self, send: Callable[A, R]) -> Callable[A, R]:
+        """Give a function that sends as `send` does, and is watched."""
+
+        def watched(*args: A.args, **kwargs: A.kwargs) -> R:
+            with self._lock:
+                self.calls += 1
+            answer = send(*args, **kwargs)
+            if self._losing and self._lost is not None:
+                raise self._lost
+            return answer
+
+        return watched
+
+    @contextlib.contextmanager
+    def losing(self) -> Iterator[None]:
+        """Lose every answer inside: what was asked for is done, and the caller hears of a time-out."""
+        self._losing = True
+        try:
+            yield
+        finally:
+            self._losing = False

@@ -1,0 +1,20 @@
+"""What the tests of the kits share: the laws of a kit, one by one."""
+
+from collections.abc import Callable, Mapping
+
+from kubenode.core.hookspecs import BrokenLaw, Law
+
+
+def laws(test: Callable[..., None]) -> Mapping[str, Law]:
+    """Give the laws of a test that a kit made, by id."""
+    (mark,) = test.pytestmark  # type: ignore[attr-defined]
+    return {param.id: param.values[0] for param in mark.args[1]}
+
+
+def broken(test: Callable[..., None], law: str) -> str:
+    """Run one law; give the text it is broken with, empty when it is kept."""
+    try:
+        laws(test)[law].check()
+    except BrokenLaw as error:
+        return str(error)
+    return ""
