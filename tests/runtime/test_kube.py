@@ -15,7 +15,7 @@ from kubenode.core.errors import (
     ServerFailed,
 )
 from kubenode.core.model import Json, Kind
-from kubenode.runtime.store.contract import JsonPatch, MergePatch
+from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, MergePatch
 from kubenode.runtime.store.kube import KubeStore
 from tests.runtime.api_server import KIND, PATH, READS, Say, fails, listing, machine, refused, run, says
 
@@ -180,3 +180,31 @@ def test_warnings_of_the_server_are_logged_once(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING, "kubenode.store"):
         run(answer, answer, do=twice)
     assert [record.message.count("unknown field spec.zz") for record in caplog.records] == [1]
+
+
+def test_a_page_is_asked_for_as_given() -> None:
+    """Selectors, limit and cursor are sent, one page is read, and where it goes on is told."""
+    page = listing(machine("b"), machine("a"))
+    page["metadata"] |= {"continue": "next", "remainingItemCount": 3}
+    found, server = run(
+        says(page),
+        do=lambda store: store.find(
+            KIND, labels={"l": "1"}, fields={"metadata.name": "a"}, limit=2, cursor="c"
+        ),
+    )
+    assert [item["metadata"]["name"] for item in found.items] == ["a", "b"]
+    assert (found.cursor, found.remaining) == ("next", 3)
+    (asked,) = server.asked
+    wanted = {"labelSelector": "l=1", "fieldSelector": "metadata.name=a", "limit": "2", "continue": "c"}
+    assert asked.query == wanted
+
+
+def test_an_apply_names_its_own_manager() -> None:
+    """Not the store's; force is said."""
+    _, server = run(
+        says(machine("m1")),
+        do=lambda store: store.patch(KIND, "m1", ApplyPatch({"spec": {}}, "me", force=True)),
+    )
+    (asked,) = server.asked
+    assert asked.query == {"fieldManager": "me", "force": "true"}
+    assert (asked.headers["Content-Type"], asked.json) == ("application/apply-patch+yaml", {"spec": {}})

@@ -16,7 +16,7 @@ from kubenode.core.errors import (
     Unreachable,
 )
 from kubenode.runtime.store.client import Connection
-from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, WatchEvent
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.stream import Lines
 from kubenode.runtime.store.transport import Backoff, Limits, Timing
@@ -392,3 +392,31 @@ def test_a_store_outside_of_its_block_says_so(call: Call) -> None:
             await call(store)
 
     asyncio.run(main())
+
+
+def test_initial_events_come_before_their_mark() -> None:
+    """Until the mark, a lost connection begins anew; after it, the watch resumes from there."""
+    mark = {
+        "kind": "Machine",
+        "metadata": {"resourceVersion": "9", "annotations": {INITIAL_EVENTS_END: "true"}},
+    }
+    first = streams(line("ADDED", machine("a", 7)), then=resets)
+    again = streams(line("ADDED", machine("a", 7)), line("BOOKMARK", mark), then=resets)
+    later = streams(line("ADDED", machine("b", 10)), then=hangs)
+
+    async def follow(store: KubeStore) -> list[WatchEvent]:
+        watch = await store.watch(KIND, resource_version="", initial=True)
+        events: list[WatchEvent] = []
+        while len(events) < 4:
+            events += await watch.events()
+        await watch.close()
+        return events
+
+    events, server = run(first, again, later, do=follow, time=FakeTime())
+    assert [event.type.value for event in events] == ["ADDED", "ADDED", "BOOKMARK", "ADDED"]
+    asked = [
+        (query["resourceVersion"], query.get("sendInitialEvents"))
+        for query in (ask.query for ask in server.asked)
+    ]
+    assert asked == [("", "true"), ("", "true"), ("9", None)]
+    assert server.asked[0].query["resourceVersionMatch"] == "NotOlderThan"

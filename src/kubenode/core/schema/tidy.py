@@ -18,12 +18,18 @@ def prune(obj: Json, schema: Json, *, known: Json | None = None) -> tuple[Json, 
     return pruned, tuple(dropped)
 
 
-def defaulted(obj: Json, schema: Json, *, known: Json | None = None) -> Json:
+def defaulted(obj: Json, schema: Json, *, known: Json | None = None, keeps_null: bool = False) -> Json:
     """Give an object with its defaults, parents first, and without nulls in fields that are not nullable.
 
     A default is set into an object that exists, never below an absent parent.
+
+    Args:
+        obj: what was written.
+        schema: of the object.
+        known: an earlier state that passed already.
+        keeps_null: leave nulls without a default for validation to find, as the server does in an apply.
     """
-    filled: Json = _filled(obj, schema, known)
+    filled: Json = _filled(obj, schema, known, keeps_null)
     return filled
 
 
@@ -62,40 +68,41 @@ def _differ(left: list[Any], right: list[Any]) -> bool:
     return any(one is not other for one, other in zip(left, right, strict=True))
 
 
-def _filled(value: Any, schema: Json, known: Any) -> Any:
+def _filled(value: Any, schema: Json, known: Any, keeps_null: bool) -> Any:
     if value is known or schema is FREE:
         return value
     if isinstance(value, dict):
-        return _filled_object(value, schema, known)
+        return _filled_object(value, schema, known, keeps_null)
     if isinstance(value, list) and "items" in schema:
         below, seen = schema["items"], identities(known)
-        items = [inner if id(inner) in seen else _filled_item(inner, below) for inner in value]
+        items = [inner if id(inner) in seen else _filled_item(inner, below, keeps_null) for inner in value]
         return items if _differ(items, value) else value
     return value
 
 
-def _filled_item(value: Any, schema: Json) -> Any:
+def _filled_item(value: Any, schema: Json, keeps_null: bool) -> Any:
     lacking = value is None and "default" in schema and not schema.get("nullable")
-    return _filled(_default(schema) if lacking else value, schema, None)
+    return _filled(_default(schema) if lacking else value, schema, None, keeps_null)
 
 
-def _filled_object(value: Json, schema: Json, known: Any) -> Json:
+def _filled_object(value: Json, schema: Json, known: Any, keeps_null: bool) -> Json:
     filled: Json = {}
     changed = False
     for name, inner in value.items():
         below = child_schema(schema, name) or FREE
         after = inner
         if inner is None and below is not FREE and not below.get("nullable"):
-            if "default" not in below:
+            if "default" in below:
+                after = _default(below)
+            elif not keeps_null:
                 changed = True
                 continue
-            after = _default(below)
-        after = _filled(after, below, member(known, name))
+        after = _filled(after, below, member(known, name), keeps_null)
         changed = changed or after is not inner
         filled[name] = after
     for name, below in schema.get("properties", NOTHING).items():
         if name not in filled and "default" in below:
-            filled[name] = _filled(_default(below), below, None)
+            filled[name] = _filled(_default(below), below, None, keeps_null)
             changed = True
     return filled if changed else value
 

@@ -10,6 +10,7 @@ PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
 INT_OR_STRING: Final = "x-kubernetes-int-or-string"
 LIST_TYPE: Final = "x-kubernetes-list-type"
 LIST_KEYS: Final = "x-kubernetes-list-map-keys"
+MAP_TYPE: Final = "x-kubernetes-map-type"
 RULES: Final = "x-kubernetes-validations"
 
 TEXT_FORMATS: Final = frozenset({"date-time", "duration"})
@@ -23,7 +24,7 @@ _TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "bo
 _KEYWORDS: Final = frozenset({
     "type", "properties", "additionalProperties", "items", "required", "enum", "maxLength", "minLength", "pattern",
     "minimum", "maximum", "maxItems", "minItems", "maxProperties", "format", "nullable", "default", "description",
-    "title", "example", PRESERVE, INT_OR_STRING, LIST_TYPE, LIST_KEYS, "x-kubernetes-map-type", RULES,
+    "title", "example", PRESERVE, INT_OR_STRING, LIST_TYPE, LIST_KEYS, MAP_TYPE, RULES,
 })  # fmt: skip
 
 

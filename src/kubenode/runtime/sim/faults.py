@@ -38,13 +38,20 @@ class FaultyStore:
         """Give one object."""
         return await self._inner.get(kind, name)
 
-    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
+    async def find(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
+        limit: int = 0, cursor: str = "",
+    ) -> Listing:  # fmt: skip
         """Give all objects of a kind."""
-        return await self._inner.find(kind, labels=labels)
+        return await self._inner.find(kind, labels=labels, fields=fields, limit=limit, cursor=cursor)
 
-    async def watch(self, kind: Kind, *, resource_version: str) -> Watch:
+    async def watch(
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
+    ) -> Watch:
         """Watch a kind."""
-        return await self._inner.watch(kind, resource_version=resource_version)
+        return await self._inner.watch(
+            kind, resource_version=resource_version, bookmarks=bookmarks, initial=initial
+        )
 
     async def create(self, kind: Kind, obj: Json) -> Json:
         """Create an object, or meet a fault."""

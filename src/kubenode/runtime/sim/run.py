@@ -141,7 +141,7 @@ class Simulation:
         self.rng = random.Random(seed)
         self.store = EmbeddedStore(
             [(kind.KIND, schema_of(kind)) for kind in m.KINDS] + [(m.Node.KIND, None)],
-            clock=self.time.wall, seed=seed, window=EVENTS,
+            clock=self.time.wall, seed=seed, window=EVENTS, cel=False,
         )  # fmt: skip
         self.hosts: dict[str, SimHost] = {}
         self.trace = hashlib.sha256()

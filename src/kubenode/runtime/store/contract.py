@@ -8,11 +8,14 @@ Errors are those of `kubenode.core.errors`.
 
 import enum
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
 from kubenode.core.model import Json, Kind
+
+INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
+"""The annotation of the bookmark that ends the initial events of a watch."""
 
 
 class EventType(enum.Enum):
@@ -34,10 +37,19 @@ class WatchEvent:
 
 @attrs.frozen(kw_only=True)
 class Listing:
-    """All objects of a kind at one resourceVersion, sorted by name."""
+    """Objects of a kind at one resourceVersion, sorted by name.
+
+    Attributes:
+        items: all, or those of one page.
+        resource_version: of the state that they are of, on all pages the same.
+        cursor: asks for the next page; empty when this is the last one.
+        remaining: how many objects are on the next pages; None when that is not known.
+    """
 
     items: tuple[Json, ...]
     resource_version: str
+    cursor: str = ""
+    remaining: int | None = None
 
 
 @attrs.frozen
@@ -58,7 +70,26 @@ class JsonPatch:
     operations: tuple[Mapping[str, Any], ...]
 
 
-Patch: TypeAlias = MergePatch | JsonPatch
+@attrs.frozen
+class ApplyPatch:
+    """Server-side apply: what one manager wants an object to say, of which it then owns each field.
+
+    The object is created when it is missing. What the manager applied before and now leaves out, and nobody
+    else owns, is removed. A field that another one owns with another value is a Conflict, whose Status names
+    each, unless `force` takes it over. Managers are not shown: no object of a store has managedFields.
+
+    Attributes:
+        body: an object with apiVersion and kind, and only what the manager wants.
+        manager: who applies.
+        force: take over what others own.
+    """
+
+    body: Mapping[str, Any]
+    manager: str
+    force: bool = False
+
+
+Patch: TypeAlias = MergePatch | JsonPatch | ApplyPatch
 
 
 class Watch(Protocol):
@@ -77,8 +108,23 @@ class Store(Protocol):
     async def get(self, kind: Kind, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
 
-    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
-        """Give all objects of a kind, or those that carry all these labels."""
+    async def find(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
+        limit: int = 0, cursor: str = "",
+    ) -> Listing:  # fmt: skip
+        """Give all objects of a kind, or those that are selected, or a page of them.
+
+        Args:
+            kind: whose objects.
+            labels: which all must be carried.
+            fields: which must be so; the server knows metadata.name only.
+            limit: how many to give at most; 0 for all.
+            cursor: of the page before; the selection must be the same.
+
+        Raises:
+            Expired: the state that the cursor is of is forgotten.
+            Refused: a field cannot be selected by, or the cursor is none.
+        """
 
     async def create(self, kind: Kind, obj: Json) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
@@ -93,9 +139,10 @@ class Store(Protocol):
             subresource: `status`, or empty for everything but the status.
 
         Raises:
-            ObjectNotFound: there is no such object.
-            Conflict: resourceVersion, uid or a JSON-patch test did not fit.
+            ObjectNotFound: there is no such object; an apply creates it.
+            Conflict: resourceVersion, uid or a JSON-patch test did not fit, or another manager owns a field.
             Refused: the result is invalid.
+            ServerFailed: an apply has fields or types that the schema does not know; trying again is in vain.
         """
 
     async def delete(
@@ -107,5 +154,16 @@ class Store(Protocol):
             The object while finalizers hold it, else the server's Status.
         """
 
-    async def watch(self, kind: Kind, *, resource_version: str) -> Watch:
-        """Watch a kind from a resourceVersion that `find` gave."""
+    async def watch(
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
+    ) -> Watch:
+        """Watch a kind from a resourceVersion that `find` gave.
+
+        Args:
+            kind: what to watch.
+            resource_version: after which to begin; with `initial`, empty for the newest state.
+            bookmarks: tell now and then how far the watch is, in a BOOKMARK whose object has nothing but a
+                resourceVersion. A store may do so unasked.
+            initial: tell first all that exists, each as ADDED, then a BOOKMARK annotated INITIAL_EVENTS_END.
+                After a lost connection, all may be told again, as long as that mark was not.
+        """

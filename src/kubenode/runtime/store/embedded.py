@@ -4,9 +4,9 @@ Objects are immutable snapshots. A write never changes a stored dict: it makes n
 change, which share the rest with the old state. So what the store returns, and what its events hold, is
 read-only for everybody; who wants to change an object patches it. Nothing here is thread-safe.
 
-Refusals are the server's, word for word. What differs from a server: CEL rules are not evaluated
-(`unchecked_rules` lists them; `rules` may check the same in Python), there is no server-side apply and no
-managedFields, and a kind without a schema is stored as it is written.
+Refusals are the server's, word for word. What differs from a server: CEL rules are evaluated only with the extra
+`cel` (`unchecked_rules` lists those that are not; `rules` may check the same in Python), and a kind without a schema is stored as
+it is written.
 """
 
 import hashlib
@@ -18,8 +18,19 @@ from typing import Any, Final, TypeVar
 
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store import objectmeta, refusals
-from kubenode.runtime.store.contract import EventType, JsonPatch, Listing, MergePatch, Patch, WatchEvent
+from kubenode.runtime.store.contract import (
+    INITIAL_EVENTS_END,
+    ApplyPatch,
+    EventType,
+    JsonPatch,
+    Listing,
+    MergePatch,
+    Patch,
+    WatchEvent,
+)
 from kubenode.runtime.store.history import EmbeddedWatch
+from kubenode.runtime.store.ownership import Owners
+from kubenode.runtime.store.paging import Selection
 from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
@@ -60,6 +71,8 @@ class EmbeddedStore:
         seed: int = 0,
         window: int = WINDOW,
         rules: Mapping[str, Rules] | None = None,
+        field_manager: str = "kubenode",
+        cel: bool = True,
     ) -> None:
         """Make an empty store.
 
@@ -69,6 +82,8 @@ class EmbeddedStore:
             seed: from it and a counter, uids and generated names are made.
             window: how many events of each kind a watch can go back.
             rules: by the name of a kind, laws to check besides its schema.
+            field_manager: who makes the writes that are no apply.
+            cel: evaluate the CEL rules of schemas, if the extra `cel` is installed.
 
         Raises:
             ValueError: a schema uses what is not supported, or `rules` names another kind.
@@ -82,27 +97,37 @@ class EmbeddedStore:
         given = dict(rules or {})
         for kind, schema in kinds:
             rules_of_kind = given.pop(kind.name, None)
-            self._tables[kind.group, kind.plural] = Table.of(kind, schema, rules_of_kind, window)
+            self._tables[kind.group, kind.plural] = Table.of(
+                kind, schema, rules_of_kind, window=window, manager=field_manager, laws=cel
+            )
         if given:
             raise ValueError(f"rules for kinds that are not served: {', '.join(sorted(given))}")
 
     @property
     def unchecked_rules(self) -> tuple[str, ...]:
-        """The CEL rules of all schemas, none of which is evaluated, each as `Kind path: rule`."""
-        return tuple(rule for table in self._tables.values() for rule in table.unchecked)
+        """The CEL rules of all schemas that are not evaluated, each as `Kind path: rule`."""
+        return tuple(
+            f"{table.kind.name} {rule}" for table in self._tables.values() for rule in table.laws.unchecked
+        )
 
     async def get(self, kind: Kind, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
         return self._table(kind).held(name)
 
-    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
-        """Give all objects of a kind, or those that carry all these labels, sorted by name."""
+    async def find(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
+        limit: int = 0, cursor: str = "",
+    ) -> Listing:  # fmt: skip
+        """Give all objects of a kind, or those that are selected, or a page of them, sorted by name.
+
+        Raises:
+            Expired: the state that the cursor is of is forgotten.
+            Refused: a field cannot be selected by, or the cursor is none.
+        """
         table = self._table(kind)
-        items: Iterable[Json] = map(table.objects.__getitem__, table.names)
-        if labels:
-            wanted = labels.items()
-            items = (item for item in items if wanted <= item["metadata"].get("labels", {}).items())
-        return Listing(items=tuple(items), resource_version=str(self._version))
+        wanted = Selection.of(labels, fields)
+        objects = map(table.objects.__getitem__, table.names)
+        return table.pages.page(objects, self._version, wanted, limit=limit, cursor=cursor)
 
     async def create(self, kind: Kind, obj: Json) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
@@ -112,40 +137,67 @@ class EmbeddedStore:
         table.check_type(metadata.get("name") or "", given)
         if metadata.get("resourceVersion"):
             raise refusals.bad_create()
+        return self._create(table, given, metadata)
+
+    def _create(self, table: Table, given: Json, metadata: Json, owners: Owners | None = None) -> Json:
         name = metadata.get("name") or self._generated(metadata.get("generateName") or "")
         written = {**objectmeta.written(metadata, {}), "name": name}
-        made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None), {})
+        made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
         table.judge(made, None)
         if name in table.objects:
             deleting = "deletionTimestamp" in table.objects[name]["metadata"]
-            raise refusals.exists(kind, name, deleting=deleting)
+            raise refusals.exists(table.kind, name, deleting=deleting)
         self._born += 1
         born = {"uid": self._uid(), "creationTimestamp": self._stamp(), "generation": 1}
+        table.claims.note(None, made, owners, is_status=False)
         return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
+
+    def _create_applied(self, table: Table, name: str, patch: ApplyPatch) -> Json:
+        given, owners = table.claims.applied(name, None, patch, is_status=False)
+        metadata = objectmeta.decoded(table.kind, given["metadata"])
+        if metadata.get("name") != name:
+            raise refusals.other_name(name, metadata.get("name") or "")
+        if metadata.get("uid"):
+            raise refusals.no_such_uid(table.kind, name, metadata["uid"])
+        return self._create(table, given, metadata, owners)
 
     async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> Json:
         """Change an object and give it as stored. A change that changes nothing writes nothing.
 
         Raises:
-            ObjectNotFound: there is no such object.
-            Conflict: resourceVersion, uid or a JSON-patch test did not fit.
+            ObjectNotFound: there is no such object; an apply creates it.
+            Conflict: resourceVersion, uid or a JSON-patch test did not fit, or another manager owns a field.
             Refused: the result is invalid.
+            ServerFailed: what is applied does not fit the schema.
         """
         table = self._table(kind)
+        is_status = subresource == "status"
+        if isinstance(patch, ApplyPatch) and name not in table.objects and not subresource:
+            return self._create_applied(table, name, patch)
         before = table.held(name)
         if subresource not in {"", "status"}:
             raise refusals.not_found(kind, name)
-        is_status = subresource == "status"
-        given = _apply(before, patch)
+        owners: Owners | None = None
+        if isinstance(patch, ApplyPatch):
+            given, owners = table.claims.applied(name, before, patch, is_status=is_status)
+        else:
+            given = _apply(before, patch)
+        return self._change(table, before, given, owners, is_status=is_status)
+
+    def _change(
+        self, table: Table, before: Json, given: Json, owners: Owners | None, *, is_status: bool
+    ) -> Json:
+        """Judge and store what an object is to become; `owners` are those after an apply."""
         metadata, fixed = table.identified(given.get("metadata"), before["metadata"], is_status=is_status)
         if is_status:
             wanted = _with_status(before, given)
         else:
-            table.check_type(name, given)
+            table.check_type(before["metadata"]["name"], given, exists=True)
             kept = objectmeta.written(metadata, before["metadata"])
             wanted = _with_status({**given, "metadata": kept}, before)
-        after: Json = adopted(self._tidied(table, wanted, metadata, before), before)
-        if after is before and not fixed:
+        after: Json = adopted(self._tidied(table, wanted, metadata, before, owners), before)
+        same_owners = owners is None or owners == table.claims.owners(before)
+        if after is before and not fixed and same_owners:
             return after
         table.judge(after, before, known=fixed, is_status=is_status)
         if _differ(after, before):
@@ -153,6 +205,7 @@ class EmbeddedStore:
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
             self._remove(table, before)
             return after  # with its old resourceVersion, as the server does
+        table.claims.note(before, after, owners, is_status=is_status)
         return self._store(table, after, EventType.MODIFIED)
 
     async def delete(
@@ -185,16 +238,29 @@ class EmbeddedStore:
         marked = _stamped(held, generation=metadata["generation"] + 1, **marks)
         return self._store(table, marked, EventType.MODIFIED)
 
-    async def watch(self, kind: Kind, *, resource_version: str) -> EmbeddedWatch:
-        """Watch a kind from a resourceVersion that `find` gave; from "0", all that exists is told first."""
+    async def watch(
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
+    ) -> EmbeddedWatch:
+        """Watch a kind from a resourceVersion that `find` gave; from "0", all that exists is told first.
+
+        With `initial`, too, and then a bookmark; with `bookmarks`, one at each call of `bookmark`.
+        """
         table = self._table(kind)
         version = parse_version(resource_version or "0")
-        first: tuple[WatchEvent, ...] = ()
-        if version == 0:
+        first: list[WatchEvent] = []
+        if version == 0 or initial:
             existing = (await self.find(kind)).items
-            first = tuple(WatchEvent(type=EventType.ADDED, object=item) for item in existing)
+            first += [WatchEvent(type=EventType.ADDED, object=item) for item in existing]
             version = self._version
-        return EmbeddedWatch(table.history, version, first)
+        if initial:
+            first.append(table.bookmark(version, {"annotations": {INITIAL_EVENTS_END: "true"}}))
+        mark = table.bookmark if bookmarks else None
+        return EmbeddedWatch(table.history, version, tuple(first), mark)
+
+    def bookmark(self) -> None:
+        """Tell all watches that asked for bookmarks how far the store is, as a server does each minute."""
+        for table in self._tables.values():
+            table.history.mark(self._version)
 
     def _table(self, kind: Kind) -> Table:
         table = self._tables.get((kind.group, kind.plural))
@@ -202,8 +268,10 @@ class EmbeddedStore:
             raise refusals.no_such_kind(kind)
         return table
 
-    def _tidied(self, table: Table, obj: Json, metadata: Json, known: Json | None) -> Json:
-        tidy, unknown = table.tidied(obj, metadata, known)
+    def _tidied(
+        self, table: Table, obj: Json, metadata: Json, known: Json | None, owners: Owners | None
+    ) -> Json:
+        tidy, unknown = table.tidied(obj, metadata, known, is_applied=owners is not None)
         self.warnings.extend(f'unknown field "{path}"' for path in unknown)
         return tidy
 
@@ -251,7 +319,7 @@ def _differ(after: Json, before: Json) -> bool:
     return any(after.get(name) is not before.get(name) for name in names)
 
 
-def _apply(before: Json, patch: Patch) -> Json:
+def _apply(before: Json, patch: MergePatch | JsonPatch) -> Json:
     match patch:
         case MergePatch(body):
             return merged(before, body)

@@ -6,6 +6,7 @@ costs nothing and is told `Expired` when it has fallen out, as on the server.
 
 import asyncio
 from bisect import bisect_right
+from collections.abc import Callable
 
 from kubenode.core.errors import ApiError
 from kubenode.core.model import Json
@@ -14,7 +15,11 @@ from kubenode.runtime.store.refusals import too_old
 
 
 class History:
-    """The last events of one kind, by resourceVersion."""
+    """The last events of one kind, by resourceVersion.
+
+    Attributes:
+        marked: the version of the last bookmark.
+    """
 
     def __init__(self, window: int) -> None:
         self._window = window
@@ -22,6 +27,7 @@ class History:
         self._events: list[WatchEvent] = []
         self._dropped = 0
         self._waiting: set[asyncio.Future[None]] = set()
+        self.marked = 0
 
     @property
     def end(self) -> int:
@@ -45,6 +51,14 @@ class History:
         if len(self._events) >= 2 * self._window:  # seldom, since it moves the window
             self._dropped += len(self._events) - self._window
             del self._events[: -self._window], self._versions[: -self._window]
+        self._wake()
+
+    def mark(self, version: int) -> None:
+        """Say that up to a version all is told, to the watches that asked for bookmarks."""
+        self.marked = version
+        self._wake()
+
+    def _wake(self) -> None:
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
@@ -69,15 +83,27 @@ class History:
 
 
 class EmbeddedWatch:
-    """A watch of the embedded store. It waits only in `events`, and only when there is nothing to tell."""
+    """A watch of the embedded store. It waits only in `events`, and only when there is nothing to tell.
 
-    def __init__(self, history: History, version: int, first: tuple[WatchEvent, ...] = ()) -> None:
+    Args:
+        history: to follow.
+        version: after which to begin.
+        first: what to tell before.
+        bookmark: makes a bookmark; None when none were asked for.
+    """
+
+    def __init__(
+        self, history: History, version: int, first: tuple[WatchEvent, ...] = (),
+        bookmark: Callable[[int], WatchEvent] | None = None,
+    ) -> None:  # fmt: skip
         self._history = history
         self._version = version
         self._place = history.after(version)
         self._first = first
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
+        self._bookmark = bookmark
+        self._marked = history.marked
 
     def drain(self) -> tuple[WatchEvent, ...]:
         """Give the events that are there now, perhaps none, without waiting.
@@ -89,16 +115,28 @@ class EmbeddedWatch:
         if self._closed:
             raise ApiError("the watch is closed")
         history = self._history
-        if self._place == history.end and not self._first:
+        if self._place == history.end and not self._first and not self._has_mark():
             return ()
         if self._place < history.start:
             self._closed = True
             raise too_old(self._version, history.oldest)
-        found, self._first = (*self._first, *history.slice(self._place)), ()
+        found, self._first = (*self._first, *self._with_mark(history.slice(self._place))), ()
         self._place = history.end
         if found:
             self._version = int(found[-1].object["metadata"]["resourceVersion"])
         return found
+
+    def _has_mark(self) -> bool:
+        return self._bookmark is not None and self._history.marked > max(self._marked, self._version)
+
+    def _with_mark(self, events: list[WatchEvent]) -> list[WatchEvent]:
+        """Put a bookmark that is due behind the events that it covers."""
+        if self._bookmark is None or not self._has_mark():
+            return events
+        self._marked = self._history.marked
+        versions = [int(event.object["metadata"]["resourceVersion"]) for event in events]
+        at = bisect_right(versions, self._marked)
+        return [*events[:at], self._bookmark(self._marked), *events[at:]]
 
     async def events(self) -> tuple[WatchEvent, ...]:
         """Wait for the next events; at least one. Raises as `drain` does."""

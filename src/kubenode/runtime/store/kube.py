@@ -16,7 +16,7 @@ from urllib.parse import quote
 from kubenode.core.errors import Expired, Refused
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.client import Connection, load
-from kubenode.runtime.store.contract import JsonPatch, Listing, Patch
+from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, Listing, MergePatch, Patch
 
 try:
     import orjson
@@ -30,6 +30,7 @@ except ModuleNotFoundError as missing:
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
+_APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 
 class KubeStore:
@@ -87,10 +88,31 @@ class KubeStore:
         """Give one object. Raises ObjectNotFound."""
         return clean(kind, await self._transport.call(Request(method="GET", path=_path(kind, name))))
 
-    async def find(self, kind: Kind, *, labels: Mapping[str, str] | None = None) -> Listing:
-        """Give all objects of a kind, or those that carry all these labels; pages of one resourceVersion."""
-        selector = ",".join(f"{name}={value}" for name, value in sorted((labels or {}).items()))
-        query = {"labelSelector": selector} if selector else {}
+    async def find(
+        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
+        limit: int = 0, cursor: str = "",
+    ) -> Listing:  # fmt: skip
+        """Give all objects of a kind, or those that are selected, or a page of them.
+
+        Args:
+            kind: whose objects.
+            labels: which all must be carried.
+            fields: which must be so; the server knows metadata.name only.
+            limit: how many to give at most; 0 for all.
+            cursor: of the page before; the selection must be the same.
+
+        Raises:
+            Expired: the state that the cursor is of is forgotten.
+            Refused: a field cannot be selected by, or the cursor is none.
+        """
+        query = _selectors(labels, fields)
+        if limit or cursor:
+            asked = {
+                **query,
+                **({"limit": str(limit)} if limit else {}),
+                **({"continue": cursor} if cursor else {}),
+            }
+            return await self._page(kind, asked)
         for _ in range(2):
             # The server forgot the version of the first pages before the last one was asked for.
             with suppress(Expired):
@@ -113,17 +135,25 @@ class KubeStore:
             subresource: `status`, or empty for everything but the status.
 
         Raises:
-            ObjectNotFound: there is no such object.
-            Conflict: resourceVersion, uid or a JSON-patch test did not fit.
+            ObjectNotFound: there is no such object; an apply creates it.
+            Conflict: resourceVersion, uid or a JSON-patch test did not fit, or another manager owns a field.
             Refused: the result is invalid.
             Unreachable: the answer was lost, the change may be made; so too ServerFailed.
         """
-        is_json = isinstance(patch, JsonPatch)
-        body = patch.operations if isinstance(patch, JsonPatch) else patch.body
+        query, has_test = self._writer, False
+        content_type, body = _MERGE_PATCH, b""
+        match patch:
+            case MergePatch():
+                body = _json(patch.body)
+            case JsonPatch(operations):
+                content_type, body = _JSON_PATCH, _json(operations)
+                has_test = any(step.get("op") == "test" for step in operations)
+            case ApplyPatch():
+                content_type, body = _APPLY_PATCH, _json(patch.body)  # JSON is YAML
+                query = {"fieldManager": patch.manager, "force": str(patch.force).lower()}
         request = Request(
-            method="PATCH", path=_path(kind, name, subresource), query=self._writer,
-            body=_json(body), content_type=_JSON_PATCH if is_json else _MERGE_PATCH,
-            has_test=isinstance(patch, JsonPatch) and any(step.get("op") == "test" for step in patch.operations),
+            method="PATCH", path=_path(kind, name, subresource), query=query,
+            body=body, content_type=content_type, has_test=has_test,
         )  # fmt: skip
         return clean(kind, await self._transport.call(request))
 
@@ -141,27 +171,49 @@ class KubeStore:
         request = Request(method="DELETE", path=_path(kind, name), body=_json(options))
         return clean(kind, await self._transport.call(request))
 
-    async def watch(self, kind: Kind, *, resource_version: str) -> KubeWatch:
-        """Watch a kind from a resourceVersion that `find` gave; connects when first asked for events."""
-        return KubeWatch(self._transport, kind, _path(kind), resource_version)
+    async def watch(
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
+    ) -> KubeWatch:
+        """Watch a kind from a resourceVersion that `find` gave; connects when first asked for events.
+
+        Bookmarks are told also when they were not asked for: the watch needs them to resume.
+        """
+        return KubeWatch(self._transport, kind, _path(kind), resource_version, initial=initial)
 
     async def _list(self, kind: Kind, query: Mapping[str, str]) -> Listing:
         items: list[Json] = []
         version = token = ""
         while True:
-            asked = {**query, "continue": token} if token else query
-            page = await self._transport.call(Request(method="GET", path=_path(kind), query=asked))
-            metadata = page["metadata"]
-            if version and metadata["resourceVersion"] != version:
-                raise Expired(
-                    f"the pages of {kind.plural} are of {version} and {metadata['resourceVersion']}"
-                )
-            version = metadata["resourceVersion"]
-            items += [clean(kind, item) for item in page["items"] or ()]
-            token = metadata.get("continue") or ""
+            page = await self._page(kind, {**query, "continue": token} if token else query)
+            if version and page.resource_version != version:
+                raise Expired(f"the pages of {kind.plural} are of {version} and {page.resource_version}")
+            version, token = page.resource_version, page.cursor
+            items += page.items
             if not token:
-                items.sort(key=lambda item: str(item["metadata"]["name"]))
+                items.sort(key=_name)
                 return Listing(items=tuple(items), resource_version=version)
+
+    async def _page(self, kind: Kind, query: Mapping[str, str]) -> Listing:
+        page = await self._transport.call(Request(method="GET", path=_path(kind), query=query))
+        metadata = page["metadata"]
+        items = sorted((clean(kind, item) for item in page["items"] or ()), key=_name)
+        return Listing(
+            items=tuple(items), resource_version=metadata["resourceVersion"],
+            cursor=metadata.get("continue") or "", remaining=metadata.get("remainingItemCount"),
+        )  # fmt: skip
+
+
+def _name(item: Json) -> str:
+    return str(item["metadata"]["name"])
+
+
+def _selectors(labels: Mapping[str, str] | None, fields: Mapping[str, str] | None) -> dict[str, str]:
+    wanted = {"labelSelector": labels or {}, "fieldSelector": fields or {}}
+    written = {
+        name: ",".join(f"{key}={value}" for key, value in sorted(each.items()))
+        for name, each in wanted.items()
+    }
+    return {name: text for name, text in written.items() if text}
 
 
 def _path(kind: Kind, name: str | None = None, subresource: str = "") -> str:

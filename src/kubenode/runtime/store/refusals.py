@@ -3,7 +3,7 @@
 Where the server names the Kind and where the plural is as odd as it is on the server.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from kubenode.core.errors import AlreadyExists, Conflict, Expired, ObjectNotFound, Refused, ServerFailed
 from kubenode.core.model import Json, Kind
@@ -60,6 +60,15 @@ def modified(kind: Kind, name: str) -> Conflict:
     return Conflict(message, status=status(409, "Conflict", message, _details(kind, name, kind.plural)))
 
 
+def no_such_uid(kind: Kind, name: str, uid: str) -> Conflict:
+    """An apply means an incarnation of an object that does not exist."""
+    message = (
+        f"Operation cannot be fulfilled on {_resource(kind)} {_quoted(name)}: uid mismatch: "
+        f"the provided object specified uid {uid}, and no existing object was found"
+    )
+    return Conflict(message, status=status(409, "Conflict", message, _details(kind, name, kind.plural)))
+
+
 def precondition(kind: Kind, name: str, what: str, *, given: str, found: str) -> Conflict:
     """A precondition of a delete does not fit; `what` is UID or ResourceVersion."""
     outcome = "deleted and then recreated" if what == "UID" else "modified"
@@ -80,6 +89,12 @@ def wrong_kind(kind: Kind, name: str, given: str) -> Refused | Conflict:
     named = f"{given}.{kind.group}" if kind.group else given
     cause = Cause("FieldValueInvalid", f"Invalid value: {_quoted(given)}: must be {kind.name}", "kind")
     return _invalid(named, _details(kind, name, given), (cause,))
+
+
+def wrong_version(kind: Kind, name: str, given: str) -> Refused | Conflict:
+    """A patch makes an object one of another version."""
+    message = f"Invalid value: {_quoted(given)}: must be {kind.api_version}"
+    return invalid(kind, name, (Cause("FieldValueInvalid", message, "apiVersion"),))
 
 
 def unversioned(kind: Kind, name: str) -> Refused | Conflict:
@@ -118,10 +133,56 @@ def patch_rejected(why: str, *, tested: bool) -> Refused | Conflict:
     return Conflict(message, status=told) if tested else Refused(message, status=told)
 
 
+def owned(told: Mapping[str, Sequence[str]]) -> Conflict:
+    """An apply would change what others own: by owner, as the server shows it, the paths."""
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": path}
+        for owner, paths in told.items()
+        for path in paths
+    ]
+    if len(causes) == 1:
+        message = f"Apply failed with 1 conflict: {causes[0]['message']}: {causes[0]['field']}"
+    else:
+        lines = [
+            line
+            for owner, paths in told.items()
+            for line in (f"conflicts with {owner}:", *(f"- {path}" for path in paths))
+        ]
+        message = f"Apply failed with {len(causes)} conflicts: " + "\n".join(lines)
+    return Conflict(message, status=status(409, "Conflict", message, {"causes": causes}))
+
+
+def untyped(kind: Kind, name: str, fault: str) -> ServerFailed:
+    """An applied configuration does not fit the schema; the server calls that its own fault."""
+    typed = f"(/{name}; {kind.api_version}, Kind={kind.name})"
+    message = f"failed to create typed patch object {typed}: {fault}"
+    return ServerFailed(message, status=status(500, "", message))
+
+
+def other_name(name: str, given: str) -> Refused:
+    """An object has another name than its place, or none."""
+    if given:
+        return bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    return bad_request(
+        f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
+    )
+
+
 def too_old(asked: int, oldest: int) -> Expired:
     """A watch wants events that are forgotten."""
     message = f"too old resource version: {asked} ({oldest})"
     return Expired(message, status=status(410, "Expired", message))
+
+
+def page_too_old(fresh: str) -> Expired:
+    """A page is asked for of a state that is forgotten; `fresh` goes on in the newest one."""
+    message = (
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+        "without the continue parameter, or use the continue token in this response to retrieve the remainder of the "
+        "results. Continuing with the provided token results in an inconsistent list - objects that were created, "
+        "modified, or deleted between the time the first chunk was returned and now may show up in the list."
+    )
+    return Expired(message, status={**status(410, "Expired", message), "metadata": {"continue": fresh}})
 
 
 def _invalid(named: str, details: Json, causes: Iterable[Cause]) -> Refused | Conflict:

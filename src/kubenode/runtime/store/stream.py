@@ -4,7 +4,6 @@ Lives here: lines, resume points and the pauses between connections. Each connec
 """
 
 import logging
-from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
@@ -15,7 +14,7 @@ from kubenode.core.errors import ApiError, Expired, ObjectNotFound, Refused, Ser
 from kubenode.core.model import Kind
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.store.answer import clean, failure
-from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, WatchEvent
 from kubenode.runtime.store.transport import Backoff, Request, Transport, reaching
 
 LOG = logging.getLogger("kubenode.store")
@@ -66,11 +65,14 @@ class KubeWatch:
     when the kind is.
     """
 
-    def __init__(self, transport: Transport, kind: Kind, path: str, resource_version: str) -> None:
+    def __init__(
+        self, transport: Transport, kind: Kind, path: str, resource_version: str, *, initial: bool = False
+    ) -> None:
         self._transport = transport
         self._kind = kind
         self._path = path
         self._version = resource_version
+        self._initial = initial
         self._backoff = Backoff(transport.limits, transport.timing)
         self._connected: _Connected | None = None
         self._ready: list[WatchEvent] = []
@@ -112,19 +114,29 @@ class KubeWatch:
         for line in connected.lines.cut(chunk):
             if line:
                 event = self._read(line)
-                self._version = event.object["metadata"]["resourceVersion"]
+                self._advance_to(event)
                 self._ready.append(event)
                 connected.told = True
 
+    def _advance_to(self, event: WatchEvent) -> None:
+        """Note from where to resume: while initial events come by name, still from the beginning."""
+        metadata = event.object["metadata"]
+        if self._initial and INITIAL_EVENTS_END not in (metadata.get("annotations") or {}):
+            return
+        self._initial = False
+        self._version = metadata["resourceVersion"]
+
     def _request(self) -> Request:
         seconds = self._transport.limits.watch.total_seconds()
-        query: Mapping[str, str] = {
+        query = {
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,
             # Watches that began together, after a restart of the server, do not end together.
             "timeoutSeconds": str(int(seconds * (1 + self._transport.timing.jitter()))),
         }
+        if self._initial:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         return Request(method="GET", path=self._path, query=query)
 
     def _read(self, line: bytes) -> WatchEvent:
@@ -176,7 +188,7 @@ class KubeWatch:
             LOG.debug("event=look-back-failed error=%s", error)
         else:
             version = answer["metadata"]["resourceVersion"]
-            if int(version) < int(self._version):
+            if int(version) < int(self._version or "0"):
                 self._fault = Expired(
                     f"the server is at {version}, before {self._version} that it has told: it was set back"
                 )

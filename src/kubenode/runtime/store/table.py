@@ -18,7 +18,11 @@ from kubenode.core.schema import (
     validate,
 )
 from kubenode.runtime.store import objectmeta, refusals
+from kubenode.runtime.store.cel import Laws
+from kubenode.runtime.store.claims import Claims
+from kubenode.runtime.store.contract import EventType, WatchEvent
 from kubenode.runtime.store.history import History
+from kubenode.runtime.store.paging import Pages
 
 Rules: TypeAlias = Callable[[Json], tuple[Cause, ...]]
 """Laws over several fields of an object, checked in Python."""
@@ -37,7 +41,7 @@ class Table:
 
     Attributes:
         schema: None for a kind that is stored unchecked.
-        unchecked: the CEL rules of the schema.
+        laws: the CEL rules of the schema.
         names: sorted.
     """
 
@@ -45,13 +49,17 @@ class Table:
     schema: Json | None
     rules: Rules | None
     history: History
-    unchecked: tuple[str, ...] = ()
+    pages: Pages
+    claims: Claims
+    laws: Laws
     objects: dict[str, Json] = attrs.field(factory=dict)
     names: list[str] = attrs.field(factory=list)
 
     @classmethod
-    def of(cls, kind: Kind, schema: Json | None, rules: Rules | None, window: int) -> "Table":
-        """Make an empty table.
+    def of(
+        cls, kind: Kind, schema: Json | None, rules: Rules | None, *, window: int, manager: str, laws: bool
+    ) -> "Table":
+        """Make an empty table, whose writes are `manager`'s; `laws` tells whether to evaluate CEL.
 
         Raises:
             ValueError: the schema uses what is not supported.
@@ -59,8 +67,11 @@ class Table:
         unsupported = check_supported(schema) if schema is not None else ()
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
-        unchecked = tuple(f"{kind.name} {rule}" for rule in rules_in(schema)) if schema is not None else ()
-        return cls(kind=kind, schema=schema, rules=rules, history=History(window), unchecked=unchecked)
+        history = History(window)
+        return cls(
+            kind=kind, schema=schema, rules=rules, history=history, pages=Pages(history),
+            claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
+        )  # fmt: skip
 
     def held(self, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
@@ -80,17 +91,26 @@ class Table:
         """Forget an object."""
         del self.objects[name]
         del self.names[bisect_left(self.names, name)]
+        self.claims.drop(name)
 
-    def tidied(self, obj: Json, metadata: Json, known: Json | None) -> tuple[Json, list[str]]:
+    def bookmark(self, version: int, metadata: Json | None = None) -> WatchEvent:
+        """Make a bookmark of a version."""
+        kind = {"apiVersion": self.kind.api_version, "kind": self.kind.name}
+        marked = {**kind, "metadata": {**(metadata or {}), "resourceVersion": str(version)}}
+        return WatchEvent(type=EventType.BOOKMARK, object=marked)
+
+    def tidied(
+        self, obj: Json, metadata: Json, known: Json | None, *, is_applied: bool
+    ) -> tuple[Json, list[str]]:
         """Give an object pruned and filled in, and the paths of what was pruned."""
         unknown = [f"metadata.{name}" for name in metadata if name not in objectmeta.FIELDS]
         if self.schema is None:
             return obj, unknown
         obj, dropped = prune(obj, self.schema, known=known)
-        return defaulted(obj, self.schema, known=known), [*unknown, *dropped]
+        return defaulted(obj, self.schema, known=known, keeps_null=is_applied), [*unknown, *dropped]
 
-    def check_type(self, name: str, obj: Json) -> None:
-        """Refuse an object that does not say that it is of this kind."""
+    def check_type(self, name: str, obj: Json, *, exists: bool = False) -> None:
+        """Refuse an object that does not say that it is of this kind; one that exists in other words."""
         kind, given = self.kind, obj.get("kind")
         if not given or not isinstance(given, str):
             message = (
@@ -98,7 +118,9 @@ class Table:
             )
             raise refusals.bad_request(message)
         version, expected = obj.get("apiVersion") or "", kind.api_version
-        if version != expected:
+        if version != expected and exists and given == kind.name:
+            raise refusals.wrong_version(kind, name, version)
+        if version != expected and not exists:
             raise refusals.bad_request(
                 f"the API version in the data ({version}) does not match the expected API version ({expected})"
             )
@@ -119,16 +141,10 @@ class Table:
         name: str = held["name"]
         kind, custom = self.kind, self.schema is not None
         if given is None:
-            message = (
-                f"the name of the object ({name} based on URL) was undeterminable: name must be provided"
-            )
-            raise refusals.bad_request(message)
+            raise refusals.other_name(name, "")
         metadata = objectmeta.decoded(kind, given)
         if metadata.get("name") != name:
-            other = metadata.get("name") or ""
-            raise refusals.bad_request(
-                f"the name of the object ({other}) does not match the name on the URL ({name})"
-            )
+            raise refusals.other_name(name, metadata.get("name") or "")
         version = metadata.get("resourceVersion")
         if not version and custom:
             raise refusals.unversioned(kind, name)
@@ -150,10 +166,12 @@ class Table:
         causes.extend(self._status_faults(after, before) if is_status else self._faults(after, before))
         # Laws are looked at only in an object whose schema would let them run.
         if any(cause.reason in BLOCKING for cause in causes):
-            causes.extend([_NOT_CHECKED] if self.unchecked or self.rules else [])
-        elif self.rules is not None and (broken := self.rules(after)):
-            old = self.rules(before) if before is not None else ()
-            causes.extend(cause for cause in broken if cause not in old)
+            causes.extend([_NOT_CHECKED] if self.rules or (self.schema and rules_in(self.schema)) else [])
+        else:
+            causes.extend(self.laws.faults(after, before))
+            if self.rules is not None and (broken := self.rules(after)):
+                old = self.rules(before) if before is not None else ()
+                causes.extend(cause for cause in broken if cause not in old)
         if causes:
             raise refusals.invalid(self.kind, metadata["name"], causes)
 

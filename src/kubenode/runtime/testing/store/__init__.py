@@ -3,7 +3,7 @@
     for case in CASES:
         await case(store, Machine.KIND, fresh)
 
-`fresh` gives a name that no object has had yet. The store must serve Machine with the schema of
+`fresh` gives a name that no object has had yet. The store must serve our kinds with the schemas of
 `kubenode.core.crd`; other objects may be there and may change meanwhile. A case raises AssertionError with
 what it met, and removes what it made, also when it fails. Nothing here needs a test framework.
 """
@@ -11,12 +11,15 @@ what it met, and removes what it made, also when it fails. Nothing here needs a 
 from typing import Final
 
 from kubenode.runtime.testing.store import (
+    applying,
     creating,
     deleting,
     judging,
     merging,
     reading,
+    ruling,
     stating,
+    surprising,
     swapping,
     watching,
 )
@@ -25,12 +28,15 @@ from kubenode.runtime.testing.store.case import Case
 CASES: Final[tuple[Case, ...]] = (
     *creating.CASES,
     *merging.CASES,
+    *applying.CASES,
     *stating.CASES,
     *swapping.CASES,
     *deleting.CASES,
     *judging.CASES,
+    *ruling.CASES,
     *reading.CASES,
     *watching.CASES,
+    *surprising.CASES,
 )
 """All cases, each named after what a store must do."""
 

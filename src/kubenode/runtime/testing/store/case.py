@@ -27,11 +27,13 @@ class Case:
         name: what a store must do, such as `create_drops_status`.
         run: checks it; call the case instead, which removes what was made.
         embedded_only: True for what a real server does only after it was made to forget.
+        needs_cel: True for what an embedded store does only with the extra `cel`.
     """
 
     name: str
     run: Behaviour
     embedded_only: bool = False
+    needs_cel: bool = False
 
     async def __call__(self, store: Store, kind: Kind, fresh: Fresh) -> None:
         """Check the behaviour, and remove what was made for it.

@@ -1,11 +1,13 @@
 """watch."""
 
+import asyncio
 from typing import Final
 
 from kubenode.core.errors import Expired
 from kubenode.core.model import Kind
-from kubenode.runtime.store.contract import EventType, Store
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Store, WatchEvent
 from kubenode.runtime.testing.store.case import (
+    PATIENCE_S,
     Case,
     Fresh,
     case,
@@ -133,11 +135,36 @@ async def watch_from_what_is_forgotten(store: Store, kind: Kind, fresh: Fresh) -
     raise AssertionError(f"{ENOUGH} events later, nothing is forgotten")
 
 
+async def watch_with_initial_events(store: Store, kind: Kind, fresh: Fresh) -> None:
+    """ADDED for all that exists, a bookmark that marks their end, then what changes."""
+    names = sorted(fresh() for _ in range(2))
+    made = [await store.create(kind, machine(name)) for name in names]
+    watch = await store.watch(kind, resource_version="", bookmarks=True, initial=True)
+    found: list[WatchEvent] = []
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found and found[-1].type is EventType.BOOKMARK):
+                found += await watch.events()
+        changed = await store.patch(kind, names[0], spec(labels={"a": "1"}))
+        (after,) = await events(watch, names[0], 1)
+    finally:
+        await watch.close()
+    mine = [event for event in found if event.object["metadata"].get("name") in names]
+    same([event.object for event in mine], made, "the initial objects")
+    same({event.type for event in found[:-1]}, {EventType.ADDED}, "types")
+    mark = found[-1].object
+    same(mark["metadata"]["annotations"], {INITIAL_EVENTS_END: "true"}, "annotations of the mark")
+    holds(version(mark) >= max(map(version, made)), "the mark is older than what it covers")
+    same((mark["apiVersion"], mark["kind"]), (kind.api_version, kind.name), "type of the mark")
+    same((after.type, after.object), (EventType.MODIFIED, changed), "what came after")
+
+
 CASES: Final[tuple[Case, ...]] = (
     *(
         case(behaviour) for behaviour in (
             watch_tells_what_came_after_the_listing, watch_tells_the_last_state_of_the_deleted,
             watch_does_not_tell_of_writes_without_change, watches_are_independent, watch_is_of_one_kind,
+            watch_with_initial_events,
         )
     ),
     Case(name=watch_from_what_is_forgotten.__name__, run=watch_from_what_is_forgotten, embedded_only=True),
