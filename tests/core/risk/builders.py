@@ -50,7 +50,8 @@ def policy_of(*limits: Limit, **meta: Any) -> Policy:
     return Policy(risk=(RiskPolicy(metadata=ObjectMeta(name="p", **meta), spec=spec),))
 
 
-FREE = policy_of()
+FREE = policy_of(limit(Scope.CLUSTER, 100_000))
+"""A policy whose one limit never binds; without any, the built-in ones would."""
 
 
 def ask(name: str, machine: str = "", **changes: Any) -> Ask:

@@ -7,11 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core.health.zones import ZoneTally
-from kubenode.core.model import Cause, Hold, Limit, RiskLedgerStatus, Scope
+from kubenode.core.model import (
+    Cause,
+    Freeze,
+    Hold,
+    Limit,
+    RiskLedgerStatus,
+    Scope,
+    SuccessGate,
+    ZoneBreaker,
+)
 from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from kubenode.core.risk.success import Outcome, shut
 from tests.core.risk.builders import (
     AGE,
     HOUR,
@@ -31,7 +41,38 @@ WINDOWS = st.sampled_from([timedelta(seconds=s) for s in (10, 60, 61, 3600, 86_4
 LIMITS = st.builds(
     limit, st.sampled_from(Scope), st.integers(0, 4) | st.sampled_from(["10%", "50%"]), st.none() | WINDOWS
 )
-POLICIES = st.lists(LIMITS, max_size=4).map(lambda limits: policy_of(*limits))
+UNTIL = st.none() | st.integers(-5, 200).map(lambda s: START + timedelta(seconds=s))
+FREEZES = st.builds(
+    lambda scope, until: Freeze(
+        scope=scope, name={Scope.ZONE: "b", Scope.SET: "s", Scope.CLUSTER: ""}[scope], until=until, reason="power"
+    ),
+    st.sampled_from([Scope.ZONE, Scope.SET, Scope.SET, Scope.CLUSTER]), UNTIL,
+)  # fmt: skip
+GATES = st.builds(
+    SuccessGate, window=st.sampled_from([timedelta(seconds=s) for s in (10, 60, 3600)]),
+    min_attempts=st.integers(1, 3), min_percent=st.sampled_from([1, 50, 100]),
+)  # fmt: skip
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """Draw a policy of a few limits and, now and then, freezes and a gate."""
+    policy = policy_of(*draw(st.lists(LIMITS, max_size=4)))
+    spec = attrs.evolve(
+        policy.risk[0].spec,
+        freeze=tuple(draw(st.lists(FREEZES, max_size=2) if draw(st.integers(0, 3)) == 0 else st.just([]))),
+        success_gate=draw(st.none() | GATES),
+        zone_breaker=ZoneBreaker(cooldown=timedelta(seconds=draw(st.sampled_from([0, 30, 300])))),
+    )
+    return Policy(risk=(attrs.evolve(policy.risk[0], spec=spec),))
+
+
+POLICIES = policies()
+OUTCOMES = st.builds(
+    Outcome,
+    ended_at=st.integers(-4000, 120).map(lambda s: START + timedelta(seconds=s)),
+    succeeded=st.booleans(),
+)
 SETS = st.sampled_from([(), ("s",), ("t",), ("s", "t")])
 MACHINES = st.integers(0, 7)
 AGES = st.integers(0, 26 * 3600).map(lambda s: AGE - s * SECOND - s % 5) | st.integers(0, 90).map(
@@ -84,6 +125,11 @@ def worlds(draw: st.DrawFn) -> RiskSnapshot:
     for row in status.holds:
         if draw(st.booleans()):
             sightings[f"orphan:{row.op_id}"] = elapsed - draw(st.integers(0, 40)) * SECOND
+    storms = tuple(sorted(draw(st.sets(st.sampled_from(["a", "b", "gone"]))))) if draw(st.booleans()) else ()
+    for zone in storms:
+        if draw(st.booleans()):
+            sightings[f"well:{zone}"] = elapsed - draw(st.integers(0, 400)) * SECOND
+    status = attrs.evolve(status, storms=storms)
     away = frozenset(f"uid-m{i}" for i in draw(st.sets(MACHINES, max_size=3)))
     return world(
         *asked,
@@ -98,6 +144,7 @@ def worlds(draw: st.DrawFn) -> RiskSnapshot:
         rooms={name: SetRoom(max_unavailable=draw(st.integers(0, 4)), unavailable=away) for name in "st"},
         up={"cluster": 16, "zone=a": 8, "zone=b": 8, "set=s": 16, "set=t": 5},
         unavailable=away,
+        outcomes=tuple(draw(st.lists(OUTCOMES, max_size=6))),
         history=draw(st.booleans()),
     )
 
@@ -107,8 +154,12 @@ def test_order_of_asks_does_not_matter(seen: RiskSnapshot, policy: Policy, data:
     """The same input gives the same output, and so does the same input read in another order."""
     decision = decide(seen, policy)
     assert decide(seen, policy) == decision
-    shuffled = data.draw(st.permutations(seen.asks))
-    assert decide(attrs.evolve(seen, asks=tuple(shuffled)), policy) == decision
+    shuffled = attrs.evolve(
+        seen,
+        asks=tuple(data.draw(st.permutations(seen.asks))),
+        outcomes=tuple(data.draw(st.permutations(seen.outcomes))),
+    )
+    assert decide(shuffled, policy) == decision
 
 
 @given(seen=worlds(), policy=POLICIES)
@@ -147,10 +198,27 @@ def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -
         if row.op_id not in before:
             assert not (seen.history and stored.checkpoint == 0)
             assert "zone=a" not in row.scopes or seen.zones["a"].not_ready == 0
+            check_people(row, wanted, seen, policy)
             for each in policy.limits[0].spec.limits:
                 check_limit(each, row, wanted, seen)
             if row.machine_uid not in seen.unavailable:
                 check_rooms(row, wanted, seen)
+
+
+def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy: Policy) -> None:
+    """Check that a new hold lies in no frozen scope, in no gate's way, and is alone in a zone that cools down."""
+    for one in policy.risk[0].spec.freeze:
+        over = one.until is not None and one.until <= seen.now.wall
+        assert (
+            over
+            or (one.scope.value if one.scope is Scope.CLUSTER else f"{one.scope.value}={one.name}")
+            not in row.scopes
+        )
+    gate = policy.risk[0].spec.success_gate
+    assert row.cause is not Cause.REMEDY or gate is None or shut(gate, seen.outcomes, seen.now) is None
+    for zone in wanted.storms:
+        if f"zone={zone}" in row.scopes:
+            assert ledger.in_flight(wanted, f"zone={zone}") == 1
 
 
 def check_limit(each: Limit, row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None:

@@ -9,8 +9,8 @@ from kubenode.core import model as m
 from kubenode.core.identity import op_id
 from kubenode.core.rollout.batch import batch_size, max_unavailable, next_batch, next_number
 from kubenode.core.rollout.decide import needs_permit
-from kubenode.core.rollout.inspect import GateState, judge_gate
-from kubenode.core.rollout.revision import begun, excused, joins, write
+from kubenode.core.rollout.inspect import GateState, judge_gate, proves
+from kubenode.core.rollout.revision import begun, excused, is_approved, joins, named_to_skip, write
 from kubenode.core.rollout.tally import TallyView
 from tests.core.rollout.world import START, component, entry, mcs, seat
 
@@ -62,7 +62,7 @@ def test_members_are_the_first_candidates_and_their_op_ids_are_functions() -> No
     """Whoever opens the batch computes the same members and op-ids."""
     update = m.Revision(number=4, component="kubelet-1")
     status = m.MachineComponentSetStatus(
-        update=update, total=9, batches=(m.BatchRecord(number=1, size=1, updated=1, failed=0),)
+        update=update, total=9, batches=(m.BatchRecord(number=1, size=1, updated=1, failed=0),), proven=1
     )
     batch = next_batch(mcs(batches=(P(1), P(2))), status, [seat("b"), seat("a"), seat("c")], m.Now.at(START))
     assert batch == m.Batch(
@@ -127,9 +127,79 @@ def test_a_revision_begins_with_nothing_counted() -> None:
         failed=(m.Failure(name="n1", uid="u1", reason="PackageBroken"),),
         batches=(m.BatchRecord(number=1, size=1, updated=0, failed=1),),
     )
+    old = attrs.evolve(old, skipped=2, proven=1)
     status = begun(attrs.evolve(mcs(), status=old), TallyView(selected=5, highest=1))
     second = m.Revision(number=2, component="kubelet-1")
-    assert status == m.MachineComponentSetStatus(current=first, update=second, total=5)
+    expected = m.MachineComponentSetStatus(current=first, update=second, revisions=(first, second), total=5)
+    assert status == expected
+
+
+def test_the_last_ten_revisions_are_remembered() -> None:
+    """Whatever is asked for, the history stays bounded and ends with the update revision."""
+    owner = mcs()
+    for number in range(1, 14):
+        owner = attrs.evolve(mcs(f"kubelet-{number}"), status=begun(owner, TallyView()))
+        assert owner.status.revisions[-1] == owner.status.update
+    assert [one.number for one in owner.status.revisions] == list(range(4, 14))
+
+
+@pytest.mark.parametrize(
+    ("ends", "proves_it"),
+    [
+        ([(True, m.MemberState.UPDATED)], True),
+        ([(False, m.MemberState.UPDATED), (True, m.MemberState.UPDATED)], True),
+        ([(False, m.MemberState.UPDATED)], False),
+        ([(False, m.MemberState.UPDATED), (True, m.MemberState.FAILED)], False),
+        ([(False, m.MemberState.UPDATED), (True, m.MemberState.GONE)], False),
+        ([(True, m.MemberState.SKIPPED)], False),
+        ([], False),
+    ],
+)
+def test_only_an_updated_machine_that_was_available_is_proof(
+    ends: list[tuple[bool, m.MemberState]], proves_it: bool
+) -> None:
+    """A machine that was down already, failed, is gone or was skipped says nothing good of the revision."""
+    members = tuple(
+        m.Member(name=f"n{i}", uid=f"u{i}", op_id=f"o{i}", healthy=healthy, state=state)
+        for i, (healthy, state) in enumerate(ends)
+    )
+    assert proves(m.Batch(number=1, opened_at=START, members=members)) is proves_it
+
+
+def test_members_record_whether_they_were_available() -> None:
+    """What proof a batch can give is fixed when it opens."""
+    status = m.MachineComponentSetStatus(update=m.Revision(number=1, component="x"), total=2)
+    owner = mcs(batches=(P(2),))
+    batch = next_batch(owner, status, [seat("down", available=False), seat("up")], m.Now.at(START))
+    assert batch is not None
+    assert [member.healthy for member in batch.members] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("approval", "approve", "expected"),
+    [
+        (m.Approval.AUTOMATIC, None, True),
+        (m.Approval.MANUAL, None, False),
+        (m.Approval.MANUAL, m.Approve(revision="2", batch=2), False),
+        (m.Approval.MANUAL, m.Approve(revision="2", batch=3), True),
+        (m.Approval.MANUAL, m.Approve(revision="2", batch=9), True),
+        (m.Approval.MANUAL, m.Approve(revision="1", batch=9), False),
+    ],
+)
+def test_approval_names_revision_and_batch(
+    approval: m.Approval, approve: m.Approve | None, expected: bool
+) -> None:
+    """A word for a batch covers those before it, and no other revision."""
+    assert is_approved(mcs(approval=approval, approve=approve), 2, 3) is expected
+
+
+@pytest.mark.parametrize(("revision", "expected"), [("2", {"a", "b"}), ("1", set())])
+def test_skip_names_a_revision(revision: str, expected: set[str]) -> None:
+    """An old word skips nobody."""
+    status = m.MachineComponentSetStatus(update=m.Revision(number=2, component="x"))
+    skip = m.Skip(revision=revision, machines=("b", "a"))
+    assert named_to_skip(attrs.evolve(mcs(skip=skip), status=status)) == expected
+    assert named_to_skip(mcs(skip=skip)) == set()
 
 
 @pytest.mark.parametrize("state", list(m.Running))

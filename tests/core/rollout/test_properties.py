@@ -13,7 +13,7 @@ from kubenode.core.decision import SetEntry
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import batch_size, max_unavailable
 from kubenode.core.rollout.decide import decide
-from kubenode.core.rollout.tally import JOIN_LIMIT
+from kubenode.core.rollout.tally import JOIN_LIMIT, place_of
 from tests.core.rollout.world import World, component, entry, report, rolled_out, seat
 
 amounts = st.one_of(
@@ -56,7 +56,27 @@ def worlds(draw: st.DrawFn) -> World:
     return world
 
 
-@given(world=worlds(), seed=st.integers())
+@st.composite
+def minded_worlds(draw: st.DrawFn) -> World:
+    """Give such a world in which people have said what they want kept, skipped or approved."""
+    world = draw(worlds())
+    update = world.owner.status.update
+    number = str(update.number) if update is not None else "1"
+    named = tuple(sorted(draw(st.sets(st.sampled_from(["n000", "n001", "n003", "new"]), min_size=1))))
+    world.ask(
+        partition=draw(
+            st.sampled_from([m.IntOrPercent(0), m.IntOrPercent(2), m.IntOrPercent(30, percent=True)])
+        ),
+        approval=draw(st.sampled_from(m.Approval)),
+        approve=draw(
+            st.none() | st.integers(1, 3).map(lambda batch: m.Approve(revision=number, batch=batch))
+        ),
+        skip=draw(st.none() | st.just(m.Skip(revision=number, machines=named))),
+    )
+    return world
+
+
+@given(world=minded_worlds(), seed=st.integers())
 def test_same_input_same_output_whatever_the_order_of_members(world: World, seed: int) -> None:
     """Deciding twice gives the same, and the order in which machines are handed over does not matter."""
     seen = world.snapshot()
@@ -66,7 +86,7 @@ def test_same_input_same_output_whatever_the_order_of_members(world: World, seed
     assert decide(attrs.evolve(seen, members=tuple(members)), Policy()) == decide(seen, Policy())
 
 
-@given(world=worlds())
+@given(world=minded_worlds())
 def test_one_decision_touches_a_batch_and_those_who_join(world: World) -> None:
     """At most the members of the batch and JOIN_LIMIT machines, each once; no entry of another set is written."""
     status = world.owner.status
@@ -78,7 +98,7 @@ def test_one_decision_touches_a_batch_and_those_who_join(world: World) -> None:
     assert all(effect.expect is None or effect.expect.set == effect.entry.set for effect in written)
 
 
-@given(world=worlds())
+@given(world=minded_worlds())
 def test_at_rest_and_exact_deadlines(world: World) -> None:
     """Applied to an unchanged world a Decision comes to rest; then nothing differs until exactly its deadline."""
     for _ in range(12):
@@ -154,8 +174,71 @@ def test_every_machine_ends_at_the_last_revision(world: World) -> None:
         assert broken
         return
     for name, one in world.seats.items():
-        assert one.is_foreign("kubelets") if name == "theirs" else one.is_at("kubelets", status.update.number)
+        assert one.entry is not None
+        assert (
+            one.is_foreign("kubelets") if name == "theirs" else one.entry.component == status.update.component
+        )
     assert status.current == status.update
+
+
+@given(world=minded_worlds())
+def test_who_is_kept_or_skipped_is_not_touched(world: World) -> None:
+    """No entry of the update revision is written to a machine that the partition keeps or a person skips."""
+    world.ask(paused=False, failure_threshold=100)
+    world.rollout()  # a changed component begins its revision, of which the words do not speak
+    rollout, update = world.owner.spec.rollout, world.owner.status.update
+    assert update is not None
+    skip = rollout.skip
+    named = set(skip.machines) if skip is not None and skip.revision == str(update.number) else set()
+    kept = {
+        name
+        for name, one in world.seats.items()
+        if (start := world.view().kept_from) is not None and place_of("uid-set", one) >= start
+    }
+    spared = {name for name in named | kept if name in world.seats and not world.seats[name].never_run}
+    before = {name: world.seats[name].entry for name in spared}
+    world.settle()
+    assert {name: world.seats[name].entry for name in spared} == before
+
+
+@given(world=worlds(), partition=st.integers(0, 9), approved=st.booleans())
+def test_words_taken_back_change_no_end(world: World, partition: int, approved: bool) -> None:
+    """A partition lowered in the end and batches approved at last come to where an unminded rollout comes."""
+    world.ask(paused=False, failure_threshold=100)
+    world.ask(approval=m.Approval.MANUAL, partition=m.IntOrPercent(partition))
+    world.settle()
+    world.ask(partition=m.IntOrPercent(0), approval=m.Approval.MANUAL if approved else m.Approval.AUTOMATIC)
+    update = world.owner.status.update
+    assert update is not None
+    world.ask(approve=m.Approve(revision=str(update.number), batch=1_000_000))
+    world.settle()
+    assert world.view().kept == 0
+    assert world.owner.status.phase == "Complete" or not all(one.available for one in world.seats.values())
+
+
+@given(count=st.integers(1, 8), rounds=st.integers(0, 40), back=st.booleans(), data=st.data())
+def test_going_back_leaves_who_never_left(count: int, rounds: int, back: bool, data: st.DataObject) -> None:
+    """From A to B and back to A, at any moment: all end at A, and who is still at A is not touched."""
+    world = rolled_out(count, **data.draw(rollouts()))
+    world.ask("kubelet-2")
+    for _ in range(rounds):
+        world.rollout()
+        world.risk()
+        world.agents()
+        world.now = world.now.plus(timedelta(seconds=1))
+    if back:
+        world.ask("kubelet-3")
+        world.rollout()
+    left = sorted(set(world.touched))
+    world.touched.clear()
+    world.ask("kubelet-1")
+    world.settle()
+    assert sorted(world.touched) == left
+    assert {one.component for one in world.end().values() if one is not None} == {"kubelet-1"}
+    status = world.owner.status
+    assert (status.phase, status.updated) == ("Complete", count)
+    assert status.update is not None
+    assert status.update.component == "kubelet-1"
 
 
 @given(data=st.data(), count=st.integers(1, 8), settings_=rollouts())
@@ -199,7 +282,7 @@ def test_batches_are_increments(count: int, sizes: list[m.IntOrPercent]) -> None
     assert [one.size for one in world.owner.status.batches] == expected[-32:]
 
 
-@given(world=worlds())
+@given(world=minded_worlds())
 def test_every_snapshot_gets_a_decision(world: World) -> None:
     """A world that makes no sense becomes a condition, never an exception."""
     strange = m.MachineComponentSetStatus(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.identity import digest
-from kubenode.core.rollout.tally import JOIN_LIMIT, REVISION_LIMIT, Seat, Tally, TallyView
+from kubenode.core.rollout.tally import JOIN_LIMIT, REVISION_LIMIT, Seat, Tally, TallyView, place_of
 from tests.core.rollout.world import SET, entry, report, seat
 
 UID = "uid-set"
@@ -23,19 +23,28 @@ def tally_of(*seats: Seat, revision: int | None = 2) -> Tally:
     return tally
 
 
-def recount(seats: dict[str, Seat], revision: int | None, limit: int) -> TallyView:
+def recount(
+    seats: dict[str, Seat], revision: int | None, limit: int, component: str = "", keep: int = 0
+) -> TallyView:
     """Count again from nothing, the slow way."""
     ours = [one for one in seats.values() if one.entry is None or one.entry.set == SET]
     theirs = sorted(one.machine.name for one in seats.values() if one not in ours)
     at = [one for one in ours if one.entry is not None and one.entry.revision == str(revision)]
+    same = [one for one in ours if one.entry is not None and one.entry.component == component]
+    if revision is not None:
+        at += [one for one in same if not one.never_run and one not in at]
     behind = [one for one in ours if one not in at] if revision is not None else []
+    places = sorted(place_of(UID, one) for one in seats.values())
+    kept_from = places[max(0, len(places) - keep)] if keep and places else None
 
     def order(one: Seat) -> tuple[object, ...]:
         number = int(one.entry.revision) if one.entry is not None else 0
         first = number if one.never_run else one.available
         return first, one.zone, digest(UID, one.machine.uid), one.machine.name
 
-    candidates = sorted((one for one in behind if not one.never_run), key=order)
+    outdated = sorted((one for one in behind if not one.never_run), key=order)
+    kept = [one for one in outdated if kept_from is not None and place_of(UID, one) >= kept_from]
+    candidates = [one for one in outdated if one not in kept]
     up = [one for one in seats.values() if not one.never_run]
     return TallyView(
         revision=revision,
@@ -44,7 +53,9 @@ def recount(seats: dict[str, Seat], revision: int | None, limit: int) -> TallyVi
         unavailable=sum(not one.available for one in up),
         at_revision=len(at),
         updated=sum(one.at_target for one in at),
-        outdated=len(candidates),
+        outdated=len(outdated),
+        kept=len(kept),
+        kept_from=kept_from,
         conflicts=len(theirs),
         conflict_names=tuple(theirs[:5]),
         highest=max((int(one.entry.revision) for one in ours if one.entry is not None), default=0),
@@ -93,6 +104,38 @@ def test_candidates_in_order() -> None:
     assert [one.machine.name for one in tally_of(*seats).view(2).candidates] == expected[:2]
 
 
+def test_the_partition_keeps_the_last_in_the_fixed_order() -> None:
+    """Kept are the last of all selected machines by zone and hash, available or not; a percentage rounds up."""
+    seats = [
+        seat("a", zone="z1"),
+        seat("b", zone="z2", available=False),
+        seat("c", zone="z3"),
+        seat("d", zone="z4"),
+    ]
+    tally = tally_of(*seats)
+    for keep, left in ((0, "bacd"), (1, "bac"), (3, "a"), (9, "")):
+        view = tally.view(10, keep=m.IntOrPercent(keep))
+        assert "".join(one.machine.name for one in view.candidates) == left
+        assert (view.outdated, view.kept) == (4, 4 - len(left))
+    assert tally.view(10, keep=m.IntOrPercent(26, percent=True)).kept == 2
+    tally.moved(None, seat("e", zone="z9", entry=entry(2)))
+    assert tally.view(10, keep=m.IntOrPercent(1)).kept == 0, "who is updated already takes a place, too"
+
+
+def test_who_has_the_component_already_is_not_next() -> None:
+    """An entry of an earlier revision with the same component counts as at the revision, updated if at target."""
+    done, late = entry(1, name="kubelet-1"), entry(2, name="kubelet-2")
+    seats = [
+        seat("a", entry=done, report=report(done)),
+        seat("b", entry=done),
+        seat("c", entry=late),
+        seat("d"),
+    ]
+    view = tally_of(*seats, revision=3).view(10, component="kubelet-1")
+    assert {one.machine.name for one in view.candidates} == {"c", "d"}
+    assert (view.at_revision, view.updated, view.outdated) == (2, 1, 2)
+
+
 def test_joining_missing_entries_first() -> None:
     """Machines that never ran come with no entry first, then the oldest; those at the revision are done."""
     new = {"available": False, "never_run": True}
@@ -123,7 +166,10 @@ def test_without_a_revision_nobody_is_next() -> None:
 
 names = st.sampled_from([f"n{i}" for i in range(6)])
 entries = st.builds(
-    lambda of, number: entry(number, of=of), st.sampled_from([SET, SET, "others"]), st.integers(1, 4)
+    lambda of, number, name: entry(number, of=of, name=name),
+    st.sampled_from([SET, SET, "others"]),
+    st.integers(1, 4),
+    st.sampled_from(["kubelet-1", "kubelet-2"]),
 )
 
 
@@ -150,9 +196,9 @@ def seats(draw: st.DrawFn, name: str) -> Seat:
 moves = st.lists(names.flatmap(lambda name: st.tuples(st.just(name), st.none() | seats(name))), max_size=40)
 
 
-@given(moves=moves, revision=st.none() | st.integers(1, 3), limit=st.integers(0, 8))
+@given(moves=moves, revision=st.none() | st.integers(1, 3), limit=st.integers(0, 8), keep=st.integers(0, 8))
 def test_the_fold_equals_a_recount(
-    moves: list[tuple[str, Seat | None]], revision: int | None, limit: int
+    moves: list[tuple[str, Seat | None]], revision: int | None, limit: int, keep: int
 ) -> None:
     """After any sequence of moves the view is what a recount gives, and what any other order of arrival gives."""
     tally, known = Tally(SET, UID, revision), dict[str, Seat]()
@@ -161,6 +207,8 @@ def test_the_fold_equals_a_recount(
         if after is not None:
             known[name] = after
         assert tally.view(limit) == recount(known, revision, limit)
+        seen = tally.view(limit, component="kubelet-1", keep=m.IntOrPercent(keep))
+        assert seen == recount(known, revision, limit, "kubelet-1", keep)
     turned = tally_of(*(known[name] for name in sorted(known, reverse=True)), revision=revision)
     assert turned.view(limit) == tally.view(limit)
 

@@ -7,15 +7,16 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision, SetEntry
+from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.decide import RolloutSnapshot, decide, needs_permit
-from kubenode.core.rollout.tally import Seat, Tally
+from kubenode.core.rollout.tally import Seat, Tally, TallyView
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "kubelet"
 SET = "kubelets"
-LIMIT = 516
+LIMIT = BATCH_LIMIT + SKIP_LIMIT
 OPEN = frozenset({m.MemberState.WAITING, m.MemberState.STARTED})
 
 
@@ -119,6 +120,12 @@ class World:
                 self._tally.moved(None, one)
         return self._tally
 
+    def view(self) -> TallyView:
+        """Give the tally as the controller asks for it."""
+        update = self.owner.status.update
+        named = update.component if update is not None else ""
+        return self.tally.view(LIMIT, component=named, keep=self.owner.spec.rollout.partition)
+
     def snapshot(self, **changes: Any) -> RolloutSnapshot:
         """Give what the decider may see now."""
         batch = self.owner.status.batch
@@ -127,7 +134,7 @@ class World:
         seen = RolloutSnapshot(
             set=self.owner,
             component=self.components.get(self.owner.spec.component),
-            tally=self.tally.view(LIMIT),
+            tally=self.view(),
             members=tuple(
                 one
                 for one, member in zip(there, members, strict=True)

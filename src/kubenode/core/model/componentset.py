@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
 
@@ -30,6 +30,13 @@ from kubenode.core.model.quantity import IntOrPercent
 
 BATCH_LIMIT = 500
 """Most members one batch can have; larger sizes are cut to it, so that its record stays bounded."""
+SKIP_LIMIT = 64
+"""Most machines that one word can skip."""
+REVISIONS_LIMIT = 10
+"""How many revisions are remembered."""
+
+RevisionText: TypeAlias = Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$")]
+"""The number of a revision, as a person names it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -52,8 +59,39 @@ class Excuse:
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
-    revision: Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$")]
+    revision: RevisionText
     failures: Annotated[int, Number(min=1, max=100_000)]
+
+
+class Approval(enum.Enum):
+    """Who lets the next batch follow a closed one."""
+
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+    """A person, by `approve`."""
+
+
+@attrs.frozen(kw_only=True)
+class Approve:
+    """A person's word that the batches of `revision` up to number `batch` are well, and that the next may follow."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    revision: RevisionText
+    batch: Annotated[int, Number(min=1, max=1_000_000)]
+
+
+@attrs.frozen(kw_only=True)
+class Skip:
+    """A person's word that `revision` leaves these machines alone, for as long as it stands.
+
+    Who already has the revision's entry is not skipped: what is begun comes to its own end.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    revision: RevisionText
+    machines: Annotated[tuple[Name, ...], Items(max=SKIP_LIMIT, min=1)]
 
 
 @attrs.frozen(kw_only=True)
@@ -67,6 +105,10 @@ class Rollout:
             percentage is of the selected machines that should be up, rounded down, at least one.
         failure_threshold: failures of the revision that are borne; one more pauses.
         observation: how long a closed batch is watched before the next opens.
+        partition: so many of the selected machines, the last ones by zone and stable hash, are not touched
+            and stay at the revision they have; a percentage is rounded up. Lowered, the rollout goes on.
+        approval: Manual: every closed batch waits for `approve`; the last one too, since machines that
+            join get a revision that is complete.
     """
 
     SHAPE: ClassVar[Shape] = Shape(
@@ -96,7 +138,11 @@ class Rollout:
     progress_deadline_seconds: Annotated[int, Number(min=1, max=604_800)] = 600
     observation: timedelta = timedelta(0)
     paused: bool = False
+    partition: IntOrPercent = IntOrPercent(0)
+    approval: Approval = Approval.AUTOMATIC
     excuse: Excuse | None = None
+    approve: Approve | None = None
+    skip: Skip | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -128,16 +174,23 @@ class MemberState(enum.Enum):
     UPDATED = "Updated"
     FAILED = "Failed"
     GONE = "Gone"
+    SKIPPED = "Skipped"
+    """Not touched, because `skip` names it or `partition` keeps it."""
 
 
 @attrs.frozen(kw_only=True)
 class Member:
-    """One machine of the open batch."""
+    """One machine of the open batch.
+
+    Attributes:
+        healthy: it was available when the batch opened; only such a one proves anything of the revision.
+    """
 
     name: Name
     uid: Uid
     op_id: Annotated[str, Text(max=128, min=1), Wire(name="opID")]
     state: MemberState = MemberState.WAITING
+    healthy: bool = True
 
 
 @attrs.frozen(kw_only=True)
@@ -172,6 +225,7 @@ class BatchRecord:
     size: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
     updated: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
     failed: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
+    skipped: Annotated[int, Number(min=0, max=BATCH_LIMIT)] = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -182,6 +236,10 @@ class MachineComponentSetStatus:
         current: the last revision that completed; machines that join get it.
         update: the revision being rolled out, or the last one.
         total: machines selected when the update revision began; batch percentages are of it.
+        revisions: the last ones, oldest first; setting spec.component to an earlier one goes back to it.
+        skipped: machines that `skip` names and that are not at the update revision.
+        proven: closed batches of the update revision in which a machine that had been available was updated;
+            only they let batches grow.
         failed: the update revision's failures, oldest first; the first 64 by name, all by `failures`.
     """
 
@@ -189,12 +247,15 @@ class MachineComponentSetStatus:
     observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
     current: Revision | None = None
     update: Revision | None = None
+    revisions: Annotated[tuple[Revision, ...], Items(max=REVISIONS_LIMIT)] = ()
     total: Annotated[int, Number(min=0, max=1_000_000)] = 0
     selected: Annotated[int, Number(min=0, max=1_000_000)] = 0
     updated: Annotated[int, Number(min=0, max=1_000_000)] = 0
     unavailable: Annotated[int, Number(min=0, max=1_000_000)] = 0
     failures: Annotated[int, Number(min=0, max=1_000_000)] = 0
     excused: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    skipped: Annotated[int, Number(min=0, max=SKIP_LIMIT)] = 0
+    proven: Annotated[int, Number(min=0, max=1_000_000)] = 0
     failed: Annotated[tuple[Failure, ...], Items(max=64)] = ()
     batch: Batch | None = None
     batches: Annotated[tuple[BatchRecord, ...], Items(max=32), "the closed batches, the last 32"] = ()

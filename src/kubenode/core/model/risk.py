@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 
 import attrs
@@ -23,16 +23,23 @@ from kubenode.core.model.meta import (
     Uid,
     Wire,
 )
-from kubenode.core.model.quantity import IntOrPercent
+from kubenode.core.model.quantity import DURATION_PATTERN, IntOrPercent
 
 LEDGER = "cluster"
 """The name of the one RiskLedger."""
 HOLD_LIMIT = 1000
 SCOPE_LIMIT = 66
 """Scopes of one hold: cluster, zone, and one set for each component that a Machine can have."""
+STORM_LIMIT = 1000
+"""Zones that can be in a storm or recover from one."""
 CLOSED_LIMIT = 4096
 """Scopes with ended grants in the last day."""
 MAX_WINDOW = timedelta(hours=24)
+
+
+def _no_duration(field: str) -> str:
+    """Guard a law over a duration: what is none is told by its own schema, and would be an error of CEL here."""
+    return f"self.{field}.size() < 2 || !self.{field}.matches('{DURATION_PATTERN}')"
 
 
 class Scope(enum.Enum):
@@ -66,12 +73,82 @@ class Limit:
 
 @attrs.frozen(kw_only=True)
 class ZoneBreaker:
-    """When a zone is not merely unlucky but down: as kube-controller-manager's node lifecycle judges it."""
+    """When a zone is not merely unlucky but down: as kube-controller-manager's node lifecycle judges it.
+
+    Attributes:
+        cooldown: after an outage of the zone, for so long, one disruption at a time begins there.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel=f"{_no_duration('cooldown')} || duration(self.cooldown) <= duration('24h')",
+                check=lambda breaker: breaker.cooldown <= MAX_WINDOW,
+                message="is at most 24h, as in 5m",
+                path=".cooldown",
+            ),
+        )
+    )
 
     not_ready_percent: Annotated[int, Number(min=1, max=100)] = 55
     min_not_ready: Annotated[
         int, Number(min=1, max=10_000), "fewer NotReady Nodes than this are no outage"
     ] = 3
+    cooldown: timedelta = timedelta(minutes=5)
+
+
+@attrs.frozen(kw_only=True)
+class SuccessGate:
+    """When so few remedies help that no further one may begin, until the window is past them.
+
+    Attributes:
+        window: which remedies count: those that ended within it.
+        min_attempts: fewer than this say nothing.
+        min_percent: so many of them must have succeeded.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel=f"{_no_duration('window')} || "
+                "(duration(self.window) >= duration('10s') && duration(self.window) <= duration('24h'))",
+                check=lambda gate: timedelta(seconds=10) <= gate.window <= MAX_WINDOW,
+                message="is from 10s to 24h, as in 1h",
+                path=".window",
+            ),
+        )
+    )
+
+    window: timedelta = timedelta(hours=1)
+    min_attempts: Annotated[int, Number(min=1, max=10_000)] = 5
+    min_percent: Annotated[int, Number(min=1, max=100)] = 50
+
+
+@attrs.frozen(kw_only=True)
+class Freeze:
+    """Nothing new begins in a scope. What runs goes on to its end.
+
+    Attributes:
+        name: of the zone or the set; empty for the cluster, and for the zone of Nodes without a zone label.
+        until: when it ends by itself; None: when somebody takes it away.
+        reason: why, for those who wonder.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.scope == 'zone' || (self.scope == 'set') == (self.name != '')",
+                check=lambda one: one.scope is Scope.ZONE or (one.scope is Scope.SET) == (one.name != ""),
+                message="names a zone or a set, and is empty for the cluster: {scope: zone, name: b, reason: power}",
+                path=".name",
+            ),
+        )
+    )
+
+    scope: Scope
+    name: Annotated[str, Text(max=253)] = ""
+    until: datetime | None = None
+    reason: Annotated[str, Text(max=256, min=1)]
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +172,8 @@ class RiskPolicySpec:
 
     limits: Annotated[tuple[Limit, ...], Items(max=32)] = ()
     zone_breaker: ZoneBreaker = ZoneBreaker()
+    success_gate: SuccessGate | None = None
+    freeze: Annotated[tuple[Freeze, ...], Items(max=32)] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -139,6 +218,7 @@ class RiskLedgerStatus:
         checkpoint: ledger time of the last write, nanoseconds; never ahead of true time.
         holds: open permits, oldest first; at most one a machine uid.
         closed: ended grants counted by time bucket, one text a scope (see core/risk/ledger.py).
+        storms: zones whose breaker is open, or was so lately that they cool down; sorted, the first 1000.
         blind_until: ledger time before which every window counts as full, because history was lost.
     """
 
@@ -148,6 +228,7 @@ class RiskLedgerStatus:
         Mapping[str, Annotated[str, Text(max=4096)]],
         Keys(max=CLOSED_LIMIT, key_max=320, pattern="^[a-z]+(=[-A-Za-z0-9_.]*)?$", atomic=True),
     ] = attrs.field(factory=dict)
+    storms: Annotated[tuple[Annotated[str, Text(max=63)], ...], Items(max=STORM_LIMIT)] = ()
     blind_until: Annotated[int, Number(min=0, max=2**62)] = 0
 
 

@@ -17,7 +17,7 @@ _TURN = {cause: turn for turn, cause in enumerate(Cause)}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OVER = frozenset({JobPhase.SUCCEEDED.value, JobPhase.HANDED_OVER.value, JobPhase.CANCELLED.value})
 _KNOWN = frozenset(phase.value for phase in JobPhase) | {""}
-_MEMBER_OVER = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE})
+_MEMBER_OVER = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE, MemberState.SKIPPED})
 _ATTEMPT_OVER = frozenset({AttemptState.SUCCEEDED, AttemptState.FAILED})
 
 

@@ -1,7 +1,7 @@
 """What binds one ask: a round of grants, with what is used and what was granted so far.
 
-A refusal names the limit that frees last: those that time alone does not free first, then the window with
-the latest end. So nothing in a Decision changes before the moment it names.
+A refusal names the first judge that forbids: what people froze, then what time alone does not free or not
+soon, at last the window with the latest end. So nothing in a Decision changes before the moment it names.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -10,6 +10,7 @@ from datetime import timedelta
 import attrs
 
 from kubenode.core.decision import Note, soonest
+from kubenode.core.health.freeze import frozen
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration, nanoseconds
@@ -18,6 +19,7 @@ from kubenode.core.model.risk import (
     HOLD_LIMIT,
     MAX_WINDOW,
     SCOPE_LIMIT,
+    Cause,
     Hold,
     Limit,
     RiskLedgerStatus,
@@ -26,6 +28,7 @@ from kubenode.core.model.risk import (
 )
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.window import Expiry, freed_at
 
 
@@ -50,6 +53,9 @@ class Bounds:
     Attributes:
         up: scope text -> machines that should be up.
         unavailable: uids of asking machines that are unavailable already.
+        outcomes: of remedies that have ended.
+        cooling: zone -> `Now.elapsed` until which one disruption at a time begins there.
+        thaws: sightings of the ends of freezes.
     """
 
     policies: tuple[RiskPolicy, ...]
@@ -57,6 +63,9 @@ class Bounds:
     up: Mapping[str, int]
     rooms: Mapping[str, SetRoom]
     unavailable: frozenset[str]
+    outcomes: tuple[Outcome, ...]
+    cooling: Mapping[str, int]
+    thaws: Mapping[str, int]
 
 
 @attrs.frozen(kw_only=True)
@@ -94,6 +103,7 @@ class Round:
         self._leaving: dict[tuple[str, timedelta], tuple[Expiry, ...] | None] = {}
         self._fresh: dict[str, int] = {}
         self._size = ledger.size(status)
+        self._shut = _strictest(bounds, now)
         self._closed = {*status.closed, *(scope for hold in status.holds for scope in hold.scopes)}
         for hold in status.holds:
             self._occupy(hold.op_id, hold.machine_uid, hold.scopes)
@@ -125,13 +135,14 @@ class Round:
     def refusal(self, ask: Ask) -> Refusal | None:
         """Say what forbids an ask now; None when every policy, breaker, set and the ledger itself allow it."""
         judges: tuple[Callable[[Ask], Note | None], ...] = (
-            self._unread, self._settling, self._busy, self._breaker, self._in_flight, self._rooms, self._capacity,
+            self._unread, self._frozen, self._settling, self._busy, self._breaker, self._cooling, self._in_flight,
+            self._rooms, self._capacity,
         )  # fmt: skip
         for judge in judges:
             note = judge(ask)
             if note is not None:
                 return Refusal(note=_about(ask, note), changes_at=note.frees_at)
-        found = self._windows(ask)
+        found = self._success(ask) or self._windows(ask)
         return None if found is None else attrs.evolve(found, note=_about(ask, found.note))
 
     def _unread(self, _: Ask) -> Note | None:
@@ -142,6 +153,9 @@ class Round:
                 text = f"RiskPolicy {policy.metadata.name} says what this version does not know ({what})"
                 return Note(code="NewerVersion", text=text, scope=f"RiskPolicy {policy.metadata.name}")
         return None
+
+    def _frozen(self, ask: Ask) -> Note | None:
+        return frozen(ask.zone, ask.sets, self._bounds.policies, self._now, self._bounds.thaws)
 
     def _settling(self, _: Ask) -> Note | None:
         """After a loss, owners who read their permit in the lost ledger get time to say that they act on it."""
@@ -160,6 +174,23 @@ class Round:
 
     def _breaker(self, ask: Ask) -> Note | None:
         return open_breaker(ask.zone, self._bounds.zones, self._bounds.policies)
+
+    def _cooling(self, ask: Ask) -> Note | None:
+        """What looked like many broken machines may be one fault that has just ended; nobody hurries."""
+        until, scope = self._bounds.cooling.get(ask.zone), ledger.scope_text(Scope.ZONE, ask.zone)
+        running = len(self._running.get(scope, ()))
+        if until is None or running < 1:
+            return None
+        text = f"{named(scope)}: {running} in flight, limit 1 for a while after an outage"
+        return Note(
+            code="StormCooldown", text=text, scope=named(scope), observed=running, limit=1, frees_at=until
+        )
+
+    def _success(self, ask: Ask) -> Refusal | None:
+        """Remedies that do not help are not tried on more machines; what people roll out is not theirs to judge."""
+        if self._shut is None or ask.cause is not Cause.REMEDY:
+            return None
+        return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
 
     def _limits(self, ask: Ask) -> Iterable[tuple[Limit, str]]:
         """Every limit that binds an ask, with the scope it is counted over."""
@@ -263,6 +294,14 @@ def hold_of(ask: Ask, moment: int) -> Hold:
         op_id=ask.op_id, machine=ask.machine.name, machine_uid=ask.machine.uid, cause=ask.cause,
         scopes=ask.scopes, since=moment,
     )  # fmt: skip
+
+
+def _strictest(bounds: Bounds, now: Now) -> Shut | None:
+    """Give, of the gates that are shut, the one that opens last."""
+    gates = [policy.spec.success_gate for policy in bounds.policies]
+    found = [shut(gate, bounds.outcomes, now) for gate in gates if gate is not None]
+    answers = [one for one in found if one is not None]
+    return max(answers, key=lambda one: (one.note.frees_at or 0, one.note.text), default=None)
 
 
 def _about(ask: Ask, note: Note) -> Note:

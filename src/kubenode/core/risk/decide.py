@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, soonest
+from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.meta import ObjectMeta
 from kubenode.core.model.now import Now
@@ -14,6 +15,8 @@ from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
 from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom
+from kubenode.core.risk.storm import Storms, storms
+from kubenode.core.risk.success import Outcome
 
 NOTE_LIMIT = 64
 """Most notes of one Decision."""
@@ -31,6 +34,7 @@ class RiskSnapshot:
         up: scope text (`cluster`, `zone=b`, `set=kubelet`) -> machines that should be up.
         rooms: by set name; every set that an ask names.
         unavailable: uids of asking machines that are unavailable already.
+        outcomes: of the remedies that have ended, in any order; for the success-rate gates.
         history: something was done before: jobs, or Machines that were Running, exist. With a ledger
             that was never written it means that the permits were lost.
         sightings: as returned by the last Decision.
@@ -43,6 +47,7 @@ class RiskSnapshot:
     up: Mapping[str, int] = attrs.field(factory=dict)
     rooms: Mapping[str, SetRoom] = attrs.field(factory=dict)
     unavailable: frozenset[str] = frozenset()
+    outcomes: tuple[Outcome, ...] = ()
     history: bool
     now: Now
     sightings: Mapping[str, int] = NOTHING_SEEN
@@ -71,29 +76,47 @@ def decide(seen: RiskSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]:
         what = ", ".join(seen.ledger.metadata.unknown[:4])
         note = Note(code="NewerVersion", text=f"the RiskLedger says what this version does not know ({what})")
         return Decision(notes=(note,), deferred=any(ask.waiting for ask in asks), sightings=sightings)
-    moment = ledger.ledger_now(seen.ledger, seen.now, seen.sightings)
-    absent = _absent(seen.ledger.status, asks, seen)
-    sightings |= {_orphan(op_id): since for op_id, since in absent.items()}
-    wanted, refusals = _turn(seen.ledger.status, asks, seen, policy, moment)
-    deadlines = (since + ledger.GRACE for since in absent.values() if seen.now.elapsed < since + ledger.GRACE)
+    return _decided(seen, seen.ledger, policy, asks, sightings)
+
+
+def _decided(
+    seen: RiskSnapshot, book: RiskLedger, policy: Policy, asks: tuple[Ask, ...], sightings: Mapping[str, int]
+) -> Decision[RiskLedgerStatus]:
+    """Look at what is remembered (orphans, storms, freezes), serve all who ask, and remember on."""
+    moment = ledger.ledger_now(book, seen.now, seen.sightings)
+    absent = _absent(book.status, asks, seen)
+    past = storms(book.status.storms, seen.zones, policy.limits, seen.now, seen.sightings)
+    frosts = thaws(policy.limits, seen.now, seen.sightings)
+    orphans = {_orphan(op_id): since for op_id, since in absent.items()}
+    bounds = Bounds(
+        policies=policy.limits, zones=seen.zones, up=seen.up, rooms=seen.rooms, unavailable=seen.unavailable,
+        outcomes=seen.outcomes, cooling=past.cooling, thaws=frosts,
+    )  # fmt: skip
+    wanted, refusals = _turn(book.status, asks, seen, bounds, past, moment)
+    graces = (since + ledger.GRACE for since in absent.values() if seen.now.elapsed < since + ledger.GRACE)
     return Decision(
         status=wanted,
         notes=tuple(refusal.note for refusal in refusals[:NOTE_LIMIT]),
-        wake_at=soonest((*(refusal.changes_at for refusal in refusals), *deadlines)),
-        sightings=sightings,
+        wake_at=soonest(
+            (*(refusal.changes_at for refusal in refusals), *graces, *past.cooling.values(), *frosts.values())
+        ),
+        sightings={**sightings, **orphans, **past.sightings, **frosts},
         deferred=bool(refusals),
     )
 
 
 def _turn(
-    stored: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot, policy: Policy, moment: int
+    stored: RiskLedgerStatus,
+    asks: tuple[Ask, ...],
+    seen: RiskSnapshot,
+    bounds: Bounds,
+    past: Storms,
+    moment: int,
 ) -> tuple[RiskLedgerStatus, list[Refusal]]:
     """Close, adopt and grant, and give the status to write (the stored one: nothing) and the refusals."""
     fresh = _is_fresh(stored)
     settled = ledger.close(stored, _over(stored, asks, seen), moment)
-    bounds = Bounds(
-        policies=policy.limits, zones=seen.zones, up=seen.up, rooms=seen.rooms, unavailable=seen.unavailable
-    )
+    settled = attrs.evolve(settled, storms=past.recorded)
     round_ = Round(settled, bounds, now=seen.now, moment=moment, standing=_standing(stored, asks))
     refusals = _first_round(round_, asks, seen) if fresh else _served(round_, asks)
     wanted = ledger.grant(settled, round_.granted)

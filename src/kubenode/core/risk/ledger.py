@@ -157,4 +157,5 @@ def weight(hold: Hold) -> int:
 def size(status: RiskLedgerStatus) -> int:
     """Give the most that a ledger may come to weigh by closing what is open; characters."""
     rows = sum(weight(hold) for hold in status.holds)
-    return rows + sum(len(scope) + len(text) + 8 for scope, text in status.closed.items())
+    storms = sum(len(zone) + 4 for zone in status.storms)
+    return rows + storms + sum(len(scope) + len(text) + 8 for scope, text in status.closed.items())

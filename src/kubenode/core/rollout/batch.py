@@ -19,11 +19,11 @@ from kubenode.core.rollout.tally import Seat
 
 
 def batch_size(sizes: Sequence[IntOrPercent], number: int, total: int) -> int:
-    """Give the most members that batch `number` of a revision takes.
+    """Give the most members that a batch takes.
 
     Args:
         sizes: increments, one a batch; the last repeats. None at all means one by one.
-        number: counted from 1.
+        number: which of the sizes, counted from 1: one more than the batches that proved the revision.
         total: machines selected when the revision began; a percentage is of it, rounded up.
 
     Returns:
@@ -72,17 +72,21 @@ def next_batch(
     Returns:
         None when nobody is to be updated or there is no revision.
 
+    A batch grows only after one that proved something (api.md section 4); after any other the same size
+    comes again.
+
     Invariant: an op-id is a function of set, revision and machine, so every observer computes the same.
     """
     if status.update is None or not candidates:
         return None
     number, revision = next_number(status), status.update.number
-    size = batch_size(owner.spec.rollout.batches, number, status.total)
+    size = batch_size(owner.spec.rollout.batches, status.proven + 1, status.total)
     members = tuple(
         Member(
             name=seat.machine.name,
             uid=seat.machine.uid,
             op_id=op_id("rollout", owner.metadata.uid, revision, seat.machine.uid),
+            healthy=seat.available,
         )
         for seat in candidates[:size]
     )

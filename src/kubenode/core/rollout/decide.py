@@ -19,7 +19,7 @@ from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import next_batch
-from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, recorded
+from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, proves, recorded
 from kubenode.core.rollout.member import Judged, Terms, judge
 from kubenode.core.rollout.progress import (
     PROGRESSING,
@@ -30,10 +30,19 @@ from kubenode.core.rollout.progress import (
     Stop,
     claims,
     notes,
+    partitioned,
     stop_of,
 )
-from kubenode.core.rollout.revision import begun, excused, has_changed, joins, write
-from kubenode.core.rollout.tally import Seat, TallyView
+from kubenode.core.rollout.revision import (
+    begun,
+    excused,
+    has_changed,
+    is_approved,
+    joins,
+    named_to_skip,
+    write,
+)
+from kubenode.core.rollout.tally import Seat, TallyView, place_of
 
 FAILED_LIMIT = 64
 BATCHES_LIMIT = 32
@@ -45,7 +54,8 @@ class RolloutSnapshot:
 
     Attributes:
         component: what `spec.component` names; None when there is no such object.
-        tally: counted by the set's update revision as it stands in `set.status`.
+        tally: counted by the set's update revision as it stands in `set.status`, and its component and
+            partition; with more candidates than SKIP_LIMIT, if there are.
         members: seats of those members of the open batch that still exist with the same uid and are
             selected; in any order.
         holds: op-ids of all open permits.
@@ -130,7 +140,8 @@ def _advanced(seen: RolloutSnapshot) -> Decision[MachineComponentSetStatus]:
     status, starts = _started(seen, status, stop)
     status, gate, since = _gated(seen, status)
     if status.batch is None and stop is None:
-        status = attrs.evolve(status, batch=next_batch(owner, status, seen.tally.candidates, seen.now))
+        status = attrs.evolve(status, batch=next_batch(owner, status, _due(seen), seen.now))
+        stop = partitioned(status, seen.tally)
     course = Course(
         stop=stop,
         gate=gate,
@@ -153,12 +164,28 @@ def _judged(seen: RolloutSnapshot) -> Judged | None:
     status = seen.set.status
     if status.batch is None or status.update is None:
         return None
-    terms = Terms.of(seen.set, status.update.number)
+    terms = Terms.of(seen.set, status.update.number, _spared(seen))
     return judge(status.batch, seen.members, terms, seen.now, seen.sightings)
 
 
+def _spared(seen: RolloutSnapshot) -> frozenset[str]:
+    """Give the uids of members that are not to be touched, though their batch opened with them."""
+    named, kept_from, uid = named_to_skip(seen.set), seen.tally.kept_from, seen.set.metadata.uid
+    return frozenset(
+        seat.machine.uid
+        for seat in seen.members
+        if seat.machine.name in named or (kept_from is not None and place_of(uid, seat) >= kept_from)
+    )
+
+
+def _due(seen: RolloutSnapshot) -> tuple[Seat, ...]:
+    """Give the candidates that nobody wants skipped."""
+    named = named_to_skip(seen.set)
+    return tuple(seat for seat in seen.tally.candidates if seat.machine.name not in named)
+
+
 def _counted(seen: RolloutSnapshot, judged: Judged | None) -> MachineComponentSetStatus:
-    """Record the members' states and the failures found just now; count what is excused."""
+    """Record the members' states and the failures found just now; count what is excused and skipped."""
     status = seen.set.status
     if judged is not None:
         status = attrs.evolve(
@@ -167,7 +194,8 @@ def _counted(seen: RolloutSnapshot, judged: Judged | None) -> MachineComponentSe
             failures=status.failures + len(judged.failures),
             failed=(status.failed + judged.failures)[:FAILED_LIMIT],
         )
-    status = attrs.evolve(status, updated=seen.tally.updated)
+    skipped = len(seen.tally.candidates) - len(_due(seen))
+    status = attrs.evolve(status, updated=seen.tally.updated, skipped=skipped)
     return attrs.evolve(status, excused=excused(seen.set, status))
 
 
@@ -207,11 +235,13 @@ def _gated(
         return status, NO_BATCH, NOTHING_SEEN
     key = f"closed:{update.number}:{batch.number}"
     gate = judge_gate(
-        batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key)
-    )
+        batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key),
+        approved=is_approved(seen.set, update.number, batch.number),
+    )  # fmt: skip
     if gate.state is GateState.PASSED:
         batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]
-        return attrs.evolve(status, batch=None, batches=batches), gate, NOTHING_SEEN
+        proven = status.proven + proves(batch)
+        return attrs.evolve(status, batch=None, batches=batches, proven=proven), gate, NOTHING_SEEN
     if gate.since is None:
         return status, gate, NOTHING_SEEN
     return attrs.evolve(status, batch=_closed(batch, seen.now.wall)), gate, {key: gate.since}
@@ -224,9 +254,10 @@ def _closed(batch: Batch, wall: datetime) -> Batch:
 
 
 def _is_complete(tally: TallyView, status: MachineComponentSetStatus, stop: Stop | None) -> bool:
-    """Tell whether nothing is left to do; a pause that a person set holds up nothing then."""
+    """Tell whether all but skipped machines are done; a pause that a person set holds up nothing then."""
     held_up = stop is not None and stop.reason is not Reason.PAUSED
-    return status.update is not None and status.batch is None and tally.outdated == 0 and not held_up
+    nobody_left = tally.outdated == status.skipped
+    return status.update is not None and status.batch is None and nobody_left and not held_up
 
 
 def _concluded(

@@ -24,6 +24,8 @@ class GateState(enum.Enum):
     OBSERVING = "observing"
     INCONCLUSIVE = "inconclusive"
     """The observation is over, and its inspection cannot say that all is well."""
+    UNAPPROVED = "unapproved"
+    """All is well, and a person is to say that the next batch may follow."""
     PASSED = "passed"
 
 
@@ -47,12 +49,23 @@ NO_BATCH = Gate(state=GateState.OPEN)
 
 
 def is_over(batch: Batch) -> bool:
-    """Tell whether every member is Updated, Failed or Gone."""
+    """Tell whether every member is Updated, Failed, Gone or Skipped."""
     return all(member.state in ENDED for member in batch.members)
 
 
+def proves(batch: Batch) -> bool:
+    """Tell whether a machine that was available when the batch opened was updated: only then may the next grow."""
+    return any(member.healthy and member.state is MemberState.UPDATED for member in batch.members)
+
+
 def judge_gate(
-    batch: Batch, seats: Iterable[Seat], observation: timedelta, now: Now, since: int | None
+    batch: Batch,
+    seats: Iterable[Seat],
+    observation: timedelta,
+    now: Now,
+    since: int | None,
+    *,
+    approved: bool = True,
 ) -> Gate:
     """Judge whether the next batch may follow this one.
 
@@ -62,9 +75,11 @@ def judge_gate(
         observation: how long a closed batch is watched; zero for not at all.
         now: the moment of the decision.
         since: when it was first seen closed; None for now. A restart observes afresh.
+        approved: whether nobody is asked, or a person has agreed already.
 
     Returns:
-        OBSERVING until exactly the end, then INCONCLUSIVE for as long as a suspect is not available.
+        OBSERVING until exactly the end, then INCONCLUSIVE for as long as a suspect is not available, then
+        UNAPPROVED until a person agrees.
     """
     if not is_over(batch):
         return NO_BATCH
@@ -76,8 +91,9 @@ def judge_gate(
     suspects = sorted(
         seat.machine.name for seat in seats if seat.machine.uid in updated and not seat.available
     )
-    state = GateState.INCONCLUSIVE if suspects else GateState.PASSED
-    return Gate(state=state, since=since, suspects=tuple(suspects))
+    if suspects:
+        return Gate(state=GateState.INCONCLUSIVE, since=since, suspects=tuple(suspects))
+    return Gate(state=GateState.PASSED if approved else GateState.UNAPPROVED, since=since)
 
 
 def recorded(batch: Batch) -> BatchRecord:
@@ -88,4 +104,5 @@ def recorded(batch: Batch) -> BatchRecord:
         size=len(states),
         updated=states.count(MemberState.UPDATED),
         failed=states.count(MemberState.FAILED),
+        skipped=states.count(MemberState.SKIPPED),
     )

@@ -14,7 +14,7 @@ from kubenode.core.model.meta import matches
 from kubenode.core.model.now import Now
 from kubenode.core.rollout.tally import Seat
 
-ENDED: Final = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE})
+ENDED: Final = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE, MemberState.SKIPPED})
 """States that a member never leaves."""
 DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"
 UNREADABLE: Final = "UnreadableReason"
@@ -26,15 +26,20 @@ _WORD: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 
 @attrs.frozen(kw_only=True)
 class Terms:
-    """By what members are judged. Durations in nanoseconds of `Now.elapsed`."""
+    """By what members are judged. Durations in nanoseconds of `Now.elapsed`.
+
+    Attributes:
+        spared: uids of machines that are not to be touched.
+    """
 
     set_name: str
     revision: int
     min_ready_ns: int
     deadline_ns: int
+    spared: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, owner: MachineComponentSet, revision: int) -> "Terms":
+    def of(cls, owner: MachineComponentSet, revision: int, spared: frozenset[str]) -> "Terms":
         """Read them from a set's rollout."""
         rollout = owner.spec.rollout
         return cls(
@@ -42,6 +47,7 @@ class Terms:
             revision=revision,
             min_ready_ns=rollout.min_ready_seconds * _SECOND,
             deadline_ns=rollout.progress_deadline_seconds * _SECOND,
+            spared=spared,
         )
 
 
@@ -85,7 +91,7 @@ def judge(
         sightings: what this process saw before.
 
     Returns:
-        The members in their order. Who is Updated, Failed or Gone stays so.
+        The members in their order. Who has ended stays so.
     """
     there = {seat.machine.uid: seat for seat in seats}
     ones = [
@@ -109,7 +115,8 @@ def _judge_one(
     if seat is None or seat.is_foreign(terms.set_name):
         return _One(member=attrs.evolve(member, state=MemberState.GONE))
     if not seat.is_at(terms.set_name, terms.revision):
-        return _One(member=attrs.evolve(member, state=MemberState.WAITING))
+        state = MemberState.SKIPPED if member.uid in terms.spared else MemberState.WAITING
+        return _One(member=attrs.evolve(member, state=state))
     report = seat.report
     if report is not None and report.revision == str(terms.revision) and report.reason:
         reason = report.reason if matches(_WORD, report.reason) else UNREADABLE

@@ -42,6 +42,8 @@ class Reason(enum.Enum):
     PAUSED = "Paused"
     FAILURE_THRESHOLD = "FailureThreshold"
     INSPECTION_INCONCLUSIVE = "InspectionInconclusive"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    PARTITION = "Partition"
     COMPONENT_MISSING = "ComponentMissing"
     NEWER_VERSION = "NewerVersion"
     OTHER_SET = "OtherSet"
@@ -73,7 +75,8 @@ class Course:
     Attributes:
         gate: of the open batch, or of the one that has just passed.
         dwells: when members that are ready will have been so for long enough.
-        complete: every machine that has run has the update revision's entry, and nothing holds it up.
+        complete: every machine that has run, but those skipped, has the update revision's component, and
+            nothing holds it up.
     """
 
     stop: Stop | None
@@ -86,7 +89,7 @@ class Course:
         """The phase."""
         if self.complete:
             return Phase.COMPLETE
-        held = self.stop is not None or self.gate.state is GateState.INCONCLUSIVE
+        held = self.stop is not None or self.gate.state in (GateState.INCONCLUSIVE, GateState.UNAPPROVED)
         return Phase.PAUSED if held else Phase.PROGRESSING
 
 
@@ -113,6 +116,17 @@ def stop_of(
     if rollout.paused:
         return Stop(reason=Reason.PAUSED, text="spec.rollout.paused is true; to go on set it to false")
     return None
+
+
+def partitioned(status: MachineComponentSetStatus, tally: TallyView) -> Stop | None:
+    """Give the stop of a rollout in which only machines are left that the partition keeps."""
+    if status.batch is not None or not tally.kept or tally.outdated > tally.kept + status.skipped:
+        return None
+    text = (
+        f"{tally.updated} of {tally.selected} updated; {tally.kept} stay at the revision they have; "
+        "to go on lower spec.rollout.partition"
+    )
+    return Stop(reason=Reason.PARTITION, text=text, observed=tally.kept)
 
 
 def _failure_text(status: MachineComponentSetStatus, revision: int, threshold: int) -> str:
@@ -149,6 +163,8 @@ def _progressing(
         return Claim.of(PROGRESSING, False, course.stop.reason.value, course.stop.text)
     if course.gate.state is GateState.INCONCLUSIVE:
         return Claim.of(PROGRESSING, False, Reason.INSPECTION_INCONCLUSIVE.value, _suspects_text(course.gate))
+    if course.gate.state is GateState.UNAPPROVED:
+        return Claim.of(PROGRESSING, False, Reason.AWAITING_APPROVAL.value, _approval_text(status))
     if course.gate.state is GateState.OBSERVING:
         return Claim.of(PROGRESSING, True, Reason.OBSERVING.value, _observing_text(owner, status))
     return Claim.of(PROGRESSING, True, Reason.ROLLING_OUT.value, _rolling_text(status))
@@ -159,6 +175,7 @@ def _complete_text(status: MachineComponentSetStatus, tally: TallyView) -> str:
     return (
         f"{status.updated} of {status.selected} updated"
         + (f", excused: {status.excused}" if status.excused else "")
+        + (f", skipped: {status.skipped}" if status.skipped else "")
         + (f", failures borne: {borne}" if borne else "")
         + (f", in conflict: {tally.conflicts}" if tally.conflicts else "")
     )
@@ -176,6 +193,13 @@ def _rolling_text(status: MachineComponentSetStatus) -> str:
 def _observing_text(owner: MachineComponentSet, status: MachineComponentSetStatus) -> str:
     number = status.batch.number if status.batch is not None else 0
     return f"batch {number} is done and observed for {format_duration(owner.spec.rollout.observation)}"
+
+
+def _approval_text(status: MachineComponentSetStatus) -> str:
+    batch = status.batch.number if status.batch is not None else 0
+    revision = status.update.number if status.update is not None else 0
+    word = f'{{revision: "{revision}", batch: {batch}}}'
+    return f"batch {batch} is done; to go on set spec.rollout.approve: {word}"
 
 
 def _suspects_text(gate: Gate) -> str:
@@ -209,6 +233,9 @@ def notes(
         )
     if gate.state is GateState.INCONCLUSIVE:
         found.append(Note(code=Reason.INSPECTION_INCONCLUSIVE.value, text=_suspects_text(gate), scope=scope))
+    if gate.state is GateState.UNAPPROVED:
+        text = _approval_text(status)
+        found.append(Note(code=Reason.AWAITING_APPROVAL.value, text=text, scope=scope))
     if gate.state is GateState.OBSERVING:
         text = _observing_text(owner, status)
         found.append(Note(code=Reason.OBSERVING.value, text=text, scope=scope, frees_at=gate.until))

@@ -5,7 +5,13 @@ from collections.abc import Iterable
 import attrs
 
 from kubenode.core.decision import SetEntry
-from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus, Revision
+from kubenode.core.model.componentset import (
+    REVISIONS_LIMIT,
+    Approval,
+    MachineComponentSet,
+    MachineComponentSetStatus,
+    Revision,
+)
 from kubenode.core.model.machine import ComponentEntry
 from kubenode.core.rollout.tally import JOIN_LIMIT, Seat, TallyView
 
@@ -21,18 +27,23 @@ def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetSt
 
     Its number is above any that an entry bears, so that a set whose status was lost, or which was made
     anew under the same name, never takes old entries and reports for its own. Going back to an earlier
-    component is a new revision too. Members of an open batch are let go: whoever got its entry already
+    component is a new revision too; machines that still have that component are not touched by it. Members of an open batch are let go: whoever got its entry already
     is a candidate of the new revision, and a permit whose op-id stands nowhere is closed.
     """
     status = owner.status
     last = status.update.number if status.update is not None else 0
+    known = status.revisions or ((status.update,) if status.update is not None else ())
+    update = Revision(number=max(last, tally.highest) + 1, component=owner.spec.component)
     return attrs.evolve(
         status,
-        update=Revision(number=max(last, tally.highest) + 1, component=owner.spec.component),
+        update=update,
+        revisions=(*known, update)[-REVISIONS_LIMIT:],
         total=tally.selected,
         updated=0,
         failures=0,
         excused=0,
+        skipped=0,
+        proven=0,
         failed=(),
         batch=None,
         batches=(),
@@ -45,6 +56,23 @@ def excused(owner: MachineComponentSet, status: MachineComponentSetStatus) -> in
     if excuse is None or status.update is None or excuse.revision != str(status.update.number):
         return 0
     return min(status.failures, excuse.failures)
+
+
+def named_to_skip(owner: MachineComponentSet) -> frozenset[str]:
+    """Name the machines that a person wants the update revision to leave alone."""
+    skip, update = owner.spec.rollout.skip, owner.status.update
+    if skip is None or update is None or skip.revision != str(update.number):
+        return frozenset()
+    return frozenset(skip.machines)
+
+
+def is_approved(owner: MachineComponentSet, revision: int, batch: int) -> bool:
+    """Tell whether the next batch may follow this one as far as people are concerned."""
+    rollout = owner.spec.rollout
+    if rollout.approval is Approval.AUTOMATIC:
+        return True
+    word = rollout.approve
+    return word is not None and word.revision == str(revision) and batch <= word.batch
 
 
 def write(owner: MachineComponentSet, seat: Seat, revision: Revision, batch: int = 0) -> SetEntry:

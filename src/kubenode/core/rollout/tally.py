@@ -5,6 +5,7 @@ bounded, frozen `TallyView`. Whether a machine may be touched now is not decided
 """
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from typing import TypeAlias, TypeVar
 
 import attrs
@@ -12,6 +13,7 @@ import attrs
 from kubenode.core.identity import digest
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState
 from kubenode.core.model.meta import Ref
+from kubenode.core.model.quantity import IntOrPercent
 
 JOIN_LIMIT = 16
 """Most joining machines one decision sees, and so writes."""
@@ -20,8 +22,13 @@ NAMES_LIMIT = 5
 REVISION_LIMIT = 2**31 - 1
 """The highest number a Revision can have; one more could not be stored."""
 
+Place: TypeAlias = tuple[str, str, str]
+"""Where a machine stands in the fixed order of a set: its zone, a stable hash, its name."""
+NOBODY_KEPT = IntOrPercent(0)
+
 _Key: TypeAlias = tuple[int, str, str, str]
-_T = TypeVar("_T", str, _Key)
+_K = TypeVar("_K", int, str)
+_T = TypeVar("_T", str, Place, _Key)
 
 
 @attrs.frozen(kw_only=True)
@@ -76,12 +83,14 @@ class TallyView:
         selected: all machines of the set.
         up: those that have run, so that they should be up.
         unavailable: those of `up` that are not available.
-        at_revision: entries written for the revision.
+        at_revision: entries written for the revision, or for an earlier one with the same component.
         updated: those of `at_revision` whose machines are at target.
-        outdated: machines that have run and whose entry is ours or missing, but not at the revision.
+        outdated: machines that have run and whose entry is ours or missing, but has another component.
+        kept: those of `outdated` that the partition keeps as they are.
+        kept_from: the first place that the partition keeps; None when it keeps none.
         conflicts: entries that name another set; the first by name stand in `conflict_names`.
         highest: the highest revision in any entry of this set; 0 when there is none.
-        candidates: the first of `outdated`: unavailable ones first, then by zone, then by stable hash.
+        candidates: the first of `outdated` that are not kept: unavailable ones first, then by zone, then by stable hash.
         joining: machines that never ran, with an entry that is missing (these first) or not at the revision.
     """
 
@@ -92,11 +101,18 @@ class TallyView:
     at_revision: int = 0
     updated: int = 0
     outdated: int = 0
+    kept: int = 0
+    kept_from: Place | None = None
     conflicts: int = 0
     conflict_names: tuple[str, ...] = ()
     highest: int = 0
     candidates: tuple[Seat, ...] = ()
     joining: tuple[Seat, ...] = ()
+
+
+def place_of(set_uid: str, seat: Seat) -> Place:
+    """Give the place of a machine in the fixed order of a set."""
+    return (seat.zone, digest(set_uid, seat.machine.uid), seat.machine.name)
 
 
 class Tally:
@@ -114,7 +130,9 @@ class Tally:
         self._seats: dict[str, Seat] = {}
         self._up = self._unavailable = self._at_revision = self._updated = 0
         self._revisions: dict[int, int] = {}
-        self._candidates: list[_Key] = []
+        self._order: list[Place] = []
+        self._behind: dict[str, list[_Key]] = {}
+        self._behind_at_target: dict[str, int] = {}
         self._joining: list[_Key] = []
         self._conflicts: list[str] = []
 
@@ -128,22 +146,38 @@ class Tally:
             self._seats[after.machine.name] = after
             self._fold(after, +1)
 
-    def view(self, limit: int) -> TallyView:
-        """Give the counts and at most `limit` candidates; costs what it returns."""
+    def view(self, limit: int, *, component: str = "", keep: IntOrPercent = NOBODY_KEPT) -> TallyView:
+        """Give the counts and at most `limit` candidates; costs what it returns.
+
+        Args:
+            limit: most candidates.
+            component: of the revision; who has it by an earlier revision is not touched. Empty: nobody has.
+            keep: how many machines, the last ones, are no candidates; a percentage of all, rounded up.
+        """
+        kept_from = self._kept_from(keep.scaled(len(self._seats), up=True))
+        behind = [keys for name, keys in self._behind.items() if not name or name != component]
+        open_ = [span for keys in behind for span in _spans(keys, kept_from)]
+        outdated, same = sum(map(len, behind)), self._behind.get(component, ()) if component else ()
+        first = sorted(key for keys, begin, end in open_ for key in keys[begin : min(end, begin + limit)])
         return TallyView(
             revision=self._revision,
             selected=len(self._seats),
             up=self._up,
             unavailable=self._unavailable,
-            at_revision=self._at_revision,
-            updated=self._updated,
-            outdated=len(self._candidates),
+            at_revision=self._at_revision + len(same),
+            updated=self._updated + self._behind_at_target.get(component, 0),
+            outdated=outdated,
+            kept=outdated - sum(end - begin for _, begin, end in open_),
+            kept_from=kept_from,
             conflicts=len(self._conflicts),
             conflict_names=tuple(self._conflicts[:NAMES_LIMIT]),
             highest=max(self._revisions, default=0),
-            candidates=self._named(self._candidates[:limit]),
+            candidates=self._named(first[:limit]),
             joining=self._named(self._joining[: min(limit, JOIN_LIMIT)]),
         )
+
+    def _kept_from(self, keep: int) -> Place | None:
+        return self._order[-min(keep, len(self._order))] if keep and self._order else None
 
     def _named(self, keys: list[_Key]) -> tuple[Seat, ...]:
         return tuple(self._seats[name] for *_, name in keys)
@@ -151,6 +185,7 @@ class Tally:
     def _fold(self, seat: Seat, sign: int) -> None:
         self._up += sign * (not seat.never_run)
         self._unavailable += sign * (not seat.never_run and not seat.available)
+        _place(self._order, place_of(self._set_uid, seat), sign)
         if seat.is_foreign(self._set_name):
             _place(self._conflicts, seat.machine.name, sign)
             return
@@ -165,10 +200,29 @@ class Tally:
         elif seat.never_run:
             _place(self._joining, self._key(seat, written), sign)
         else:
-            _place(self._candidates, self._key(seat, int(seat.available)), sign)
+            self._fold_behind(seat, sign)
+
+    def _fold_behind(self, seat: Seat, sign: int) -> None:
+        name = seat.entry.component if seat.entry is not None else ""
+        keys = self._behind.setdefault(name, [])
+        _place(keys, self._key(seat, int(seat.available)), sign)
+        if not keys:
+            del self._behind[name]
+        if seat.at_target:
+            _count(self._behind_at_target, name, sign)
 
     def _key(self, seat: Seat, first: int) -> _Key:
-        return (first, seat.zone, digest(self._set_uid, seat.machine.uid), seat.machine.name)
+        return (first, *place_of(self._set_uid, seat))
+
+
+def _spans(keys: list[_Key], kept_from: Place | None) -> Iterator[tuple[list[_Key], int, int]]:
+    """Give where in sorted keys those stand that are not kept: of the unavailable machines, of the others."""
+    if kept_from is None:
+        yield keys, 0, len(keys)
+        return
+    for first in (0, 1):
+        begin = bisect_left(keys, (first, "", "", ""))
+        yield keys, begin, bisect_left(keys, (first, *kept_from))
 
 
 def _number(entry: ComponentEntry | None) -> int:
@@ -177,7 +231,7 @@ def _number(entry: ComponentEntry | None) -> int:
     return number if number < REVISION_LIMIT else 0
 
 
-def _count(counts: dict[int, int], key: int, sign: int) -> None:
+def _count(counts: dict[_K, int], key: _K, sign: int) -> None:
     counts[key] = counts.get(key, 0) + sign
     if not counts[key]:
         del counts[key]

@@ -11,6 +11,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set
 from kubenode.core.risk.binding import SetRoom
 from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.risk.success import Outcome, outcomes_of_job
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.decide import needs_permit
 from kubenode.runtime.controller.inventory import Inventory
@@ -54,7 +55,7 @@ class RiskController:
             ledger=ledger, asks=asks, ended=ended, zones=self._inventory.zones(), up=self._inventory.up(),
             rooms={one.metadata.name: self._room(one) for one in self._sets()},
             unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
-            history=self._history(), now=now, sightings=sightings,
+            outcomes=self._outcomes(), history=self._history(), now=now, sightings=sightings,
         )  # fmt: skip
         stored = None if ledger is None else self.wanted(ledger.status)
         return Question(snapshot=snapshot, subject=ledger, stored=stored)
@@ -101,6 +102,10 @@ class RiskController:
         return SetRoom(
             max_unavailable=max_unavailable(one, up), unavailable=self._inventory.absent(one.metadata.name)
         )
+
+    def _outcomes(self) -> tuple[Outcome, ...]:
+        jobs = sorted(self._cache.all(m.RemedyOperationJob), key=lambda job: job.metadata.name)
+        return tuple(one for job in jobs for one in outcomes_of_job(job))
 
     def _history(self) -> bool:
         """Whether anything can have been granted before: then a ledger without history has lost it."""

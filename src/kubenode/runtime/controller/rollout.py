@@ -6,7 +6,7 @@ from typing import Any
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.decision import Decision
-from kubenode.core.model.componentset import BATCH_LIMIT
+from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot, decide
 from kubenode.core.rollout.tally import Seat
@@ -14,7 +14,8 @@ from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
-CANDIDATES = BATCH_LIMIT + 16
+CANDIDATES = BATCH_LIMIT + SKIP_LIMIT
+"""So many that a whole batch is left, whoever is skipped."""
 
 
 class RolloutController:
@@ -53,9 +54,15 @@ class RolloutController:
         tally = self._inventory.tally(key)
         if found is None or tally is None:
             return None
+        update = found.status.update
+        view = tally.view(
+            CANDIDATES,
+            component=update.component if update is not None else "",
+            keep=found.spec.rollout.partition,
+        )
         snapshot = RolloutSnapshot(
             set=found, component=self._cache.get(m.MachineComponent, found.spec.component),
-            tally=tally.view(CANDIDATES), members=self._members(found), holds=self._inventory.op_ids(),
+            tally=view, members=self._members(found), holds=self._inventory.op_ids(),
             now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status))

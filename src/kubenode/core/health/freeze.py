@@ -1,0 +1,90 @@
+"""The freeze switch: where people let nothing new begin, and until when.
+
+The end is a stamp that a person wrote, so it is compared with the wall clock; and because that can jump
+ahead, this process also counts the time by itself from when it first read the stamp. Both must be over.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import UTC, datetime
+
+from kubenode.core.decision import NOTHING_SEEN, Note
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.model.risk import Freeze, RiskPolicy, Scope
+
+
+def elapsed_at(when: datetime, now: Now) -> int:
+    """Give `Now.elapsed` at which the wall clock will show `when`; the wall has microseconds, so has the answer."""
+    return now.elapsed // 1000 * 1000 + nanoseconds(aware(when) - now.wall)
+
+
+def aware(when: datetime) -> datetime:
+    """Take a stamp without a time zone, as a hand-made object may have, for UTC."""
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+
+
+def thaws(policies: Iterable[RiskPolicy], now: Now, sightings: Mapping[str, int]) -> Mapping[str, int]:
+    """Give what to remember of the ends of all freezes: sighting -> `Now.elapsed` at which each is over.
+
+    An end is forgotten when both clocks say that it is over.
+    """
+    ends = {
+        key: end
+        for policy in policies
+        for one in policy.spec.freeze
+        for key, end in _end(one, now, sightings)
+    }
+    return {key: end for key, end in ends.items() if end > now.elapsed}
+
+
+def frozen(
+    zone: str,
+    sets: Collection[str],
+    policies: Iterable[RiskPolicy],
+    now: Now,
+    sightings: Mapping[str, int] = NOTHING_SEEN,
+) -> Note | None:
+    """Give the note of the freeze that forbids to begin anything new with a machine, or None when none does.
+
+    Args:
+        zone: the machine's; empty without a zone label.
+        sets: names of all sets that select it.
+        policies: those that bind.
+        now: the moment of the decision.
+        sightings: what `thaws` gave last time; without it the wall clock alone says when a freeze is over.
+
+    Returns:
+        Of several freezes, one that has no end, else the last to end. Source: api.md section 3.
+    """
+    notes = []
+    for policy in policies:
+        for one in policy.spec.freeze:
+            if _concerns(one, zone, sets):
+                ends = [end for _, end in _end(one, now, sightings)]
+                if one.until is None or ends[0] > now.elapsed:
+                    notes.append(_note(one, ends[0] if ends else None))
+    return max(notes, key=lambda note: (note.frees_at is None, note.frees_at or 0, note.text), default=None)
+
+
+def _concerns(one: Freeze, zone: str, sets: Collection[str]) -> bool:
+    match one.scope:
+        case Scope.CLUSTER:
+            return True
+        case Scope.ZONE:
+            return one.name == zone
+        case Scope.SET:
+            return one.name in sets
+
+
+def _end(one: Freeze, now: Now, sightings: Mapping[str, int]) -> Iterable[tuple[str, int]]:
+    """Give the sighting of a freeze's end and when by both clocks it is over; nothing when it has no end."""
+    if one.until is not None:
+        key = f"thaw:{aware(one.until).isoformat()}"
+        end = elapsed_at(one.until, now)
+        yield key, max(end, sightings.get(key, end))
+
+
+def _note(one: Freeze, end: int | None) -> Note:
+    scope = one.scope.value if one.scope is Scope.CLUSTER else f"{one.scope.value} {one.name}"
+    until = "until a person ends it" if one.until is None else f"until {aware(one.until).isoformat()}"
+    return Note(code="Frozen", text=f"{scope}: frozen {until}: {one.reason}", scope=scope, frees_at=end)
