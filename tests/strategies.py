@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import attrs
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
@@ -84,7 +85,16 @@ def parts(cls: type[Any]) -> st.SearchStrategy[Any]:
     """Give valid values of any model class that is no kind: a spec, a status, an entry."""
     rules = [rule.check for rule in shape_of(cls).rules if rule.check is not None]
     made = st.builds(cls, **{field.name: _field(field) for field in fields_of(cls)})
+    if cls is m.MachineSetSpec:
+        made = made.map(_self_selecting)
     return made.filter(lambda one: all(check(one) for check in rules))
+
+
+def _self_selecting(spec: m.MachineSetSpec) -> m.MachineSetSpec:
+    """Give the template the labels that are selected: by chance it would hardly ever have them."""
+    wanted = spec.selector.match_labels or {"pool": "general"}
+    template = attrs.evolve(spec.template, labels={**spec.template.labels, **wanted})
+    return attrs.evolve(spec, selector=m.Selector(match_labels=wanted), template=template)
 
 
 def _field(field: Field) -> st.SearchStrategy[Any]:

@@ -95,6 +95,11 @@ def _set(**rollout: Any) -> m.Json:
     return _object("MachineComponentSet", {"name": "k", "component": "c", "rollout": rollout})
 
 
+def _machines(**spec: Any) -> m.Json:
+    made = {"labels": {"a": "b"}, "spec": {"infrastructure": {"provider": "p"}}}
+    return _object("MachineSet", {"selector": {"matchLabels": {"a": "b"}}, "template": made, **spec})
+
+
 def _remedier(**spec: Any) -> m.Json:
     return _object("NodeRemedier", {"condition": {"type": "T"}, "ladder": [{"action": "a"}], **spec})
 
@@ -150,6 +155,13 @@ _BAD: tuple[m.Json, ...] = (
     _set(observation="9000h"),
     _set(paused="yes", failureThreshold=-1),
     _set(excuse={"revision": "x", "failures": 0}),
+    _machines(replicas=100_001),
+    _machines(selector={}),
+    _machines(selector={"matchLabels": {"a": "c"}}),
+    _machines(selector={"matchLabels": {"c": "b"}}),
+    _machines(deleteOrder="Random"),
+    _machines(failureDomains=[""]),
+    _object("MachineSet", {"selector": {"matchLabels": {"a": "b"}}}, name="x" * 55),
     _remedier(ladder=[]),
     _remedier(ladder=[{"action": "a", "timeout": "soon"}]),
     _remedier(verification={"dwell": "1h", "timeout": "1m"}),
@@ -205,6 +217,13 @@ def test_what_is_immutable_stays(installed: ControlPlane) -> None:
             installed.kubectl(
                 "patch", "machinecomponent", "fixed", "--type=merge", "-p", json.dumps({"spec": changes})
             )
+    owner = _machines()
+    owner["metadata"]["name"] = "fixed"
+    owner["spec"]["template"]["labels"]["c"] = "d"
+    installed.kubectl("apply", "-f", "-", input=to_yaml([owner]))
+    selector = {"spec": {"selector": {"matchLabels": {"c": "d"}}}}
+    with pytest.raises(ControlPlaneError, match=r"spec\.selector: .*is immutable"):
+        installed.kubectl("patch", "machineset", "fixed", "--type=merge", "-p", json.dumps(selector))
     patch = {"spec": {"host": None, "infrastructure": {"provider": "p"}}}
     with pytest.raises(ControlPlaneError, match=r"spec\.host: .*cannot be removed"):
         installed.kubectl("patch", "machine", "fixed", "--type=merge", "-p", json.dumps(patch))
@@ -226,8 +245,10 @@ _CONTROLLER = ("system:serviceaccount:kubenode-system:kubenode-controller", "sys
     (_CONTROLLER, "patch", "riskledgers/status", True),
     (_CONTROLLER, "create", "remedyoperationjobs", True),
     (_CONTROLLER, "patch", "nodes/status", True),
-    (_CONTROLLER, "delete", "machines", False),
-    (_CONTROLLER, "create", "machines", False),
+    (_CONTROLLER, "delete", "machines", True),
+    (_CONTROLLER, "create", "machines", True),
+    (_CONTROLLER, "patch", "machinesets/status", True),
+    (_CONTROLLER, "delete", "machinesets", False),
     (_CONTROLLER, "get", "secrets", False),
 ])  # fmt: skip
 def test_roles_allow_what_they_say(

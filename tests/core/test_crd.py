@@ -153,6 +153,21 @@ def test_a_kind_is_written_as_a_definition(kind: type[m.Object]) -> None:
             assert head + ("[]" + tail.partition(")]")[2] if tail else "") in known
 
 
+def test_a_set_can_be_scaled() -> None:
+    """The scale subresource points at fields that there are; no other kind has one."""
+    (version,) = crd_of(m.MachineSet)["spec"]["versions"]
+    known = {path for path, _ in _schemas(version["schema"]["openAPIV3Schema"])}
+    scale = version["subresources"]["scale"]
+    assert set(scale) == {"specReplicasPath", "statusReplicasPath", "labelSelectorPath"}
+    assert set(scale.values()) <= known
+    scaled = [
+        made["spec"]["names"]["kind"]
+        for made in crds()
+        if "scale" in made["spec"]["versions"][0].get("subresources", {})
+    ]
+    assert scaled == ["MachineSet"]
+
+
 def test_short_names_are_used_once() -> None:
     """Two kinds of one short name would hide each other."""
     names = [name for made in crds() for name in made["spec"]["names"]["shortNames"]]

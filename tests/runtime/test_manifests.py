@@ -261,7 +261,8 @@ def test_definitions_are_installed_first() -> None:
 
 
 STATUSES = (
-    "machines", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers", "riskpolicies",
+    "machines", "machinesets", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers",
+    "riskpolicies",
 )  # fmt: skip
 
 
@@ -280,7 +281,8 @@ def test_the_controller_may_do_what_it_does_and_no_more() -> None:
     }  # fmt: skip
     assert grants["kubenode-controller"] == {
         **{(ours, kind.KIND.plural): read for kind in m.KINDS},
-        (ours, "machines"): read | {"patch"},
+        (ours, "machines"): read | {"create", "delete", "patch"},
+        (ours, "machinesets"): read | {"patch"},
         (ours, "remedyoperationjobs"): read | {"create"},
         (ours, "riskledgers"): read | {"create"},
         **{(ours, f"{plural}/status"): {"patch"} for plural in STATUSES},

@@ -23,8 +23,14 @@ from kubenode.core.model.quantity import DURATION_PATTERN, MAX_DURATION, PERCENT
 REVISION: Final = f"{GROUP}/schema-revision"
 """Annotation of a CRD: which schema it has; a controller compares it with its own at start."""
 
-NAME_LIMITS: Final[Mapping[str, int]] = {"Machine": 63}
-"""Names that become label values and certificate names are shorter than Kubernetes would allow."""
+NAME_LIMITS: Final[Mapping[str, int]] = {"Machine": 63, "MachineSet": 54}
+"""Names that become label values and certificate names are shorter than Kubernetes would allow.
+
+A MachineSet's machines are named after it, with `-` and eight digits more.
+"""
+
+SCALED: Final = frozenset({"MachineSet"})
+"""Kinds with a scale subresource: `spec.replicas`, `status.replicas` and `status.selector` are its three."""
 
 _YEAR: Final = format_duration(MAX_DURATION)
 DURATION: Final[Json] = {
@@ -88,6 +94,11 @@ def crd_of(cls: type[Object]) -> Json:
     }
     if any(field.name == "status" for field in fields_of(cls)):
         version["subresources"] = {"status": {}}
+    if kind.name in SCALED:
+        version["subresources"]["scale"] = {
+            "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas",
+            "labelSelectorPath": ".status.selector",
+        }  # fmt: skip
     names: Json = {
         "kind": kind.name, "listKind": f"{kind.name}List", "plural": kind.plural, "singular": kind.name.lower(),
         "shortNames": list(kind.short_names), "categories": ["kubenode"],

@@ -13,7 +13,7 @@ from typing import Generic, TypeAlias, TypeVar
 import attrs
 
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import ComponentEntry, Operation, Taint
+from kubenode.core.model.machine import ComponentEntry, Operation, SetRef, Taint
 from kubenode.core.model.meta import Object, Ref
 from kubenode.core.model.world import NodeCondition
 from kubenode.core.step import Step
@@ -60,6 +60,22 @@ class Create:
     """Create an object. Its name is deterministic: AlreadyExists means somebody was quicker, and that it is done."""
 
     object: Object
+
+
+@attrs.frozen(kw_only=True)
+class Delete:
+    """Ask for the deletion of one incarnation of an object; its finalizers are others' business. Gone means done."""
+
+    object: Ref
+
+
+@attrs.frozen(kw_only=True)
+class SetOwner:
+    """Say to which MachineSet a Machine belongs, or that it belongs to none, if it is still what was read."""
+
+    machine: Ref
+    expect: SetRef | None
+    owner: SetRef | None
 
 
 @attrs.frozen(kw_only=True)
@@ -129,7 +145,9 @@ class RunSteps:
     disruption: Disruption = Disruption.NONE
 
 
-ApiEffect: TypeAlias = Create | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
+ApiEffect: TypeAlias = (
+    Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
+)
 Effect: TypeAlias = ApiEffect | RunSteps
 
 

@@ -101,12 +101,14 @@ def install() -> tuple[Json, ...]:
 
 def _controller_rules() -> list[Json]:
     status = (
-        "machines", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers", "riskpolicies",
+        "machines", "machinesets", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers",
+        "riskpolicies",
     )  # fmt: skip
     return [
         _rule(GROUP, [cls.KIND.plural for cls in KINDS], _READ),
-        _rule(GROUP, ["machines", *(f"{plural}/status" for plural in status)], ["patch"]),
-        _rule(GROUP, ["remedyoperationjobs", "riskledgers"], ["create"]),
+        _rule(GROUP, ["machines", "machinesets", *(f"{plural}/status" for plural in status)], ["patch"]),
+        _rule(GROUP, ["machines", "remedyoperationjobs", "riskledgers"], ["create"]),
+        _rule(GROUP, ["machines"], ["delete"]),
         _rule("", ["nodes"], [*_READ, "patch"]),
         _rule("", ["nodes/status"], ["patch"]),
     ]

@@ -2,6 +2,8 @@
 
 from kubenode.core.model.component import Disruption, MachineComponent, MachineComponentSpec
 from kubenode.core.model.componentset import (
+    Approval,
+    Approve,
     Batch,
     BatchRecord,
     Excuse,
@@ -14,6 +16,7 @@ from kubenode.core.model.componentset import (
     Revision,
     Rollout,
     Selector,
+    Skip,
 )
 from kubenode.core.model.condition import Claim, Condition, stated
 from kubenode.core.model.machine import (
@@ -33,9 +36,19 @@ from kubenode.core.model.machine import (
     OperationAnswer,
     OperationStep,
     Running,
+    SetRef,
     StepAction,
     Taint,
     TaintEffect,
+)
+from kubenode.core.model.machineset import (
+    DeleteOrder,
+    Leaver,
+    MachineSet,
+    MachineSetSpec,
+    MachineSetStatus,
+    MachineTemplate,
+    MachineTemplateSpec,
 )
 from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, Ref, Switch, ref
 from kubenode.core.model.now import Now
@@ -57,6 +70,7 @@ from kubenode.core.model.remedy import (
 from kubenode.core.model.remedy import Cause as EpisodeCause
 from kubenode.core.model.risk import (
     Cause,
+    Freeze,
     Hold,
     Limit,
     RiskLedger,
@@ -64,12 +78,14 @@ from kubenode.core.model.risk import (
     RiskPolicy,
     RiskPolicySpec,
     Scope,
+    SuccessGate,
     ZoneBreaker,
 )
 from kubenode.core.model.world import Node, NodeCondition, NodeSpec, NodeStatus
 
 KINDS: tuple[type[Object], ...] = (
-    Machine, MachineComponent, MachineComponentSet, NodeRemedier, RemedyOperationJob, RiskPolicy, RiskLedger,
+    Machine, MachineSet, MachineComponent, MachineComponentSet, NodeRemedier, RemedyOperationJob, RiskPolicy,
+    RiskLedger,
 )  # fmt: skip
 """Our kinds, in the order in which they are printed."""
 
@@ -78,14 +94,16 @@ WATCHED: tuple[type[Object], ...] = (*KINDS, Node)
 
 __all__ = [
     "KINDS", "WATCHED",
-    "AgentStatus", "AnswerState", "Attempt", "AttemptState", "Batch", "BatchRecord", "Cause", "Claim",
-    "ComponentEntry", "ComponentReport", "Condition", "ConditionMatch", "ConfigState", "DeletionPolicy", "Disruption",
-    "EpisodeCause", "Excuse", "Failure", "Hold", "Host", "Infrastructure", "IntOrPercent", "JobPhase", "Json", "Kind",
+    "AgentStatus", "AnswerState", "Approval", "Approve", "Attempt", "AttemptState", "Batch", "BatchRecord", "Cause", "Claim",
+    "ComponentEntry", "ComponentReport", "Condition", "ConditionMatch", "ConfigState", "DeleteOrder", "DeletionPolicy", "Disruption",
+    "EpisodeCause", "Excuse", "Failure", "Freeze", "Hold", "Host", "Infrastructure", "IntOrPercent", "JobPhase", "Json", "Kind",
+    "Leaver",
     "Limit", "Machine", "MachineComponent", "MachineComponentSet", "MachineComponentSetSpec",
-    "MachineComponentSetStatus", "MachineComponentSpec", "MachineRef", "MachineSpec", "MachineStatus", "Member",
+    "MachineComponentSetStatus", "MachineComponentSpec", "MachineRef", "MachineSet", "MachineSetSpec", "MachineSetStatus",
+    "MachineSpec", "MachineStatus", "MachineTemplate", "MachineTemplateSpec", "Member",
     "MemberState", "Node", "NodeCondition", "NodeRef", "NodeRemedier", "NodeRemedierSpec", "NodeSpec", "NodeStatus",
     "Now", "Object", "ObjectMeta", "Operation", "OperationAnswer", "OperationStep", "Ref", "RemedyOperationJob",
     "RemedyOperationJobSpec", "RemedyOperationJobStatus", "Revision", "RiskLedger", "RiskLedgerStatus", "RiskPolicy",
-    "RiskPolicySpec", "Rollout", "Rung", "Running", "Scope", "Selector", "StepAction", "Switch", "Taint",
+    "RiskPolicySpec", "Rollout", "Rung", "Running", "Scope", "Selector", "SetRef", "Skip", "StepAction", "SuccessGate", "Switch", "Taint",
     "TaintEffect", "Verification", "ZoneBreaker", "ref", "stated",
 ]  # fmt: skip

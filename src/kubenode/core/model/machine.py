@@ -137,6 +137,16 @@ class Operation:
 
 
 @attrs.frozen(kw_only=True)
+class SetRef:
+    """The MachineSet a machine belongs to, by incarnation. No ownerReference: garbage collection asks nobody."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    name: Name
+    uid: Uid
+
+
+@attrs.frozen(kw_only=True)
 class MachineSpec:
     """What a machine should be."""
 
@@ -165,6 +175,7 @@ class MachineSpec:
     ] = attrs.field(factory=dict)  # fmt: skip
     operation: Annotated[Operation, "the one step the agent is asked to do now"] | None = None
     deletion_policy: DeletionPolicy = DeletionPolicy.RELEASE
+    set_ref: Annotated[SetRef, "the MachineSet it belongs to; written by that set"] | None = None
 
 
 @attrs.frozen(kw_only=True)

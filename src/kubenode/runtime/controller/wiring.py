@@ -6,6 +6,7 @@ from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
+from kubenode.runtime.controller.machineset import MachineSetController
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
@@ -26,6 +27,7 @@ def controllers(plugins: Plugins, record: Recorder | None = None, fault: Fault =
         cache,
         (
             MachineController(cache, inventory),
+            MachineSetController(cache),
             RolloutController(cache, inventory),
             RemedyController(cache, inventory, plugins),
             AbandonedController(cache, inventory),

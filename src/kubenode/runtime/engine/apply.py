@@ -9,6 +9,7 @@ from kubenode.core import wire
 from kubenode.core.decision import (
     ApiEffect,
     Create,
+    Delete,
     Effect,
     PatchNode,
     PatchNodeConditions,
@@ -16,8 +17,9 @@ from kubenode.core.decision import (
     SetEntry,
     SetFinalizers,
     SetOperation,
+    SetOwner,
 )
-from kubenode.core.errors import AlreadyExists, KubenodeError
+from kubenode.core.errors import AlreadyExists, KubenodeError, ObjectNotFound
 from kubenode.core.model import Json, Machine, Node, Ref
 from kubenode.runtime.engine.expect import Written
 from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store
@@ -94,17 +96,22 @@ async def apply(acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchm
             if isinstance(act, RunSteps):
                 await hands.run(act)
             else:
-                written.append(await _write(act, store))
+                seen = await _write(act, store)
+                written += () if seen is None else (seen,)
             watch(CrashPoint(after=True, act=act))
     except KubenodeError as error:
         return Outcome(written=tuple(written), error=error)
     return Outcome(written=tuple(written))
 
 
-async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written:
+async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written | None:
     match act:
         case Create():
             return await _create(act, store)
+        case Delete():
+            return await _delete(act, store)
+        case SetOwner():
+            return await _swap(store, act.machine, "/spec/setRef", act.expect, act.owner)
         case WriteStatus():
             body: Json = {
                 "metadata": _precondition(act.object, act.resource_version),
@@ -145,6 +152,16 @@ async def _create(act: Create, store: Store) -> Written:
         # The name is a function of the intent: somebody with the same intent was quicker.
         return Written(object=where, version=0)
     return _written(where, made)
+
+
+async def _delete(act: Delete, store: Store) -> Written | None:
+    """Delete; what was removed at once leaves no version behind that could be waited for."""
+    kind = wire.kind_of(act.object.kind).KIND
+    try:
+        answer = await store.delete(kind, act.object.name, uid=act.object.uid)
+    except ObjectNotFound:
+        return None
+    return _written(act.object, answer) if answer["kind"] == kind.name else None
 
 
 async def _merge(store: Store, where: Ref, body: Json, subresource: str = "") -> Written:
@@ -191,11 +208,11 @@ def reaches(act: Act) -> Ref:
     match act:
         case Create():
             return Ref(kind=act.object.KIND.name, name=act.object.metadata.name)
-        case WriteStatus() | SetFinalizers():
+        case WriteStatus() | SetFinalizers() | Delete():
             return act.object
         case PatchNode() | PatchNodeConditions():
             return act.node
-        case SetEntry() | SetOperation() | RunSteps():
+        case SetEntry() | SetOperation() | SetOwner() | RunSteps():
             return act.machine
         case _:
             assert_never(act)

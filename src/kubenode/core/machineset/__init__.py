@@ -1,0 +1,1 @@
+"""A set of machines: how many, spread how, and whom to delete."""

@@ -1,0 +1,138 @@
+"""Who belongs to a set, who may join it, who leaves it; and what a new machine looks like."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN, Create, SetOwner
+from kubenode.core.identity import digest
+from kubenode.core.machineset.order import next_zone, zone_of
+from kubenode.core.model.machine import Infrastructure, Machine, MachineSpec, SetRef
+from kubenode.core.model.machineset import MACHINESET_LABEL, MachineSet
+from kubenode.core.model.meta import FINALIZER, ZONE_LABEL, ObjectMeta, ref
+from kubenode.core.model.now import Now, moment
+
+ZONE_PARAMETER = "zone"
+"""The provider's parameter that says in which zone an instance is made."""
+
+
+@attrs.frozen(kw_only=True)
+class MachineSetSnapshot:
+    """One set and the machines that concern it.
+
+    Attributes:
+        machines: those that name this set in `spec.setRef`, those that it selects, and those whose name
+            begins with the set's name and `-`; in any order.
+        contested: names of machines without a set that another set selects as well.
+    """
+
+    set: MachineSet
+    machines: tuple[Machine, ...] = ()
+    contested: frozenset[str] = frozenset()
+    now: Now = attrs.field(converter=moment)
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+
+@attrs.frozen(kw_only=True)
+class Crew:
+    """The machines of a snapshot, sorted out, each by name.
+
+    Attributes:
+        members: they name this incarnation of the set.
+        live: members that nobody has asked to delete.
+        strays: live members that the set no longer selects.
+        joiners: selected, of no set, selected by no other set.
+        contested: selected, of no set, selected by another set too; left alone.
+        taken: all names in use.
+    """
+
+    members: tuple[Machine, ...]
+    live: tuple[Machine, ...]
+    strays: tuple[Machine, ...]
+    joiners: tuple[Machine, ...]
+    contested: tuple[str, ...]
+    taken: frozenset[str]
+
+
+def crew_of(seen: MachineSetSnapshot) -> Crew:
+    """Sort the machines out. What a newer version wrote is counted, but neither joins nor leaves."""
+    mine, selector = set_ref(seen.set), seen.set.spec.selector
+    machines = sorted(seen.machines, key=lambda machine: machine.metadata.name)
+    members = tuple(one for one in machines if _belongs(one, mine))
+    live = tuple(one for one in members if one.metadata.deletion_timestamp is None)
+    free = [
+        one for one in machines
+        if one.spec.set_ref is None and one.metadata.deletion_timestamp is None and not one.metadata.unknown
+        and selector.selects(one.metadata.labels)
+    ]  # fmt: skip
+    return Crew(
+        members=members, live=live,
+        strays=tuple(one for one in live if not one.metadata.unknown and not selector.selects(one.metadata.labels)),
+        joiners=tuple(one for one in free if one.metadata.name not in seen.contested),
+        contested=tuple(one.metadata.name for one in free if one.metadata.name in seen.contested),
+        taken=frozenset(one.metadata.name for one in machines),
+    )  # fmt: skip
+
+
+def set_ref(owner: MachineSet) -> SetRef:
+    """Give what the set's machines carry."""
+    return SetRef(name=owner.metadata.name, uid=owner.metadata.uid)
+
+
+def _belongs(machine: Machine, mine: SetRef) -> bool:
+    return machine.spec.set_ref is not None and machine.spec.set_ref.uid == mine.uid
+
+
+def handed_over(owner: MachineSet, crew: Crew, *, room: int) -> Iterator[SetOwner]:
+    """Give the strays up, then take machines in while there is room.
+
+    Nobody is taken in beyond `spec.replicas`: the set would delete what it has only just adopted.
+    """
+    for stray in crew.strays:
+        yield SetOwner(machine=ref(stray), expect=stray.spec.set_ref, owner=None)
+    for joiner in crew.joiners[: max(0, room)]:
+        yield SetOwner(machine=ref(joiner), expect=None, owner=set_ref(owner))
+
+
+def machine_name(owner: MachineSet, number: int) -> str:
+    """Name the machine of one ordinal of one incarnation of a set."""
+    return f"{owner.metadata.name}-{digest(owner.metadata.uid, number)[:8]}"
+
+
+def made(owner: MachineSet, crew: Crew, count: int) -> Iterator[Create]:
+    """Give the next machines, each in the zone that has the fewest then.
+
+    Invariant: the ordinals are the lowest that are free, so an observer that has not seen a machine made
+    since computes its name again, and the server says AlreadyExists.
+    """
+    zones = owner.spec.failure_domains
+    counts = Counter(map(zone_of, crew.live))
+    number = 0
+    for _ in range(count):
+        while machine_name(owner, number) in crew.taken:
+            number += 1
+        zone = next_zone(zones, counts)
+        counts[zone] += 1
+        yield Create(object=_machine(owner, machine_name(owner, number), zone))
+        number += 1
+
+
+def _machine(owner: MachineSet, name: str, zone: str) -> Machine:
+    template = owner.spec.template
+    labels = {**template.labels, MACHINESET_LABEL: owner.metadata.name}
+    wanted = template.spec.infrastructure
+    if zone:
+        labels[ZONE_LABEL] = zone
+        wanted = Infrastructure(
+            provider=wanted.provider, parameters={**wanted.parameters, ZONE_PARAMETER: zone}
+        )
+    return Machine(
+        metadata=ObjectMeta(
+            name=name, labels=labels, annotations=template.annotations, finalizers=(FINALIZER,)
+        ),
+        spec=MachineSpec(
+            infrastructure=wanted, labels=template.spec.labels, taints=template.spec.taints,
+            deletion_policy=template.spec.deletion_policy, set_ref=set_ref(owner),
+        ),
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""The machine set decider: as many machines as wanted, never more, and none deleted but the surplus."""
+
+from collections.abc import Sequence
+from itertools import islice
+
+import attrs
+
+from kubenode.core.decision import Decision, Delete, Effect, Note, SetFinalizers
+from kubenode.core.machineset.claims import MASS_DELETE, SCALED, Reason, claims, counted, leaving, notes
+from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
+from kubenode.core.machineset.losses import Losses, judge_losses
+from kubenode.core.machineset.order import victims
+from kubenode.core.model.condition import Claim, Condition, stated
+from kubenode.core.model.machineset import MACHINESET_FINALIZER, RECORD_LIMIT, Leaver, MachineSetStatus
+from kubenode.core.model.meta import Ref, Switch, ref
+from kubenode.core.policy import Policy
+
+__all__ = ["EFFECT_LIMIT", "MachineSetSnapshot", "decide"]
+
+EFFECT_LIMIT = 16
+"""Most machines that one decision makes, deletes or hands over."""
+
+
+def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus]:
+    """Decide the next step of one set.
+
+    Args:
+        seen: the snapshot.
+        policy: not looked at: what a deletion may disrupt, and when, is the machine controller's and the
+            risk decider's to say.
+
+    Returns:
+        The whole status, and at most EFFECT_LIMIT machines to hand over, to make or to delete.
+
+    Invariants: machines being deleted count until they are gone, so there are never more than `replicas`
+    but by lowering it; who is deleted is recorded in the status first, and the status is a
+    compare-and-swap, so of two deciders only one chooses; a machine that a newer version wrote is counted
+    and left alone; after a mass delete nothing is made or deleted before a person has spoken.
+    Source: api.md sections 1 and 4; reliability.md S3, S5, S25, F22.
+    """
+    owner = seen.set
+    finalizers = owner.metadata.finalizers
+    if owner.metadata.unknown:
+        return _hands_off(seen, owner.metadata.unknown[0])
+    held = MACHINESET_FINALIZER in finalizers
+    if owner.metadata.deletion_timestamp is not None:
+        return _dismantled(seen) if held else Decision()
+    if not held:
+        # Alone: a status written first would make this resourceVersion old.
+        return _finalizers(
+            seen, (*finalizers, MACHINESET_FINALIZER), "the finalizer is written before all else"
+        )
+    return _kept(seen)
+
+
+def _kept(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
+    """Hand over first; when that is seen done, delete the surplus or make what lacks."""
+    owner, crew = seen.set, crew_of(seen)
+    losses = judge_losses(owner, crew.members, seen.now, seen.sightings)
+    there = {one.metadata.uid for one in crew.members}
+    going = tuple(leaver for leaver in owner.status.going if leaver.uid in there)
+    lacking = owner.spec.replicas - len(crew.members)
+    effects: tuple[Effect, ...] = ()
+    if not losses.held:
+        effects = tuple(islice(handed_over(owner, crew, room=lacking), EFFECT_LIMIT))
+        if not effects:
+            going, deletes = _shrunk(seen, crew, going)
+            effects = deletes or tuple(made(owner, crew, min(max(0, lacking), EFFECT_LIMIT)))
+    status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
+    return _told(seen, crew, losses, status, effects)
+
+
+def _told(
+    seen: MachineSetSnapshot,
+    crew: Crew,
+    losses: Losses,
+    status: MachineSetStatus,
+    effects: tuple[Effect, ...],
+) -> Decision[MachineSetStatus]:
+    """Add conditions and notes."""
+    said = claims(seen.set, crew, losses)
+    why = notes(seen.set, crew, losses, said)
+    return Decision(
+        status=attrs.evolve(status, conditions=_stated(seen, said)), effects=effects, notes=why,
+        wake_at=losses.wake_at, sightings=losses.sightings, deferred=bool(why),
+    )  # fmt: skip
+
+
+def _shrunk(
+    seen: MachineSetSnapshot, crew: Crew, going: tuple[Leaver, ...]
+) -> tuple[tuple[Leaver, ...], tuple[Delete, ...]]:
+    """Choose whom to delete of a surplus.
+
+    Who is recorded and not deleted yet, because we crashed in between, is deleted now, or let off when
+    the surplus is gone.
+
+    Returns:
+        The whole record, and the deletions.
+    """
+    surplus = max(0, len(crew.live) - seen.set.spec.replicas)
+    live = {one.metadata.uid: one for one in crew.live}
+    under_way = tuple(leaver for leaver in going if leaver.uid not in live)
+    pending = tuple(leaver for leaver in going if leaver.uid in live)[:surplus]
+    recorded = {leaver.uid for leaver in pending}
+    free = [one for one in crew.live if one.metadata.uid not in recorded and not one.metadata.unknown]
+    count = min(surplus, EFFECT_LIMIT, RECORD_LIMIT - len(under_way)) - len(pending)
+    chosen = victims(free, seen.set.spec.delete_order, max(0, count))
+    pending += tuple(Leaver(name=one.metadata.name, uid=one.metadata.uid) for one in chosen)
+    deletes = tuple(Delete(object=_leaving(leaver)) for leaver in pending[:EFFECT_LIMIT])
+    return under_way + pending, deletes
+
+
+def _leaving(leaver: Leaver) -> Ref:
+    return Ref(kind="Machine", name=leaver.name, uid=leaver.uid)
+
+
+def _dismantled(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
+    """Delete the machines, and let the set go when the last one is gone; strays are given up, not deleted.
+
+    Losses that nobody has acknowledged hold this up too: whoever deletes the machines may be deleting the
+    sets as well.
+    """
+    owner, crew = seen.set, crew_of(seen)
+    if not crew.members:
+        rest = tuple(one for one in owner.metadata.finalizers if one != MACHINESET_FINALIZER)
+        return _finalizers(seen, rest, "the last of its machines is gone")
+    effects: Sequence[Effect] = ()
+    if owner.status.lost <= owner.spec.acknowledged_losses:
+        known = [one for one in crew.live if not one.metadata.unknown and one not in crew.strays]
+        effects = (*handed_over(owner, crew, room=0), *(Delete(object=ref(one)) for one in known))
+    claim = leaving(crew)
+    others = tuple(one for one in owner.status.conditions if one.type == MASS_DELETE)
+    status = attrs.evolve(counted(owner, crew.members), conditions=_stated(seen, (claim,)) + others)
+    note = Note(code=claim.reason, text=claim.message, scope=f"machineset={owner.metadata.name}")
+    return Decision(status=status, effects=tuple(effects[:EFFECT_LIMIT]), notes=(note,), deferred=not effects)
+
+
+def _finalizers(
+    seen: MachineSetSnapshot, finalizers: tuple[str, ...], why: str
+) -> Decision[MachineSetStatus]:
+    metadata = seen.set.metadata
+    effect = SetFinalizers(
+        object=ref(seen.set), finalizers=finalizers, resource_version=metadata.resource_version
+    )
+    return Decision(effects=(effect,), notes=(Note(code="Finalizer", text=why),))
+
+
+def _hands_off(seen: MachineSetSnapshot, what: str) -> Decision[MachineSetStatus]:
+    """Leave a newer version's set alone, but say so."""
+    status = seen.set.status
+    text = f"{what} is not known to this version; upgrade kubenode, or remove it"
+    claim = Claim(type=SCALED, holds=Switch.UNKNOWN, reason=Reason.NEWER_VERSION.value, message=text)
+    others = tuple(one for one in status.conditions if one.type != SCALED)
+    note = Note(code=claim.reason, text=text, scope=f"machineset={seen.set.metadata.name}")
+    conditions = _stated(seen, (claim,)) + others
+    return Decision(status=attrs.evolve(status, conditions=conditions), notes=(note,), deferred=True)
+
+
+def _stated(seen: MachineSetSnapshot, said: tuple[Claim, ...]) -> tuple[Condition, ...]:
+    owner = seen.set
+    return stated(owner.status.conditions, said, wall=seen.now.wall, generation=owner.metadata.generation)

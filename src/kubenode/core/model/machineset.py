@@ -1,0 +1,166 @@
+"""MachineSet: so many machines of one template."""
+
+import enum
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import attrs
+
+from kubenode.core.model.componentset import Selector
+from kubenode.core.model.condition import Conditions
+from kubenode.core.model.machine import DeletionPolicy, Infrastructure, Taint
+from kubenode.core.model.meta import (
+    GROUP,
+    Column,
+    Items,
+    Keys,
+    Kind,
+    Labels,
+    Name,
+    Number,
+    ObjectMeta,
+    Rule,
+    Shape,
+    Text,
+    Uid,
+)
+
+MACHINESET_LABEL = f"{GROUP}/machineset"
+"""On every machine that a set made: the set's name."""
+MACHINESET_FINALIZER = f"{GROUP}/machineset"
+REPLICAS_LIMIT = 100_000
+RECORD_LIMIT = 500
+"""Most machines a list of the status names."""
+
+
+class DeleteOrder(enum.Enum):
+    """Whom to delete of machines that are equally healthy, in zones equally full. The unhealthy always go first."""
+
+    NEWEST = "Newest"
+    OLDEST = "Oldest"
+    HASH = "Hash"
+    """By a hash of the uid: as good as chance, and the same for every observer."""
+
+
+@attrs.frozen(kw_only=True)
+class MachineTemplateSpec:
+    """What is wanted of a machine that is to be made: a machine's spec without a host."""
+
+    infrastructure: Infrastructure
+    labels: Annotated[Labels, "kept on the Node"] = attrs.field(factory=dict)
+    taints: Annotated[tuple[Taint, ...], Items(max=32, key=("key", "effect")), "kept on the Node"] = ()
+    deletion_policy: DeletionPolicy = DeletionPolicy.TERMINATE
+
+
+@attrs.frozen(kw_only=True)
+class MachineTemplate:
+    """What a new machine is made from; machines that are there already stay as they are when it changes."""
+
+    labels: Annotated[Labels, "of the Machine"] = attrs.field(factory=dict)
+    annotations: Annotated[
+        Mapping[str, Annotated[str, Text(max=4096)]],
+        Keys(max=64, key_max=317, pattern="^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
+        "of the Machine",
+    ] = attrs.field(factory=dict)  # fmt: skip
+    spec: MachineTemplateSpec
+
+
+@attrs.frozen(kw_only=True)
+class MachineSetSpec:
+    """How many machines, made how, spread how.
+
+    Attributes:
+        failure_domains: zones over which new machines are spread; none means that the provider chooses.
+        acknowledged_losses: a person's word to go on after a mass delete: the number that stands in
+            status.lost. Naming it keeps an old word from excusing a new loss.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.selector.matchLabels.size() > 0",
+                check=lambda spec: bool(spec.selector.match_labels),
+                message="select by at least one label, as in matchLabels: {pool: general}",
+                path=".selector",
+            ),
+            Rule(
+                cel="self.selector.matchLabels.all(k, k in self.template.labels"
+                " && self.template.labels[k] == self.selector.matchLabels[k])",
+                check=lambda spec: spec.selector.selects(spec.template.labels),
+                message="must have every label of selector.matchLabels, or new machines would not be of the set",
+                path=".template",
+            ),
+            Rule(cel="self.selector == oldSelf.selector", message="is immutable", path=".selector"),
+        )
+    )
+
+    replicas: Annotated[int, Number(min=0, max=REPLICAS_LIMIT)] = 1
+    selector: Selector
+    template: MachineTemplate
+    delete_order: DeleteOrder = DeleteOrder.NEWEST
+    failure_domains: Annotated[
+        tuple[Annotated[str, Text(max=63, min=1, pattern="^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")], ...],
+        Items(max=32),
+    ] = ()  # fmt: skip
+    acknowledged_losses: Annotated[int, Number(min=0, max=2**53)] = 0
+
+
+@attrs.frozen(kw_only=True)
+class Leaver:
+    """A machine that the set itself deletes, because it has too many."""
+
+    name: Name
+    uid: Uid
+
+
+@attrs.frozen(kw_only=True)
+class MachineSetStatus:
+    """What the set has.
+
+    Attributes:
+        replicas: its machines; those being deleted count until they are gone. The sum of `starting`,
+            `available`, `unavailable` and `deleting`.
+        ready: machines not being deleted whose Node is Ready.
+        available: ready, was Running, and no hold is open.
+        starting: was never Running yet.
+        unavailable: was Running, and is not available now.
+        selector: the selector as text, for the scale subresource.
+        lost: machines lost in mass deletes, each counted once, ever.
+        losing: those of them that are still being deleted.
+        going: machines that the set itself deletes; recorded before they are deleted, until they are gone.
+    """
+
+    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    replicas: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    ready: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    available: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    starting: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    unavailable: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    deleting: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    selector: Annotated[str, Text(max=32_768)] = ""
+    lost: Annotated[int, Number(min=0, max=2**53)] = 0
+    losing: Annotated[tuple[Uid, ...], Items(max=RECORD_LIMIT)] = ()
+    going: Annotated[tuple[Leaver, ...], Items(max=RECORD_LIMIT)] = ()
+    conditions: Conditions = ()
+
+
+@attrs.frozen(kw_only=True)
+class MachineSet:
+    """So many machines of one template."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="MachineSet", plural="machinesets", short_names=("ms",),
+        columns=(
+            Column(name="Desired", path=".spec.replicas", type="integer"),
+            Column(name="Replicas", path=".status.replicas", type="integer"),
+            Column(name="Ready", path=".status.ready", type="integer"),
+            Column(name="Available", path=".status.available", type="integer"),
+            Column(name="Reason", path=".status.conditions[?(@.type=='Scaled')].reason"),
+            Column(name="Message", path=".status.conditions[?(@.type=='Scaled')].message", wide=True),
+            Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+        ),
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: MachineSetSpec
+    status: MachineSetStatus = MachineSetStatus()
