@@ -166,7 +166,12 @@ async def _sequence(seed: int, stores: tuple[Store, Store]) -> None:
             done = json.dumps([str(write) for write in writes[: number + 1]], indent=1)
             assert ours == theirs, f"{writer.name}, step {number}: {done}"
             changed = [our not in {"", versions[0]}, their not in {"", versions[1]}]
-            assert changed[0] is changed[1], f"{writer.name}, step {number}, written: {changed} {done}"
+            # An apply to /status that crosses a second makes the server write the time of its managedFields
+            # alone; no store shows those, so such a write says nothing that ours would have to say too.
+            only_time = isinstance(patch, ApplyPatch) and subresource == "status" and changed == [False, True]
+            assert changed[0] is changed[1] or only_time, (
+                f"{writer.name}, step {number}, written: {changed} {done}"
+            )
             versions = [our or versions[0], their or versions[1]]
     finally:
         for store in stores:
