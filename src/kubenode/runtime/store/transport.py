@@ -32,6 +32,10 @@ _READ_AHEAD: Final = 1 << 18
 _WARNINGS_KEPT: Final = 256
 
 
+TLS_END: Final = 0.1
+"""Seconds that connections are given to end."""
+
+
 @attrs.frozen(kw_only=True)
 class Limits:
     """How much is asked at once, how long it may take, and how long it is tried.
@@ -160,6 +164,9 @@ class Transport:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+            # A TLS connection ends some turns of the loop after its session (aiohttp, "Graceful Shutdown"): a
+            # loop that is closed sooner leaves the socket to the garbage collector, which complains.
+            await asyncio.sleep(TLS_END)
 
     async def call(self, request: Request) -> Json:
         """Give the object that answers a request.
