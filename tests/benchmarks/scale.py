@@ -65,23 +65,11 @@ class Toy:
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """The machine."""
         machine = self._cache.get(m.Machine, key)
-        return (
-            None
-            if machine is None
-            else Question(snapshot=machine, subject=machine, stored={"phase": machine.status.phase})
-        )
+        return None if machine is None else Question(snapshot=machine, subject=machine, stored=machine.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Want the phase, or leave the status alone."""
-        return Decision(status=self.phase or None)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The phase."""
-        return {"phase": status}
-
-    def body(self, patch: m.Json) -> m.Json:
-        """As it is."""
-        return patch
+        return Decision(status=attrs.evolve(snapshot.status, phase=self.phase) if self.phase else None)
 
 
 def machine(number: int) -> m.Machine:

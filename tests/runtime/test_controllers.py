@@ -1,14 +1,19 @@
 """The controllers wired together: what is gone lets go, what is forged means nothing, what is shared counts once."""
 
 from datetime import timedelta
+from typing import Any
 
+import attrs
 import pytest
 
 from kubenode.core import model as m
+from kubenode.core.decision import Decision
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.policy import Policy
 from kubenode.runtime.controller.inventory import Inventory
-from kubenode.runtime.engine.apply import CrashPoint, WriteStatus
-from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash
+from kubenode.runtime.controller.machine import MachineController
+from kubenode.runtime.engine.apply import CrashPoint, Watchman, WriteStatus
+from kubenode.runtime.sim.run import AGENTS, CONTROLLER, SimulatedCrash
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.sim.story import Cast, Stage, examples
 from kubenode.runtime.store.cache import Cache, Change
@@ -48,6 +53,55 @@ def test_the_episode_of_a_machine_that_vanished_lets_go(stage: Stage) -> None:
     phases = {job.spec.machine.name: job.status.phase for job in stage.all(m.RemedyOperationJob)}
     assert phases == {"n003": "Cancelled", "n004": "Succeeded"}
     assert ledger(stage).status.holds == ()
+
+
+def status_writes(stage: Stage) -> dict[str, list[WriteStatus]]:
+    """Note the status writes of Machines, by the process that makes them."""
+    written: dict[str, list[WriteStatus]] = {name: [] for name in stage.simulation.processes}
+
+    def watchman(name: str) -> Watchman:
+        def note(point: CrashPoint) -> None:
+            if isinstance(point.act, WriteStatus) and point.act.object.kind == "Machine" and not point.after:
+                written[name].append(point.act)
+
+        return note
+
+    for name, process in stage.simulation.processes.items():
+        process.watchman = watchman(name)
+    return written
+
+
+def test_the_controllers_never_write_the_agents_part_and_the_agent_writes_no_other(stage: Stage) -> None:
+    """Through an episode of remedy, both writing the same object, no list has two writers."""
+    written = status_writes(stage)
+    stage.simulation.hosts["n003"].hang(kernel_lines())
+    stage.simulation.rest(limit=HOUR)
+    assert stage.phases() == {"Running": 6}
+    assert written[CONTROLLER]
+    assert not [act for act in written[CONTROLLER] if "agent" in act.body]
+    assert written[AGENTS]
+    assert {frozenset(act.body) for act in written[AGENTS]} == {frozenset({"agent"})}
+
+
+def test_a_decider_that_touched_the_agents_part_would_be_found(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check above can fail: one forged report, and the controllers' write has an `agent` in it."""
+    decide = MachineController.decide
+
+    def meddling(self: MachineController, snapshot: Any, policy: Policy) -> Decision[Any]:
+        decision = decide(self, snapshot, policy)
+        if (
+            decision.status is None or written[CONTROLLER]
+        ):  # once, since the agent would set it right for ever
+            return decision
+        return attrs.evolve(decision, status=attrs.evolve(decision.status, agent=None))
+
+    written = status_writes(stage)
+    monkeypatch.setattr(MachineController, "decide", meddling)
+    stage.simulation.hosts["n003"].hang(kernel_lines())
+    stage.simulation.rest(limit=HOUR)
+    assert [act for act in written[CONTROLLER] if "agent" in act.body]
 
 
 def test_a_ledger_of_another_name_means_nothing(stage: Stage) -> None:

@@ -44,19 +44,11 @@ class Toy:
         if machine is None:
             return None
         self.asked.append((machine.metadata.resource_version, sightings))
-        return Question(snapshot=machine, subject=machine, stored=wire.dump_part(machine.status))
+        return Question(snapshot=machine, subject=machine, stored=machine.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Want the phase."""
         return Decision(status=m.MachineStatus(phase="Wanted"), wake_at=self.wakes, sightings=self.sees)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status."""
-        return dict(wire.dump_part(status))
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The patch as it is."""
-        return patch
 
 
 def raw(version: int, phase: str = "", uid: str = "u1") -> m.Json:
@@ -120,6 +112,41 @@ def test_a_wanted_status_becomes_one_merge_patch_of_what_differs() -> None:
     assert isinstance(act, WriteStatus)
     assert act.body["phase"] == "Wanted"
     assert engine.step([event(6)], at(1)).calls == ()
+
+
+def test_a_status_that_is_as_wanted_is_compared_and_never_written_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A decision at rest costs no wire form; one that differs costs two, of what stands and what is wanted."""
+    dumped: list[object] = []
+    dump = wire.dump_part
+    monkeypatch.setattr(wire, "dump_part", lambda value: dumped.append(value) or dump(value))
+    engine, _ = made()
+    engine.step([Synced(kind=m.Machine, items=(raw(5, "Wanted"),), version=5)], at(0))
+    assert dumped == []
+    assert len(engine.step([event(6, "Other")], at(1)).calls) == 1
+    assert dumped == [m.MachineStatus(phase="Other"), m.MachineStatus(phase="Wanted")]
+
+
+def test_a_part_of_a_status_is_written_in_its_place_and_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who owns one part of a status writes that part, whatever the rest says; what is not there yet is all new."""
+    engine, toy = made()
+
+    def question(key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
+        machine = toy.cache.get(m.Machine, key)
+        assert machine is not None
+        return Question(snapshot=machine, subject=machine, stored=machine.status.agent, part="agent")
+
+    monkeypatch.setattr(toy, "question", question)
+    monkeypatch.setattr(toy, "decide", lambda *_: Decision(status=m.AgentStatus(boot_id="b1")))
+    (act,) = started(engine).acts
+    assert isinstance(act, WriteStatus)
+    assert set(act.body) == {"agent"}
+    assert act.body["agent"]["bootID"] == "b1"
+    there = {**raw(6), "status": {"phase": "Odd", "agent": act.body["agent"]}}
+    written = Written(object=m.Ref(kind="Machine", name="m1"), version=6)
+    seen = Event(kind=m.Machine, event=WatchEvent(type=EventType.MODIFIED, object=there))
+    assert engine.step([Done(key=KEY, written=(written,)), seen], at(1)).calls == ()
 
 
 def test_never_decided_on_a_cache_older_than_its_own_write() -> None:

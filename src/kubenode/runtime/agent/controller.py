@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
@@ -74,8 +73,7 @@ class AgentController:
             now=now,
             sightings=sightings,
         )
-        stored = {} if machine.status.agent is None else self.wanted(machine.status.agent)
-        return Question(snapshot=snapshot, subject=machine, stored=stored)
+        return Question(snapshot=snapshot, subject=machine, stored=machine.status.agent, part="agent")
 
     def _components(self, machine: m.Machine) -> Mapping[str, m.MachineComponent]:
         names = {entry.component for entry in machine.spec.components.values()}
@@ -106,15 +104,6 @@ class AgentController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/host."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The agent's part of the status."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The agent's part is all it writes."""
-        return {"agent": patch}
 
 
 def agents(hosts: Hosts, plugins: Plugins, record: Recorder | None = None, fault: Fault = raised) -> Engine:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot, decide
@@ -40,17 +39,8 @@ class AbandonedController:
         machine = self._cache.get(m.Machine, job.spec.machine.name)
         there = machine is not None and machine.metadata.uid == job.spec.machine.uid
         snapshot = AbandonedSnapshot(job=job, there=there, now=now, sightings=sightings)
-        return Question(snapshot=snapshot, subject=job, stored=self.wanted(job.status))
+        return Question(snapshot=snapshot, subject=job, stored=job.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status of the job."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch

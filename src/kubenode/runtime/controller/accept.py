@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.accept.decide import AcceptSnapshot, decide
 from kubenode.core.decision import Decision
 from kubenode.core.policy import Policy
@@ -40,17 +39,8 @@ class AcceptController:
         snapshot = AcceptSnapshot(
             ruling=found, actions=frozenset(self._plugins.remedies), now=now, sightings=sightings
         )
-        return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status))
+        return Question(snapshot=snapshot, subject=found, stored=found.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/accept."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch

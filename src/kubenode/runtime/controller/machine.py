@@ -3,10 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import attrs
-
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.policy import Policy
@@ -58,24 +55,11 @@ class MachineController:
             ),
             hold=None if hold is None else hold.cause, ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
         )  # fmt: skip
-        return Question(snapshot=snapshot, subject=machine, stored=self.wanted(machine.status))
+        return Question(snapshot=snapshot, subject=machine, stored=machine.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/machine."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """All of the status but the agent's part, which is not ours to write."""
-        return _without_agent(status)
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch
-
-
-def _without_agent(status: m.MachineStatus) -> m.Json:
-    part: m.Json = wire.dump_part(attrs.evolve(status, agent=None))
-    return part
 
 
 def _wants(obj: m.Object | None) -> object:

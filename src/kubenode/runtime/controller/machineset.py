@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.machineset.decide import MachineSetSnapshot, decide
 from kubenode.core.policy import Policy
@@ -41,7 +40,7 @@ class MachineSetController:
         snapshot = MachineSetSnapshot(
             set=found, machines=machines, contested=self._contested(found, machines), now=now, sightings=sightings
         )  # fmt: skip
-        return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status))
+        return Question(snapshot=snapshot, subject=found, stored=found.status)
 
     def _contested(self, found: m.MachineSet, machines: Iterable[m.Machine]) -> frozenset[str]:
         others = [one for one in self._cache.all(m.MachineSet) if one.metadata.uid != found.metadata.uid]
@@ -54,15 +53,6 @@ class MachineSetController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/machineset."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch
 
 
 def _concerns(owner: m.MachineSet, machine: m.Machine) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.health.zones import open_breaker
@@ -77,7 +76,7 @@ class RemedyController:
         return Question(
             snapshot=snapshot,
             subject=job,
-            stored=None if job is None else self.wanted(job.status),
+            stored=None if job is None else job.status,
         )
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:
@@ -122,15 +121,6 @@ class RemedyController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status of the job."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch
 
 
 def _well(condition: m.NodeCondition) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
@@ -57,7 +56,7 @@ class RiskController:
             unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
             outcomes=self._outcomes(), history=self._history(), now=now, sightings=sightings,
         )  # fmt: skip
-        stored = None if ledger is None else self.wanted(ledger.status)
+        stored = None if ledger is None else ledger.status
         return Question(snapshot=snapshot, subject=ledger, stored=stored)
 
     def _asking(self) -> tuple[tuple[Ask, ...], frozenset[str]]:
@@ -116,15 +115,6 @@ class RiskController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/risk."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status of the ledger."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch
 
 
 def _asks(obj: m.Object | None) -> object:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
 from kubenode.core.policy import Policy
@@ -65,7 +64,7 @@ class RolloutController:
             tally=view, members=self._members(found), holds=self._inventory.op_ids(),
             now=now, sightings=sightings,
         )  # fmt: skip
-        return Question(snapshot=snapshot, subject=found, stored=self.wanted(found.status))
+        return Question(snapshot=snapshot, subject=found, stored=found.status)
 
     def _members(self, found: m.MachineComponentSet) -> tuple[Seat, ...]:
         seats: list[Seat] = []
@@ -78,12 +77,3 @@ class RolloutController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/rollout."""
         return decide(snapshot, policy)
-
-    def wanted(self, status: Any) -> m.Json:
-        """The whole status."""
-        part: m.Json = wire.dump_part(status)
-        return part
-
-    def body(self, patch: m.Json) -> m.Json:
-        """The whole status is the subject."""
-        return patch

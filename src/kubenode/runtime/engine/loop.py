@@ -32,12 +32,14 @@ class Question:
     Attributes:
         snapshot: what the decider is given.
         subject: the object whose status the Decision wants; None when there is none.
-        stored: the wire form of that status (or part of it) as it stands.
+        stored: that status, or the part of it that is ours, as it stands; None when there is none.
+        part: the name of that part within the status; empty when it is the whole.
     """
 
     snapshot: Any
     subject: Object | None = None
-    stored: Json | None = None
+    stored: Any = None
+    part: str = ""
 
 
 class Controller(Protocol):
@@ -55,12 +57,6 @@ class Controller(Protocol):
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask the pure decider."""
-
-    def wanted(self, status: Any) -> Json:
-        """Give the wire form of a status, comparable with `Question.stored`."""
-
-    def body(self, patch: Json) -> Json:
-        """Place a merge patch of `stored` within the object's status."""
 
 
 @attrs.frozen(kw_only=True)
@@ -262,7 +258,7 @@ class Engine:
             self._sightings[key] = decision.sightings
         else:
             self._sightings.pop(key, None)
-        acts = self._acts(controller, question, decision)
+        acts = _acts(question, decision)
         if self._record is not None:
             self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
         if decision.wake_at is not None:
@@ -275,19 +271,21 @@ class Engine:
         self._acts_of[key] = acts
         return Call(key=key, acts=acts)
 
-    def _acts(self, controller: Controller, question: Question, decision: Decision[Any]) -> tuple[Act, ...]:
-        subject = question.subject
-        if subject is None or decision.status is None:
-            return decision.effects
-        patch = wire.patch_of(question.stored or {}, controller.wanted(decision.status))
-        if patch is None:
-            return decision.effects
-        write = WriteStatus(
-            object=ref(subject),
-            body=controller.body(patch),
-            resource_version=subject.metadata.resource_version,
-        )
-        return (write, *decision.effects)
+
+def _acts(question: Question, decision: Decision[Any]) -> tuple[Act, ...]:
+    """Give a Decision's effects, and before them the write of its status where that differs from what stands."""
+    subject, stored, wanted = question.subject, question.stored, decision.status
+    if subject is None or wanted is None or wanted == stored:  # at rest: nothing is dumped
+        return decision.effects
+    patch = wire.patch_of({} if stored is None else wire.dump_part(stored), wire.dump_part(wanted))
+    if patch is None:
+        return decision.effects
+    write = WriteStatus(
+        object=ref(subject),
+        body={question.part: patch} if question.part else patch,
+        resource_version=subject.metadata.resource_version,
+    )
+    return (write, *decision.effects)
 
 
 def _asked_pause(error: KubenodeError) -> int:
