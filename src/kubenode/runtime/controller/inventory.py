@@ -12,6 +12,7 @@ from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
+from kubenode.runtime.controller.crews import Crews
 from kubenode.runtime.store.cache import Cache, Change
 
 SHOULD_BE_UP = frozenset({"Running", "Updating", "Repairing"})
@@ -29,6 +30,7 @@ class Facts:
     zone: str
     claimed: bool
     ready: bool
+    ran: bool
     up: bool
     missed: bool
     seats: Mapping[str, Seat]
@@ -38,7 +40,10 @@ class Inventory:
     """Machines, their Nodes, zones, sets, jobs and holds, indexed.
 
     Attributes:
+        crews: the machines of each MachineSet.
         ledger_stands: whether the RiskLedger is there and has been stamped.
+        changes: how often `zones`, `up` or what is absent has changed: who remembers it compares one number.
+        ran: how many machines have ever been Running.
     """
 
     def __init__(self, cache: Cache) -> None:
@@ -53,7 +58,10 @@ class Inventory:
         self._jobs: dict[str, dict[str, m.RemedyOperationJob]] = {}
         self._holds: dict[str, m.Hold] = {}
         self._policy: Policy | None = None
+        self.crews = Crews(cache)
         self.ledger_stands = False
+        self.changes = 0
+        self.ran = 0
 
     # What snapshots ask.
 
@@ -114,6 +122,7 @@ class Inventory:
 
     def fold(self, change: Change) -> None:
         """Fold one change of one object."""
+        self.crews.fold(change)
         if change.kind is m.Machine:
             self._refresh(change.name)
         elif change.kind is m.Node:
@@ -134,6 +143,7 @@ class Inventory:
         before, after = change.before, change.after
         if _shape(before) == _shape(after):
             return
+        changes, counted = self.changes, (dict(self._up), self.absent(change.name))
         self._tallies.pop(change.name, None)
         self._absent.pop(change.name, None)
         if isinstance(after, m.MachineComponentSet):
@@ -149,6 +159,8 @@ class Inventory:
                 self._facts[machine] = attrs.evolve(facts, seats=seats)
                 _count(self._up, f"set={change.name}", -int(facts.up))
             self._refresh(machine)
+        # All its machines were counted anew, most likely to the same end.
+        self.changes = changes + (counted != (self._up, self.absent(change.name)))
 
     def _fold_job(self, change: Change) -> None:
         for job, there in ((change.before, False), (change.after, True)):
@@ -169,6 +181,7 @@ class Inventory:
             return
         self._count(before, -1)
         self._count(after, +1)
+        self.changes += _weight(before) != _weight(after)
         for set_name in {*(before.seats if before else ()), *(after.seats if after else ())}:
             tally = self._tallies.get(set_name)
             if tally is not None:
@@ -199,7 +212,7 @@ class Inventory:
         }  # fmt: skip
         return Facts(
             machine=m.ref(machine), node=node_name(machine), zone=zone, claimed=node is not None, ready=ready,
-            up=ran and machine.status.phase in SHOULD_BE_UP,
+            ran=ran, up=ran and machine.status.phase in SHOULD_BE_UP,
             missed=ran and not ready and machine.status.phase in MISSED, seats=seats,
         )  # fmt: skip
 
@@ -216,6 +229,7 @@ class Inventory:
                     self._zones[zone] = ZoneTally(nodes=nodes, not_ready=not_ready)
         if after is not None:
             self._counted[name] = after
+        self.changes += before != after
 
     def _count(self, facts: Facts | None, sign: int) -> None:
         if facts is None:
@@ -223,6 +237,7 @@ class Inventory:
         if facts.node:
             claims = self._claims.setdefault(facts.node, set())
             (claims.add if sign > 0 else claims.discard)(facts.machine.name)
+        self.ran += sign * facts.ran
         if facts.up:
             for scope in ("cluster", f"zone={facts.zone}", *(f"set={name}" for name in facts.seats)):
                 _count(self._up, scope, sign)
@@ -252,6 +267,14 @@ def _count(counts: dict[str, int], scope: str, by: int) -> None:
         counts[scope] = total
     else:
         counts.pop(scope, None)
+
+
+def _weight(facts: Facts | None) -> object:
+    """Give what of a machine shows in `up` and in what is absent; None when nothing does."""
+    if facts is None or not (facts.up or (facts.missed and facts.seats)):
+        return None
+    uid = facts.machine.uid if facts.missed and facts.seats else ""
+    return (facts.seats.keys(), facts.zone if facts.up else None, uid)
 
 
 def _shape(obj: m.Object | None) -> object:

@@ -7,6 +7,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.machineset.decide import MachineSetSnapshot, decide
 from kubenode.core.policy import Policy
+from kubenode.runtime.controller.crews import Crews
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -16,8 +17,9 @@ class MachineSetController:
 
     name = "machineset"
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, crews: Crews) -> None:
         self._cache = cache
+        self._crews = crews
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A set; those whose selector overlaps with it; and those that a machine concerns, or did."""
@@ -26,39 +28,23 @@ class MachineSetController:
             if change.before is None or change.after is None:  # its selector is immutable
                 yield from (one.metadata.name for one in self._cache.all(m.MachineSet))
         elif change.kind is m.Machine:
-            sides = [one for one in (change.before, change.after) if isinstance(one, m.Machine)]
-            for owner in self._cache.all(m.MachineSet):
-                if any(_concerns(owner, machine) for machine in sides):
-                    yield owner.metadata.name
+            yield from self._crews.touched(change)
 
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one set."""
         found = self._cache.get(m.MachineSet, key)
         if found is None:
             return None
-        machines = tuple(one for one in self._cache.all(m.Machine) if _concerns(found, one))
+        machines = self._crews.machines(key)
+        contested = frozenset(
+            one.metadata.name for one in machines
+            if one.spec.set_ref is None and self._crews.is_selected_by_another(one, found)
+        )  # fmt: skip
         snapshot = MachineSetSnapshot(
-            set=found, machines=machines, contested=self._contested(found, machines), now=now, sightings=sightings
-        )  # fmt: skip
+            set=found, machines=machines, contested=contested, now=now, sightings=sightings
+        )
         return Question(snapshot=snapshot, subject=found, stored=found.status)
-
-    def _contested(self, found: m.MachineSet, machines: Iterable[m.Machine]) -> frozenset[str]:
-        others = [one for one in self._cache.all(m.MachineSet) if one.metadata.uid != found.metadata.uid]
-        return frozenset(
-            machine.metadata.name for machine in machines
-            if machine.spec.set_ref is None
-            and any(other.spec.selector.selects(machine.metadata.labels) for other in others)
-        )  # fmt: skip
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/machineset."""
         return decide(snapshot, policy)
-
-
-def _concerns(owner: m.MachineSet, machine: m.Machine) -> bool:
-    ref = machine.spec.set_ref
-    return (
-        (ref is not None and ref.uid == owner.metadata.uid)
-        or owner.spec.selector.selects(machine.metadata.labels)
-        or machine.metadata.name.startswith(f"{owner.metadata.name}-")
-    )

@@ -26,7 +26,7 @@ class RiskController:
     def __init__(self, cache: Cache, inventory: Inventory) -> None:
         self._cache = cache
         self._inventory = inventory
-        self._seen: object = None
+        self._seen = -1
 
     def concerns(self, change: Change) -> Iterable[str]:
         """The ledger, who asks, what limits, and (while somebody asks) who is available."""
@@ -34,14 +34,9 @@ class RiskController:
             change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after)
         ):
             yield LEDGER
-        elif change.kind in (m.Machine, m.Node):
-            seen = (self._inventory.up(), self._inventory.zones(), self._absent())
-            if seen != self._seen:
-                self._seen = seen
-                yield LEDGER
-
-    def _absent(self) -> object:
-        return {one.metadata.name: self._inventory.absent(one.metadata.name) for one in self._sets()}
+        elif change.kind in (m.Machine, m.Node) and self._inventory.changes != self._seen:
+            self._seen = self._inventory.changes
+            yield LEDGER
 
     def _sets(self) -> list[m.MachineComponentSet]:
         return sorted(self._cache.all(m.MachineComponentSet), key=lambda one: one.metadata.name)
@@ -108,9 +103,7 @@ class RiskController:
 
     def _history(self) -> bool:
         """Whether anything can have been granted before: then a ledger without history has lost it."""
-        return self._cache.count(m.RemedyOperationJob) > 0 or any(
-            machine.status.first_running is not None for machine in self._cache.all(m.Machine)
-        )
+        return self._cache.count(m.RemedyOperationJob) > 0 or self._inventory.ran > 0
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/risk."""

@@ -27,7 +27,7 @@ def controllers(plugins: Plugins, record: Recorder | None = None, fault: Fault =
         cache,
         (
             MachineController(cache, inventory),
-            MachineSetController(cache),
+            MachineSetController(cache, inventory.crews),
             RolloutController(cache, inventory),
             RemedyController(cache, inventory, plugins),
             AbandonedController(cache, inventory),
