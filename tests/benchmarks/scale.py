@@ -33,7 +33,7 @@ from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.run import Process
 from kubenode.runtime.sim.stories import STORIES
-from kubenode.runtime.sim.story import Cast, examples
+from kubenode.runtime.sim.story import ZONES, Cast, examples
 from kubenode.runtime.store.cache import Cache, Change
 from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never
 
@@ -50,13 +50,17 @@ class Row:
 
 
 class Toy:
-    """A decider that wants a phase, or nothing."""
+    """A decider that wants one phase of every machine, and costs nothing itself."""
 
     name = "toy"
 
     def __init__(self, cache: Cache, phase: str) -> None:
         self._cache = cache
-        self.phase = phase
+        self.want(phase)
+
+    def want(self, phase: str) -> None:
+        """Want a phase from now on."""
+        self._status = m.MachineStatus(phase=phase)
 
     def concerns(self, change: Change) -> Iterable[str]:
         """The object itself."""
@@ -68,8 +72,8 @@ class Toy:
         return None if machine is None else Question(snapshot=machine, subject=machine, stored=machine.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
-        """Want the phase, or leave the status alone."""
-        return Decision(status=attrs.evolve(snapshot.status, phase=self.phase) if self.phase else None)
+        """Want the phase."""
+        return Decision(status=self._status)
 
 
 def machine(number: int) -> m.Machine:
@@ -95,20 +99,34 @@ def listed(store: EmbeddedStore, kinds: Iterable[type[m.Object]]) -> list[Synced
     ]
 
 
-def unlimited(cast: Cast) -> Cast:
-    """Take the example's absolute limits away: 80 an hour and zone would hold 10,000 machines up for days."""
-    most = m.Limit(scope=m.Scope.CLUSTER, max=m.IntOrPercent(50, percent=True))
-    policy = m.RiskPolicy(metadata=m.ObjectMeta(name="default"), spec=m.RiskPolicySpec(limits=(most,)))
-    return attrs.evolve(
-        cast, objects=tuple(policy if isinstance(one, m.RiskPolicy) else one for one in cast.objects)
-    )
+EXAMPLE = 200
+"""For how many machines the example's limits are written."""
+
+
+def scaled(cast: Cast) -> Cast:
+    """Write the example's limits as shares of the fleet it is made for, so that every size has the same shape.
+
+    As they stand, 80 an hour and zone, a rollout over 10,000 machines would take five days. The batches stay as they are.
+    """
+
+    def share(limit: m.Limit) -> m.Limit:
+        machines = EXAMPLE if limit.scope is m.Scope.CLUSTER else EXAMPLE // len(ZONES)
+        percent = min(100, 100 * limit.max.amount // machines)
+        return attrs.evolve(limit, max=m.IntOrPercent(percent, percent=True))
+
+    def spread(one: m.Object) -> m.Object:
+        if not isinstance(one, m.RiskPolicy):
+            return one
+        return attrs.evolve(one, spec=attrs.evolve(one.spec, limits=tuple(map(share, one.spec.limits))))
+
+    return attrs.evolve(cast, objects=tuple(map(spread, cast.objects)))
 
 
 def rollouts(sizes: list[int]) -> Iterator[Row]:
     """The upgrade story at each size."""
     before: tuple[int, float] | None = None
     for size in sizes:
-        cast = unlimited(Cast.read([examples() / "upgrade.yaml"]).with_machines(size))
+        cast = scaled(Cast.read([examples() / "upgrade.yaml"]).with_machines(size))
         gc.collect()
         began = time.process_time()
         told = STORIES["upgrade"](cast, 0, lambda _: None)
@@ -144,13 +162,13 @@ def steps(count: int = 5_000, rounds: int = 4) -> Row:
 
     def build() -> Engine:
         cache = Cache((m.Machine,))
-        toys.append(Toy(cache, "P0"))
+        toys.append(Toy(cache, ""))
         return Engine(cache, (toys[-1],), policy=Policy)
 
     process = Process(build, store, NoHands(), ())
     began = time.process_time()
     for number in range(rounds):
-        toys[-1].phase = f"P{number}"
+        toys[-1].want(f"P{number}")
         process.inputs += [Stirred(key=Key("toy", f"m{one:05}")) for one in range(count)]
         while process.turn(NOW):
             pass

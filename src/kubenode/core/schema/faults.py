@@ -15,12 +15,12 @@ from kubenode.core.schema.walk import (
     INT_OR_STRING,
     LIST_KEYS,
     LIST_TYPE,
+    NOTHING,
     NUMBER_FORMATS,
     TEXT_FORMATS,
     child_schema,
     identities,
     join,
-    member,
 )
 
 NOWHERE: Final = "<nil>"
@@ -85,7 +85,15 @@ def _wanted(schema: Json) -> str:
     return "integer,string" if schema.get(INT_OR_STRING) else schema.get("type", "")
 
 
+_NAMES: Final[dict[type, str]] = {
+    type(None): "null", bool: "boolean", str: "string", list: "array", dict: "object",
+}  # fmt: skip
+
+
 def _type_name(value: Any) -> str:
+    name = _NAMES.get(type(value))
+    if name is not None:
+        return name
     match value:
         case None:
             return "null"
@@ -176,12 +184,18 @@ def _go_float(value: float) -> str:
 def _check_object(value: Json, schema: Json, known: Any, path: str, causes: list[Cause]) -> None:
     if "maxProperties" in schema and len(value) > schema["maxProperties"]:
         causes.append(_too_many(len(value), schema["maxProperties"], path))
-    missing = [name for name in schema.get("required", ()) if name not in value]
-    causes.extend(Cause("FieldValueRequired", "Required value", join(path, name)) for name in missing)
+    causes.extend(
+        Cause("FieldValueRequired", "Required value", join(path, name))
+        for name in schema.get("required", ()) if name not in value
+    )  # fmt: skip
+    earlier = known if isinstance(known, dict) else NOTHING
     for name, inner in value.items():
+        old = earlier.get(name)
+        if inner is old and inner is not None:  # judged when it was written
+            continue
         below = child_schema(schema, name)
         if below is not None:
-            _check(inner, below, member(known, name), join(path, name), causes)
+            _check(inner, below, old, join(path, name), causes)
 
 
 def _check_list(value: list[Any], schema: Json, known: Any, path: str, causes: list[Cause]) -> None:

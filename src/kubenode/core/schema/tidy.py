@@ -3,18 +3,23 @@
 from typing import Any, Final
 
 from kubenode.core.model.meta import Json
-from kubenode.core.schema.walk import FREE, NOTHING, child_schema, identities, join, member
+from kubenode.core.schema.walk import FREE, NOTHING, child_schema, identities, join
 
 ALWAYS_KEPT: Final = ("apiVersion", "kind", "metadata")
 
 
-def prune(obj: Json, schema: Json, *, known: Json | None = None) -> tuple[Json, tuple[str, ...]]:
-    """Give an object without the fields its schema does not know, and the paths of those.
+def prune(
+    obj: Json, schema: Json, *, known: Json | None = None, path: str = ""
+) -> tuple[Json, tuple[str, ...]]:
+    """Give an object, or what stands at a path within one, without the fields its schema does not know.
 
     At the root, apiVersion, kind and metadata are always kept, whole.
+
+    Returns:
+        It, and the paths of what it is without.
     """
     dropped: list[str] = []
-    pruned: Json = _pruned(obj, schema, known, "", dropped)
+    pruned: Json = _pruned(obj, schema, known, path, dropped)
     return pruned, tuple(dropped)
 
 
@@ -51,14 +56,19 @@ def _pruned(value: Any, schema: Json, known: Any, path: str, dropped: list[str])
 def _pruned_object(value: Json, schema: Json, known: Any, path: str, dropped: list[str]) -> Json:
     kept: Json = {}
     changed = False
+    earlier = known if isinstance(known, dict) else NOTHING
     for name, inner in value.items():
+        old = earlier.get(name)
+        if inner is old and inner is not None:  # it was tidied when it was written
+            kept[name] = inner
+            continue
         below = FREE if not path and name in ALWAYS_KEPT else child_schema(schema, name)
         if below is None:
             dropped.append(join(path, name))
             continue
         after = inner
         if isinstance(inner, dict | list):
-            after = _pruned(inner, below, member(known, name), join(path, name), dropped)
+            after = _pruned(inner, below, old, join(path, name), dropped)
         changed = changed or after is not inner
         kept[name] = after
     return kept if changed or len(kept) < len(value) else value
@@ -88,7 +98,12 @@ def _filled_item(value: Any, schema: Json, keeps_null: bool) -> Any:
 def _filled_object(value: Json, schema: Json, known: Any, keeps_null: bool) -> Json:
     filled: Json = {}
     changed = False
+    earlier = known if isinstance(known, dict) else NOTHING
     for name, inner in value.items():
+        old = earlier.get(name)
+        if inner is old and inner is not None:
+            filled[name] = inner
+            continue
         below = child_schema(schema, name) or FREE
         after = inner
         if inner is None and below is not FREE and not below.get("nullable"):
@@ -97,7 +112,8 @@ def _filled_object(value: Json, schema: Json, known: Any, keeps_null: bool) -> J
             elif not keeps_null:
                 changed = True
                 continue
-        after = _filled(after, below, member(known, name), keeps_null)
+        if isinstance(after, dict | list):
+            after = _filled(after, below, old, keeps_null)
         changed = changed or after is not inner
         filled[name] = after
     for name, below in schema.get("properties", NOTHING).items():

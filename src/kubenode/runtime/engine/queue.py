@@ -6,8 +6,7 @@ meanwhile waits for that. Order is by time, then by arrival, so that equal histo
 
 import heapq
 import itertools
-
-import attrs
+from typing import NamedTuple
 
 from kubenode.core.identity import digest
 
@@ -15,9 +14,8 @@ FIRST_PAUSE = 50_000_000
 LONGEST_PAUSE = 60_000_000_000
 
 
-@attrs.frozen(order=True, cache_hash=True)
-class Key:
-    """One unit of work: whose, and which object."""
+class Key(NamedTuple):
+    """One unit of work: whose, and which object. A tuple, since it is hashed ten times a decision."""
 
     controller: str
     name: str

@@ -107,7 +107,7 @@ class Laws:
 
     def faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:
         """Give what a new state breaks; of an earlier one, only where something has changed."""
-        return tuple(self._judge(after, before, self._root, ""))
+        return tuple(self._judge(after, before, self._root, "")) if self._root else ()
 
     def _node(self, schema: Json, path: str) -> _Node:
         rules = [self._rule(rule, path) for rule in schema.get(RULES, ())]

@@ -190,17 +190,17 @@ class EmbeddedStore:
         """Judge and store what an object is to become; `owners` are those after an apply."""
         metadata, fixed = table.identified(given.get("metadata"), before["metadata"], is_status=is_status)
         if is_status:
-            wanted = _with_status(before, given)
+            after = self._with_tidy_status(table, before, given, metadata, owners)
         else:
             table.check_type(before["metadata"]["name"], given, exists=True)
             kept = objectmeta.written(metadata, before["metadata"])
             wanted = _with_status({**given, "metadata": kept}, before)
-        after: Json = adopted(self._tidied(table, wanted, metadata, before, owners), before)
+            after = adopted(self._tidied(table, wanted, metadata, before, owners), before)
         same_owners = owners is None or owners == table.claims.owners(before)
         if after is before and not fixed and same_owners:
             return after
         table.judge(after, before, known=fixed, is_status=is_status)
-        if _differ(after, before):
+        if not is_status and _differ(after, before):
             after = _stamped(after, generation=after["metadata"]["generation"] + 1)
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
             self._remove(table, before)
@@ -274,6 +274,19 @@ class EmbeddedStore:
         tidy, unknown = table.tidied(obj, metadata, known, is_applied=owners is not None)
         self.warnings.extend(f'unknown field "{path}"' for path in unknown)
         return tidy
+
+    def _with_tidy_status(
+        self, table: Table, before: Json, given: Json, metadata: Json, owners: Owners | None
+    ) -> Json:
+        """Give an object with the status of another one; the rest is as it was, and is not looked at again."""
+        known, status = before.get("status"), given.get("status")
+        if known is None or status is None or table.status_schema is None:
+            tidy = self._tidied(table, _with_status(before, given), metadata, before, owners)
+            return adopted(tidy, before)  # type: ignore[no-any-return]
+        status, unknown = table.status_tidied(status, metadata, known, is_applied=owners is not None)
+        self.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        status = adopted(status, known)
+        return before if status is known else {**before, "status": status}
 
     def _store(self, table: Table, obj: Json, type: EventType) -> Json:
         self._version += 1

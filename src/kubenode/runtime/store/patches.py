@@ -35,13 +35,16 @@ def adopted(value: Any, before: Any = _ABSENT) -> Any:
     """
     if value is before:
         return before
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is str or kind is bool or value is None:  # most are
+        return before if type(before) is kind and before == value else value
+    if kind is dict or isinstance(value, Mapping):
         return _adopted_object(value, before)
     if isinstance(value, list | tuple):
         return _adopted_list(value, before)
-    if value is not None and not isinstance(value, str | int | float):
+    if not isinstance(value, str | int | float):
         raise TypeError(f"{value!r} is not JSON")
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if not isinstance(value, str):
         value = _number(value)
     return before if type(before) is type(value) and before == value else value
 
@@ -50,17 +53,23 @@ def merged(target: Any, patch: Mapping[str, Any]) -> Json:
     """Apply a merge patch (RFC 7386): null deletes, objects merge, all else is replaced."""
     base: Json = target if isinstance(target, dict) else {}
     changes: Json = {}
+    gone: list[str] = []
     for name, value in patch.items():
         before = base.get(name, _ABSENT)
         if value is None:
-            after: Any = _ABSENT
-        else:
-            after = merged(before, value) if isinstance(value, Mapping) else adopted(value, before)
+            if before is not _ABSENT:
+                gone.append(name)
+            continue
+        plain = type(value) is str or not isinstance(value, Mapping)
+        after = adopted(value, before) if plain else merged(before, value)
         if after is not before:
             changes[name] = after
-    if isinstance(target, dict) and not changes:
+    if isinstance(target, dict) and not changes and not gone:
         return base
-    return {name: value for name, value in {**base, **changes}.items() if value is not _ABSENT}
+    result = {**base, **changes}
+    for name in gone:
+        del result[name]
+    return result
 
 
 def patched(target: Any, operations: Iterable[Mapping[str, Any]]) -> Any:
@@ -88,12 +97,14 @@ def patched(target: Any, operations: Iterable[Mapping[str, Any]]) -> Any:
 def _adopted_object(value: Mapping[Any, Any], before: Any) -> Any:
     earlier = before if isinstance(before, dict) else {}
     copy: Json = {}
+    same = before is earlier and len(value) == len(earlier)
     for name, inner in value.items():
         if not isinstance(name, str):
             raise TypeError(f"the key {name!r} is not JSON")
-        copy[name] = adopted(inner, earlier.get(name, _ABSENT))
-    same = before is earlier and len(copy) == len(earlier)
-    return before if same and all(copy[name] is earlier.get(name, _ABSENT) for name in copy) else copy
+        known = earlier.get(name, _ABSENT)
+        after = copy[name] = inner if inner is known else adopted(inner, known)
+        same = same and after is known
+    return before if same else copy
 
 
 def _adopted_list(value: list[Any] | tuple[Any, ...], before: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -17,6 +17,7 @@ from kubenode.core.schema import (
     rules_in,
     validate,
 )
+from kubenode.core.schema.walk import FREE
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
 from kubenode.runtime.store.claims import Claims
@@ -41,12 +42,14 @@ class Table:
 
     Attributes:
         schema: None for a kind that is stored unchecked.
+        status_schema: what of it describes the status; None when nothing does.
         laws: the CEL rules of the schema.
         names: sorted.
     """
 
     kind: Kind
     schema: Json | None
+    status_schema: Json | None
     rules: Rules | None
     history: History
     pages: Pages
@@ -69,7 +72,7 @@ class Table:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
         return cls(
-            kind=kind, schema=schema, rules=rules, history=history, pages=Pages(history),
+            kind=kind, schema=schema, status_schema=(schema or {}).get("properties", {}).get("status"), rules=rules, history=history, pages=Pages(history),
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
         )  # fmt: skip
 
@@ -103,11 +106,20 @@ class Table:
         self, obj: Json, metadata: Json, known: Json | None, *, is_applied: bool
     ) -> tuple[Json, list[str]]:
         """Give an object pruned and filled in, and the paths of what was pruned."""
-        unknown = [f"metadata.{name}" for name in metadata if name not in objectmeta.FIELDS]
+        unknown = _unknown(metadata)
         if self.schema is None:
             return obj, unknown
         obj, dropped = prune(obj, self.schema, known=known)
         return defaulted(obj, self.schema, known=known, keeps_null=is_applied), [*unknown, *dropped]
+
+    def status_tidied(
+        self, status: Any, metadata: Json, known: Any, *, is_applied: bool
+    ) -> tuple[Any, list[str]]:
+        """Give a status as `tidied` gives it within its object, and the paths of what was pruned."""
+        schema = self.status_schema or FREE
+        status, dropped = prune(status, schema, known=known, path="status")
+        filled = defaulted(status, schema, known=known, keeps_null=is_applied)
+        return filled, [*_unknown(metadata), *dropped]
 
     def check_type(self, name: str, obj: Json, *, exists: bool = False) -> None:
         """Refuse an object that does not say that it is of this kind; one that exists in other words."""
@@ -165,7 +177,7 @@ class Table:
         causes = [*known, *objectmeta.faults(metadata, before["metadata"] if before else None)]
         causes.extend(self._status_faults(after, before) if is_status else self._faults(after, before))
         # Laws are looked at only in an object whose schema would let them run.
-        if any(cause.reason in BLOCKING for cause in causes):
+        if causes and any(cause.reason in BLOCKING for cause in causes):
             causes.extend([_NOT_CHECKED] if self.rules or (self.schema and rules_in(self.schema)) else [])
         else:
             causes.extend(self.laws.faults(after, before))
@@ -182,9 +194,12 @@ class Table:
         """Judge a status as if it stood alone: so does the server, whose texts then leave `status.` out."""
         if self.schema is None or "status" not in after:
             return ()
-        schema = self.schema.get("properties", {}).get("status", {})
         known = before.get("status") if before is not None else None
-        return tuple(map(_below_status, validate(after["status"], schema, known=known)))
+        return tuple(map(_below_status, validate(after["status"], self.status_schema or {}, known=known)))
+
+
+def _unknown(metadata: Json) -> list[str]:
+    return [f"metadata.{name}" for name in metadata if name not in objectmeta.FIELDS]
 
 
 def _below_status(cause: Cause) -> Cause:
