@@ -30,6 +30,7 @@ class RemedyController:
         self._inventory = inventory
         self._plugins = plugins
         self._broken: frozenset[str] = frozenset()
+        self._judged = (-1, Policy())
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A machine, its Node, its episodes, its hold; and all of a zone whose breaker opened or closed."""
@@ -51,7 +52,11 @@ class RemedyController:
             yield from self._flipped()
 
     def _flipped(self) -> Iterable[str]:
-        zones, limits = self._inventory.zones(), self._inventory.policy().limits
+        judged = (self._inventory.changes, self._inventory.policy())
+        if judged[0] == self._judged[0] and judged[1] is self._judged[1]:
+            return
+        self._judged = judged
+        zones, limits = self._inventory.zones(), judged[1].limits
         broken = frozenset(zone for zone in zones if open_breaker(zone, zones, limits) is not None)
         if broken == self._broken:
             return
