@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.model.risk import LEDGER
+from kubenode.runtime.controller import remedy as remedy_module
 from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.wiring import controllers
 from kubenode.runtime.engine import Engine, Event, Synced
@@ -173,6 +175,29 @@ def test_the_ledger_is_looked_at_when_what_there_is_to_lose_has_changed() -> Non
     assert concerned(machine("m1", node="n1")) == []
     assert concerned(node("n1")) == []
     assert concerned(node("n1", ready=False)) == [LEDGER]
+
+
+def test_breakers_are_judged_again_when_a_count_or_the_policy_has_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not for each word of each machine, and yet before anybody is asked about the zone."""
+    world = World()
+    remedy = RemedyController(world.cache, world.inventory, Plugins())
+    judged: list[str] = []
+    monkeypatch.setattr(remedy_module, "open_breaker", lambda zone, *_: judged.append(zone))
+
+    def concerned(obj: m.Object) -> list[str]:
+        judged.clear()
+        change = world.tell(obj)
+        assert change is not None
+        assert list(remedy.concerns(change)) is not None
+        return judged
+
+    concerned(node("n1"))
+    assert concerned(machine("m1", node="n1")) == ["z1"]
+    assert concerned(machine("m1", node="n1")) == []
+    assert concerned(node("n1", ready=False)) == ["z1"]
+    assert concerned(m.RiskPolicy(metadata=m.ObjectMeta(name="default"))) == ["z1"]
 
 
 class Counting(Cache):

@@ -263,7 +263,10 @@ class Engine:
             self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
         if decision.wake_at is not None:
             self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
-        return self._called(key, acts) if acts else None
+        if acts:
+            return self._called(key, acts)
+        self._acts_of.pop(key, None)  # it is as wanted: what was done last is of no further use
+        return None
 
     def _called(self, key: Key, acts: tuple[Act, ...]) -> Call:
         """Make a call, and note whether it is the one that was made last: acts hold resourceVersions."""
