@@ -11,7 +11,8 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -231,6 +232,13 @@ def _enum_hook(cls: type[enum.Enum]) -> Callable[[Any, Any], Any]:
     return lambda value, _: known[value]
 
 
+def _optional_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    """Read what may be null; cattrs would look up the hook of what it is anew for each value."""
+    inner = next(arg for arg in get_args(cls) if arg is not NoneType)
+    hook = converter.get_structure_hook(inner)
+    return lambda value, _: None if value is None else hook(value, inner)
+
+
 def _list_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     item = get_args(cls)[0]
     hook = converter.get_structure_hook(item)
@@ -253,6 +261,11 @@ def _map_hook(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
         return {key: hook(part, item) for key, part in value.items()}
 
     return read_map
+
+
+def _is_optional(cls: Any) -> bool:
+    is_union = get_origin(cls) in (Union, UnionType)
+    return is_union and len(get_args(cls)) == 2 and NoneType in get_args(cls)
 
 
 def _is_tuple(cls: Any) -> bool:
@@ -293,6 +306,7 @@ def _converter(*, forbids: bool) -> Converter:
     made.register_structure_hook_factory(_is_enum, _enum_hook)
     # cattrs would look up the hook of what is annotated anew for each value.
     made.register_structure_hook_factory(_is_annotated, lambda cls: made.get_structure_hook(get_args(cls)[0]))
+    made.register_structure_hook_factory(_is_optional, lambda cls: _optional_hook(cls, made))
     made.register_structure_hook_factory(_is_tuple, lambda cls: _list_hook(cls, made))
     made.register_structure_hook_factory(_is_map, lambda cls: _map_hook(cls, made))
     return made
