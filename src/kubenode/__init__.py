@@ -1,9 +1,124 @@
-"""Deployments for nodes, as a library.
+"""Deployments for nodes, as a library. What is named here is public; deep paths are not.
 
-Import what you need from the packages: `kubenode.core` decides, `kubenode.providers`,
-`kubenode.components` and `kubenode.remedies` are what plugins extend, `kubenode.runtime` acts.
+Objects and `model` (their parts) · `decide` and `explain` from a snapshot and a `Policy` · `load` and `dump` ·
+plugins: `hookimpl`, and for their authors `kubenode.providers`, `kubenode.components`, `kubenode.remedies`.
+
+Every name loads when it is first used, so that importing the package costs next to nothing.
 """
 
-from kubenode.core.hookspecs import hookimpl
+from typing import TYPE_CHECKING
 
-__all__ = ["hookimpl"]
+if TYPE_CHECKING:
+    from kubenode.core import parts as model
+    from kubenode.core.deciding import (
+        FleetSnapshot,
+        MachineSetSnapshot,
+        MachineSnapshot,
+        NodeSnapshot,
+        RemedySnapshot,
+        RolloutSnapshot,
+        decide,
+    )
+    from kubenode.core.decision import Decision
+    from kubenode.core.errors import InvalidObjectError, KubenodeError, PluginError
+    from kubenode.core.explain import explain
+    from kubenode.core.hookspecs import hookimpl
+    from kubenode.core.model import (
+        Machine,
+        MachineComponent,
+        MachineComponentSet,
+        MachineSet,
+        NodeRemedier,
+        RemedyOperationJob,
+        RiskPolicy,
+    )
+    from kubenode.core.policy import Policy
+    from kubenode.runtime.loading import dump, load
+
+__all__ = [
+    "Decision",
+    "FleetSnapshot",
+    "InvalidObjectError",
+    "KubenodeError",
+    "Machine",
+    "MachineComponent",
+    "MachineComponentSet",
+    "MachineSet",
+    "MachineSetSnapshot",
+    "MachineSnapshot",
+    "NodeRemedier",
+    "NodeSnapshot",
+    "PluginError",
+    "Policy",
+    "RemedyOperationJob",
+    "RemedySnapshot",
+    "RiskPolicy",
+    "RolloutSnapshot",
+    "decide",
+    "dump",
+    "explain",
+    "hookimpl",
+    "load",
+    "model",
+]
+
+# Hidden from type checkers, which would else believe that every name exists.
+if not TYPE_CHECKING:
+    _HOMES = {
+        "kubenode.core.deciding": (
+            "FleetSnapshot MachineSetSnapshot MachineSnapshot NodeSnapshot RemedySnapshot RolloutSnapshot decide"
+        ),
+        "kubenode.core.decision": "Decision",
+        "kubenode.core.errors": "InvalidObjectError KubenodeError PluginError",
+        "kubenode.core.explain": "explain",
+        "kubenode.core.hookspecs": "hookimpl",
+        "kubenode.core.model": (
+            "Machine MachineComponent MachineComponentSet MachineSet NodeRemedier RemedyOperationJob RiskPolicy"
+        ),
+        "kubenode.core.policy": "Policy",
+        "kubenode.runtime.loading": "dump load",
+    }
+    _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+    _MODULES = {"model": "kubenode.core.parts"}
+    _EXTRAS = {
+        "aiohttp": "kube",
+        "dateutil": "kube",
+        "hypothesis": "notebook",
+        "kubernetes": "kube",
+        "orjson": "kube",
+        "plotly": "notebook",
+        "rich": "cli",
+        "typer": "cli",
+    }
+
+    def __getattr__(name):
+        """Load a public name, once."""
+        from importlib import import_module
+
+        if name not in _HOME and name not in _MODULES:
+            raise AttributeError(_unknown(name))
+        try:
+            value = (
+                import_module(_MODULES[name])
+                if name in _MODULES
+                else getattr(import_module(_HOME[name]), name)
+            )
+        except ModuleNotFoundError as error:
+            extra = _EXTRAS.get((error.name or "").partition(".")[0])
+            if extra is None:
+                raise
+            text = f"kubenode.{name} needs {error.name}: pip install 'kubenode[{extra}]'"
+            raise ImportError(text, name=error.name) from error
+        globals()[name] = value
+        return value
+
+    def _unknown(name):
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, __all__, n=1)
+        fix = f"; did you mean {near[0]!r}?" if near else ""
+        return f"module 'kubenode' has no attribute {name!r}{fix}"
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -27,7 +27,7 @@ class Verdict(enum.Enum):
     """A Decision in one word."""
 
     ACT = "act"
-    """It has effects, or its status differs."""
+    """It has effects, or its status records something new; counts and conditions alone are no act."""
     DEFER = "defer"
     """It would act, but a limit, a deadline or another's turn forbids it now."""
     IGNORE = "ignore"
@@ -163,6 +163,9 @@ class Decision(Generic[S_co]):
             Exact: one nanosecond earlier the Decision is the same.
         sightings: when things were first seen by this process, by `Now.elapsed`; the engine keeps them
             for the next snapshot of the same key. Those left out are forgotten.
+        deferred: it would do (more), but something forbids it now.
+        moved: `status` records something that the stored one does not. Filled in by `kubenode.decide`;
+            a decider leaves it alone.
     """
 
     status: S_co | None = None
@@ -171,6 +174,14 @@ class Decision(Generic[S_co]):
     wake_at: int | None = None
     sightings: Mapping[str, int] = NOTHING_SEEN
     deferred: bool = False
+    moved: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """It in one word; of a Decision that `kubenode.decide` gave."""
+        if self.effects or self.moved:
+            return Verdict.ACT
+        return Verdict.DEFER if self.deferred else Verdict.IGNORE
 
     @property
     def binding(self) -> Note | None:

@@ -1,12 +1,14 @@
 """Policy: all that one may want to try another version of."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 
 import attrs
 
-from kubenode.core.model.meta import ObjectMeta
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model.meta import Object, ObjectMeta
 from kubenode.core.model.quantity import IntOrPercent
-from kubenode.core.model.remedy import NodeRemedier
+from kubenode.core.model.remedy import ConditionMatch, NodeRemedier, NodeRemedierSpec, Rung
 from kubenode.core.model.risk import Limit, RiskPolicy, RiskPolicySpec, Scope
 
 BUILT_IN = RiskPolicy(
@@ -21,6 +23,15 @@ BUILT_IN = RiskPolicy(
 )
 """What holds where nobody wrote a RiskPolicy: strict, never unlimited."""
 
+HUNG_TASK = NodeRemedier(
+    metadata=ObjectMeta(name="hung-task"),
+    spec=NodeRemedierSpec(
+        condition=ConditionMatch(type="KernelDeadlock", lasting=timedelta(seconds=90)),
+        ladder=(Rung(action="reboot", timeout=timedelta(minutes=10)),),
+    ),
+)
+"""What `Policy.default()` heals: a kernel that says for 90 s that it is stuck."""
+
 
 @attrs.frozen(kw_only=True)
 class Policy:
@@ -33,6 +44,38 @@ class Policy:
 
     remediers: tuple[NodeRemedier, ...] = ()
     risk: tuple[RiskPolicy, ...] = ()
+
+    @classmethod
+    def default(cls) -> "Policy":
+        """Give what is shipped, to try things with: hung tasks are rebooted, within the built-in limits."""
+        return cls(remediers=(HUNG_TASK,), risk=(BUILT_IN,))
+
+    @classmethod
+    def of(cls, objects: Iterable[Object]) -> "Policy":
+        """Make a policy of NodeRemediers and RiskPolicies, in any order, as `kubenode.load` reads them from files.
+
+        Raises:
+            InvalidObjectError: with every object that is of another kind, or there twice.
+        """
+        remediers: list[NodeRemedier] = []
+        risk: list[RiskPolicy] = []
+        problems: list[Problem] = []
+        there: set[str] = set()
+        for obj in objects:
+            where = f"{obj.KIND.name} {obj.metadata.name}"
+            if where in there:
+                problems.append(Problem(where=where, what="is there twice", fix="take one of the two out"))
+            elif isinstance(obj, NodeRemedier):
+                remediers.append(obj)
+            elif isinstance(obj, RiskPolicy):
+                risk.append(obj)
+            else:
+                what = "is no part of a policy, which is made of NodeRemediers and RiskPolicies"
+                problems.append(Problem(where=where, what=what, fix="leave it out"))
+            there.add(where)
+        if problems:
+            raise InvalidObjectError(tuple(problems))
+        return cls(remediers=tuple(remediers), risk=tuple(risk))
 
     @property
     def limits(self) -> tuple[RiskPolicy, ...]:

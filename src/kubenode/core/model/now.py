@@ -8,14 +8,17 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model.quantity import nanoseconds
 
 
-def _aware(_: object, field: "attrs.Attribute[datetime]", value: datetime) -> None:
-    if value.tzinfo is None:
-        problem = Problem(
-            where=field.name,
-            what=f"{value.isoformat()} has no time zone",
-            fix="datetime.now(UTC), not datetime.now()",
-        )
-        raise InvalidObjectError((problem,))
+def _check(value: object) -> None:
+    what = f"{value!r} is no datetime"
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            return
+        what = f"{value.isoformat()} has no time zone"
+    raise InvalidObjectError((Problem(where="now", what=what, fix="datetime.now(UTC)"),))
+
+
+def _aware(_: object, __: "attrs.Attribute[datetime]", value: datetime) -> None:
+    _check(value)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,12 +38,20 @@ class Now:
 
     @classmethod
     def at(cls, value: "Now | datetime") -> "Now":
-        """Accept a plain aware datetime for a hand-made snapshot; its distance from 1970 stands in for elapsed."""
+        """Accept a plain aware datetime for a hand-made snapshot; its distance from 1970 stands in for elapsed.
+
+        Raises:
+            InvalidObjectError: it is no datetime, or has no time zone.
+        """
         if isinstance(value, Now):
             return value
-        if value.tzinfo is None:
-            return cls(wall=value, elapsed=0)
+        _check(value)
         return cls(wall=value, elapsed=nanoseconds(value - _EPOCH))
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether both readings are one clock's, as `at` makes them of a datetime: then stamps can be counted from."""
+        return self.elapsed == nanoseconds(self.wall - _EPOCH)
 
     def plus(self, duration: timedelta) -> "Now":
         """The moment `duration` later, on both readings."""

@@ -8,7 +8,7 @@ from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, soonest
 from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.meta import ObjectMeta
-from kubenode.core.model.now import Now
+from kubenode.core.model.now import Now, moment
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.risk import LEDGER, MAX_WINDOW, RiskLedger, RiskLedgerStatus
 from kubenode.core.policy import Policy
@@ -49,7 +49,7 @@ class RiskSnapshot:
     unavailable: frozenset[str] = frozenset()
     outcomes: tuple[Outcome, ...] = ()
     history: bool
-    now: Now
+    now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
 

@@ -1,0 +1,36 @@
+"""What holds a remedy up, and what would let it go on."""
+
+import attrs
+
+from kubenode.core.deciding import RemedySnapshot
+from kubenode.core.decision import Note
+from kubenode.core.levers.change import Change, zone_outage
+from kubenode.core.policy import Policy
+from kubenode.core.remedy.decide import open_job
+
+
+def change(
+    seen: RemedySnapshot, policy: Policy, note: Note, first: RemedySnapshot
+) -> Change[RemedySnapshot] | None:
+    """Give the world in which this note would not stand; None when no observation of ours decides that."""
+    match note.code:
+        case "ZoneOutage" | "ClusterOutage":
+            zone = "" if seen.node is None else seen.node.zone
+            return zone_outage(seen, policy, note, zone, first)
+        case "NoPermit":
+            return _permitted(seen, policy)
+        case "OperationTaken":
+            machine = attrs.evolve(seen.machine, spec=attrs.evolve(seen.machine.spec, operation=None))
+            text = "the operation that the machine is busy with were over"
+            return Change(seen=attrs.evolve(seen, machine=machine), policy=policy, text=text)
+        case _:
+            return None
+
+
+def _permitted(seen: RemedySnapshot, policy: Policy) -> Change[RemedySnapshot] | None:
+    job = open_job(seen.jobs)
+    if job is None or not job.status.attempts or job.status.attempts[-1].op_id in seen.holds:
+        return None
+    op_id = job.status.attempts[-1].op_id
+    text = f"the ledger held permit {op_id} (explain the fleet to see why not)"
+    return Change(seen=attrs.evolve(seen, holds=seen.holds | {op_id}), policy=policy, text=text)

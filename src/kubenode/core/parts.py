@@ -1,0 +1,41 @@
+"""What `kubenode.model` holds: all that objects, snapshots, policies and decisions are made of.
+
+`core/model` has the objects; the rest stands beside its decider. This is one shelf for both, so that whoever
+makes a snapshot by hand imports one name.
+"""
+
+from kubenode.core import model
+from kubenode.core.byhand import make_machine, make_node, make_tally
+from kubenode.core.decision import (
+    Create,
+    Delete,
+    Effect,
+    Note,
+    PatchNode,
+    PatchNodeConditions,
+    RunSteps,
+    SetEntry,
+    SetFinalizers,
+    SetOperation,
+    SetOwner,
+    Verdict,
+)
+from kubenode.core.errors import Problem
+from kubenode.core.explain import Explanation
+from kubenode.core.health.zones import ZoneTally
+from kubenode.core.hookspecs import Have
+from kubenode.core.host.decide import HostSeen
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.model import *
+from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.binding import SetRoom
+from kubenode.core.risk.success import Outcome
+from kubenode.core.rollout.tally import Seat, TallyView
+
+__all__ = [
+    "Ask", "Create", "Delete", "Effect", "Explanation", "Have", "HostSeen", "JournalEntry", "JournalState", "Note",
+    "Outcome", "PatchNode", "PatchNodeConditions", "Problem", "RunSteps", "Seat", "SetEntry", "SetFinalizers",
+    "SetOperation", "SetOwner", "SetRoom", "TallyView", "Verdict", "ZoneTally", "make_machine", "make_node",
+    "make_tally",
+]  # fmt: skip
+__all__ += model.__all__
