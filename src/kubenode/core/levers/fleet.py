@@ -25,9 +25,8 @@ def change(
     if note.code == "Frozen":
         return _lifted(seen, policy, note)
     if note.code == "MachineBusy":
-        return _ended(
-            seen, policy, _on_machine(seen, ask), f"{note.text.removesuffix(' has the machine')} had ended"
-        )
+        there = _on_machine(seen, ask)
+        return _ended(seen, policy, there, f"{' and '.join(there)} had ended")
     if note.limit is None or note.observed is None or note.limit < 1:
         return None
     most = note.limit - 1
