@@ -25,12 +25,14 @@ from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import WhatIf, explain, what_if
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.host.decide import HostSeen
+from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.levers.change import Change
 from kubenode.core.model.machineset import MACHINESET_FINALIZER
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import in_order
 from kubenode.core.risk.decide import RiskSnapshot, SetRoom
 from kubenode.core.risk.decide import decide as decide_fleet
+from tests.core.host import seen as agents
 from tests.core.remedy import test_properties as remedies
 from tests.core.remedy.world import World as RemedyWorld
 from tests.core.risk import test_properties as risks
@@ -69,6 +71,10 @@ def hung(age: timedelta | None = timedelta(minutes=5), **zones: ZoneTally) -> Re
             hung(a=ZoneTally(nodes=10, not_ready=10), b=ZoneTally(nodes=10, not_ready=10)),
             "DEFER  cluster: 20 of 20 not ready, every zone is down\n"
             "would act if cluster <= 19 (now 20) and zone b <= 5 (now 10)",
+        ),
+        (
+            hung(a=ZoneTally(nodes=10, not_ready=10), z=ZoneTally(nodes=1, not_ready=1)),
+            "DEFER  cluster: 10 of 10 not ready, every zone is down\nwould act if cluster <= 9 (now 10)",
         ),
         (
             hung(timedelta(seconds=30), b=ZoneTally(nodes=10)),
@@ -347,6 +353,52 @@ def test_a_mass_delete_is_explained() -> None:
     found = explain(MachineSetSnapshot(set=owner, now=NOW), DEFAULT)
     assert (found.verdict, found.observed, found.limit) == (Verdict.DEFER, 7, 0)
     assert found.counterfactual == "would act if spec.acknowledgedLosses is 7 (now 0)"
+
+
+def test_where_nothing_is_left_to_do_it_says_so() -> None:
+    """Then it would not act either."""
+    owner = m.MachineSet(
+        metadata=m.ObjectMeta(name="pool", uid="u", finalizers=(MACHINESET_FINALIZER,)),
+        spec=m.MachineSetSpec(
+            replicas=0,
+            selector=m.Selector(match_labels={"pool": "a"}),
+            template=m.MachineTemplate(
+                labels={"pool": "a"},
+                spec=m.MachineTemplateSpec(infrastructure=m.Infrastructure(provider="memory")),
+            ),
+        ),
+        status=m.MachineSetStatus(lost=7),
+    )
+    found = explain(MachineSetSnapshot(set=owner, now=NOW), DEFAULT)
+    assert found.counterfactual == "would have nothing to do if spec.acknowledgedLosses is 7 (now 0)"
+
+
+def test_what_nobody_can_observe_has_no_counterfactual() -> None:
+    """An agent that names another Node, and a host that is busy: nothing that we could say would help."""
+    node = make_node("n7")
+    machine = make_machine(node, since=NOW)
+    moved = attrs.evolve(
+        machine,
+        metadata=attrs.evolve(machine.metadata, finalizers=("kubenode.dev/machine",)),
+        status=attrs.evolve(machine.status, agent=m.AgentStatus(node_name="n8", boot_id="b")),
+    )
+    seen = MachineSnapshot(machine=moved, node=node, now=NOW)
+    seen = attrs.evolve(seen, machine=attrs.evolve(moved, status=_status(decide(seen, DEFAULT))))
+    running = {"first": JournalEntry(state=JournalState.STARTED, boot_id=agents.BOOT)}
+    busy = agents.seen(operation=agents.operation(), journal=running)
+    for one in (seen, busy):
+        found = explain(one, DEFAULT)
+        assert (found.verdict, found.counterfactual) == (Verdict.DEFER, "")
+        assert found.note is not None
+
+
+def test_it_stops_after_so_many_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what binds then."""
+    monkeypatch.setattr(explaining, "CHANGE_LIMIT", 1)
+    down = hung(b=ZoneTally(nodes=10, not_ready=10))
+    assert explain(down, DEFAULT).counterfactual == (
+        "would still wait if cluster <= 9 (now 10); then: zone b: 9 of 10 not ready, limit 5"
+    )
 
 
 def test_an_agent_is_explained() -> None:

@@ -7,7 +7,6 @@ import attrs
 
 from kubenode.core.deciding import FleetSnapshot, RemedySnapshot, Snapshot
 from kubenode.core.decision import Decision, Note
-from kubenode.core.health.zones import ZoneTally
 from kubenode.core.policy import Policy
 
 S = TypeVar("S", bound=Snapshot)
@@ -30,7 +29,7 @@ class Change(Generic[S]):
     waited: timedelta = timedelta(0)
 
 
-def zone_outage(seen: Zoned, policy: Policy, note: Note, zone: str, first: Zoned) -> Change[Zoned] | None:
+def zone_outage(seen: Zoned, policy: Policy, note: Note, zone: str, first: Zoned) -> Change[Zoned]:
     """Let so many Nodes become Ready that a breaker closes.
 
     Args:
@@ -40,17 +39,13 @@ def zone_outage(seen: Zoned, policy: Policy, note: Note, zone: str, first: Zoned
         zone: the machine's.
         first: the snapshot that is to be explained, for what is so now.
     """
-    limit, observed = note.limit, note.observed
-    tally = seen.zones.get(zone, ZoneTally(nodes=0))
-    if limit is None or observed is None or limit < 0 or tally.nodes < 1:
-        return None
     if note.code == "ClusterOutage":
-        fewer, text = tally.not_ready - 1, f"{note.scope} <= {limit} (now {observed})"
+        down = [name for name, tally in seen.zones.items() if tally.nodes > 1]
+        zone = zone if zone in down else min(down)
+        fewer, text = seen.zones[zone].not_ready - 1, f"{note.scope} <= {note.limit} (now {note.observed})"
     else:
-        fewer, text = limit, f"{note.scope} <= {limit} (now {first.zones[zone].not_ready})"
-    if fewer < 0:
-        return None
-    zones = {**seen.zones, zone: attrs.evolve(tally, not_ready=fewer)}
+        fewer, text = note.limit or 0, f"{note.scope} <= {note.limit} (now {first.zones[zone].not_ready})"
+    zones = {**seen.zones, zone: attrs.evolve(seen.zones[zone], not_ready=fewer)}
     return Change(seen=attrs.evolve(seen, zones=zones), policy=policy, text=text)
 
 

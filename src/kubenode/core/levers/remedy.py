@@ -6,7 +6,7 @@ from kubenode.core.deciding import RemedySnapshot
 from kubenode.core.decision import Note
 from kubenode.core.levers.change import Change, zone_outage
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.decide import open_job
+from kubenode.core.remedy.ladder import is_closed
 
 
 def change(
@@ -27,10 +27,8 @@ def change(
             return None
 
 
-def _permitted(seen: RemedySnapshot, policy: Policy) -> Change[RemedySnapshot] | None:
-    job = open_job(seen.jobs)
-    if job is None or not job.status.attempts or job.status.attempts[-1].op_id in seen.holds:
-        return None
-    op_id = job.status.attempts[-1].op_id
-    text = f"the ledger held permit {op_id} (explain the fleet to see why not)"
-    return Change(seen=attrs.evolve(seen, holds=seen.holds | {op_id}), policy=policy, text=text)
+def _permitted(seen: RemedySnapshot, policy: Policy) -> Change[RemedySnapshot]:
+    asking = [job for job in seen.jobs if not is_closed(job) and job.status.attempts]
+    op_ids = sorted(job.status.attempts[-1].op_id for job in asking)
+    text = f"the ledger held permit {' and '.join(op_ids)} (explain the fleet to see why not)"
+    return Change(seen=attrs.evolve(seen, holds=seen.holds.union(op_ids)), policy=policy, text=text)
