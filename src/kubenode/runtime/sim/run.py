@@ -24,7 +24,18 @@ from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.engine.apply import Hands, NoHands, Watchman, apply, pass_by
-from kubenode.runtime.engine.loop import Call, Decided, Done, Engine, Event, Input, Relist, Stirred, Synced
+from kubenode.runtime.engine.loop import (
+    Call,
+    Decided,
+    Done,
+    Engine,
+    Event,
+    Input,
+    Recorder,
+    Relist,
+    Stirred,
+    Synced,
+)
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.host import HostSpec, SimHost
@@ -149,6 +160,7 @@ class Simulation:
         self.acts = 0
         self._restless: dict[str, None] = {}
         self._watchers: list[Callable[[], None]] = []
+        self._listeners: list[Recorder] = []
         plugins = plugins if plugins is not None else Plugins.discover()
         self.plugins = plugins
         self.processes = {
@@ -208,6 +220,10 @@ class Simulation:
         """Call something after every turn: a witness, a person, a progress bar."""
         self._watchers.append(what)
 
+    def listen(self, what: Recorder) -> None:
+        """Call something with every decision: a recorder, a report."""
+        self._listeners.append(what)
+
     def _stirred(self, host: SimHost) -> None:
         self._restless[host.spec.machine] = None
 
@@ -216,6 +232,8 @@ class Simulation:
         self.acts += len(decided.acts)
         line = f"{decided.now.elapsed} {decided.key} {decided.acts!r} {decided.decision.notes!r}\n"
         self.trace.update(line.encode())
+        for listener in self._listeners:
+            listener(decided)
 
     # How time goes.
 

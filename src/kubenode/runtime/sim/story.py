@@ -33,6 +33,12 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
+Attend = Callable[[Simulation], None]
+"""Is given the simulation before anything happens in it: to listen to its decisions, to watch its store."""
+
+
+def alone(_: Simulation) -> None:
+    """Attend to nothing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -124,12 +130,13 @@ def examples() -> Path:
 class Stage:
     """A simulation with a cast on it, and a witness."""
 
-    def __init__(self, name: str, cast: Cast, *, seed: int, tell: Tell) -> None:
+    def __init__(self, name: str, cast: Cast, *, seed: int, tell: Tell, attend: Attend = alone) -> None:
         self.name = name
         self.cast = cast
         self.tell = tell
         self.simulation = Simulation(seed=seed)
         self.witness = Witness(self.simulation)
+        attend(self.simulation)
 
     def open(
         self, spec: Callable[[HostSpec], HostSpec] = lambda spec: spec, *, agents_up: bool = True

@@ -8,7 +8,7 @@ from kubenode.core.step import Reboot
 from kubenode.runtime.sim.check import Check, all_of
 from kubenode.runtime.sim.host import SimHost
 from kubenode.runtime.sim.stories.truth import lacking
-from kubenode.runtime.sim.story import Cast, Progress, Stage, Tell, Told, examples
+from kubenode.runtime.sim.story import Attend, Cast, Progress, Stage, Tell, Told, alone, examples
 
 MACHINES = 6
 LIMIT = timedelta(hours=6)
@@ -21,10 +21,10 @@ def kernel_lines() -> tuple[str, ...]:
     return tuple(line for line in text.splitlines() if line and not line.startswith("#"))
 
 
-def play(cast: Cast, seed: int, tell: Tell) -> Told:
+def play(cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -> Told:
     """Let one machine hang, and see it found and healed."""
     cast = cast.with_machines(MACHINES)
-    stage = Stage("hung", cast, seed=seed, tell=tell)
+    stage = Stage("hung", cast, seed=seed, tell=tell, attend=attend)
     stage.open()
     stage.until_running()
     simulation = stage.simulation

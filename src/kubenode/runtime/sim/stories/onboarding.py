@@ -6,16 +6,16 @@ from datetime import timedelta
 from kubenode.core import model as m
 from kubenode.runtime.sim.check import all_of
 from kubenode.runtime.sim.stories.truth import lacking
-from kubenode.runtime.sim.story import Cast, Progress, Stage, Tell, Told
+from kubenode.runtime.sim.story import Attend, Cast, Progress, Stage, Tell, Told, alone
 
 EVERY = timedelta(seconds=20)
 LIMIT = timedelta(hours=1)
 
 
-def play(cast: Cast, seed: int, tell: Tell) -> Told:
+def play(cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -> Told:
     """Install an agent on one host after another; each machine is imported until it is Running."""
     cast = cast.with_machines(3)
-    stage = Stage("import", cast, seed=seed, tell=tell)
+    stage = Stage("import", cast, seed=seed, tell=tell, attend=attend)
     stage.open(agents_up=False)
     simulation, total = stage.simulation, len(cast.of(m.Machine))
     for number, host in enumerate(simulation.hosts.values()):

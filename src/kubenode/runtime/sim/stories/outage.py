@@ -11,7 +11,7 @@ from kubenode.runtime.sim.check import Check, all_of
 from kubenode.runtime.sim.host import SimHost
 from kubenode.runtime.sim.run import CONTROLLER
 from kubenode.runtime.sim.stories.hung import kernel_lines
-from kubenode.runtime.sim.story import Cast, Progress, Stage, Tell, Told
+from kubenode.runtime.sim.story import Attend, Cast, Progress, Stage, Tell, Told, alone
 
 MACHINES = 20
 BEGINS, LASTS = timedelta(minutes=5), timedelta(minutes=40)
@@ -36,10 +36,10 @@ class Outage:
     elsewhere: SimHost | None
 
 
-def play(cast: Cast, seed: int, tell: Tell) -> Told:
+def play(cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -> Told:
     """Cut 70 % of a zone off, give it back, and watch both zones."""
     cast = cast.with_machines(MACHINES, zones=("a", "b"))
-    stage = Stage("outage", cast, seed=seed, tell=tell)
+    stage = Stage("outage", cast, seed=seed, tell=tell, attend=attend)
     stage.open()
     stage.until_running()
     simulation = stage.simulation

@@ -12,7 +12,7 @@ from kubenode.core.model.componentset import BATCH_LIMIT
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.sim.check import Check, all_of, at_once
 from kubenode.runtime.sim.stories.truth import lacking, runs
-from kubenode.runtime.sim.story import Cast, Progress, Stage, Tell, Told
+from kubenode.runtime.sim.story import Attend, Cast, Progress, Stage, Tell, Told, alone
 
 MACHINES = 200
 BAD = 117
@@ -78,11 +78,11 @@ def selects(one: m.MachineComponentSet, machine: m.Machine) -> bool:
     return one.spec.selector.selects(machine.metadata.labels)
 
 
-def play(cast: Cast, seed: int, tell: Tell) -> Told:
+def play(cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -> Told:
     """Bring all machines to the first version, apply the change, and play the person who resumes."""
     cast = cast.with_machines(MACHINES)
     plan = Plan.of(cast)
-    stage = Stage("upgrade", cast, seed=seed, tell=tell)
+    stage = Stage("upgrade", cast, seed=seed, tell=tell, attend=attend)
     stage.open(lambda spec: attrs.evolve(spec, refuses=plan.refused) if spec.machine == plan.bad else spec)
     stage.until_running()
     stage.simulation.rest(limit=timedelta(hours=1))
