@@ -39,7 +39,7 @@ def controller(
     try:
         asyncio.run(serve(kubeconfig, context))
     except KubenodeError as error:
-        fail(error, Output.TEXT)
+        fail(error, Output.TABLE)
 
 
 async def serve(kubeconfig: Path | None, context: str | None) -> None:

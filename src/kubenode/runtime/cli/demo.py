@@ -12,24 +12,40 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from kubenode.core.errors import KubenodeError
-from kubenode.runtime.cli.output import NO, Output, document, fail
+from kubenode.runtime.cli.output import NO, Output, document, examples
+from kubenode.runtime.report import Collector, ReportData, follow, render
+from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.stories import STORIES
-from kubenode.runtime.sim.story import Cast, Progress, Tell, Told, examples
+from kubenode.runtime.sim.story import Cast, Progress, Tell, Told, alone
+from kubenode.runtime.sim.story import examples as folder
+
+HELP = examples(
+    "kubenode demo",
+    "kubenode demo --story upgrade --file docs/examples/upgrade.yaml",
+    "kubenode demo --story hung -o json --seed 7",
+    "kubenode demo --story upgrade --report upgrade.html",
+)
 
 
 def demo(
     story: Annotated[
-        list[str] | None, typer.Option(help=f"Play only this story: {', '.join(STORIES)}. May be repeated.")
+        list[str] | None,
+        typer.Option(
+            help=f"Play only this story: {', '.join(STORIES)}. May be repeated.",
+            autocompletion=lambda: list(STORIES),
+        ),
     ] = None,
     file: Annotated[
         list[Path] | None,
         typer.Option(help="Play your own objects instead of the shipped ones; needs --story."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Everything random comes from this; same seed, same trace.")] = 0,
+    report: Annotated[
+        Path | None, typer.Option(help="Write what happened to this file, as one HTML page.")
+    ] = None,
     output: Annotated[
-        Output, typer.Option("-o", "--output", help="text, or json: one document.")
-    ] = Output.TEXT,
+        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
+    ] = Output.TABLE,
 ) -> None:
     """Play import, upgrade, hung and outage on simulated hosts: no cluster, no root.
 
@@ -44,32 +60,54 @@ def demo(
         )
     if file and len(chosen) != 1:
         raise typer.BadParameter("your own file needs one story, e.g. --story upgrade", param_hint="--file")
-    try:
-        told = play_all(chosen, file, seed, _teller(output, chosen))
-    except KubenodeError as error:
-        fail(error, output)
+    album = Album() if report is not None else None
+    told = play_all(chosen, file, seed, _teller(output, chosen), album)
+    if report is not None and album is not None:
+        report.write_text(render(*album.runs), encoding="utf-8")
     passed = all(one.passed for one in told)
-    if output is Output.JSON:
-        document(report(told))
+    if output is not Output.TABLE:
+        document(summed(told), output)
     else:
         _summary(told)
+        sys.stdout.write(f"report: {report}\n" if report is not None else "")
     if not passed:
         raise typer.Exit(NO)
 
 
-def play_all(names: list[str], files: list[Path] | None, seed: int, teller: "Teller") -> list[Told]:
-    """Play stories one after another."""
+@attrs.define
+class Album:
+    """What a report needs of each story played."""
+
+    runs: list[ReportData] = attrs.field(factory=list)
+    _followed: list[tuple[Simulation, Collector]] = attrs.field(factory=list)
+
+    def attend(self, simulation: Simulation) -> None:
+        """Follow a story from its beginning."""
+        self._followed.append((simulation, follow(simulation)))
+
+    def end(self, told: Told) -> None:
+        """Take what was seen of the story that has ended."""
+        simulation, collector = self._followed.pop()
+        self.runs.append(collector.data(told.name, simulation.time.now(), told.summary))
+
+
+def play_all(
+    names: list[str], files: list[Path] | None, seed: int, teller: "Teller", album: Album | None = None
+) -> list[Told]:  # fmt: skip
+    """Play stories one after another; an album is given what a report needs of each."""
     told = []
     with teller:
         for name in names:
-            cast = Cast.read(files or [examples() / f"{name}.yaml"])
-            one = STORIES[name](cast, seed, teller.tell)
+            cast = Cast.read(files or [folder() / f"{name}.yaml"])
+            one = STORIES[name](cast, seed, teller.tell, album.attend if album is not None else alone)
+            if album is not None:
+                album.end(one)
             teller.end(one)
             told.append(one)
     return told
 
 
-def report(told: list[Told]) -> dict[str, Any]:
+def summed(told: list[Told]) -> dict[str, Any]:
     """Give what `-o json` prints."""
     trace = hashlib.sha256("".join(one.trace for one in told).encode()).hexdigest()
     return {
@@ -152,7 +190,7 @@ class Live(Teller):
 
 
 def _teller(output: Output, names: list[str]) -> Teller:
-    if output is Output.JSON:
+    if output is not Output.TABLE:
         return Teller()
     return Live(names) if sys.stdout.isatty() else Lines()
 
@@ -177,4 +215,4 @@ def _summary(told: list[Told]) -> None:
     )
 
 
-__all__ = ["Tell", "demo", "play_all", "report"]
+__all__ = ["HELP", "Tell", "demo", "play_all", "summed"]

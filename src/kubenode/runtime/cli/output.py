@@ -3,6 +3,7 @@
 import enum
 import json
 import sys
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 import typer
@@ -13,46 +14,77 @@ from kubenode.core.errors import (
     KubenodeError,
     PluginError,
     Problem,
-    Unreachable,
+    Retry,
 )
 from kubenode.runtime.cli.connect import ExtraMissing
+from kubenode.runtime.manifests import to_yaml
 
-YES, NO, USAGE, UNKNOWN, BUG = 0, 1, 2, 3, 4
+YES, NO, USAGE, UNKNOWN, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""Exit codes: yes, no, wrong use, could not tell, our bug, interrupted."""
 
 
 class Output(enum.StrEnum):
-    """What `-o` takes."""
+    """What `-o` takes: a table for people, or one document for programs."""
 
-    TEXT = "text"
+    TABLE = "table"
     JSON = "json"
+    YAML = "yaml"
 
 
-def document(value: Any) -> None:
-    """Print one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+class CouldNotTell(KubenodeError):
+    """The question has an answer, but it is not to be had from what was given."""
+
+
+def document(value: Any, output: Output = Output.JSON) -> None:
+    """Print one document."""
+    sys.stdout.write(to_yaml((value,)) if output is Output.YAML else json.dumps(value, indent=2, ensure_ascii=False) + "\n")  # fmt: skip
+
+
+def rows(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
+    """Print a table: a head, and columns as wide as they need to be."""
+    listed = [tuple(map(str, line)) for line in (heads, *lines)]
+    wide = [max(len(line[index]) for line in listed) for index in range(len(heads))]
+    for line in listed:
+        text = "  ".join(cell.ljust(width) for cell, width in zip(line, wide, strict=True))
+        sys.stdout.write(f"{text.rstrip()}\n")
+
+
+def examples(*lines: str) -> str:
+    """Give the examples of a command's `--help`; each is a command line that works where the docs are."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
+def wanted(words: Sequence[str]) -> Output:
+    """Tell which output a command line asks for, also one that is wrong otherwise."""
+    for before, word in zip(("", *words), words, strict=False):
+        text = word.removeprefix("--output=") if word.startswith("--output=") else ""
+        text = word[2:].removeprefix("=") if word.startswith("-o") and len(word) > 2 else text
+        text = word if before in ("-o", "--output") else text
+        if text in Output.__members__.values():
+            return Output(text)
+    return Output.TABLE
+
+
+def complain(output: Output, code: str, message: str, *, fix: str = "", where: str = "", **more: Any) -> None:
+    """Say on stderr what is wrong, in the form that was asked for."""
+    body = {"error": {"code": code, "message": message, "fix": fix, "where": where, **more}}
+    if output is Output.JSON:
+        sys.stderr.write(json.dumps(body, ensure_ascii=False) + "\n")
+    elif output is Output.YAML:
+        sys.stderr.write(to_yaml((body,)))
+    else:
+        sys.stderr.write(f"{message}\n" + (f"    fix: {fix}\n" if fix and fix not in message else ""))
 
 
 def fail(error: KubenodeError, output: Output, code: int | None = None) -> NoReturn:
     """Say what is wrong, every problem of it, and leave with the exit code of its meaning."""
-    status = code if code is not None else _code(error)
-    if output is Output.JSON:
-        problems = [_problem(one) for one in getattr(error, "problems", ())]
-        body = {
-            "code": type(error).__name__,
-            "message": str(error),
-            "fix": "",
-            "where": "",
-            "problems": problems,
-        }
-        if problems:
-            body |= {"fix": problems[0]["fix"], "where": problems[0]["where"]}
-        sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
-    else:
-        sys.stderr.write(f"{error}\n")
-        count = len(getattr(error, "problems", ()))
-        if count > 1:
-            sys.stderr.write(f"{count} problems\n")
-    raise typer.Exit(status)
+    problems = [_problem(one) for one in getattr(error, "problems", ())]
+    first = problems[0] if problems else {"fix": "", "where": ""}
+    more = {} if output is Output.TABLE else {"problems": problems}
+    complain(output, type(error).__name__, str(error), fix=first["fix"], where=first["where"], **more)
+    if output is Output.TABLE and len(problems) > 1:
+        sys.stderr.write(f"{len(problems)} problems\n")
+    raise typer.Exit(code if code is not None else code_of(error))
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
@@ -62,15 +94,16 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _code(error: KubenodeError) -> int:
+def code_of(error: KubenodeError) -> int:
+    """Give the exit code of an error's meaning."""
     match error:
         case InvalidObjectError() | PluginError():
             return NO
-        case Unreachable():
+        case CouldNotTell():
             return UNKNOWN
         case ExtraMissing():
             return USAGE
         case ApiError():
-            return NO
+            return UNKNOWN if error.retry is Retry.BACKOFF else NO
         case _:
             return BUG

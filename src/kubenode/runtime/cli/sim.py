@@ -48,7 +48,7 @@ def agent(
     try:
         asyncio.run(serve(spec, kubeconfig, kubelet_kubeconfig, kmsg))
     except KubenodeError as error:
-        fail(error, Output.TEXT)
+        fail(error, Output.TABLE)
 
 
 async def serve(spec: HostSpec, agent_config: Path, kubelet_config: Path, kmsg: Path | None) -> None:

@@ -1,8 +1,8 @@
 """The HTML report of a run: a Collector folds what happened, `render` draws it. One file, no network.
 
-    collector = follow(simulation)          # or tell a Collector of your own engine's changes and decisions
-    ...
-    page = render(collector.data("last night", now))
+collector = follow(simulation)          # or tell a Collector of your own engine's changes and decisions
+...
+page = render(collector.data("last night", now))
 """
 
 from kubenode.runtime.report.collect import Collector

@@ -62,7 +62,10 @@ class Axis:
         """Give the labels of the ticks, to stand under a plot."""
         return tag(
             "div",
-            *(tag("span", clock(at - self.begins), style=f"left:{self.percent(at)}") for at in self.ticks()),
+            *(
+                tag("span", clock(at - self.begins), style=f"left:{self.percent(at)}")
+                for at in self.ticks() if self.x(at) < WIDE * 0.95
+            ),
             class_="ticks", aria_hidden="true",
         )  # fmt: skip
 
@@ -92,12 +95,17 @@ def clock(length: int) -> str:
     >>> clock(245 * SECOND), clock(3723 * SECOND), clock(93_600 * SECOND)
     ('+4:05', '+1:02:03', '+1d 2:00')
     """
-    minutes, seconds = divmod(length // SECOND, 60)
+    minutes, seconds = divmod(_seconds(length), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:
         return f"+{days}d {hours}:{minutes:02}"
     return f"+{hours}:{minutes:02}:{seconds:02}" if hours else f"+{minutes}:{seconds:02}"
+
+
+def _seconds(length: int) -> int:
+    """Round to whole seconds: deadlines lie a nanosecond or two beside them."""
+    return (length + SECOND // 2) // SECOND
 
 
 def spell(length: int) -> str:
@@ -106,7 +114,7 @@ def spell(length: int) -> str:
     >>> [spell(n * SECOND) for n in (40, 95, 720, 3900, 180_000)]
     ['40 s', '1 min 35 s', '12 min', '1 h 5 min', '2 d 2 h']
     """
-    total = length // SECOND
+    total = _seconds(length)
     parts = (
         (total // 86_400, "d"), (total // 3600 % 24, "h"), (total // 60 % 60, "min"), (total % 60, "s"),
     )  # fmt: skip

@@ -70,9 +70,7 @@ def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
         (zone or "no zone", clock(at - axis.begins), *counts)
         for zone, lanes in zones.items() for at, counts in thinned(moments(lanes), axis)
     ]  # fmt: skip
-    numbers = table(
-        "Machines by zone and state", ("Zone", "From", *(state.value for state in STACKED)), rows
-    )
+    numbers = table("Machines by zone and state", ("Zone", "From", *(state.value for state in STACKED)), rows)
     return figure(
         "Fleet over time", _answer(data, axis), (key, chart, numbers),
         id_=f"{prefix}fleet", question="Was capacity short?",
@@ -101,15 +99,17 @@ def _css(state: State) -> str:
 def _band(zone: str, lanes: Sequence[Lane], axis: Axis) -> list[Markup]:
     total = len(lanes)
     found = thinned(moments(lanes), axis)
-    paths = []
-    for index in range(len(STACKED)):
-        if any(counts[index] for _, counts in found):
-            paths.append(tag("path", d=_area(found, index, total, axis), class_=_css(STACKED[index])))
+    paths = [
+        tag("path", d=_area(found, index, total, axis), class_=_css(state))
+        for index, state in enumerate(STACKED) if any(counts[index] for _, counts in found)
+    ]  # fmt: skip
     drawn = tag(
         "svg", paths, axis.grid(HEIGHT), viewBox=f"0 0 {WIDE} {HEIGHT}", preserveAspectRatio="none",
         height=HEIGHT, role="img", aria_label=f"Zone {zone or 'without a name'}: {total} machines by state over time",
     )  # fmt: skip
-    label = tag("div", tag("b", f"zone {zone}" if zone else "no zone"), tag("small", str(total)), class_="gutter")
+    label = tag(
+        "div", tag("b", f"zone {zone}" if zone else "no zone"), tag("small", str(total)), class_="gutter"
+    )
     return [label, tag("div", drawn, class_="plot", tabindex=0, data_fleet=zone)]
 
 

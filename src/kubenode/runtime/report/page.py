@@ -4,14 +4,13 @@ import base64
 import functools
 import hashlib
 import json
-from collections.abc import Iterable
 from importlib import resources
 from typing import Any
 
 from kubenode.runtime.report import fleet, lanes, permits, radius, rollouts, waits
-from kubenode.runtime.report.axis import Axis, clock, count, spell
+from kubenode.runtime.report.axis import Axis, count, spell
 from kubenode.runtime.report.data import Lane, ReportData
-from kubenode.runtime.report.markup import Markup, join, tag, trusted
+from kubenode.runtime.report.markup import Markup, tag, trusted
 
 SECTIONS = (fleet, rollouts, permits, waits, radius, lanes)
 """In the order of the page; a section with nothing to show leaves itself out."""
@@ -38,7 +37,11 @@ def render(*runs: ReportData) -> str:
         tag("title", f"kubenode report: {title}"),
         tag("style", trusted(style)),
     )
-    nav = tag("nav", *(tag("a", run.title, href=f"#run{index}") for index, run in enumerate(runs)), aria_label="Runs")
+    nav = tag(
+        "nav",
+        *(tag("a", run.title, href=f"#run{index}") for index, run in enumerate(runs)),
+        aria_label="Runs",
+    )
     body = tag(
         "body",
         tag("header", tag("p", "kubenode report", class_="brand"), nav if len(runs) > 1 else "", class_="top"),
@@ -75,7 +78,9 @@ def _tiles(run: ReportData) -> Markup:
         (f"{len(run.permits):,}", f"permits, most {most} at once"),
         (f"{failed:,}", "acts failed"),
     )
-    return tag("dl", *(tag("div", tag("dt", word), tag("dd", number)) for number, word in shown), class_="tiles")
+    return tag(
+        "dl", *(tag("div", tag("dt", word), tag("dd", number)) for number, word in shown), class_="tiles"
+    )
 
 
 def _data(run: ReportData, axis: Axis) -> Markup:
@@ -118,5 +123,3 @@ def _file(name: str) -> str:
 
 def _digest(script: str) -> str:
     return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-

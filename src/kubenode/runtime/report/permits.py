@@ -18,7 +18,8 @@ def spans_of(waits: Iterable[Wait]) -> list[tuple[int, int | None]]:
     """Give when any of them waited, without overlaps, in order."""
     merged: list[tuple[int, int | None]] = []
     for began, ended in sorted(
-        ((wait.began, wait.ended) for wait in waits), key=lambda span: (span[0], span[1] is None, span[1] or 0)
+        ((wait.began, wait.ended) for wait in waits),
+        key=lambda span: (span[0], span[1] is None, span[1] or 0),
     ):
         if merged and (merged[-1][1] is None or merged[-1][1] >= began):
             last = merged[-1][1]
@@ -26,6 +27,15 @@ def spans_of(waits: Iterable[Wait]) -> list[tuple[int, int | None]]:
         else:
             merged.append((began, ended))
     return merged
+
+
+def place(scope: str) -> str:
+    """Spell a scope for people.
+
+    >>> place("set=kubelet"), place("")
+    ('set kubelet', 'cluster')
+    """
+    return scope.replace("=", " ") or "cluster"
 
 
 def bound_for(waits: Iterable[Wait], axis: Axis) -> int:
@@ -82,7 +92,7 @@ def _answer(data: ReportData, top: int, axis: Axis) -> str:
     if not groups:
         return text + " No limit kept anybody waiting."
     (scope, code), waits = groups[0]
-    return text + f" {scope or 'cluster'} {code} bound longest: {spell(bound_for(waits, axis))}."
+    return text + f" {place(scope)} {code} bound longest: {spell(bound_for(waits, axis))}."
 
 
 def _area(steps: Sequence[tuple[int, tuple[int, ...]]], top: int, axis: Axis) -> Markup:
@@ -90,7 +100,9 @@ def _area(steps: Sequence[tuple[int, tuple[int, ...]]], top: int, axis: Axis) ->
     for index in reversed(range(len(_CAUSES))):
         line = [f"M0 {HEIGHT}"]
         for at, counts in steps:
-            line.append(f"H{axis.x(at):g}V{HEIGHT - sum(counts[: index + 1]) * (HEIGHT - 6) / max(top, 1):.1f}")
+            line.append(
+                f"H{axis.x(at):g}V{HEIGHT - sum(counts[: index + 1]) * (HEIGHT - 6) / max(top, 1):.1f}"
+            )
         line.append(f"H{WIDE}V{HEIGHT}Z")
         if any(counts[index] for _, counts in steps):
             paths.append(tag("path", d="".join(line), class_=f"c-{_CAUSES[index].lower()}"))
@@ -110,9 +122,12 @@ def _row(name: tuple[str, str], waits: Sequence[Wait], axis: Axis) -> list[Marku
         bars.append(tag("rect", x=left, y=4, width=width, height=ROW - 8, class_="w-bound", data_tip=tip))
     drawn = tag(
         "svg", axis.grid(ROW), bars, viewBox=f"0 0 {WIDE} {ROW}", preserveAspectRatio="none", height=ROW,
-        role="img", aria_label=f"{code} of {scope or 'the cluster'} bound for {spell(bound_for(waits, axis))}",
+        role="img", aria_label=f"{code} of {place(scope)} bound for {spell(bound_for(waits, axis))}",
     )  # fmt: skip
-    return [tag("div", tag("small", code), class_="gutter", title=scope), tag("div", drawn, class_="plot")]
+    return [
+        tag("div", tag("small", code), class_="gutter", title=place(scope)),
+        tag("div", drawn, class_="plot"),
+    ]
 
 
 def _rows(data: ReportData, axis: Axis) -> Iterable[tuple[str, ...]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from kubenode.runtime.report.axis import WIDE, Axis, clock, count, spell
-from kubenode.runtime.report.data import Batch, ReportData, Reason, Rollout
+from kubenode.runtime.report.data import Batch, Reason, ReportData, Rollout
 from kubenode.runtime.report.markup import Markup, figure, legend, table, tag
 
 ROW: Final = 26
@@ -21,7 +21,8 @@ def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
     if not data.rollouts:
         return Markup("")
     charts = [_rollout(one, axis) for one in data.rollouts]
-    key = legend((("w-work", "works"), *_WORDS.values()))
+    codes = {reason.code for one in data.rollouts for reason in (*one.reasons, *one.pauses)}
+    key = legend((("w-work", "works"), *(drawn for code, drawn in _WORDS.items() if code in codes)))
     rows = [row for one in data.rollouts for row in _rows(one, axis)]
     heads = ("Set", "Batch", "Size", "Opened", "Worked", "Passed", "Updated", "Failed", "Skipped")
     return figure(
@@ -65,7 +66,7 @@ def _bar(one: Rollout, batch: Batch, axis: Axis) -> list[Markup]:
         began, ended = max(pause.began, batch.opened), _until(pause.ended, end)
         if began < (ended if ended is not None else axis.ends):
             parts.append(_rect("w-paused", began, ended, axis, f"paused: {pause.text}"))
-    verdict = f"{batch.updated}/{batch.size}" + (f" · {batch.failed} failed" if batch.failed else "")
+    verdict = f"{batch.updated}/{batch.size}" + (f" · {batch.failed} ✗" if batch.failed else "")
     drawn = tag(
         "svg", axis.grid(ROW), parts, viewBox=f"0 0 {WIDE} {ROW}", preserveAspectRatio="none", height=ROW,
         role="img", aria_label=_tip(batch, axis, verdict),

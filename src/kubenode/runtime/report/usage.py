@@ -112,4 +112,3 @@ class Usage:
                 key=lambda one: (-one.reached / max(one.limit, 1), one.scope, one.window is not None),
             )
         )
-

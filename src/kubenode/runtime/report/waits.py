@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Final
 
-from kubenode.runtime.report.axis import Axis, count, spell
+from kubenode.runtime.report.axis import Axis, spell
 from kubenode.runtime.report.data import ReportData, Wait
 from kubenode.runtime.report.markup import Markup, figure, table, tag
-from kubenode.runtime.report.permits import bound_for, by_limit
+from kubenode.runtime.report.permits import bound_for, by_limit, place
 
 _KNOBS: Final = {
     "RateLimit": "RiskPolicy spec.limits, the one with this window and scope",
@@ -33,10 +33,10 @@ def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
     longest = max(bound_for(waits, axis) for _, waits in groups)
     rows = [_row(name, waits, longest, axis) for name, waits in groups]
     (scope, code), waits = groups[0]
-    answer = f"{_where(scope)}: {code} kept {_askers(waits)} waiting for {spell(longest)} in all."
+    answer = f"{place(scope)}: {code} kept {_askers(waits)} waiting, for {spell(longest)} in all."
     numbers = table(
         "Waits", ("Scope", "Limit", "Asked", "Waited", "Most", "Allowed", "Set in"),
-        [(*name, _askers(waits), spell(bound_for(waits, axis)), max(one.observed for one in waits), waits[-1].limit, _KNOBS.get(name[1], ""))
+        [(place(name[0]), name[1], _askers(waits), spell(bound_for(waits, axis)), max(one.observed for one in waits), waits[-1].limit, _KNOBS.get(name[1], ""))
          for name, waits in groups],
     )  # fmt: skip
     return figure(
@@ -45,12 +45,9 @@ def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
     )  # fmt: skip
 
 
-def _where(scope: str) -> str:
-    return scope or "cluster"
-
-
 def _askers(waits: Sequence[Wait]) -> str:
-    return count(len({wait.who for wait in waits}), "asker")
+    """Count who waited: machines that asked the ledger, or the keys of other deciders."""
+    return f"{len({wait.who for wait in waits}):,}"
 
 
 def _row(name: tuple[str, str], waits: Sequence[Wait], longest: int, axis: Axis) -> Markup:
@@ -60,10 +57,10 @@ def _row(name: tuple[str, str], waits: Sequence[Wait], longest: int, axis: Axis)
     knob = _KNOBS.get(code, "")
     return tag(
         "div",
-        tag("div", tag("b", code), tag("span", _where(scope)), tag("span", f"{most} against {limit}"),
+        tag("div", tag("b", code), tag("span", place(scope)), tag("span", f"{most} against {limit}"),
             tag("span", spell(length), class_="end"), class_="head"),
         tag("div", tag("div", class_="fill w-bound", style=f"width:{length * 100 / max(longest, 1):.1f}%"), class_="track"),
-        tag("p", f"{_askers(waits)}; e.g. {waits[-1].text}."),
+        tag("p", f"{_askers(waits)} waited; at last: {waits[-1].text}."),
         tag("p", tag("b", "set in: "), knob) if knob else "",
         class_="bar", data_limit=code,
     )  # fmt: skip

@@ -1,0 +1,56 @@
+"""`kubenode manifests` and `kubenode validate`: what is installed, and what people wrote."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kubenode.core.errors import InvalidObjectError
+from kubenode.runtime.cli.output import NO, Output, document, examples, fail, rows
+from kubenode.runtime.manifests import install, review, to_yaml
+
+MANIFESTS = examples(
+    "kubenode manifests",
+    "kubenode manifests -o json",
+    "kubenode manifests -o table",
+)
+VALIDATE = examples(
+    "kubenode validate docs/examples/upgrade.yaml",
+    "kubenode validate docs/examples/*.yaml -o json",
+)
+
+
+def manifests(
+    output: Annotated[
+        Output, typer.Option("-o", "--output", help="yaml: documents to apply; json: one List.")
+    ] = Output.YAML,
+) -> None:
+    """Print the CRDs and the RBAC to install, as in: kubenode manifests | kubectl apply -f - ."""
+    objects = install()
+    if output is Output.JSON:
+        document({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    elif output is Output.YAML:
+        sys.stdout.write(to_yaml(objects))
+    else:
+        rows(("KIND", "NAME"), ((one["kind"], one["metadata"]["name"]) for one in objects))
+
+
+def validate(
+    files: Annotated[list[Path], typer.Argument(help="YAML or JSON files; many documents a file.")],
+    output: Annotated[
+        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
+    ] = Output.TABLE,
+) -> None:
+    """Check manifests as core does, all problems at once with file, line and path; no cluster is asked."""
+    try:
+        found = review(files)
+    except InvalidObjectError as error:
+        fail(error, output, NO)
+    warnings = [str(warning) for warning in found.warnings]
+    if output is not Output.TABLE:
+        document({"valid": True, "objects": len(found.objects), "warnings": warnings}, output)
+        return
+    for warning in warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    sys.stdout.write(f"{len(found.objects)} objects valid\n")
