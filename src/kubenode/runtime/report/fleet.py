@@ -61,6 +61,8 @@ def shortest(found: Sequence[Moment], total: int) -> Moment | None:
 
 def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
     """Draw one band a zone."""
+    if not data.lanes:
+        return Markup("")
     zones = {zone: list(lanes) for zone, lanes in groupby(data.lanes, key=lambda lane: lane.zone)}
     bands = [_band(zone, lanes, axis) for zone, lanes in zones.items()]
     chart = tag("div", bands, tag("div", class_="gutter"), axis.drawn(), class_="chart fleet")

@@ -16,16 +16,17 @@ ROOMY: Final = 20
 
 def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
     """Draw every machine as one thin line, the acts upon it marked."""
+    if not data.lanes:
+        return Markup("")
     pitch = ROOMY if len(data.lanes) <= FEW else PITCH
     groups = [
         _zone(zone, list(lanes), axis, pitch)
         for zone, lanes in groupby(data.lanes, key=lambda lane: lane.zone)
     ]
     chart = tag("div", groups, tag("div", class_="gutter"), axis.drawn(), class_=f"chart lanes p{pitch}")
-    key = legend((
-        ("s-ready", "Ready"), ("s-updating", "Updating"), ("s-repairing", "Repairing"), ("s-joining", "Joining"),
-        ("s-down", "Not ready"), ("a-done", "act"), ("a-failed", "act that failed"),
-    ))  # fmt: skip
+    seen = {one.state for lane in data.lanes for one in lane.stretches}
+    states = [(f"s-{state.name.lower()}", state.value) for state in State if state in seen]
+    key = legend((*states, ("a-done", "act"), ("a-failed", "act that failed")))
     return figure(
         "Lane per node", _answer(data), (key, chart, table("What was done to whom", ("Machine", "Zone", "From", "For", "What", "Asked by", "Outcome"), _rows(data, axis))),
         id_=f"{prefix}lanes", question="Who did what?",
