@@ -94,6 +94,8 @@ def test_manifests_print_every_crd_first_and_the_same_as_json() -> None:
     printed = list(yaml.safe_load_all(RUNNER.invoke(app, ["manifests"]).stdout))
     listed = json.loads(RUNNER.invoke(app, ["manifests", "-o", "json"]).stdout)["items"]
     assert printed == listed
+    table = RUNNER.invoke(app, ["manifests", "-o", "table"]).stdout.splitlines()
+    assert [line.split()[1] for line in table[1:]] == [one["metadata"]["name"] for one in listed]
     names = [one["spec"]["names"]["kind"] for one in printed[: len(KINDS)]]
     assert names == [kind.KIND.name for kind in KINDS]
     assert {one["kind"] for one in printed[len(KINDS) :]} >= {
@@ -132,7 +134,17 @@ def test_plain_lines_when_not_a_terminal() -> None:
 def test_help_and_version_are_useful() -> None:
     """Every command says what it does."""
     text = RUNNER.invoke(app, ["--help"]).stdout
-    for word in ("demo", "validate", "manifests", "controller", "plugins", "sim", "version"):
+    for word in (
+        "demo",
+        "validate",
+        "plan",
+        "explain",
+        "manifests",
+        "controller",
+        "plugins",
+        "sim",
+        "version",
+    ):
         assert word in text
     assert RUNNER.invoke(app, ["version"]).stdout.strip()
     assert "restart-unit" in RUNNER.invoke(app, ["plugins"]).stdout

@@ -5,6 +5,8 @@ import typer
 from kubenode.runtime.cli.controller import controller
 from kubenode.runtime.cli.demo import HELP as DEMO
 from kubenode.runtime.cli.demo import demo
+from kubenode.runtime.cli.explain import HELP as EXPLAIN
+from kubenode.runtime.cli.explain import explain
 from kubenode.runtime.cli.files import MANIFESTS, VALIDATE, manifests, validate
 from kubenode.runtime.cli.installed import PLUGINS, VERSION, plugins, version
 from kubenode.runtime.cli.plan import HELP as PLAN
@@ -23,6 +25,7 @@ app = typer.Typer(
 app.command(epilog=DEMO)(demo)
 app.command(epilog=VALIDATE)(validate)
 app.command(epilog=PLAN)(plan)
+app.command(epilog=EXPLAIN)(explain)
 app.command(epilog=MANIFESTS)(manifests)
 app.command(epilog=PLUGINS)(plugins)
 app.command(epilog=VERSION)(version)

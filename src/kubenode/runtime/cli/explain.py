@@ -1,0 +1,280 @@
+"""`kubenode explain`: why something was decided as it was, from the decisions of a run."""
+
+import enum
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import attrs
+import typer
+
+from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.deciding import FleetSnapshot, MachineSnapshot, RemedySnapshot, RolloutSnapshot, Snapshot
+from kubenode.core.decision import Decision, Verdict
+from kubenode.core.explain import Explanation
+from kubenode.core.explain import explain as explained
+from kubenode.core.policy import Policy
+from kubenode.runtime.cli.output import CouldNotTell, Output, document, examples
+from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.report.axis import clock
+from kubenode.runtime.sim.run import Simulation
+from kubenode.runtime.sim.stories import STORIES
+from kubenode.runtime.sim.story import Cast
+from kubenode.runtime.sim.story import examples as folder
+from kubenode.runtime.store.embedded import now_or_never
+
+HELP = examples(
+    "kubenode explain node n001 --story outage",
+    "kubenode explain node n001 --story outage --at +10:00 -o json",
+    "kubenode explain set node-exporter --story upgrade --at +6:00",
+)
+_ORDER = (Verdict.DEFER, Verdict.ACT, Verdict.IGNORE)
+_AT = re.compile(r"\+?(?:(\d+):)?(\d+):(\d\d)", re.ASCII)
+
+
+class Subject(enum.StrEnum):
+    """What can be asked about."""
+
+    NODE = "node"
+    SET = "set"
+
+
+@attrs.frozen(kw_only=True)
+class Moment:
+    """One decision of a run, with all that it depended on."""
+
+    now: m.Now
+    controller: str
+    key: str
+    snapshot: Any
+    policy: Policy
+    decision: Decision[Any]
+
+
+@attrs.frozen(kw_only=True)
+class Why:
+    """One decision explained."""
+
+    moment: Moment
+    explanation: Explanation
+
+
+class Listener:
+    """Keeps every decision of a simulation with the policy that stood then."""
+
+    def __init__(self, simulation: Simulation) -> None:
+        self.moments: list[Moment] = []
+        store = simulation.store
+        self._watches = {
+            kind: now_or_never(
+                store.watch(kind.KIND, resource_version=now_or_never(store.find(kind.KIND)).resource_version)
+            )
+            for kind in (m.NodeRemedier, m.RiskPolicy)
+        }
+        self._policy = Policy()
+        simulation.listen(self.decided)
+
+    def decided(self, decided: Decided) -> None:
+        """Keep one decision."""
+        for kind, watch in self._watches.items():
+            for event in watch.drain():
+                self._policy = _with(self._policy, wire.read(event.object, kind))
+        self.moments.append(Moment(
+            now=decided.now, controller=decided.key.controller, key=decided.key.name,
+            snapshot=decided.question.snapshot, policy=self._policy, decision=decided.decision,
+        ))  # fmt: skip
+
+
+def _with(policy: Policy, one: m.Object) -> Policy:
+    """Put an object into a policy; the stories delete none."""
+    remedies = {it.metadata.name: it for it in policy.remediers}
+    risk = {it.metadata.name: it for it in policy.risk}
+    if isinstance(one, m.NodeRemedier):
+        remedies[one.metadata.name] = one
+    elif isinstance(one, m.RiskPolicy):
+        risk[one.metadata.name] = one
+    return Policy(remediers=tuple(remedies.values()), risk=tuple(risk.values()))
+
+
+def explain(
+    subject: Annotated[
+        Subject,
+        typer.Argument(help="node: a machine, by its name or its Node's; set: a MachineComponentSet."),
+    ],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    story: Annotated[
+        str,
+        typer.Option(help=f"The run to look at: {', '.join(STORIES)}.", autocompletion=lambda: list(STORIES)),
+    ],
+    at: Annotated[
+        str | None,
+        typer.Option(
+            help="When, since the beginning, as +1:30; without it the last time that a limit bound it."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="As for demo.")] = 0,
+    output: Annotated[
+        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
+    ] = Output.TABLE,
+) -> None:
+    """Say why something is done or not: what binds, by how much, when it frees, and what would have to differ.
+
+    Exit status: 0 when it could be explained, 3 when the run has no decision about it.
+    """  # fmt: skip
+    if story not in STORIES:
+        raise typer.BadParameter(f"no story {story!r}; known: {', '.join(STORIES)}", param_hint="--story")
+    listeners: list[Listener] = []
+    STORIES[story](
+        Cast.read([folder() / f"{story}.yaml"]), seed, lambda _: None,
+        lambda simulation: listeners.append(Listener(simulation)),
+    )  # fmt: skip
+    moments = listeners[0].moments
+    whys = why(moments, subject, name, None if at is None else parse_at(at))
+    if output is Output.TABLE:
+        for line in lines(whys, moments[0].now.elapsed):
+            sys.stdout.write(f"{line}\n")
+    else:
+        decisions = [told(one, moments[0].now.elapsed) for one in whys]
+        document({"kind": subject.value, "name": name, "decisions": decisions}, output)
+
+
+def parse_at(text: str) -> int:
+    """Read `+1:30` or `+2:01:30` as nanoseconds.
+
+    Raises:
+        BadParameter: any other text.
+    """
+    found = _AT.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter(
+            f"{text!r} is no time since the beginning; write minutes and seconds, as +1:30", param_hint="--at"
+        )
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return (hours * 3600 + minutes * 60 + seconds) * 1_000_000_000
+
+
+def why(moments: Sequence[Moment], subject: Subject, name: str, at: int | None) -> list[Why]:
+    """Explain the last decisions about a subject.
+
+    Args:
+        moments: of a run, oldest first.
+        subject: what kind of thing.
+        name: of it.
+        at: at which moment (nanoseconds since the first), what was decided then or before; None: the last
+            moment at which a limit bound it, or the end when none did.
+
+    Returns:
+        One a decider, what waits first.
+
+    Raises:
+        CouldNotTell: nothing was decided about it until then.
+    """
+    begins = moments[0].now.elapsed if moments else 0
+    machine = _machine(moments, name) if subject is Subject.NODE else ""
+    told = [one for one in moments if at is None or one.now.elapsed - begins <= at]
+    if at is None:
+        bound = [one.now.elapsed for one in told if _binds(one, name, machine)]
+        told = [one for one in told if not bound or one.now.elapsed <= bound[-1]]
+    latest = {(one.controller, one.key): one for one in told}
+    about = [one for one in latest.values() if _concerns(one, name, machine)]
+    if not about:
+        when = "in this run" if at is None else f"until {clock(at)}"
+        raise CouldNotTell(f"nothing was decided about {subject.value} {name} {when}")
+    whys = [Why(moment=one, explanation=_explained(one, machine)) for one in about]
+    return sorted(
+        whys,
+        key=lambda one: (
+            one.explanation.binding is None, _ORDER.index(one.explanation.verdict), one.moment.controller,
+        ),
+    )  # fmt: skip
+
+
+def _machine(moments: Iterable[Moment], name: str) -> str:
+    """Give the machine of that name, or whose Node has it."""
+    for one in moments:
+        if isinstance(one.snapshot, MachineSnapshot):
+            ref = one.snapshot.machine.status.node_ref
+            if ref is not None and ref.name == name:
+                return one.key
+    return name
+
+
+def _concerns(one: Moment, name: str, machine: str) -> bool:
+    match one.snapshot:
+        case FleetSnapshot():
+            return any(ask.waiting and ask.machine.name == machine for ask in one.snapshot.asks)
+        case RolloutSnapshot():
+            batch = one.snapshot.set.status.batch
+            inside = batch is not None and any(member.name == machine for member in batch.members)
+            return inside or (not machine and one.key == name)
+        case _:
+            return bool(machine) and one.key == machine
+
+
+def _binds(one: Moment, name: str, machine: str) -> bool:
+    """Tell whether a limit kept it waiting; the ledger's notes name whom."""
+    mine = f"{machine}: " if isinstance(one.snapshot, FleetSnapshot) else ""
+    return (
+        one.decision.deferred
+        and any(note.limit is not None and note.text.startswith(mine) for note in one.decision.notes)
+        and _concerns(one, name, machine)
+    )
+
+
+def _explained(one: Moment, machine: str) -> Explanation:
+    seen: Snapshot = one.snapshot
+    return explained(seen, one.policy, about=machine if isinstance(seen, FleetSnapshot) else "")
+
+
+def told(one: Why, begins: int) -> dict[str, Any]:
+    """Give what `-o json` prints of one decision; seconds are since the beginning of the run."""
+    why, moment = one.explanation, one.moment
+    note = why.note
+    return {
+        "controller": moment.controller, "key": moment.key, "at_seconds": (moment.now.elapsed - begins) / 1e9,
+        "verdict": why.verdict.value, "code": None if note is None else note.code, "text": None if note is None else note.text,
+        "binding": why.binding is not None, "scope": why.scope or None, "observed": why.observed, "limit": why.limit,
+        "frees_at": None if why.frees_at is None else why.frees_at.isoformat(),
+        "counterfactual": why.counterfactual or None,
+    }  # fmt: skip
+
+
+def lines(whys: Sequence[Why], begins: int) -> Iterable[str]:
+    """Give the screen for people: the first in full, of the others one line each."""
+    first, others = whys[0], whys[1:]
+    why, moment = first.explanation, first.moment
+    when = clock(moment.now.elapsed - begins)
+    yield f"{why.verdict.name:<9}{_called(moment)}, decided at {when}"
+    if why.note is not None:
+        yield f"{'binding' if why.binding is not None else 'because':<9}{why.note.text}"
+    if why.limit is not None and why.observed is not None:
+        yield f"{'limit':<9}{why.scope or 'cluster'}: observed {why.observed}, limit {why.limit}"
+    if why.counterfactual:
+        yield f"{'would':<9}{why.counterfactual.removeprefix('would ')}"
+    if why.verdict is Verdict.DEFER:
+        frees = "not by time alone" if why.frees_at is None else _frees(why, moment, begins)
+        yield f"{'frees':<9}{frees}"
+    for one in others:
+        note = one.explanation.note
+        said = "" if note is None else f": {note.text}"
+        yield f"{'also':<9}{_called(one.moment)}: {one.explanation.verdict.name}{said}"
+
+
+def _called(moment: Moment) -> str:
+    seen = moment.snapshot
+    if isinstance(seen, RemedySnapshot):
+        return f"remedy of {moment.key}"
+    return (
+        f"permit (ledger {moment.key})"
+        if isinstance(seen, FleetSnapshot)
+        else f"{moment.controller} {moment.key}"
+    )
+
+
+def _frees(why: Explanation, moment: Moment, begins: int) -> str:
+    if why.frees_at is None:
+        return ""
+    length = (why.frees_at - moment.now.wall).total_seconds()
+    return f"by itself at {clock(moment.now.elapsed - begins + int(length * 1e9))}"
