@@ -76,6 +76,11 @@ def test_it_fits_and_is_not_blank(browser: Browser, page: Path, width: int, dark
         "e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 80))"
     )
     assert spilling == []
+    cut = browser.value(
+        "[...document.querySelectorAll('.batches .gutter > *')].filter(e => e.scrollWidth > e.clientWidth + 1 || "
+        "e.getBoundingClientRect().left < e.parentElement.getBoundingClientRect().left - 1).map(e => e.textContent)"
+    )
+    assert cut == []
     seen = colours(browser.screenshot())
     paper, work = (b"\x14\x15\x17", b"\x5b\x93\xcd") if dark else (b"\xf6\xf6\xf3", b"\x4a\x7f\xb5")
     assert seen[paper] > 10_000

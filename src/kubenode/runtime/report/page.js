@@ -3,7 +3,7 @@
 (() => {
   const tip = document.getElementById("tip");
   const clock = (ms) => {
-    const s = Math.floor(ms / 1000), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24;
+    const s = Math.round(ms / 1000), d = Math.floor(s / 86400), h = Math.floor(s / 3600) % 24;
     const m = Math.floor(s / 60) % 60, two = (n) => String(n).padStart(2, "0");
     if (d) return `+${d}d ${h}:${two(m)}`;
     return h ? `+${h}:${two(m)}:${two(s % 60)}` : `+${m}:${two(s % 60)}`;

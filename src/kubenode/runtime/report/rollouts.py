@@ -66,7 +66,7 @@ def _bar(one: Rollout, batch: Batch, axis: Axis) -> list[Markup]:
         began, ended = max(pause.began, batch.opened), _until(pause.ended, end)
         if began < (ended if ended is not None else axis.ends):
             parts.append(_rect("w-paused", began, ended, axis, f"paused: {pause.text}"))
-    verdict = f"{batch.updated}/{batch.size}" + (f" · {batch.failed} ✗" if batch.failed else "")
+    verdict = f"{batch.updated}/{batch.size}" + (f" ✗{batch.failed}" if batch.failed else "")
     drawn = tag(
         "svg", axis.grid(ROW), parts, viewBox=f"0 0 {WIDE} {ROW}", preserveAspectRatio="none", height=ROW,
         role="img", aria_label=_tip(batch, axis, verdict),
