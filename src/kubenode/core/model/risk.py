@@ -242,6 +242,7 @@ class RiskPolicy:
         name="RiskPolicy", plural="riskpolicies", short_names=("rp",),
         columns=(
             Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
+            Column(name="Effective", path=".status.conditions[?(@.type=='Effective')].status"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )  # fmt: skip
