@@ -6,6 +6,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.model.meta import FORCED, HOLD_LABEL
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.apply import CrashPoint, WriteStatus
 from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash
@@ -78,7 +79,7 @@ def test_policies_and_remediers_say_that_they_are_in_force(stage: Stage) -> None
     }
     assert said == {
         "hung-task": [("Accepted", "True", "InForce")],
-        "default": [("Accepted", "True", "InForce")],
+        "default": [("Accepted", "True", "InForce"), ("Effective", "True", "Limits")],
         "gpu": [("Accepted", "False", "PluginMissing")],
     }
 
@@ -160,3 +161,37 @@ def test_the_first_writes_of_a_new_cluster_may_fail(stage: Stage) -> None:
     late.open()
     late.until_running()
     assert (refused, ledger(late).status.blind_until) == (5, 0)
+
+
+def test_a_held_machine_is_left_alone_until_the_label_goes(stage: Stage) -> None:
+    """On the Machine: no episode opens for its hung task; without the label it is healed."""
+    simulation = stage.simulation
+    simulation.change(m.Machine, "n003", {"metadata": {"labels": {HOLD_LABEL: "vendor"}}})
+    simulation.hosts["n003"].hang(kernel_lines())
+    simulation.rest(limit=HOUR)
+    assert list(stage.all(m.RemedyOperationJob)) == []
+    simulation.change(m.Machine, "n003", {"metadata": {"labels": {HOLD_LABEL: None}}})
+    simulation.rest(limit=HOUR)
+    assert [job.status.phase for job in stage.all(m.RemedyOperationJob)] == ["Succeeded"]
+
+
+def test_a_person_forces_an_episode_through_a_freeze(stage: Stage) -> None:
+    """The permit of the annotated job is given at once, and the ledger says that it was a human's."""
+    simulation = stage.simulation
+    stop = m.RiskPolicy(
+        metadata=m.ObjectMeta(name="stop"),
+        spec=m.RiskPolicySpec(limits=(m.Limit(scope=m.Scope.ZONE, max=m.IntOrPercent(0)),)),
+    )
+    simulation.create(stop)
+    simulation.hosts["n003"].hang(kernel_lines())
+    simulation.run_until(lambda: bool(stage.all(m.RemedyOperationJob)), limit=HOUR)
+    simulation.rest(limit=HOUR)
+    (job,) = stage.all(m.RemedyOperationJob)
+    assert (job.status.phase, ledger(stage).status.holds) == ("Waiting", ())
+    freeze = {"freeze": [{"scope": "cluster", "reason": "power"}]}
+    simulation.change(m.RiskPolicy, "stop", {"spec": freeze})
+    simulation.change(m.RemedyOperationJob, job.metadata.name, {"metadata": {"annotations": {FORCED: "ada"}}})
+    simulation.run_until(lambda: bool(ledger(stage).status.holds), limit=HOUR)
+    assert [hold.cause for hold in ledger(stage).status.holds] == [m.Cause.HUMAN]
+    simulation.rest(limit=HOUR)
+    assert [job.status.phase for job in stage.all(m.RemedyOperationJob)] == ["Succeeded"]
