@@ -1,21 +1,26 @@
 """The controllers wired together: what is gone lets go, what is forged means nothing, what is shared counts once."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from kubenode.core import model as m
+from kubenode.core import wire
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.identity import op_id
 from kubenode.core.model.meta import FORCED, HOLD_LABEL
 from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.engine.apply import CrashPoint, WriteStatus
 from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.sim.story import Cast, Stage, examples
 from kubenode.runtime.store.cache import Cache, Change
+from kubenode.runtime.store.contract import EventType, WatchEvent
 from kubenode.runtime.store.embedded import now_or_never
 
 HOUR = timedelta(hours=1)
+WHEN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -195,3 +200,60 @@ def test_a_person_forces_an_episode_through_a_freeze(stage: Stage) -> None:
     assert [hold.cause for hold in ledger(stage).status.holds] == [m.Cause.HUMAN]
     simulation.rest(limit=HOUR)
     assert [job.status.phase for job in stage.all(m.RemedyOperationJob)] == ["Succeeded"]
+
+
+def test_a_permit_outlives_a_progress_deadline_while_the_agent_may_still_work() -> None:
+    """The set wrote the member off; its entry stands and the agent has not answered: it asks as one that holds.
+
+    Its answer, done or failed, ends that; and a ledger that is made anew is told of the act by the entry.
+    """
+    cache = Cache(m.WATCHED)
+    inventory = Inventory(cache)
+    act = op_id("rollout", "S", 2, "U")
+    member = m.Member(name="n1", uid="U", op_id=act, state=m.MemberState.FAILED)
+    owner = m.MachineComponentSet(
+        metadata=m.ObjectMeta(name="kubelet", uid="S", resource_version="1"),
+        spec=m.MachineComponentSetSpec(name="kubelet", component="kubelet-2"),
+        status=m.MachineComponentSetStatus(
+            update=m.Revision(number=2, component="kubelet-2"),
+            batch=m.Batch(number=1, opened_at=WHEN, members=(member,)),
+        ),
+    )
+    row = m.Hold(
+        op_id=act, machine="n1", machine_uid="U", cause=m.Cause.ROLLOUT, scopes=("cluster",), since=5
+    )
+
+    def machine(report: m.ComponentReport | None, version: int) -> m.Machine:
+        entry = m.ComponentEntry(set="kubelet", component="kubelet-2", revision="2")
+        return m.Machine(
+            metadata=m.ObjectMeta(name="n1", uid="U", resource_version=str(version)),
+            spec=m.MachineSpec(host=m.Host(address="h"), components={"kubelet": entry}),
+            status=m.MachineStatus(
+                phase="Updating", first_running=WHEN,
+                agent=m.AgentStatus(components={} if report is None else {"kubelet": report}),
+            ),
+        )  # fmt: skip
+
+    def tell(obj: m.Object) -> None:
+        raw = wire.dump(obj)
+        raw["metadata"].update(uid=obj.metadata.uid, resourceVersion=obj.metadata.resource_version)
+        change = cache.take(type(obj), WatchEvent(type=EventType.MODIFIED, object=raw))
+        assert change is not None
+        inventory.fold(change)
+
+    def held() -> list[str]:
+        question = RiskController(cache, inventory).question("cluster", m.Now(wall=WHEN, elapsed=0), {})
+        assert question is not None
+        return [ask.op_id for ask in question.snapshot.asks if not ask.waiting]
+
+    tell(owner)
+    tell(machine(None, 2))
+    assert held() == [act], "no ledger: what is under way is found by its entry"
+    status = m.RiskLedgerStatus(checkpoint=9, holds=(row,))
+    tell(m.RiskLedger(metadata=m.ObjectMeta(name="cluster", uid="L", resource_version="3"), status=status))
+    assert held() == [act], "written off by time alone"
+    tell(machine(m.ComponentReport(revision="1"), 4))
+    assert held() == [act], "the agent has dealt with the revision before"
+    for version, reason in ((5, "Digest"), (6, "")):
+        tell(machine(m.ComponentReport(revision="2", reason=reason), version))
+        assert held() == []

@@ -248,5 +248,15 @@ def test_an_act_may_still_run_until_its_agent_has_reported_on_the_entry(
 ) -> None:
     """Done or failed; and its op-id is the one under which the set asked."""
     made = attrs.evolve(mcs(), metadata=ObjectMeta(name="kubelet", uid="S"))
+    update = Revision(number=3, component="kubelet-1")
+    made = attrs.evolve(made, status=attrs.evolve(made.status, update=update))
     expected = op_id("rollout", "S", 3, "u0") if acting else ""
     assert act_of_entry(made, MACHINE, entry, report) == expected
+
+
+@pytest.mark.parametrize("update", [None, Revision(number=4, component="kubelet-0")])
+def test_a_set_that_goes_on_to_another_revision_lets_the_act_go(update: Revision | None) -> None:
+    """Its next revision asks for the same machine; were it kept, setting the component back could never begin."""
+    made = attrs.evolve(mcs(), metadata=ObjectMeta(name="kubelet", uid="S"))
+    made = attrs.evolve(made, status=attrs.evolve(made.status, update=update))
+    assert act_of_entry(made, MACHINE, ENTRY, None) == ""

@@ -133,12 +133,16 @@ def act_of_entry(
 
     The entry on the Machine is the record: until the agent has reported on its revision, done or failed, the
     act may still run, whatever the set has recorded by time alone (a progress deadline), and so keeps its
-    permit. It ends when the agent answers, the entry is changed, or the machine is gone.
+    permit. It ends when the agent answers or the machine is gone; and when the set goes on to another
+    revision, which asks for the same machine: else the way back would wait for what it is to mend.
     """
+    update = mcs.status.update
     if entry is None or entry.set != mcs.metadata.name:
         return ""
+    if update is None or entry.revision != str(update.number):
+        return ""
     dealt_with = report is not None and report.revision == entry.revision
-    return "" if dealt_with else op_id("rollout", mcs.metadata.uid, int(entry.revision), machine.uid)
+    return "" if dealt_with else op_id("rollout", mcs.metadata.uid, update.number, machine.uid)
 
 
 def ended_of_set(mcs: MachineComponentSet) -> frozenset[str]:
