@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.accept.decide import AcceptSnapshot, decide
+from kubenode.core.accept.doubts import doubts
 from kubenode.core.policy import Policy
 
 NOW = m.Now(wall=datetime(2026, 3, 2, 9, tzinfo=UTC), elapsed=5)
@@ -92,6 +93,7 @@ def test_a_policy_that_could_never_act_or_allows_everything_is_named(
 
 def test_what_a_newer_version_wrote_is_not_doubted() -> None:
     """Nobody can say what it means; neither has a remedier such a condition."""
+    assert doubts(policy(("spec.x",))) == ()
     for ruling in (policy(("spec.x",)), remedier("reboot")):
         decision = decide(AcceptSnapshot(ruling=ruling, actions=ACTIONS, now=NOW), Policy())
         assert decision.status is not None

@@ -266,3 +266,9 @@ def test_a_late_sight_of_the_label_still_comes_before_the_operation() -> None:
     assert not any(isinstance(effect, SetOperation) for effect in world.decide().effects)
     world.settle()
     assert (world.written, world.holds) == ([], set())
+
+
+def test_a_limit_of_a_node_without_a_window_says_nothing() -> None:
+    """The schema refuses it, since a node never has more than one act at once; a hand-made one does no harm."""
+    limit = m.Limit(scope=m.Scope.NODE, max=m.IntOrPercent(1))
+    assert worn_out("n7", (closed_job(),), (limit,), m.Now(wall=START, elapsed=0)) is None
