@@ -7,6 +7,7 @@ When nothing is granted, nothing new ends, so by time alone the window empties a
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import accumulate, islice
 
 import attrs
 
@@ -84,11 +85,11 @@ def _too_few(gate: SuccessGate, good: int, bad: int) -> bool:
 
 
 def _opens_at(gate: SuccessGate, good: int, bad: int, moves: dict[int, tuple[int, int]]) -> int | None:
-    for at in sorted(moves):
-        good, bad = good + moves[at][0], bad + moves[at][1]
-        if not _too_few(gate, good, bad):
-            return at
-    return None
+    order = sorted(moves)
+    goods = accumulate((moves[at][0] for at in order), initial=good)
+    bads = accumulate((moves[at][1] for at in order), initial=bad)
+    after = zip(order, islice(goods, 1, None), islice(bads, 1, None), strict=True)
+    return next((at for at, good, bad in after if not _too_few(gate, good, bad)), None)
 
 
 def _note(gate: SuccessGate, good: int, bad: int, opens_at: int | None) -> Note:
