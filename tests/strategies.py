@@ -12,6 +12,7 @@ from kubenode.core import model as m
 from kubenode.core.crd import NAME_LIMITS
 from kubenode.core.fields import Field, Form, Told, fields_of, shape_of
 from kubenode.core.model.meta import LABEL, Items, Keys, Number, Text, matches
+from kubenode.core.model.risk import LEDGER
 
 T = TypeVar("T", bound=m.Object)
 
@@ -63,7 +64,8 @@ def objects(cls: type[T], *, fresh: bool = False) -> st.SearchStrategy[T]:
 
 def metadata(cls: type[m.Object], *, fresh: bool = False) -> st.SearchStrategy[m.ObjectMeta]:
     """Give metadata for objects of a kind."""
-    names = st.lists(_WORDS, min_size=1, max_size=FEW).map(".".join)
+    words = st.lists(_WORDS, min_size=1, max_size=FEW).map(".".join)
+    names = st.just(LEDGER) if cls is m.RiskLedger else words
     written = {
         "name": names.filter(lambda name: len(name) <= NAME_LIMITS.get(cls.KIND.name, 253)),
         "labels": _LABELS,

@@ -98,7 +98,7 @@ def test_schema_defaults_equal_python_defaults(kind: type[m.Object], data: st.Da
 ], ids=lambda raw: raw["kind"])  # fmt: skip
 def test_minimal_objects_read_the_same_with_and_without_defaults(raw: m.Json) -> None:
     """Of an object that says only what it must, defaults of the schema change nothing."""
-    raw = {"apiVersion": "kubenode.dev/v1alpha1", "metadata": {"name": "x"}, **raw}
+    raw = {"apiVersion": "kubenode.dev/v1alpha1", "metadata": {"name": "cluster"}, **raw}
     kind = wire.kind_of(raw["kind"])
     stored = defaulted(raw, schema_of(kind))
     assert wire.read(stored, kind) == wire.read(raw, kind) == wire.load(raw)

@@ -1,25 +1,31 @@
 """The controllers wired together: what is gone lets go, what is forged means nothing, what is shared counts once."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
 import pytest
 
 from kubenode.core import model as m
+from kubenode.core import wire
 from kubenode.core.decision import Decision
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.identity import op_id
+from kubenode.core.model.meta import FORCED, HOLD_LABEL
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
+from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.engine.apply import CrashPoint, Watchman, WriteStatus
 from kubenode.runtime.sim.run import AGENTS, CONTROLLER, SimulatedCrash
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.sim.story import Cast, Stage, examples
 from kubenode.runtime.store.cache import Cache, Change
+from kubenode.runtime.store.contract import EventType, WatchEvent
 from kubenode.runtime.store.embedded import now_or_never
 
 HOUR = timedelta(hours=1)
+WHEN = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -132,7 +138,7 @@ def test_policies_and_remediers_say_that_they_are_in_force(stage: Stage) -> None
     }
     assert said == {
         "hung-task": [("Accepted", "True", "InForce")],
-        "default": [("Accepted", "True", "InForce")],
+        "default": [("Accepted", "True", "InForce"), ("Effective", "True", "Limits")],
         "gpu": [("Accepted", "False", "PluginMissing")],
     }
 
@@ -214,3 +220,94 @@ def test_the_first_writes_of_a_new_cluster_may_fail(stage: Stage) -> None:
     late.open()
     late.until_running()
     assert (refused, ledger(late).status.blind_until) == (5, 0)
+
+
+def test_a_held_machine_is_left_alone_until_the_label_goes(stage: Stage) -> None:
+    """On the Machine: no episode opens for its hung task; without the label it is healed."""
+    simulation = stage.simulation
+    simulation.change(m.Machine, "n003", {"metadata": {"labels": {HOLD_LABEL: "vendor"}}})
+    simulation.hosts["n003"].hang(kernel_lines())
+    simulation.rest(limit=HOUR)
+    assert list(stage.all(m.RemedyOperationJob)) == []
+    simulation.change(m.Machine, "n003", {"metadata": {"labels": {HOLD_LABEL: None}}})
+    simulation.rest(limit=HOUR)
+    assert [job.status.phase for job in stage.all(m.RemedyOperationJob)] == ["Succeeded"]
+
+
+def test_a_person_forces_an_episode_through_a_freeze(stage: Stage) -> None:
+    """The permit of the annotated job is given at once, and the ledger says that it was a human's."""
+    simulation = stage.simulation
+    stop = m.RiskPolicy(
+        metadata=m.ObjectMeta(name="stop"),
+        spec=m.RiskPolicySpec(limits=(m.Limit(scope=m.Scope.ZONE, max=m.IntOrPercent(0)),)),
+    )
+    simulation.create(stop)
+    simulation.hosts["n003"].hang(kernel_lines())
+    simulation.run_until(lambda: bool(stage.all(m.RemedyOperationJob)), limit=HOUR)
+    simulation.rest(limit=HOUR)
+    (job,) = stage.all(m.RemedyOperationJob)
+    assert (job.status.phase, ledger(stage).status.holds) == ("Waiting", ())
+    freeze = {"freeze": [{"scope": "cluster", "reason": "power"}]}
+    simulation.change(m.RiskPolicy, "stop", {"spec": freeze})
+    simulation.change(m.RemedyOperationJob, job.metadata.name, {"metadata": {"annotations": {FORCED: "ada"}}})
+    simulation.run_until(lambda: bool(ledger(stage).status.holds), limit=HOUR)
+    assert [hold.cause for hold in ledger(stage).status.holds] == [m.Cause.HUMAN]
+    simulation.rest(limit=HOUR)
+    assert [job.status.phase for job in stage.all(m.RemedyOperationJob)] == ["Succeeded"]
+
+
+def test_a_permit_outlives_a_progress_deadline_while_the_agent_may_still_work() -> None:
+    """The set wrote the member off; its entry stands and the agent has not answered: it asks as one that holds.
+
+    Its answer, done or failed, ends that; and a ledger that is made anew is told of the act by the entry.
+    """
+    cache = Cache(m.WATCHED)
+    inventory = Inventory(cache)
+    act = op_id("rollout", "S", 2, "U")
+    member = m.Member(name="n1", uid="U", op_id=act, state=m.MemberState.FAILED)
+    owner = m.MachineComponentSet(
+        metadata=m.ObjectMeta(name="kubelet", uid="S", resource_version="1"),
+        spec=m.MachineComponentSetSpec(name="kubelet", component="kubelet-2"),
+        status=m.MachineComponentSetStatus(
+            update=m.Revision(number=2, component="kubelet-2"),
+            batch=m.Batch(number=1, opened_at=WHEN, members=(member,)),
+        ),
+    )
+    row = m.Hold(
+        op_id=act, machine="n1", machine_uid="U", cause=m.Cause.ROLLOUT, scopes=("cluster",), since=5
+    )
+
+    def machine(report: m.ComponentReport | None, version: int) -> m.Machine:
+        entry = m.ComponentEntry(set="kubelet", component="kubelet-2", revision="2")
+        return m.Machine(
+            metadata=m.ObjectMeta(name="n1", uid="U", resource_version=str(version)),
+            spec=m.MachineSpec(host=m.Host(address="h"), components={"kubelet": entry}),
+            status=m.MachineStatus(
+                phase="Updating", first_running=WHEN,
+                agent=m.AgentStatus(components={} if report is None else {"kubelet": report}),
+            ),
+        )  # fmt: skip
+
+    def tell(obj: m.Object) -> None:
+        raw = wire.dump(obj)
+        raw["metadata"].update(uid=obj.metadata.uid, resourceVersion=obj.metadata.resource_version)
+        change = cache.take(type(obj), WatchEvent(type=EventType.MODIFIED, object=raw))
+        assert change is not None
+        inventory.fold(change)
+
+    def held() -> list[str]:
+        question = RiskController(cache, inventory).question("cluster", m.Now(wall=WHEN, elapsed=0), {})
+        assert question is not None
+        return [ask.op_id for ask in question.snapshot.asks if not ask.waiting]
+
+    tell(owner)
+    tell(machine(None, 2))
+    assert held() == [act], "no ledger: what is under way is found by its entry"
+    status = m.RiskLedgerStatus(checkpoint=9, holds=(row,))
+    tell(m.RiskLedger(metadata=m.ObjectMeta(name="cluster", uid="L", resource_version="3"), status=status))
+    assert held() == [act], "written off by time alone"
+    tell(machine(m.ComponentReport(revision="1"), 4))
+    assert held() == [act], "the agent has dealt with the revision before"
+    for version, reason in ((5, "Digest"), (6, "")):
+        tell(machine(m.ComponentReport(revision="2", reason=reason), version))
+        assert held() == []

@@ -9,7 +9,7 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model.meta import Object, ObjectMeta
 from kubenode.core.model.quantity import IntOrPercent
 from kubenode.core.model.remedy import ConditionMatch, NodeRemedier, NodeRemedierSpec, Rung
-from kubenode.core.model.risk import Limit, RiskPolicy, RiskPolicySpec, Scope
+from kubenode.core.model.risk import NODE_WINDOW, Limit, RiskPolicy, RiskPolicySpec, Scope, SuccessGate
 
 BUILT_IN = RiskPolicy(
     metadata=ObjectMeta(name="built-in"),
@@ -18,7 +18,9 @@ BUILT_IN = RiskPolicy(
             Limit(scope=Scope.CLUSTER, max=IntOrPercent(5, percent=True)),
             Limit(scope=Scope.ZONE, max=IntOrPercent(5, percent=True)),
             Limit(scope=Scope.CLUSTER, window=timedelta(hours=1), max=IntOrPercent(10, percent=True)),
-        )
+            Limit(scope=Scope.NODE, window=NODE_WINDOW, max=IntOrPercent(10)),
+        ),
+        success_gate=SuccessGate(),
     ),
 )
 """What holds where nobody wrote a RiskPolicy: strict, never unlimited."""
@@ -79,6 +81,25 @@ class Policy:
 
     @property
     def limits(self) -> tuple[RiskPolicy, ...]:
-        """The policies that bind, by name; with the built-in one where none of them limits anything."""
+        """The policies that bind, by name; with the built-in one where none of them limits anything.
+
+        One that allows everything is no limit: whoever wrote only that is as unlimited as if it were not there.
+        """
         named = tuple(sorted(self.risk, key=lambda policy: policy.metadata.name))
-        return named if any(policy.spec.limits for policy in named) else (*named, BUILT_IN)
+        return named if any(map(bounds, self._limits_of(named))) else (*named, BUILT_IN)
+
+    @property
+    def attempt_limits(self) -> tuple[Limit, ...]:
+        """How many remedies may be tried on one machine; the built-in limit where nobody wrote one."""
+        found = tuple(limit for limit in self._limits_of(self.limits) if limit.scope is Scope.NODE)
+        return found or tuple(limit for limit in BUILT_IN.spec.limits if limit.scope is Scope.NODE)
+
+    @staticmethod
+    def _limits_of(policies: tuple[RiskPolicy, ...]) -> Iterable[Limit]:
+        return (limit for policy in policies for limit in policy.spec.limits)
+
+
+def bounds(limit: Limit) -> bool:
+    """Tell whether a limit forbids anything to the fleet: not one of a single node, and not 100 % at once."""
+    everything = limit.max.percent and limit.max.amount == 100 and limit.window is None
+    return limit.scope is not Scope.NODE and not everything

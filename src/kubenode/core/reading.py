@@ -174,7 +174,7 @@ class Walk:
         """Judge the laws over several fields of an object that is sound in itself."""
         for rule in shape_of(type(made)).rules:
             if rule.check is not None and not rule.check(made):
-                self.tell(path + rule.path, Fault.LAW, rule.message)
+                self.tell((path + rule.path).removeprefix("."), Fault.LAW, rule.message)
 
 
 def join(path: str, key: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core.machine.decide import MachineSnapshot
 from kubenode.core.machine.phase import Signal
-from kubenode.core.machine.signals import main_signal, signals
+from kubenode.core.machine.signals import _HELD, main_signal, signals
 from tests.core.machine.world import (
     START,
     World,
@@ -112,3 +112,9 @@ def test_component_that_lacks_each_state() -> None:
 def test_a_plain_datetime_will_do() -> None:
     """A snapshot made by hand takes an aware datetime for its moment."""
     assert MachineSnapshot(machine=machine(), now=START.wall).now == START
+
+
+def test_every_cause_of_a_hold_has_its_signal() -> None:
+    """A permit of any cause is an update or a repair; a cause without a signal would stop its machine for good."""
+    assert set(_HELD) == set(m.Cause)
+    assert set(_HELD.values()) == {Signal.UPDATE_HELD, Signal.REPAIR_HELD}

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from kubenode.core import model as m
 from kubenode.core.decision import Create, Decision, SetOperation
 from kubenode.core.errors import Problem
+from kubenode.core.health.freeze import frozen
+from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import open_breaker
+from kubenode.core.model.meta import FORCED, HOLD_LABEL
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot, decide
 from kubenode.core.remedy.ladder import is_closed
@@ -23,6 +26,14 @@ POLICIES = (
     Policy(remediers=(remedier("a"), remedier("b"), remedier("c", condition=m.ConditionMatch(type="Ready", status=m.Switch.FALSE)))),
     Policy(remediers=(remedier(verification=m.Verification(dwell=timedelta(0), timeout=timedelta(seconds=5))),)),
     Policy(),
+    *(
+        Policy(remediers=(remedier(),), risk=(m.RiskPolicy(metadata=m.ObjectMeta(name="p"), spec=spec),))
+        for spec in (
+            m.RiskPolicySpec(freeze=(m.Freeze(scope=m.Scope.ZONE, name="b", until=START + timedelta(seconds=45), reason="x"),)),
+            m.RiskPolicySpec(freeze=(m.Freeze(scope=m.Scope.NODE, name="n7", reason="x"),)),
+            m.RiskPolicySpec(limits=(m.Limit(scope=m.Scope.NODE, window=timedelta(hours=1), max=m.IntOrPercent(1)),)),
+        )
+    ),
 )  # fmt: skip
 ANSWERS = (None, *m.AnswerState)
 
@@ -48,6 +59,20 @@ def _job_deleted(world: World) -> None:
         del world.jobs[min(world.jobs)]
 
 
+def _labelled(world: World) -> None:
+    labels = {} if HOLD_LABEL in world.machine.metadata.labels else {HOLD_LABEL: ""}
+    world.machine = attrs.evolve(
+        world.machine, metadata=attrs.evolve(world.machine.metadata, labels={"pool": "a", **labels})
+    )
+
+
+def _forced(world: World) -> None:
+    for name, job in world.jobs.items():
+        world.jobs[name] = attrs.evolve(
+            job, metadata=attrs.evolve(job.metadata, annotations={FORCED: "ada: now"})
+        )
+
+
 def _later(seconds: int) -> Event:
     def do(world: World) -> None:
         world.elapsed += seconds * SECOND
@@ -61,7 +86,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
         [
             _set(node=None), _set(zones=OUTAGE), _set(zones=NORMAL), _set(granting=True), _set(granting=False),
             _set(sightings={}), _set(broken={}), _set(broken={("hung", 0): Problem(where="x", what="PluginMissing: y")}),
-            World.step, World.ledger, World.agent, World.settle, _deleted, _job_deleted,
+            World.step, World.ledger, World.agent, World.settle, _deleted, _job_deleted, _labelled, _forced,
             *(_set(policy=policy) for policy in POLICIES),
             *(_set(answers=dict.fromkeys(("restart-unit", "reboot"), answer)) for answer in ANSWERS),
         ]
@@ -94,7 +119,8 @@ def _check(world: World) -> None:
             _check_operation(world, seen, effect.operation)
     if decision.wake_at is not None:
         assert decision.wake_at > seen.now.elapsed
-    assert all(since <= seen.now.elapsed for since in decision.sightings.values())
+    for key, since in decision.sightings.items():
+        assert (since > seen.now.elapsed) == key.startswith("thaw:")
 
 
 def _check_create(world: World, seen: RemedySnapshot) -> None:
@@ -102,6 +128,14 @@ def _check_create(world: World, seen: RemedySnapshot) -> None:
     assert all(is_closed(job) for job in seen.jobs)
     assert open_breaker("b", seen.zones, world.policy.limits) is None
     assert seen.machine.metadata.deletion_timestamp is None
+    _check_people(world, seen)
+
+
+def _check_people(world: World, seen: RemedySnapshot) -> None:
+    """Nothing begins on a machine that is held, or in a scope that is frozen."""
+    assert seen.node is not None
+    assert not is_held(seen.machine, seen.node)
+    assert frozen("b", seen.sets, world.policy.limits, seen.now, machine="n7") is None
 
 
 def _check_operation(world: World, seen: RemedySnapshot, operation: m.Operation) -> None:
@@ -115,7 +149,13 @@ def _check_operation(world: World, seen: RemedySnapshot, operation: m.Operation)
     assert seen.node is not None
     (rule,) = [one.spec.condition for one in world.policy.remediers if one.metadata.name == job.spec.remedier]
     assert not is_clear(rule, seen.node)
-    assert open_breaker("b", seen.zones, world.policy.limits) is None
+    if FORCED not in job.metadata.annotations:
+        assert open_breaker("b", seen.zones, world.policy.limits) is None
+        _check_people(world, seen)
+
+
+def _at(elapsed: int) -> m.Now:
+    return m.Now(wall=START + timedelta(microseconds=elapsed // 1000), elapsed=elapsed)
 
 
 def _check_rest(world: World) -> None:
@@ -131,9 +171,9 @@ def _check_rest(world: World) -> None:
     assert decision.effects == ()
     later = [timedelta(microseconds=1), timedelta(days=3)]
     if decision.wake_at is not None:
-        last = attrs.evolve(seen, now=attrs.evolve(seen.now, elapsed=decision.wake_at - 1))
+        last = attrs.evolve(seen, now=_at(decision.wake_at - 1))
         assert decide(last, world.policy) == decision
-        at = attrs.evolve(seen, now=attrs.evolve(seen.now, elapsed=decision.wake_at))
+        at = attrs.evolve(seen, now=_at(decision.wake_at))
         assert decide(at, world.policy) != decision
     else:
         assert all(

@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kubenode.core.identity import op_id
 from kubenode.core.model import (
     Attempt,
     AttemptState,
     Batch,
     Cause,
+    ComponentEntry,
+    ComponentReport,
     EpisodeCause,
     MachineComponentSet,
     MachineComponentSetSpec,
@@ -25,9 +28,21 @@ from kubenode.core.model import (
     RemedyOperationJob,
     RemedyOperationJobSpec,
     RemedyOperationJobStatus,
+    Revision,
     Rollout,
 )
-from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set, in_order
+from kubenode.core.model.meta import FORCED
+from kubenode.core.model.remedy import WITHDRAWN
+from kubenode.core.risk.asks import (
+    Ask,
+    act_of_entry,
+    asks_of_job,
+    asks_of_set,
+    ended_of_job,
+    ended_of_set,
+    in_order,
+)
+from kubenode.core.risk.success import outcomes_of_job
 from tests.core.risk.builders import START, ask
 
 OVER = {MemberState.UPDATED, MemberState.FAILED, MemberState.GONE}
@@ -165,3 +180,83 @@ def test_one_ask_for_each_op_id(order: list[Ask]) -> None:
         ("y", True, Cause.REMEDY),
         ("x", False, Cause.ROLLOUT),
     ]
+
+
+# --- forced, withdrawn, back, and what an entry tells ---------------------------------------------
+
+
+def test_a_job_that_a_person_forces_is_asked_for_by_a_human() -> None:
+    """The annotation makes it so, whatever it says; the remedier stays its own."""
+    plain = job(AttemptState.WAITING)
+    forced = attrs.evolve(plain, metadata=attrs.evolve(plain.metadata, annotations={FORCED: ""}))
+    for one, cause in ((plain, Cause.REMEDY), (forced, Cause.HUMAN)):
+        (found,) = asks_of_job(one, "b", (), "eu")
+        assert (found.cause, found.remedier, found.region) == (cause, one.spec.remedier, "eu")
+
+
+def test_what_was_withdrawn_is_no_outcome() -> None:
+    """Nothing was done, so it neither helped nor failed: it shuts no gate and narrows nobody."""
+    made = job(AttemptState.FAILED, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.WAITING)
+    first = attrs.evolve(made.status.attempts[0], verdict=f"{WITHDRAWN}zone b is down")
+    status = attrs.evolve(made.status, attempts=(first, *made.status.attempts[1:]))
+    found = outcomes_of_job(attrs.evolve(made, status=status))
+    assert [(one.succeeded, one.remedier) for one in found] == [(True, "r"), (False, "r")]
+
+
+@pytest.mark.parametrize(
+    ("current", "update", "back"),
+    [
+        (None, (1, "a"), False),
+        ((1, "a"), None, False),
+        ((1, "a"), (2, "b"), False),
+        ((1, "a"), (3, "a"), True),
+        ((3, "a"), (3, "a"), False),
+        ((2, "b"), (3, "a"), False),
+    ],
+)
+def test_a_rollback_brings_back_what_was_last_complete(
+    current: tuple[int, str] | None, update: tuple[int, str] | None, back: bool
+) -> None:
+    """Not the first revision, not one further back, not the one that is complete."""
+    made = mcs(MemberState.WAITING)
+    status = attrs.evolve(
+        made.status,
+        current=None if current is None else Revision(number=current[0], component=current[1]),
+        update=None if update is None else Revision(number=update[0], component=update[1]),
+    )
+    (found,) = asked(attrs.evolve(made, status=status))
+    assert found.rollback is back
+
+
+MACHINE = Ref(kind="Machine", name="m0", uid="u0")
+ENTRY = ComponentEntry(set="kubelet", component="kubelet-1", revision="3")
+
+
+@pytest.mark.parametrize(
+    ("entry", "report", "acting"),
+    [
+        (None, None, False),
+        (attrs.evolve(ENTRY, set="other"), None, False),
+        (ENTRY, None, True),
+        (ENTRY, ComponentReport(revision="2"), True),
+        (ENTRY, ComponentReport(revision="3"), False),
+        (ENTRY, ComponentReport(revision="3", reason="Digest"), False),
+    ],
+)
+def test_an_act_may_still_run_until_its_agent_has_reported_on_the_entry(
+    entry: ComponentEntry | None, report: ComponentReport | None, acting: bool
+) -> None:
+    """Done or failed; and its op-id is the one under which the set asked."""
+    made = attrs.evolve(mcs(), metadata=ObjectMeta(name="kubelet", uid="S"))
+    update = Revision(number=3, component="kubelet-1")
+    made = attrs.evolve(made, status=attrs.evolve(made.status, update=update))
+    expected = op_id("rollout", "S", 3, "u0") if acting else ""
+    assert act_of_entry(made, MACHINE, entry, report) == expected
+
+
+@pytest.mark.parametrize("update", [None, Revision(number=4, component="kubelet-0")])
+def test_a_set_that_goes_on_to_another_revision_lets_the_act_go(update: Revision | None) -> None:
+    """Its next revision asks for the same machine; were it kept, setting the component back could never begin."""
+    made = attrs.evolve(mcs(), metadata=ObjectMeta(name="kubelet", uid="S"))
+    made = attrs.evolve(made, status=attrs.evolve(made.status, update=update))
+    assert act_of_entry(made, MACHINE, ENTRY, None) == ""

@@ -299,7 +299,7 @@ def test_first_ledger_is_marked_at_once_and_never_blind() -> None:
     """A new cluster's ledger is written before there is anything to grant, so that it is not lost history later."""
     seen = world(ledger=ledger_of(checkpoint=0), history=False)
     after, decision = settled(seen, FREE)
-    assert decision.status == RiskLedgerStatus(checkpoint=1)
+    assert decision.status == RiskLedgerStatus(checkpoint=1, ledger_uid="L")
     assert decide(attrs.evolve(after, history=True), FREE).status == decision.status
 
 
@@ -389,7 +389,7 @@ def test_ledger_is_never_filled_beyond_what_can_be_written(
 
 def test_one_round_does_not_outgrow_the_ledger() -> None:
     """What a round grants counts for the size of the ledger, too."""
-    sets = tuple(f"{'s' * 240}-{i}" for i in range(SCOPE_LIMIT - 2))
+    sets = tuple(f"{'s' * 240}-{i}" for i in range(SCOPE_LIMIT - 3))
     decision = decide(world(*(ask(f"op-{i}", sets=sets) for i in range(40))), FREE)
     assert decision.status is not None
     assert 0 < ledger.size(decision.status) <= ledger.LEDGER_SIZE

@@ -36,15 +36,16 @@ def test_time_never_falls_behind_the_checkpoint() -> None:
 
 
 def test_scopes_are_spelt_as_stored() -> None:
-    """A machine counts in the cluster, in its zone, and in each set once; no zone is a zone too."""
-    assert ledger.scopes_of("b", ["kubelet", "cni", "kubelet"]) == (
+    """A machine counts in the cluster, in its region and zone, and in each set once; no zone is a zone too."""
+    assert ledger.scopes_of("b", ["kubelet", "cni", "kubelet"], "eu") == (
         "cluster",
+        "region=eu",
         "zone=b",
         "set=cni",
         "set=kubelet",
     )
-    assert ledger.scopes_of("", []) == ("cluster", "zone=")
-    assert ledger.scope_text(Scope.CLUSTER) == "cluster"
+    assert ledger.scopes_of("", []) == ("cluster", "region=", "zone=")
+    assert ledger.scope_text(Scope.CLUSTER) == ledger.scope_text(Scope.FLEET) == "cluster"
 
 
 def test_no_second_hold_for_a_machine_or_an_op_id() -> None:
@@ -62,9 +63,9 @@ def test_closed_hold_counts_from_its_beginning() -> None:
     )
     closed = ledger.close(status, {"a"}, 1250 * SECOND)
     assert [each.op_id for each in closed.holds] == ["b"]
-    assert closed.closed == {
-        "cluster": "s:123=1;m:20=1;h:0=1", "set=kubelet": "s:123=1;m:20=1;h:0=1", "zone=a": "s:123=1;m:20=1;h:0=1",
-    }  # fmt: skip
+    assert closed.closed == dict.fromkeys(
+        ("cluster", "region=", "set=kubelet", "zone=a"), "s:123=1;m:20=1;h:0=1"
+    )
     assert ledger.usage(closed, "cluster", MINUTE, 1250 * SECOND) == 2
     assert ledger.in_flight(closed, "cluster") == 1
     assert ledger.in_flight(closed, "zone=a") == 0
@@ -89,7 +90,7 @@ def test_open_holds_leave_a_window_exactly() -> None:
 def test_unreadable_scope_is_full_and_stays(text: str) -> None:
     """A text nobody can read makes its scope full, and closing a hold there does not make it readable."""
     status = RiskLedgerStatus(closed={"zone=a": text}, holds=(hold("a", since=AGE),))
-    after = ledger.stamped(ledger.close(status, {"a"}, AGE), AGE)
+    after = ledger.stamped(ledger.close(status, {"a"}, AGE), AGE, "L")
     assert after.closed["zone=a"] == text
     assert ledger.usage(after, "zone=a", MINUTE, AGE) == FULL
     assert ledger.usage(after, "cluster", MINUTE, AGE) == 1
@@ -98,9 +99,9 @@ def test_unreadable_scope_is_full_and_stays(text: str) -> None:
 def test_stamp_prunes_and_never_goes_back() -> None:
     """A write drops what no window needs, and its checkpoint is not below the one before."""
     status = ledger.close(RiskLedgerStatus(holds=(hold("a", since=SECOND),)), {"a"}, SECOND)
-    assert ledger.stamped(status, 3 * HOUR).closed["cluster"] == "h:0=1"
-    assert ledger.stamped(status, 26 * HOUR).closed == {}
-    assert ledger.stamped(attrs.evolve(status, checkpoint=9), 5).checkpoint == 9
+    assert ledger.stamped(status, 3 * HOUR, "L").closed["cluster"] == "h:0=1"
+    assert ledger.stamped(status, 26 * HOUR, "L").closed == {}
+    assert ledger.stamped(attrs.evolve(status, checkpoint=9), 5, "L").checkpoint == 9
 
 
 def test_closing_never_makes_a_ledger_heavier() -> None:

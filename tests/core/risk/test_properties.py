@@ -12,6 +12,7 @@ from kubenode.core.model import (
     Freeze,
     Hold,
     Limit,
+    RepairWidth,
     RiskLedgerStatus,
     Scope,
     SuccessGate,
@@ -19,7 +20,7 @@ from kubenode.core.model import (
 )
 from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
-from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.asks import Ask, in_order
 from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
 from kubenode.core.risk.success import Outcome, shut
 from tests.core.risk.builders import (
@@ -44,9 +45,9 @@ LIMITS = st.builds(
 UNTIL = st.none() | st.integers(-5, 200).map(lambda s: START + timedelta(seconds=s))
 FREEZES = st.builds(
     lambda scope, until: Freeze(
-        scope=scope, name={Scope.ZONE: "b", Scope.SET: "s", Scope.CLUSTER: ""}[scope], until=until, reason="power"
+        scope=scope, name={Scope.NODE: "m1", Scope.ZONE: "b", Scope.SET: "s", Scope.REGION: "eu"}.get(scope, ""), until=until, reason="power"
     ),
-    st.sampled_from([Scope.ZONE, Scope.SET, Scope.SET, Scope.CLUSTER]), UNTIL,
+    st.sampled_from(Scope), UNTIL,
 )  # fmt: skip
 GATES = st.builds(
     SuccessGate, window=st.sampled_from([timedelta(seconds=s) for s in (10, 60, 3600)]),
@@ -62,6 +63,9 @@ def policies(draw: st.DrawFn) -> Policy:
         policy.risk[0].spec,
         freeze=tuple(draw(st.lists(FREEZES, max_size=2) if draw(st.integers(0, 3)) == 0 else st.just([]))),
         success_gate=draw(st.none() | GATES),
+        repair_width=RepairWidth(
+            first=draw(st.integers(1, 3)), window=timedelta(seconds=draw(st.sampled_from([10, 60, 3600])))
+        ),
         zone_breaker=ZoneBreaker(cooldown=timedelta(seconds=draw(st.sampled_from([0, 30, 300])))),
     )
     return Policy(risk=(attrs.evolve(policy.risk[0], spec=spec),))
@@ -72,6 +76,7 @@ OUTCOMES = st.builds(
     Outcome,
     ended_at=st.integers(-4000, 120).map(lambda s: START + timedelta(seconds=s)),
     succeeded=st.booleans(),
+    remedier=st.sampled_from(["r", "q"]),
 )
 SETS = st.sampled_from([(), ("s",), ("t",), ("s", "t")])
 MACHINES = st.integers(0, 7)
@@ -87,7 +92,7 @@ def asks(draw: st.DrawFn, name: str) -> Ask:
     return ask(
         name, f"m{machine}", zone="ab"[machine % 2], sets=draw(SETS), cause=draw(st.sampled_from(Cause)),
         since=START + timedelta(seconds=draw(st.integers(0, 3))), order=draw(st.integers(0, 1)),
-        waiting=draw(st.integers(0, 3)) > 0,
+        waiting=draw(st.integers(0, 3)) > 0, region=draw(st.sampled_from(["", "eu"])), remedier=draw(st.sampled_from(["", "r"])), rollback=draw(st.integers(0, 4)) == 0,
     )  # fmt: skip
 
 
@@ -142,8 +147,9 @@ def worlds(draw: st.DrawFn) -> RiskSnapshot:
             "b": ZoneTally(nodes=8),
         },
         rooms={name: SetRoom(max_unavailable=draw(st.integers(0, 4)), unavailable=away) for name in "st"},
-        up={"cluster": 16, "zone=a": 8, "zone=b": 8, "set=s": 16, "set=t": 5},
+        up={"cluster": 16, "zone=a": 8, "zone=b": 8, "region=eu": 3, "set=s": 16, "set=t": 5},
         unavailable=away,
+        held=frozenset(f"uid-m{i}" for i in draw(st.sets(MACHINES, max_size=1))),
         outcomes=tuple(draw(st.lists(OUTCOMES, max_size=6))),
         history=draw(st.booleans()),
     )
@@ -195,7 +201,7 @@ def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -
     uids = [row.machine_uid for row in wanted.holds]
     assert len(uids) == len(set(uids))
     for row in wanted.holds:
-        if row.op_id not in before:
+        if row.op_id not in before and row.cause is not Cause.HUMAN:
             assert not (seen.history and stored.checkpoint == 0)
             assert "zone=a" not in row.scopes or seen.zones["a"].not_ready == 0
             check_people(row, wanted, seen, policy)
@@ -205,15 +211,20 @@ def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -
                 check_rooms(row, wanted, seen)
 
 
+def has_rollback(scope: str, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> bool:
+    """Tell whether any hold of a scope is a rollback's, which no rate window binds."""
+    back = {each.op_id for each in seen.asks if each.rollback}
+    return any(row.op_id in back and scope in row.scopes for row in wanted.holds)
+
+
 def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy: Policy) -> None:
     """Check that a new hold lies in no frozen scope, in no gate's way, and is alone in a zone that cools down."""
     for one in policy.risk[0].spec.freeze:
         over = one.until is not None and one.until <= seen.now.wall
-        assert (
-            over
-            or (one.scope.value if one.scope is Scope.CLUSTER else f"{one.scope.value}={one.name}")
-            not in row.scopes
-        )
+        whole = one.scope in (Scope.CLUSTER, Scope.FLEET)
+        where = {*row.scopes, f"node={row.machine}"}
+        assert over or ("cluster" if whole else f"{one.scope.value}={one.name}") not in where
+    assert row.machine_uid not in seen.held
     gate = policy.risk[0].spec.success_gate
     assert row.cause is not Cause.REMEDY or gate is None or shut(gate, seen.outcomes, seen.now) is None
     for zone in wanted.storms:
@@ -224,12 +235,13 @@ def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy
 def check_limit(each: Limit, row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None:
     """Recount one limit in the scopes of a new hold."""
     for scope in row.scopes:
-        if scope.partition("=")[0] == each.scope.value:
-            most = each.max.scaled(seen.up[scope])
+        counted_as = Scope.CLUSTER if each.scope is Scope.FLEET else each.scope
+        if scope.partition("=")[0] == counted_as.value:
+            most = each.max.scaled(seen.up.get(scope, 0))
             most = max(1, most) if each.max.percent else most
             if each.window is None:
                 assert ledger.in_flight(wanted, scope) <= most
-            else:
+            elif not has_rollback(scope, wanted, seen):
                 assert ledger.usage(wanted, scope, each.window, wanted.checkpoint) <= most
                 assert wanted.checkpoint >= wanted.blind_until
 
@@ -245,6 +257,45 @@ def check_rooms(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None
                 if scope in other.scopes and other.machine_uid not in seen.unavailable
             }
             assert len(held) <= room.max_unavailable
+
+
+@given(seen=worlds(), policy=POLICIES)
+def test_every_note_of_a_refusal_has_scope_observed_limit(seen: RiskSnapshot, policy: Policy) -> None:
+    """Whoever must wait is told what binds, how much of it is used, and when it frees if it does by time alone."""
+    decision = decide(seen, policy)
+    for note in decision.notes:
+        assert note.scope
+        assert note.observed is not None
+        assert note.limit is not None
+        assert note.observed >= note.limit
+        assert note.frees_at is None or note.frees_at > seen.now.elapsed
+
+
+@given(seen=worlds(), policy=POLICIES)
+def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Policy) -> None:
+    """After a round no remedier that got a hold has more in flight than it has proven since it last failed, and one."""
+    assert seen.ledger is not None
+    decision = decide(seen, policy)
+    assert decision.status is not None
+    stored = {row.op_id for row in seen.ledger.status.holds}
+    by_op_id = {each.op_id: each for each in in_order(seen.asks)}
+    width = policy.risk[0].spec.repair_width
+    for row in decision.status.holds:
+        own = by_op_id.get(row.op_id)
+        if own is None or row.op_id in stored or row.cause is not Cause.REMEDY or not own.waiting:
+            continue
+        failed = [one.ended_at for one in seen.outcomes if not one.succeeded and one.remedier == own.remedier]
+        proven = [
+            one for one in seen.outcomes
+            if one.succeeded and one.remedier == own.remedier and one.ended_at <= seen.now.wall < one.ended_at + width.window
+            and all(one.ended_at > end for end in failed)
+        ]  # fmt: skip
+        running = [
+            other for other in decision.status.holds
+            if other.cause in (Cause.REMEDY, Cause.HUMAN)
+            and (other.op_id not in by_op_id or by_op_id[other.op_id].remedier == own.remedier)
+        ]  # fmt: skip
+        assert len(running) <= width.first + len(proven)
 
 
 @given(seen=worlds(), policy=POLICIES)

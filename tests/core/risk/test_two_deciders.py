@@ -237,7 +237,9 @@ class TwoDeciders(RuleBasedStateMachine):
         known = {hold.op_id for hold in before.holds} | (write.holding if before.checkpoint == 0 else set())
         new = [hold for hold in after.holds if hold.op_id not in known]
         self.grants += [(self.true, hold) for hold in new]
-        for scope in sorted({scope for hold in new for scope in hold.scopes}):
+        # What a person forces counts, but is not bound.
+        bound = [hold for hold in new if hold.cause is not Cause.HUMAN]
+        for scope in sorted({scope for hold in bound for scope in hold.scopes}):
             running = sum(scope in hold.scopes for hold in after.holds)
             room = ROOMS[scope.removeprefix("set=")].max_unavailable if scope.startswith("set=") else math.inf
             assert running <= room, f"{scope}: {running} unavailable"

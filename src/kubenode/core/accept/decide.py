@@ -1,7 +1,8 @@
 """What only rules has no state of its own but this: whether it is understood, and so in force.
 
 A remedier or policy of a newer version, or a ladder whose action no plugin brings, is not in force as its
-author meant it. It says so by the condition Accepted, where `kubectl get` shows it.
+author meant it. It says so by the condition Accepted, where `kubectl get` shows it. A policy that is in
+force but could never act, or limits nothing, says so by the condition Effective.
 """
 
 import enum
@@ -10,6 +11,7 @@ from datetime import datetime
 
 import attrs
 
+from kubenode.core.accept.doubts import Doubt, doubts
 from kubenode.core.decision import NOTHING_SEEN, Decision
 from kubenode.core.model.condition import AcceptedStatus, Claim, Condition, stated
 from kubenode.core.model.now import Now, moment
@@ -18,6 +20,9 @@ from kubenode.core.model.risk import RiskPolicy
 from kubenode.core.policy import Policy
 
 ACCEPTED = "Accepted"
+EFFECTIVE = "Effective"
+LIMITS = "Limits"
+"""The reason of Effective where there is no doubt."""
 
 
 class AcceptReason(enum.Enum):
@@ -49,7 +54,8 @@ def decide(seen: AcceptSnapshot, policy: Policy) -> Decision[AcceptedStatus]:
     """
     metadata, status = seen.ruling.metadata, seen.ruling.status
     claim = _claim(seen)
-    conditions = _said(status, claim, seen.now.wall, metadata.generation)
+    claims = (claim, *_effective(seen.ruling))
+    conditions = _said(status, claims, seen.now.wall, metadata.generation)
     if claim.reason == AcceptReason.NEWER_VERSION.value:
         return Decision(status=attrs.evolve(status, conditions=conditions))
     return Decision(status=AcceptedStatus(observed_generation=metadata.generation, conditions=conditions))
@@ -69,6 +75,18 @@ def _claim(seen: AcceptSnapshot) -> Claim:
     return Claim.of(ACCEPTED, True, AcceptReason.IN_FORCE.value)
 
 
+def _effective(ruling: NodeRemedier | RiskPolicy) -> tuple[Claim, ...]:
+    """Say whether a policy does what a policy is for: to let something happen, and not everything at once."""
+    if not isinstance(ruling, RiskPolicy) or ruling.metadata.unknown:
+        return ()
+    found = doubts(ruling)
+    if not found:
+        return (Claim.of(EFFECTIVE, True, LIMITS),)
+    first = found[0]
+    text = f"{first.problem.where}: {first.problem.what}; {first.problem.fix}"
+    return (Claim.of(EFFECTIVE, first.doubt is Doubt.FLEET_IS_CLUSTER, first.doubt.value, text),)
+
+
 def _actions(ruling: NodeRemedier | RiskPolicy) -> frozenset[str]:
     return (
         frozenset(rung.action for rung in ruling.spec.ladder)
@@ -77,6 +95,9 @@ def _actions(ruling: NodeRemedier | RiskPolicy) -> frozenset[str]:
     )
 
 
-def _said(status: AcceptedStatus, claim: Claim, wall: datetime, generation: int) -> tuple[Condition, ...]:
-    others = tuple(one for one in status.conditions if one.type != ACCEPTED)
-    return (*stated(status.conditions, (claim,), wall=wall, generation=generation), *others)
+def _said(
+    status: AcceptedStatus, claims: tuple[Claim, ...], wall: datetime, generation: int
+) -> tuple[Condition, ...]:
+    said = {claim.type for claim in claims}
+    others = tuple(one for one in status.conditions if one.type not in said)
+    return (*stated(status.conditions, claims, wall=wall, generation=generation), *others)

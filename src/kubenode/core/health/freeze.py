@@ -6,11 +6,17 @@ ahead, this process also counts the time by itself from when it first read the s
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
+from typing import assert_never
+
+import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Note
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.risk import Freeze, RiskPolicy, Scope
+
+_WHOLE = frozenset({Scope.CLUSTER, Scope.FLEET})
+"""Scopes without a name."""
 
 
 def elapsed_at(when: datetime, now: Now) -> int:
@@ -43,6 +49,9 @@ def frozen(
     policies: Iterable[RiskPolicy],
     now: Now,
     sightings: Mapping[str, int] = NOTHING_SEEN,
+    *,
+    region: str = "",
+    machine: str = "",
 ) -> Note | None:
     """Give the note of the freeze that forbids to begin anything new with a machine, or None when none does.
 
@@ -52,6 +61,8 @@ def frozen(
         policies: those that bind.
         now: the moment of the decision.
         sightings: what `thaws` gave last time; without it the wall clock alone says when a freeze is over.
+        region: the machine's; empty without a region label.
+        machine: its name.
 
     Returns:
         Of several freezes, one that has no end, else the last to end. Source: api.md section 3.
@@ -59,21 +70,37 @@ def frozen(
     notes = []
     for policy in policies:
         for one in policy.spec.freeze:
-            if _concerns(one, zone, sets):
+            if _concerns(one, Place(machine=machine, zone=zone, region=region, sets=sets)):
                 ends = [end for _, end in _end(one, now, sightings)]
                 if one.until is None or ends[0] > now.elapsed:
                     notes.append(_note(one, ends[0] if ends else None))
     return max(notes, key=lambda note: (note.frees_at is None, note.frees_at or 0, note.text), default=None)
 
 
-def _concerns(one: Freeze, zone: str, sets: Collection[str]) -> bool:
+@attrs.frozen(kw_only=True)
+class Place:
+    """Where a machine is, as scopes go."""
+
+    machine: str
+    zone: str
+    region: str
+    sets: Collection[str]
+
+
+def _concerns(one: Freeze, place: Place) -> bool:
     match one.scope:
-        case Scope.CLUSTER:
+        case Scope.CLUSTER | Scope.FLEET:
             return True
+        case Scope.REGION:
+            return one.name == place.region
         case Scope.ZONE:
-            return one.name == zone
+            return one.name == place.zone
         case Scope.SET:
-            return one.name in sets
+            return one.name in place.sets
+        case Scope.NODE:
+            return one.name == place.machine
+        case _:
+            assert_never(one.scope)
 
 
 def _end(one: Freeze, now: Now, sightings: Mapping[str, int]) -> Iterable[tuple[str, int]]:
@@ -85,6 +112,7 @@ def _end(one: Freeze, now: Now, sightings: Mapping[str, int]) -> Iterable[tuple[
 
 
 def _note(one: Freeze, end: int | None) -> Note:
-    scope = one.scope.value if one.scope is Scope.CLUSTER else f"{one.scope.value} {one.name}"
+    scope = one.scope.value if one.scope in _WHOLE else f"{one.scope.value} {one.name}"
     until = "until a person ends it" if one.until is None else f"until {aware(one.until).isoformat()}"
-    return Note(code="Frozen", text=f"{scope}: frozen {until}: {one.reason}", scope=scope, frees_at=end)
+    text = f"{scope}: frozen {until}: {one.reason}"
+    return Note(code="Frozen", text=text, scope=scope, observed=0, limit=0, frees_at=end)

@@ -10,7 +10,13 @@ from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.meta import Switch
 from kubenode.core.model.risk import Cause
 
-_HELD = {Cause.ROLLOUT: Signal.UPDATE_HELD, Cause.REMEDY: Signal.REPAIR_HELD}
+_HELD = {
+    Cause.HUMAN: Signal.REPAIR_HELD,
+    Cause.DEADLINE: Signal.REPAIR_HELD,
+    Cause.REMEDY: Signal.REPAIR_HELD,
+    Cause.DRIFT: Signal.UPDATE_HELD,
+    Cause.ROLLOUT: Signal.UPDATE_HELD,
+}
 
 
 def signals(seen: MachineSnapshot) -> tuple[Signal, ...]:

@@ -73,6 +73,7 @@ from kubenode.core.model.risk import (
     Freeze,
     Hold,
     Limit,
+    RepairWidth,
     RiskLedger,
     RiskLedgerStatus,
     RiskPolicy,
@@ -103,7 +104,7 @@ __all__ = [
     "MachineSpec", "MachineStatus", "MachineTemplate", "MachineTemplateSpec", "Member",
     "MemberState", "Node", "NodeCondition", "NodeRef", "NodeRemedier", "NodeRemedierSpec", "NodeSpec", "NodeStatus",
     "Now", "Object", "ObjectMeta", "Operation", "OperationAnswer", "OperationStep", "Ref", "RemedyOperationJob",
-    "RemedyOperationJobSpec", "RemedyOperationJobStatus", "Revision", "RiskLedger", "RiskLedgerStatus", "RiskPolicy",
+    "RemedyOperationJobSpec", "RemedyOperationJobStatus", "RepairWidth", "Revision", "RiskLedger", "RiskLedgerStatus", "RiskPolicy",
     "RiskPolicySpec", "Rollout", "Rung", "Running", "Scope", "Selector", "SetRef", "Skip", "StepAction", "SuccessGate", "Switch", "Taint",
     "TaintEffect", "Verification", "ZoneBreaker", "ref", "stated",
 ]  # fmt: skip

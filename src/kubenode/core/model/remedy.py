@@ -139,6 +139,10 @@ class RemedyOperationJobSpec:
     cause: Cause
 
 
+WITHDRAWN = "withdrawn: "
+"""How the verdict of an attempt begins that ended before anything was done."""
+
+
 class AttemptState(enum.Enum):
     """How far one attempt is."""
 
@@ -155,6 +159,9 @@ class AttemptState(enum.Enum):
 class Attempt:
     """One rung tried.
 
+    One that ended before anything was done is *withdrawn*: it is Failed, so that its permit is released,
+    but it says nothing of its rung or of its remedier.
+
     Attributes:
         since: when it entered its state; a stamp for people.
         verdict: why it ended, or what it waits for.
@@ -167,6 +174,11 @@ class Attempt:
     state: AttemptState = AttemptState.WAITING
     since: datetime
     verdict: Message = ""
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether it ended before anything was done."""
+        return self.state is AttemptState.FAILED and self.verdict.startswith(WITHDRAWN)
 
 
 class JobPhase(enum.Enum):

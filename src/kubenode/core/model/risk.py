@@ -28,13 +28,15 @@ from kubenode.core.model.quantity import DURATION_PATTERN, IntOrPercent
 LEDGER = "cluster"
 """The name of the one RiskLedger."""
 HOLD_LIMIT = 1000
-SCOPE_LIMIT = 66
-"""Scopes of one hold: cluster, zone, and one set for each component that a Machine can have."""
+SCOPE_LIMIT = 67
+"""Scopes of one hold: cluster, region, zone, and one set for each component that a Machine can have."""
 STORM_LIMIT = 1000
 """Zones that can be in a storm or recover from one."""
 CLOSED_LIMIT = 4096
 """Scopes with ended grants in the last day."""
 MAX_WINDOW = timedelta(hours=24)
+NODE_WINDOW = timedelta(days=7)
+"""The longest window of what one node has been through; its own jobs remember that long, the ledger does not."""
 
 
 def _no_duration(field: str) -> str:
@@ -43,17 +45,33 @@ def _no_duration(field: str) -> str:
 
 
 class Scope(enum.Enum):
-    """What a limit is counted over."""
+    """What a limit is counted over; from the narrowest to the widest."""
 
+    NODE = "node"
+    """One machine: how often remedies were tried on it. A freeze names the Machine."""
     SET = "set"
     ZONE = "zone"
+    REGION = "region"
     CLUSTER = "cluster"
+    FLEET = "fleet"
+    """All clusters. This version knows one, so it is counted and frozen as `cluster`."""
+
+
+_LABELLED = frozenset({Scope.ZONE, Scope.REGION})
+"""Scopes whose name is the value of a label of the Node, which may be empty."""
+_NAMED = frozenset({Scope.NODE, Scope.SET})
+"""Scopes whose name is that of an object."""
 
 
 class Cause(enum.Enum):
     """Who asks for a permit; in the order in which they are served."""
 
+    HUMAN = "Human"
+    """A person forces it: never refused, but recorded, and so it narrows what automation may do next."""
+    DEADLINE = "Deadline"
+    """The cloud will act by itself at a time it named."""
     REMEDY = "Remedy"
+    DRIFT = "Drift"
     ROLLOUT = "Rollout"
 
 
@@ -64,7 +82,34 @@ class Limit:
     Attributes:
         window: starts within any such span; None limits what is in flight at once.
         max: a percentage is of the scope's machines that should be up, rounded down, at least one.
+
+    Of scope node it limits remedies alone: a machine on which so many were tried is a human's.
     """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel=f"!has(self.window) || {_no_duration('window')} || (duration(self.window) >= duration('10s') "
+                "&& duration(self.window) <= duration(self.scope == 'node' ? '168h' : '24h'))",
+                check=lambda limit: (
+                    limit.window is None
+                    or timedelta(seconds=10)
+                    <= limit.window
+                    <= (NODE_WINDOW if limit.scope is Scope.NODE else MAX_WINDOW)
+                ),
+                message="is from 10s to 24h, of scope node to 168h, as in {scope: zone, window: 1h, max: 2}",
+                path=".window",
+            ),
+            Rule(
+                cel="self.scope != 'node' || (has(self.window) && type(self.max) == int)",
+                check=lambda limit: (
+                    limit.scope is not Scope.NODE or (limit.window is not None and not limit.max.percent)
+                ),
+                message="of scope node has a window and a number, as in {scope: node, window: 168h, max: 5}",
+                path=".scope",
+            ),
+        )
+    )
 
     scope: Scope
     window: timedelta | None = None
@@ -125,11 +170,38 @@ class SuccessGate:
 
 
 @attrs.frozen(kw_only=True)
+class RepairWidth:
+    """How many remedies of one remedier may be in flight, by the evidence that it helps.
+
+    Attributes:
+        first: so many without any evidence. Each repair that was proven since the remedier last failed adds
+            one; a failure takes it back to `first`. Limits without a window bind beside it.
+        window: how long a proven repair is evidence.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel=f"{_no_duration('window')} || "
+                "(duration(self.window) >= duration('10s') && duration(self.window) <= duration('168h'))",
+                check=lambda width: timedelta(seconds=10) <= width.window <= NODE_WINDOW,
+                message="is from 10s to 168h, as in 24h",
+                path=".window",
+            ),
+        )
+    )
+
+    first: Annotated[int, Number(min=1, max=10_000)] = 1
+    window: timedelta = timedelta(hours=24)
+
+
+@attrs.frozen(kw_only=True)
 class Freeze:
     """Nothing new begins in a scope. What runs goes on to its end.
 
     Attributes:
-        name: of the zone or the set; empty for the cluster, and for the zone of Nodes without a zone label.
+        name: of the Machine, set, zone or region; empty for the cluster and the fleet, and for the zone or
+            region of Nodes without such a label.
         until: when it ends by itself; None: when somebody takes it away.
         reason: why, for those who wonder.
     """
@@ -137,9 +209,9 @@ class Freeze:
     SHAPE: ClassVar[Shape] = Shape(
         rules=(
             Rule(
-                cel="self.scope == 'zone' || (self.scope == 'set') == (self.name != '')",
-                check=lambda one: one.scope is Scope.ZONE or (one.scope is Scope.SET) == (one.name != ""),
-                message="names a zone or a set, and is empty for the cluster: {scope: zone, name: b, reason: power}",
+                cel="self.scope in ['zone', 'region'] || (self.scope in ['node', 'set']) == (self.name != '')",
+                check=lambda one: one.scope in _LABELLED or (one.scope in _NAMED) == (one.name != ""),
+                message="names a node, set, zone or region, and is empty for the cluster: {scope: zone, name: b, reason: power}",
                 path=".name",
             ),
         )
@@ -155,24 +227,10 @@ class Freeze:
 class RiskPolicySpec:
     """Limits only. Every policy must allow."""
 
-    SHAPE: ClassVar[Shape] = Shape(
-        rules=(
-            Rule(
-                cel="self.limits.all(l, !has(l.window) || (duration(l.window) >= duration('10s') "
-                "&& duration(l.window) <= duration('24h')))",
-                check=lambda spec: all(
-                    limit.window is None or timedelta(seconds=10) <= limit.window <= MAX_WINDOW
-                    for limit in spec.limits
-                ),
-                message="a window is from 10s to 24h, as in {scope: zone, window: 1h, max: 2}",
-                path=".limits",
-            ),
-        )
-    )
-
     limits: Annotated[tuple[Limit, ...], Items(max=32)] = ()
     zone_breaker: ZoneBreaker = ZoneBreaker()
     success_gate: SuccessGate | None = None
+    repair_width: RepairWidth = RepairWidth()
     freeze: Annotated[tuple[Freeze, ...], Items(max=32)] = ()
 
 
@@ -184,6 +242,7 @@ class RiskPolicy:
         name="RiskPolicy", plural="riskpolicies", short_names=("rp",),
         columns=(
             Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
+            Column(name="Effective", path=".status.conditions[?(@.type=='Effective')].status"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )  # fmt: skip
@@ -198,7 +257,7 @@ class Hold:
     """An open permit: who finds its op-id here may act.
 
     Attributes:
-        scopes: what it counts in: `cluster`, `zone=b`, `set=kubelet`.
+        scopes: what it counts in: `cluster`, `region=eu`, `zone=b`, `set=kubelet`.
         since: ledger time of the grant, nanoseconds.
     """
 
@@ -220,6 +279,8 @@ class RiskLedgerStatus:
         closed: ended grants counted by time bucket, one text a scope (see core/risk/ledger.py).
         storms: zones whose breaker is open, or was so lately that they cool down; sorted, the first 1000.
         blind_until: ledger time before which every window counts as full, because history was lost.
+        ledger_uid: of the object this was written to. Under another uid it was copied from a backup, and
+            what was granted since is lost.
     """
 
     checkpoint: Annotated[int, Number(min=0, max=2**62)] = 0
@@ -230,6 +291,7 @@ class RiskLedgerStatus:
     ] = attrs.field(factory=dict)
     storms: Annotated[tuple[Annotated[str, Text(max=63)], ...], Items(max=STORM_LIMIT)] = ()
     blind_until: Annotated[int, Number(min=0, max=2**62)] = 0
+    ledger_uid: Annotated[Uid, Wire(name="ledgerUID")] = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -240,6 +302,17 @@ class RiskLedgerSpec:
 @attrs.frozen(kw_only=True)
 class RiskLedger:
     """The permits. One object, `cluster`, written only by the risk controller."""
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel=f"self.metadata.name == '{LEDGER}'",
+                check=lambda ledger: ledger.metadata.name == LEDGER,
+                message=f"is not {LEDGER}: there is one ledger, of this name",
+                path=".metadata",
+            ),
+        )
+    )
 
     KIND: ClassVar[Kind] = Kind(
         name="RiskLedger", plural="riskledgers", short_names=("rl",),

@@ -6,7 +6,7 @@ from typing import ClassVar
 import attrs
 
 from kubenode.core.model.machine import Taint
-from kubenode.core.model.meta import ZONE_LABEL, Kind, ObjectMeta, Switch
+from kubenode.core.model.meta import REGION_LABEL, ZONE_LABEL, Kind, ObjectMeta, Switch
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +50,11 @@ class Node:
     def zone(self) -> str:
         """Its zone label; empty when it has none, which is a zone of its own."""
         return self.metadata.labels.get(ZONE_LABEL, "")
+
+    @property
+    def region(self) -> str:
+        """Its region label; empty when it has none, which is a region of its own."""
+        return self.metadata.labels.get(REGION_LABEL, "")
 
     @property
     def ready(self) -> bool:

@@ -11,10 +11,12 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, SetOperation, soonest
 from kubenode.core.errors import Problem
+from kubenode.core.health.freeze import frozen, thaws
+from kubenode.core.health.held import held_note, is_held
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.condition import find
 from kubenode.core.model.machine import Machine, OperationStep
-from kubenode.core.model.meta import MACHINE_LABEL, ObjectMeta, ref
+from kubenode.core.model.meta import FORCED, MACHINE_LABEL, ObjectMeta, ref
 from kubenode.core.model.now import Now, moment
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
@@ -39,6 +41,7 @@ from kubenode.core.remedy.ladder import (
     unrecognised,
 )
 from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
+from kubenode.core.remedy.worn import worn_out
 
 NODE_READY = "NodeReady"
 CONTESTED = frozenset({"Conflict", "NodeChanged"})
@@ -54,6 +57,7 @@ class RemedySnapshot:
         jobs: all episodes of this machine's uid, open and closed, in any order.
         holds: op-ids that are open in the ledger.
         zones: the tally of every zone.
+        sets: names of all MachineComponentSets that select the machine; a freeze may name one.
         steps: by (remedier, index of the rung): what the action's plugin planned, or why it could not.
             A Problem's `what` begins with its reason, as in `PluginMissing: no such action`.
     """
@@ -63,6 +67,7 @@ class RemedySnapshot:
     jobs: tuple[RemedyOperationJob, ...] = ()
     holds: frozenset[str] = frozenset()
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
+    sets: tuple[str, ...] = ()
     steps: Mapping[tuple[str, int], tuple[OperationStep, ...] | Problem] = attrs.field(factory=dict)
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
@@ -84,7 +89,8 @@ def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobS
         job, or the Machine's operation written or cleared.
 
     Invariants: an operation is written only when its attempt stands as Acting in the job as read, and its
-    op-id among the holds; no job is opened while a breaker of the zone is open.
+    op-id among the holds; no job is opened while a breaker of the zone is open, its scope is frozen or the
+    machine is held.
     Source: api.md section 4, "Hung node" and "Zone outage".
     """
     job = open_job(seen.jobs)
@@ -161,15 +167,28 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
         )
     waiting = [match for match in found if not _humans_turn(seen, match, cleared)]
     notes += [_handed_over(match) for match in found if match not in waiting]
-    sightings = {**cleared, **_sighted(found, node)}
+    frosts = thaws(policy.limits, seen.now, seen.sightings) if waiting else NOTHING_SEEN
+    sightings = {**cleared, **_sighted(found, node), **frosts}
     due = next((match for match in waiting if match.due <= seen.now.elapsed), None)
-    if due is not None:
+    stop = None if due is None else _stopped_by_people(seen, policy, node)
+    if due is not None and stop is None:
         return Answer(effects=(Create(object=_opened(seen, due)),), notes=tuple(notes), sightings=sightings)
-    notes += [_not_yet(match) for match in waiting]
+    early = [match for match in waiting if match.due > seen.now.elapsed]
+    notes += [_not_yet(match) for match in early] + ([stop] if stop is not None else [])
     return Answer(
         notes=tuple(notes), sightings=sightings, deferred=bool(waiting),
-        deadlines=tuple(match.due for match in waiting),
+        deadlines=(*(match.due for match in early), *frosts.values()),
     )  # fmt: skip
+
+
+def _stopped_by_people(seen: RemedySnapshot, policy: Policy, node: Node) -> Note | None:
+    """Say that people let nothing begin with this machine: its label, or a freeze of a scope it is in."""
+    name = seen.machine.metadata.name
+    if is_held(seen.machine, node):
+        return held_note(name)
+    return frozen(
+        node.zone, seen.sets, policy.limits, seen.now, seen.sightings, region=node.region, machine=name
+    )
 
 
 def _sighted(found: Iterable[Match], node: Node) -> dict[str, int]:
@@ -255,16 +274,20 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     chosen = selecting(policy.remediers, seen.machine)
     known = tuple(one for one in chosen if not one.metadata.unknown)
     breaker = open_breaker(node.zone, seen.zones, policy.limits)
+    forced = FORCED in job.metadata.annotations
+    frosts = thaws(policy.limits, seen.now, seen.sightings)
     found = () if breaker is not None else matches(known, node, now=seen.now, sightings=seen.sightings)
     case = Case(
-        machine=seen.machine, node=node, job=job, breaker=breaker,
+        machine=seen.machine, node=node, job=job,
+        stop=None if forced else breaker or _stopped_by_people(seen, policy, node),
+        worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=next((one for one in chosen if one.metadata.name == job.spec.remedier), None),
         planned={rung: steps for (name, rung), steps in seen.steps.items() if name == job.spec.remedier},
         holds=seen.holds, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
     )  # fmt: skip
     answer = advance(case)
-    kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings}
-    return attrs.evolve(answer, sightings=kept)
+    kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings, **frosts}
+    return attrs.evolve(answer, sightings=kept, deadlines=(*answer.deadlines, *frosts.values()))
 
 
 __all__ = ["RemedySnapshot", "decide", "open_job"]

@@ -22,6 +22,7 @@ from kubenode.core.model.meta import ref
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
+    WITHDRAWN,
     Attempt,
     AttemptState,
     ConditionMatch,
@@ -36,7 +37,6 @@ from kubenode.core.model.world import Node
 from kubenode.core.remedy.ladder import (
     ENDED,
     MAX_ATTEMPTS,
-    WITHDRAWN,
     begun,
     closed,
     is_closed,
@@ -71,7 +71,9 @@ class Case:
     Attributes:
         remedier: None when it is gone or selects this machine no more; then what is under way ends as
             Cancelled and nothing new begins.
-        breaker: the note of an open breaker of the Node's zone, or None.
+        stop: what lets nothing begin here: an open breaker of the Node's zone, a freeze, a hold. None for a
+            job that a person forces.
+        worn: that too many remedies were tried on this machine lately.
         planned: by index of the rung.
     """
 
@@ -79,7 +81,8 @@ class Case:
     node: Node
     job: RemedyOperationJob
     remedier: NodeRemedier | None
-    breaker: Note | None
+    stop: Note | None
+    worn: Note | None
     planned: Mapping[int, tuple[OperationStep, ...] | Problem]
     holds: frozenset[str]
     jobs: tuple[RemedyOperationJob, ...]
@@ -200,8 +203,11 @@ def _between(case: Case) -> Answer:
         return ended(
             case.job, JobPhase.HANDED_OVER, "the ladder is at its end: a human's turn", case.now.wall
         )
-    if case.breaker is not None:  # whoever asked now would be first after the outage: a stampede
-        return Answer(status=case.job.status, notes=(case.breaker,), deferred=True)
+    if case.worn is not None:
+        over = ended(case.job, JobPhase.HANDED_OVER, case.worn.text, case.now.wall)
+        return attrs.evolve(over, notes=(case.worn,))
+    if case.stop is not None:  # whoever asked now would be first after the outage: a stampede
+        return Answer(status=case.job.status, notes=(case.stop,), deferred=True)
     steps = case.steps(index)
     if isinstance(steps, Problem):
         reason, text = refusal(steps)
@@ -236,7 +242,7 @@ def _waiting(case: Case, attempt: Attempt) -> Answer:
     why_not = _unplanned(case, attempt)
     if why_not:
         return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}")
-    note = case.breaker or Note(code="NoPermit", text=f"{attempt.action} waits for a permit")
+    note = case.stop or Note(code="NoPermit", text=f"{attempt.action} waits for a permit")
     if case.clear:
         return _clearing(case, note)
     return Answer(status=case.job.status, notes=(note,), deferred=True)
@@ -252,8 +258,8 @@ def _second_thoughts(case: Case, attempt: Attempt) -> Answer | None:
         return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall, tried=False)
     if case.clear:
         return ended(case.job, JobPhase.CANCELLED, BY_ITSELF, case.now.wall, tried=False)
-    why_not = case.breaker.text if case.breaker is not None else _unplanned(case, attempt)
-    return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}", case.breaker) if why_not else None
+    why_not = case.stop.text if case.stop is not None else _unplanned(case, attempt)
+    return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}", case.stop) if why_not else None
 
 
 def _unplanned(case: Case, attempt: Attempt) -> str:

@@ -1,7 +1,7 @@
 """Episodes, attempts and rungs: names, numbers, and how a job's status moves.
 
-An attempt that ended before anything was done is *withdrawn*: it is Failed, so that its permit is
-released, but it says nothing against its rung, which is tried again under a new op-id.
+An attempt that was withdrawn (core/model/remedy) says nothing against its rung, which is tried again under
+a new op-id.
 """
 
 from collections.abc import Iterable
@@ -23,9 +23,6 @@ from kubenode.core.model.remedy import (
 
 MAX_ATTEMPTS = 32
 """Most attempts a job can record; an episode that needs more is a human's."""
-
-WITHDRAWN = "withdrawn: "
-"""How the verdict of an attempt begins that ended before anything was done."""
 
 CLOSED_PHASES = frozenset(
     phase.value for phase in (JobPhase.SUCCEEDED, JobPhase.HANDED_OVER, JobPhase.CANCELLED)
@@ -94,13 +91,8 @@ def first_rung(last: RemedyOperationJob | None, remedier: NodeRemedier, wall: da
 
 def next_rung(job: RemedyOperationJob) -> int:
     """Give the rung after the last that was really tried; the episode's first when none was."""
-    tried = [attempt.rung for attempt in job.status.attempts if not is_withdrawn(attempt)]
+    tried = [attempt.rung for attempt in job.status.attempts if not attempt.withdrawn]
     return tried[-1] + 1 if tried else job.spec.first_rung
-
-
-def is_withdrawn(attempt: Attempt) -> bool:
-    """Tell whether an attempt ended before anything was done."""
-    return attempt.state is AttemptState.FAILED and attempt.verdict.startswith(WITHDRAWN)
 
 
 def begun(job: RemedyOperationJob, *, rung: int, action: str, wall: datetime) -> RemedyOperationJobStatus:

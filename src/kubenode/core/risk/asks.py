@@ -6,9 +6,10 @@ from typing import Any
 
 import attrs
 
+from kubenode.core.identity import op_id
 from kubenode.core.model.componentset import MachineComponentSet, Member, MemberState
-from kubenode.core.model.machine import Machine
-from kubenode.core.model.meta import Ref
+from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
+from kubenode.core.model.meta import FORCED, Ref
 from kubenode.core.model.remedy import Attempt, AttemptState, JobPhase, RemedyOperationJob
 from kubenode.core.model.risk import Cause
 from kubenode.core.risk.ledger import scopes_of
@@ -28,25 +29,31 @@ class Ask:
     Attributes:
         op_id: the name of the permit.
         zone: the machine's; empty without a zone label.
+        region: the machine's; empty without a region label.
         sets: names of all MachineComponentSets that select the machine.
         since: how long it has been wanted; None is served last.
         order: its place among those of the same age.
         waiting: it asks. False: it holds, so it keeps its permit, and counts as in flight if it has none.
+        remedier: whose remedy it is; empty for all else.
+        rollback: it brings back what last was everywhere; it waits for no rate window.
     """
 
     op_id: str
     machine: Ref
     cause: Cause
     zone: str = ""
+    region: str = ""
     sets: tuple[str, ...] = ()
     since: datetime | None = None
     order: int = 0
     waiting: bool = True
+    remedier: str = ""
+    rollback: bool = False
 
     @property
     def scopes(self) -> tuple[str, ...]:
         """The scopes it counts in, as the ledger spells them."""
-        return scopes_of(self.zone, self.sets)
+        return scopes_of(self.zone, self.sets, self.region)
 
     @property
     def rank(self) -> tuple[Any, ...]:
@@ -54,7 +61,8 @@ class Ask:
         since = self.since or _EPOCH
         aware = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
         turn = (_TURN[self.cause], self.since is None, aware, self.order, self.op_id)
-        return (*turn, self.waiting, self.machine.name, self.machine.uid, self.zone, self.sets)
+        rest = (self.zone, self.region, self.sets, self.remedier, self.rollback)
+        return (*turn, self.waiting, self.machine.name, self.machine.uid, *rest)
 
 
 def in_order(asks: Iterable[Ask]) -> tuple[Ask, ...]:
@@ -73,6 +81,7 @@ def asks_of_set(
     sets_of: Callable[[Ref], tuple[str, ...]],
     *,
     needs_permit: bool,
+    region_of: Callable[[Ref], str] = lambda _: "",
 ) -> tuple[Ask, ...]:
     """Give what the open batch of a set asks for or holds, in the order of its members.
 
@@ -81,6 +90,7 @@ def asks_of_set(
         zone_of: the zone of a machine, empty when unknown.
         sets_of: all sets that select a machine.
         needs_permit: whether the disruption class of the component asks at all; True when unknown.
+        region_of: the region of a machine, empty when unknown.
 
     A paused rollout starts nobody, so its waiting members do not ask, and a permit they were given but have
     not used is given back. The caller leaves out machines that were never Running: they need no permit.
@@ -98,10 +108,41 @@ def asks_of_set(
             asks.append(
                 Ask(
                     op_id=member.op_id, machine=machine, cause=Cause.ROLLOUT, zone=zone_of(machine),
-                    sets=sets, since=batch.opened_at, order=order, waiting=waiting,
+                    region=region_of(machine), sets=sets, since=batch.opened_at, order=order, waiting=waiting,
+                    rollback=is_rollback(mcs),
                 )
             )  # fmt: skip
     return tuple(asks)
+
+
+def is_rollback(mcs: MachineComponentSet) -> bool:
+    """Tell whether a set's rollout brings back the component that was last everywhere.
+
+    Back to one before that is a rollout as any other: nothing says that it ever completed.
+    """
+    current, update = mcs.status.current, mcs.status.update
+    if current is None or update is None:
+        return False
+    return update.number > current.number and update.component == current.component
+
+
+def act_of_entry(
+    mcs: MachineComponentSet, machine: Ref, entry: ComponentEntry | None, report: ComponentReport | None
+) -> str:
+    """Give the op-id of what an agent may still be doing for a set, or an empty text.
+
+    The entry on the Machine is the record: until the agent has reported on its revision, done or failed, the
+    act may still run, whatever the set has recorded by time alone (a progress deadline), and so keeps its
+    permit. It ends when the agent answers or the machine is gone; and when the set goes on to another
+    revision, which asks for the same machine: else the way back would wait for what it is to mend.
+    """
+    update = mcs.status.update
+    if entry is None or entry.set != mcs.metadata.name:
+        return ""
+    if update is None or entry.revision != str(update.number):
+        return ""
+    dealt_with = report is not None and report.revision == entry.revision
+    return "" if dealt_with else op_id("rollout", mcs.metadata.uid, update.number, machine.uid)
 
 
 def ended_of_set(mcs: MachineComponentSet) -> frozenset[str]:
@@ -110,8 +151,12 @@ def ended_of_set(mcs: MachineComponentSet) -> frozenset[str]:
     return frozenset(member.op_id for member in members if member.state in _MEMBER_OVER)
 
 
-def asks_of_job(job: RemedyOperationJob, zone: str, sets: tuple[str, ...]) -> tuple[Ask, ...]:
+def asks_of_job(
+    job: RemedyOperationJob, zone: str, sets: tuple[str, ...], region: str = ""
+) -> tuple[Ask, ...]:
     """Give what the last attempt of a job asks for or holds; nothing when it or the job has ended.
+
+    A person asks where the job bears the annotation `kubenode.dev/forced`.
 
     A job in a phase of a newer version keeps what it has and asks for nothing new.
     """
@@ -123,8 +168,9 @@ def asks_of_job(job: RemedyOperationJob, zone: str, sets: tuple[str, ...]) -> tu
     machine = Ref(kind=Machine.KIND.name, name=job.spec.machine.name, uid=job.spec.machine.uid)
     return (
         Ask(
-            op_id=last.op_id, machine=machine, cause=Cause.REMEDY, zone=zone, sets=tuple(sorted(sets)),
-            since=last.since, waiting=known and last.state is AttemptState.WAITING,
+            op_id=last.op_id, machine=machine, zone=zone, region=region, sets=tuple(sorted(sets)),
+            cause=Cause.HUMAN if FORCED in job.metadata.annotations else Cause.REMEDY,
+            since=last.since, waiting=known and last.state is AttemptState.WAITING, remedier=job.spec.remedier,
         ),
     )  # fmt: skip
 

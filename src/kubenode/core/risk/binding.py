@@ -11,6 +11,7 @@ import attrs
 
 from kubenode.core.decision import Note, soonest
 from kubenode.core.health.freeze import frozen
+from kubenode.core.health.held import held_note
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration, nanoseconds
@@ -29,7 +30,11 @@ from kubenode.core.model.risk import (
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.success import Outcome, Shut, shut
+from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
+
+_REMEDIES = frozenset({Cause.REMEDY, Cause.HUMAN})
+"""What is counted as a remedy in flight: those that a person forced, too."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +59,7 @@ class Bounds:
         up: scope text -> machines that should be up.
         unavailable: uids of asking machines that are unavailable already.
         outcomes: of remedies that have ended.
+        held: uids of asking machines that a person holds by label.
         cooling: zone -> `Now.elapsed` until which one disruption at a time begins there.
         thaws: sightings of the ends of freezes.
     """
@@ -64,6 +70,7 @@ class Bounds:
     rooms: Mapping[str, SetRoom]
     unavailable: frozenset[str]
     outcomes: tuple[Outcome, ...]
+    held: frozenset[str]
     cooling: Mapping[str, int]
     thaws: Mapping[str, int]
 
@@ -79,6 +86,11 @@ class Refusal:
 def named(scope: str) -> str:
     """Spell a scope of the ledger for people: `zone b`, `cluster`."""
     return scope.replace("=", " ", 1)
+
+
+def stop(code: str, scope: str, text: str, frees_at: int | None = None) -> Note:
+    """Say that nothing at all may begin in a scope: none is counted and none is allowed."""
+    return Note(code=code, text=text, scope=scope, observed=0, limit=0, frees_at=frees_at)
 
 
 class Round:
@@ -104,11 +116,25 @@ class Round:
         self._fresh: dict[str, int] = {}
         self._size = ledger.size(status)
         self._shut = _strictest(bounds, now)
+        self._remedies = {hold.op_id: "" for hold in status.holds if hold.cause in _REMEDIES}
+        self._evidence: dict[str, tuple[Evidence, ...]] = {}
+        self._spoilt = ledger.spoilt(status)
         self._closed = {*status.closed, *(scope for hold in status.holds for scope in hold.scopes)}
         for hold in status.holds:
             self._occupy(hold.op_id, hold.machine_uid, hold.scopes)
         for ask in standing:
-            self._occupy(ask.op_id, ask.machine.uid, ask.scopes)
+            self._begin(ask)
+
+    def _begin(self, ask: Ask) -> None:
+        """Count an act that runs, by its scopes and by its remedier."""
+        self._occupy(ask.op_id, ask.machine.uid, ask.scopes)
+        if ask.cause in _REMEDIES:
+            self._remedies[ask.op_id] = ask.remedier
+
+    def know(self, ask: Ask) -> None:
+        """Learn whose remedy an open hold is; one that nobody owns counts for every remedier."""
+        if ask.op_id in self._remedies:
+            self._remedies[ask.op_id] = ask.remedier
 
     def _occupy(self, op_id: str, machine_uid: str, scopes: tuple[str, ...]) -> None:
         self._owner.setdefault(machine_uid, op_id)
@@ -119,7 +145,7 @@ class Round:
         """Open a hold; it counts for those asked after it."""
         hold = hold_of(ask, self._moment)
         self.granted.append(hold)
-        self._occupy(hold.op_id, hold.machine_uid, hold.scopes)
+        self._begin(ask)
         self._size += ledger.weight(hold)
         self._closed.update(hold.scopes)
         for scope in hold.scopes:
@@ -130,32 +156,55 @@ class Round:
         if self._busy(ask) is None and self._capacity(ask) is None:
             self.grant(ask)
         else:
-            self._occupy(ask.op_id, ask.machine.uid, ask.scopes)
+            self._begin(ask)
 
     def refusal(self, ask: Ask) -> Refusal | None:
-        """Say what forbids an ask now; None when every policy, breaker, set and the ledger itself allow it."""
+        """Say what forbids an ask now; None when every policy, breaker, set and the ledger itself allow it.
+
+        What a person forces is never refused: it waits only until its machine is free and can be recorded.
+        A rollback waits for no rate window.
+        """
         judges: tuple[Callable[[Ask], Note | None], ...] = (
-            self._unread, self._frozen, self._settling, self._busy, self._breaker, self._cooling, self._in_flight,
-            self._rooms, self._capacity,
+            self._ledger, self._unread, self._frozen, self._held, self._settling, self._busy, self._breaker,
+            self._cooling, self._in_flight, self._rooms, self._capacity,
         )  # fmt: skip
-        for judge in judges:
+        forced = ask.cause is Cause.HUMAN
+        for judge in (self._busy, self._capacity) if forced else judges:
             note = judge(ask)
             if note is not None:
                 return Refusal(note=_about(ask, note), changes_at=note.frees_at)
-        found = self._success(ask) or self._windows(ask)
+        if forced:
+            return None
+        found = self._success(ask) or self._width(ask) or (None if ask.rollback else self._windows(ask))
         return None if found is None else attrs.evolve(found, note=_about(ask, found.note))
+
+    def _ledger(self, _: Ask) -> Note | None:
+        """From a ledger that no decider has written nothing automatic is granted; what is in it still ends."""
+        if not self._spoilt:
+            return None
+        text = f"the RiskLedger was edited: {self._spoilt}; take that row away, or delete the ledger: it is rebuilt"
+        return stop("LedgerSpoilt", "cluster", text)
 
     def _unread(self, _: Ask) -> Note | None:
         """A limit that this version cannot read must not be widened."""
         for policy in self._bounds.policies:
             if policy.metadata.unknown:
                 what = ", ".join(policy.metadata.unknown[:4])
-                text = f"RiskPolicy {policy.metadata.name} says what this version does not know ({what})"
-                return Note(code="NewerVersion", text=text, scope=f"RiskPolicy {policy.metadata.name}")
+                scope = f"RiskPolicy {policy.metadata.name}"
+                text = (
+                    f"{scope} says what this version does not know ({what}); upgrade kubenode, or remove it"
+                )
+                return stop("NewerVersion", scope, text)
         return None
 
     def _frozen(self, ask: Ask) -> Note | None:
-        return frozen(ask.zone, ask.sets, self._bounds.policies, self._now, self._bounds.thaws)
+        return frozen(
+            ask.zone, ask.sets, self._bounds.policies, self._now, self._bounds.thaws,
+            region=ask.region, machine=ask.machine.name,
+        )  # fmt: skip
+
+    def _held(self, ask: Ask) -> Note | None:
+        return held_note(ask.machine.name) if ask.machine.uid in self._bounds.held else None
 
     def _settling(self, _: Ask) -> Note | None:
         """After a loss, owners who read their permit in the lost ledger get time to say that they act on it."""
@@ -163,7 +212,7 @@ class Round:
         if self._moment >= settled:
             return None
         text = "the ledger was lost; who holds what is being found out"
-        return Note(code="HistoryLost", text=text, scope="cluster", frees_at=self._elapsed(settled))
+        return stop("HistoryLost", "cluster", text, self._elapsed(settled))
 
     def _busy(self, ask: Ask) -> Note | None:
         owner = self._owner.get(ask.machine.uid)
@@ -192,10 +241,34 @@ class Round:
             return None
         return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
 
+    def _width(self, ask: Ask) -> Refusal | None:
+        """A remedier acts on more machines at once only as its repairs are proven."""
+        if ask.cause is not Cause.REMEDY:
+            return None
+        running = sum(remedier in ("", ask.remedier) for remedier in self._remedies.values())
+        found = [
+            Refusal(note=answer.note, changes_at=answer.changes_at)
+            for known in self._known(ask.remedier)
+            if (answer := narrow(known, ask.remedier, running, self._now)) is not None
+        ]
+        return max(found, key=_freedom, default=None)
+
+    def _known(self, remedier: str) -> tuple[Evidence, ...]:
+        if remedier not in self._evidence:
+            widths = {policy.spec.repair_width for policy in self._bounds.policies}
+            self._evidence[remedier] = tuple(
+                evidence(width, remedier, self._bounds.outcomes, self._now)
+                for width in sorted(widths, key=lambda width: (width.first, width.window))
+            )
+        return self._evidence[remedier]
+
     def _limits(self, ask: Ask) -> Iterable[tuple[Limit, str]]:
         """Every limit that binds an ask, with the scope it is counted over."""
         scopes = {
+            Scope.NODE: (),  # core/remedy: what one node has been through stands in its own jobs
+            Scope.FLEET: (ledger.CLUSTER,),
             Scope.CLUSTER: (ledger.CLUSTER,),
+            Scope.REGION: (ledger.scope_text(Scope.REGION, ask.region),),
             Scope.ZONE: (ledger.scope_text(Scope.ZONE, ask.zone),),
             Scope.SET: tuple(ledger.scope_text(Scope.SET, name) for name in sorted(set(ask.sets))),
         }
@@ -225,7 +298,7 @@ class Round:
             scope = ledger.scope_text(Scope.SET, name)
             room = self._bounds.rooms.get(name)
             if room is None:
-                return Note(code="SetUnknown", text=f"{named(scope)}: not known here", scope=named(scope))
+                return stop("SetUnknown", named(scope), f"{named(scope)}: not known here")
             away = room.unavailable | set(self._running.get(scope, {}).values())
             if len(away | {ask.machine.uid}) > room.max_unavailable:
                 return Note(
@@ -241,7 +314,10 @@ class Round:
         too_much = len(hold.scopes) > SCOPE_LIMIT or self._size + ledger.weight(hold) > ledger.LEDGER_SIZE
         if rows < HOLD_LIMIT and not too_much and len(self._closed | set(hold.scopes)) <= CLOSED_LIMIT:
             return None
-        text = f"the ledger is full: {rows} open permits, {len(self._closed)} scopes"
+        text = (
+            f"the ledger is full: {rows} open permits of {HOLD_LIMIT}, {len(self._closed)} scopes of {CLOSED_LIMIT}, "
+            f"{self._size} characters of {ledger.LEDGER_SIZE}; let acts end, or let fewer sets select a machine"
+        )
         return Note(code="LedgerFull", text=text, scope="cluster", observed=rows, limit=HOLD_LIMIT)
 
     def _windows(self, ask: Ask) -> Refusal | None:
@@ -258,12 +334,16 @@ class Round:
         if self._moment < self.status.blind_until:
             frees = self._elapsed(self.status.blind_until)
             text = f"{place}: what was started before the ledger was lost counts as used"
-            note = Note(code="HistoryLost", text=text, scope=place, limit=most, frees_at=frees)
+            note = Note(code="HistoryLost", text=text, scope=place, observed=most, limit=most, frees_at=frees)
             return Refusal(note=note, changes_at=frees)
         leaving = self._expiries(scope, window)
         if leaving is None:
-            text = f"{place}: starts within {span} cannot be counted; repair status.closed of the RiskLedger"
-            return Refusal(note=Note(code="CountUnreadable", text=text, scope=place, limit=most))
+            text = (
+                f"{place}: starts within {span} cannot be counted and count as used; take {scope!r} out of "
+                "status.closed of the RiskLedger, at your own risk, or delete the ledger: it is rebuilt"
+            )
+            note = Note(code="CountUnreadable", text=text, scope=place, observed=most, limit=most)
+            return Refusal(note=note)
         used = sum(expiry.amount for expiry in leaving)
         if used < most:
             return None

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, soonest
+from kubenode.core.decision import NOTHING_SEEN, Create, Decision, soonest
 from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.meta import ObjectMeta
@@ -14,7 +14,7 @@ from kubenode.core.model.risk import LEDGER, MAX_WINDOW, RiskLedger, RiskLedgerS
 from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
-from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom
+from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom, stop
 from kubenode.core.risk.storm import Storms, storms
 from kubenode.core.risk.success import Outcome
 
@@ -35,8 +35,10 @@ class RiskSnapshot:
         rooms: by set name; every set that an ask names.
         unavailable: uids of asking machines that are unavailable already.
         outcomes: of the remedies that have ended, in any order; for the success-rate gates.
+        held: uids of asking machines that bear the label `kubenode.dev/hold`, or whose Node does.
         history: something was done before: jobs, or Machines that were Running, exist. With a ledger
             that was never written it means that the permits were lost.
+        unreadable: why the stored ledger cannot be read at all; `ledger` is then its last readable state.
         sightings: as returned by the last Decision.
     """
 
@@ -48,7 +50,9 @@ class RiskSnapshot:
     rooms: Mapping[str, SetRoom] = attrs.field(factory=dict)
     unavailable: frozenset[str] = frozenset()
     outcomes: tuple[Outcome, ...] = ()
+    held: frozenset[str] = frozenset()
     history: bool
+    unreadable: str = ""
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -66,15 +70,25 @@ def decide(seen: RiskSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]:
     (see ledger.py). Source: api.md section 3; reliability.md S1, S2, S6, S7, S14.
     """
     asks = in_order(seen.asks)
+    if seen.unreadable:
+        text = f"the RiskLedger cannot be read: {seen.unreadable}; mend it, or delete it: it is rebuilt"
+        return Decision(
+            notes=(stop("LedgerUnreadable", "cluster", text),), deferred=any(ask.waiting for ask in asks)
+        )
     if seen.ledger is None:
         create = Create(object=RiskLedger(metadata=ObjectMeta(name=LEDGER)))
-        note = Note(code="LedgerMissing", text="there is no RiskLedger; it is made, then permits are given")
+        text = "there is no RiskLedger; it is made, then permits are given"
+        note = stop("LedgerMissing", "cluster", text)
         return Decision(effects=(create,), notes=(note,), deferred=any(ask.waiting for ask in asks))
     key = ledger.sighting(seen.ledger)
     sightings = {key: seen.sightings.get(key, seen.now.elapsed)}
     if seen.ledger.metadata.unknown:
         what = ", ".join(seen.ledger.metadata.unknown[:4])
-        note = Note(code="NewerVersion", text=f"the RiskLedger says what this version does not know ({what})")
+        text = (
+            f"the RiskLedger says what this version does not know ({what}); let the newer kubenode run, "
+            "or delete the ledger: it is rebuilt"
+        )
+        note = stop("NewerVersion", "RiskLedger cluster", text)
         return Decision(notes=(note,), deferred=any(ask.waiting for ask in asks), sightings=sightings)
     return _decided(seen, seen.ledger, policy, asks, sightings)
 
@@ -90,9 +104,9 @@ def _decided(
     orphans = {_orphan(op_id): since for op_id, since in absent.items()}
     bounds = Bounds(
         policies=policy.limits, zones=seen.zones, up=seen.up, rooms=seen.rooms, unavailable=seen.unavailable,
-        outcomes=seen.outcomes, cooling=past.cooling, thaws=frosts,
+        outcomes=seen.outcomes, held=seen.held, cooling=past.cooling, thaws=frosts,
     )  # fmt: skip
-    wanted, refusals = _turn(book.status, asks, seen, bounds, past, moment)
+    wanted, refusals = _turn(book, asks, seen, bounds, past, moment)
     graces = (since + ledger.GRACE for since in absent.values() if seen.now.elapsed < since + ledger.GRACE)
     return Decision(
         status=wanted,
@@ -106,7 +120,7 @@ def _decided(
 
 
 def _turn(
-    stored: RiskLedgerStatus,
+    book: RiskLedger,
     asks: tuple[Ask, ...],
     seen: RiskSnapshot,
     bounds: Bounds,
@@ -114,20 +128,28 @@ def _turn(
     moment: int,
 ) -> tuple[RiskLedgerStatus, list[Refusal]]:
     """Close, adopt and grant, and give the status to write (the stored one: nothing) and the refusals."""
-    fresh = _is_fresh(stored)
+    stored, fresh = book.status, _is_fresh(book)
     settled = ledger.close(stored, _over(stored, asks, seen), moment)
     settled = attrs.evolve(settled, storms=past.recorded)
-    round_ = Round(settled, bounds, now=seen.now, moment=moment, standing=_standing(stored, asks))
+    standing = () if fresh else tuple(ask for ask in asks if not ask.waiting)
+    round_ = Round(settled, bounds, now=seen.now, moment=moment, standing=standing)
+    for ask in asks:
+        round_.know(ask)
     refusals = _first_round(round_, asks, seen) if fresh else _served(round_, asks)
     wanted = ledger.grant(settled, round_.granted)
-    if fresh and seen.history:
+    if fresh and (seen.history or stored.checkpoint):
         wanted = attrs.evolve(wanted, blind_until=moment + nanoseconds(MAX_WINDOW))
-    return (ledger.stamped(wanted, moment) if fresh or wanted != stored else stored), refusals
+    changed = fresh or wanted != stored
+    return (ledger.stamped(wanted, moment, book.metadata.uid) if changed else stored), refusals
 
 
-def _is_fresh(status: RiskLedgerStatus) -> bool:
-    """Tell whether a ledger was never written: it is new, or takes the place of one that was lost."""
-    return status.checkpoint == 0
+def _is_fresh(book: RiskLedger) -> bool:
+    """Tell whether a ledger was never written: it is new, or takes the place of one that was lost.
+
+    One that was copied from a backup tells of another object; what was granted since the copy is lost.
+    """
+    status = book.status
+    return status.checkpoint == 0 or status.ledger_uid not in ("", book.metadata.uid)
 
 
 def _orphan(op_id: str) -> str:
@@ -158,11 +180,6 @@ def _over(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot) -
     return frozenset(ended | orphaned)
 
 
-def _standing(status: RiskLedgerStatus, asks: tuple[Ask, ...]) -> tuple[Ask, ...]:
-    """Give what is under way without a hold, though not of a fresh ledger, which adopts it."""
-    return () if _is_fresh(status) else tuple(ask for ask in asks if not ask.waiting)
-
-
 def _served(round_: Round, asks: tuple[Ask, ...]) -> list[Refusal]:
     """Grant what may be granted, in the order of service, and give the refusals."""
     open_holds = {hold.op_id for hold in round_.status.holds}
@@ -182,11 +199,11 @@ def _first_round(round_: Round, asks: tuple[Ask, ...], seen: RiskSnapshot) -> li
     for ask in asks:
         if not ask.waiting:
             round_.adopt(ask)
-    if not seen.history:
+    if not (seen.history or round_.status.checkpoint):
         return _served(round_, asks)
     text = "the ledger was lost; what is under way is entered first"
     return [
-        Refusal(note=Note(code="HistoryLost", text=f"{ask.machine.name}: {text}", scope="cluster"))
+        Refusal(note=stop("HistoryLost", "cluster", f"{ask.machine.name}: {text}"))
         for ask in asks
         if ask.waiting
     ]

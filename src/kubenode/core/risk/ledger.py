@@ -60,13 +60,16 @@ def ledger_now(ledger: RiskLedger, now: Now, sightings: Mapping[str, int]) -> in
 
 def scope_text(scope: Scope, name: str = "") -> str:
     """Spell a scope as it stands in the ledger: `cluster`, `zone=b`, `set=kubelet`; the zone of no label is `zone=`."""
-    return CLUSTER if scope is Scope.CLUSTER else f"{scope.value}={name}"
+    return CLUSTER if scope in (Scope.CLUSTER, Scope.FLEET) else f"{scope.value}={name}"
 
 
-def scopes_of(zone: str, sets: Iterable[str]) -> tuple[str, ...]:
-    """Give the scopes in which a disruption of a machine counts, in a fixed order."""
+def scopes_of(zone: str, sets: Iterable[str], region: str = "") -> tuple[str, ...]:
+    """Give the scopes in which a disruption of a machine counts, in a fixed order, the widest first.
+
+    The node itself is none of them: what it has been through stands in its own jobs.
+    """
     names = (scope_text(Scope.SET, name) for name in sorted(set(sets)))
-    return (CLUSTER, scope_text(Scope.ZONE, zone), *names)
+    return (CLUSTER, scope_text(Scope.REGION, region), scope_text(Scope.ZONE, zone), *names)
 
 
 def grant(status: RiskLedgerStatus, holds: Iterable[Hold]) -> RiskLedgerStatus:
@@ -97,10 +100,30 @@ def close(status: RiskLedgerStatus, op_ids: Collection[str], now: int) -> RiskLe
     )
 
 
-def stamped(status: RiskLedgerStatus, now: int) -> RiskLedgerStatus:
+def stamped(status: RiskLedgerStatus, now: int, uid: str) -> RiskLedgerStatus:
     """Make a status ready to be written: its checkpoint is the decision's time, and what no window needs is gone."""
     closed = _texts({scope: read(text) for scope, text in sorted(status.closed.items())}, now)
-    return attrs.evolve(status, checkpoint=max(status.checkpoint, now), closed=closed)
+    checkpoint = max(status.checkpoint, now)
+    return attrs.evolve(status, checkpoint=checkpoint, closed=closed, ledger_uid=uid)
+
+
+def spoilt(status: RiskLedgerStatus) -> str:
+    """Say what of a ledger no decider can have written, by path; empty when all may be its own.
+
+    A counter that cannot be read is not told here: it spoils one scope, not the ledger (see `leaving`).
+    """
+    uids: dict[str, int] = {}
+    op_ids: dict[str, int] = {}
+    for place, hold in enumerate(status.holds):
+        first = uids.setdefault(hold.machine_uid, place)
+        if first != place:
+            return f"status.holds[{place}] has the machine of status.holds[{first}], {hold.machine}"
+        first = op_ids.setdefault(hold.op_id, place)
+        if first != place:
+            return f"status.holds[{place}] has the opID of status.holds[{first}], {hold.op_id}"
+        if hold.since > status.checkpoint > 0:
+            return f"status.holds[{place}].since is later than status.checkpoint"
+    return ""
 
 
 def _texts(counts: Mapping[str, Counts], now: int) -> dict[str, str]:

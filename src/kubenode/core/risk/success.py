@@ -7,6 +7,7 @@ When nothing is granted, nothing new ends, so by time alone the window empties a
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import accumulate, islice
 
 import attrs
 
@@ -27,15 +28,16 @@ class Outcome:
 
     ended_at: datetime
     succeeded: bool
+    remedier: str = ""
 
 
 def outcomes_of_job(job: RemedyOperationJob) -> tuple[Outcome, ...]:
-    """Give the attempts of a job that have ended, in their order."""
+    """Give the attempts of a job that have ended, in their order; what was withdrawn says nothing."""
     over = {AttemptState.SUCCEEDED: True, AttemptState.FAILED: False}
     return tuple(
-        Outcome(ended_at=attempt.since, succeeded=over[attempt.state])
+        Outcome(ended_at=attempt.since, succeeded=over[attempt.state], remedier=job.spec.remedier)
         for attempt in job.status.attempts
-        if attempt.state in over
+        if attempt.state in over and not attempt.withdrawn
     )
 
 
@@ -83,11 +85,11 @@ def _too_few(gate: SuccessGate, good: int, bad: int) -> bool:
 
 
 def _opens_at(gate: SuccessGate, good: int, bad: int, moves: dict[int, tuple[int, int]]) -> int | None:
-    for at in sorted(moves):
-        good, bad = good + moves[at][0], bad + moves[at][1]
-        if not _too_few(gate, good, bad):
-            return at
-    return None
+    order = sorted(moves)
+    goods = accumulate((moves[at][0] for at in order), initial=good)
+    bads = accumulate((moves[at][1] for at in order), initial=bad)
+    after = zip(order, islice(goods, 1, None), islice(bads, 1, None), strict=True)
+    return next((at for at, good, bad in after if not _too_few(gate, good, bad)), None)
 
 
 def _note(gate: SuccessGate, good: int, bad: int, opens_at: int | None) -> Note:

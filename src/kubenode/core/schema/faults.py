@@ -1,6 +1,7 @@
 """What is wrong with an object, told as the server tells it."""
 
 import json
+import math
 import re
 from collections.abc import Callable
 from datetime import date
@@ -117,7 +118,7 @@ def _has_type(value: Any, schema: Json) -> bool:
         return True
     if wanted == "string" and found == "array" and schema.get("format") in TEXT_FORMATS:
         return True  # the server never looks at the type of a list where it knows the format
-    whole = found == "integer" or (found == "number" and float(value).is_integer() and abs(value) < 2**53)
+    whole = found == "integer" or (found == "number" and abs(value) < 2**53 and float(value).is_integer())
     if wanted == "integer":
         return whole
     if wanted == "integer,string":
@@ -157,6 +158,11 @@ _BITS: Final = {"int32": 31, "int64": 63}
 
 
 def _check_number(value: float, schema: Json, path: str, causes: list[Cause]) -> None:
+    if not -math.inf < value < math.inf:  # no JSON; only a hand-made mapping has it
+        causes.append(
+            Cause("FieldValueInvalid", f"Invalid value: {value}: {path} in body is no number", path)
+        )
+        return
     told = schema.get("format")
     limit = 2 ** _BITS[told] if told in _BITS else 0
     if limit and (value != int(value) or not -limit <= value < limit):
@@ -172,6 +178,8 @@ def _check_number(value: float, schema: Json, path: str, causes: list[Cause]) ->
 
 def _go_float(value: float) -> str:
     """Write a float as Go does: with an exponent from a million on, and below 0.0001."""
+    if abs(value) >= 2**1023:  # beyond any float, and beyond any bound of ours
+        return f"{Decimal(value):.0e}"
     sign, digits, shift = Decimal(repr(float(value))).normalize().as_tuple()
     exponent = len(digits) + int(shift) - 1
     if -5 < exponent < 6:

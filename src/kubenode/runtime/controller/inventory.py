@@ -28,6 +28,7 @@ class Facts:
     machine: m.Ref
     node: str
     zone: str
+    region: str
     claimed: bool
     ready: bool
     ran: bool
@@ -211,7 +212,8 @@ class Inventory:
             if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
         }  # fmt: skip
         return Facts(
-            machine=m.ref(machine), node=node_name(machine), zone=zone, claimed=node is not None, ready=ready,
+            machine=m.ref(machine), node=node_name(machine), zone=zone,
+            region=node.region if node is not None else "", claimed=node is not None, ready=ready,
             ran=ran, up=ran and machine.status.phase in SHOULD_BE_UP,
             missed=ran and not ready and machine.status.phase in MISSED, seats=seats,
         )  # fmt: skip
@@ -239,7 +241,8 @@ class Inventory:
             (claims.add if sign > 0 else claims.discard)(facts.machine.name)
         self.ran += sign * facts.ran
         if facts.up:
-            for scope in ("cluster", f"zone={facts.zone}", *(f"set={name}" for name in facts.seats)):
+            where = ("cluster", f"region={facts.region}", f"zone={facts.zone}")
+            for scope in (*where, *(f"set={name}" for name in facts.seats)):
                 _count(self._up, scope, sign)
         for name in facts.seats:
             gone = self._absent.setdefault(name, set())

@@ -75,6 +75,7 @@ class RemedyController:
         node = self._inventory.node_of(machine)
         snapshot = RemedySnapshot(
             machine=machine, node=node, jobs=jobs, holds=self._holds(machine), zones=self._inventory.zones(),
+            sets=self._sets(key),
             steps=self._steps(machine, node, jobs), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
@@ -83,6 +84,10 @@ class RemedyController:
             subject=job,
             stored=None if job is None else job.status,
         )
+
+    def _sets(self, machine: str) -> tuple[str, ...]:
+        facts = self._inventory.facts(machine)
+        return () if facts is None else tuple(sorted(facts.seats))
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:
         hold = self._inventory.hold(machine.metadata.uid)

@@ -5,17 +5,29 @@ from typing import Any
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
+from kubenode.core.health.held import is_held
+from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
-from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set
+from kubenode.core.risk.asks import (
+    Ask,
+    act_of_entry,
+    asks_of_job,
+    asks_of_set,
+    ended_of_job,
+    ended_of_set,
+)
 from kubenode.core.risk.binding import SetRoom
 from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.risk.success import Outcome, outcomes_of_job
 from kubenode.core.rollout.batch import max_unavailable
-from kubenode.core.rollout.decide import needs_permit
+from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
+
+_BOOK = m.Ref(kind=m.RiskLedger.KIND.name, name=LEDGER)
 
 
 class RiskController:
@@ -30,8 +42,10 @@ class RiskController:
 
     def concerns(self, change: Change) -> Iterable[str]:
         """The ledger, who asks, what limits, and (while somebody asks) who is available."""
-        if change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent) or (
-            change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after)
+        if (
+            change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent)
+            or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after))
+            or (change.kind in (m.Machine, m.Node) and _is_marked(change.before) != _is_marked(change.after))
         ):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node) and self._inventory.changes != self._seen:
@@ -45,11 +59,13 @@ class RiskController:
         """Make the snapshot of all who ask, and of what there is to lose."""
         ledger = self._cache.get(m.RiskLedger, key)
         asks, ended = self._asking()
+        asks += self._acting(ledger)
         snapshot = RiskSnapshot(
             ledger=ledger, asks=asks, ended=ended, zones=self._inventory.zones(), up=self._inventory.up(),
             rooms={one.metadata.name: self._room(one) for one in self._sets()},
             unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
-            outcomes=self._outcomes(), history=self._history(), now=now, sightings=sightings,
+            outcomes=self._outcomes(), history=self._history(), held=self._held(asks),
+            unreadable=self._cache.unreadable.get(_BOOK, ""), now=now, sightings=sightings,
         )  # fmt: skip
         stored = None if ledger is None else ledger.status
         return Question(snapshot=snapshot, subject=ledger, stored=stored)
@@ -59,15 +75,63 @@ class RiskController:
         ended: set[str] = set()
         for one in self._sets():
             component = self._cache.get(m.MachineComponent, one.spec.component)
-            needs = component is None or needs_permit(component)
-            asks += asks_of_set(one, self._zone_of, self._sets_of, needs_permit=needs)
+            needs = component is None or needs_permit(ACT_OF[component.spec.disruption])
+            asks += asks_of_set(
+                one, self._zone_of, self._sets_of, needs_permit=needs, region_of=self._region_of
+            )
             ended |= ended_of_set(one)
         for job in sorted(self._cache.all(m.RemedyOperationJob), key=lambda job: job.metadata.name):
             machine = job.spec.machine.name
             if self._is_there(job.spec.machine):
-                asks += asks_of_job(job, self._zone(machine), self._selecting(machine))
+                asks += asks_of_job(job, self._zone(machine), self._selecting(machine), self._region(machine))
             ended |= ended_of_job(job)
         return tuple(asks), frozenset(ended)
+
+    def _acting(self, book: m.RiskLedger | None) -> tuple[Ask, ...]:
+        """Give what agents may still be doing for sets by the entries of their Machines, though a set wrote it off.
+
+        With a ledger, of the machines that hold a rollout's permit; without one, of all: it is rebuilt from them.
+        """
+        stands = self._inventory.ledger_stands and book is not None
+        held = {} if book is None or not stands else {hold.machine: hold.op_id for hold in book.status.holds}
+        sets = {one.metadata.name: one for one in self._sets()}
+        found = (
+            (facts.machine, self._act(sets[name], seat))
+            for machine in sorted(held if stands else self._inventory.machines())
+            if (facts := self._inventory.facts(machine)) is not None
+            for name, seat in sorted(facts.seats.items())
+            if name in sets and not seat.never_run
+        )
+        return tuple(
+            Ask(
+                op_id=op_id, machine=machine, cause=m.Cause.ROLLOUT, zone=self._zone(machine.name),
+                region=self._region(machine.name), sets=self._selecting(machine.name), waiting=False,
+            )
+            for machine, op_id in found
+            if op_id and (not stands or held[machine.name] == op_id)
+        )  # fmt: skip
+
+    def _act(self, one: m.MachineComponentSet, seat: Seat) -> str:
+        component = self._cache.get(m.MachineComponent, one.spec.component)
+        if component is not None and not needs_permit(ACT_OF[component.spec.disruption]):
+            return ""
+        return act_of_entry(one, seat.machine, seat.entry, seat.report)
+
+    def _held(self, asks: Iterable[Ask]) -> frozenset[str]:
+        """Give the uids of asking machines on which a person has put the label."""
+        found = set()
+        for ask in asks:
+            machine = self._cache.get(m.Machine, ask.machine.name)
+            if machine is not None and is_held(machine, self._inventory.node_of(machine)):
+                found.add(machine.metadata.uid)
+        return frozenset(found)
+
+    def _region_of(self, machine: m.Ref) -> str:
+        return self._region(machine.name)
+
+    def _region(self, machine: str) -> str:
+        facts = self._inventory.facts(machine)
+        return "" if facts is None else facts.region
 
     def _is_there(self, machine: m.MachineRef) -> bool:
         facts = self._inventory.facts(machine.name)
@@ -108,6 +172,10 @@ class RiskController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/risk."""
         return decide(snapshot, policy)
+
+
+def _is_marked(obj: m.Object | None) -> bool:
+    return obj is not None and HOLD_LABEL in obj.metadata.labels
 
 
 def _asks(obj: m.Object | None) -> object:

@@ -196,8 +196,8 @@ async def rules_of_windows(store: Store, kind: Kind, fresh: Fresh) -> None:
     other = RiskPolicy.KIND
     limits = [{"scope": "zone", "window": "48h", "max": 2}]
     error = await fails(Refused, store.create(other, written(other, fresh(), limits=limits)))
-    text = "a window is from 10s to 24h, as in {scope: zone, window: 1h, max: 2}"
-    broken(error, ("spec.limits", text))
+    text = "is from 10s to 24h, of scope node to 168h, as in {scope: zone, window: 1h, max: 2}"
+    broken(error, ("spec.limits[0].window", text))
 
 
 CASES: Final[tuple[Case, ...]] = tuple(

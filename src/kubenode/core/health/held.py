@@ -1,0 +1,22 @@
+"""A person's hand on one machine: the label `kubenode.dev/hold`, on the Machine or on its Node.
+
+While it is there nothing automatic disrupts the machine; what a person forces goes on. The value is for
+people. Asked by core/remedy before it opens or goes on with an episode, and by the runtime for core/risk.
+"""
+
+from kubenode.core.decision import Note
+from kubenode.core.model.machine import Machine
+from kubenode.core.model.meta import HOLD_LABEL
+from kubenode.core.model.world import Node
+
+
+def is_held(machine: Machine, node: Node | None) -> bool:
+    """Tell whether a machine or the Node that it is bears the label."""
+    return HOLD_LABEL in machine.metadata.labels or (node is not None and HOLD_LABEL in node.metadata.labels)
+
+
+def held_note(machine: str) -> Note:
+    """Say that a machine is held; only a person frees it."""
+    scope = f"machine {machine}"
+    text = f"{scope}: label {HOLD_LABEL} on the Machine or its Node; nothing automatic disrupts it"
+    return Note(code="Held", text=text, scope=scope, observed=0, limit=0)
