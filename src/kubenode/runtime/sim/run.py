@@ -86,7 +86,10 @@ class VirtualTime:
 
 
 class Process:
-    """One engine as a process that can crash: its watches, its inputs, its calls."""
+    """One engine as a process that can crash: its watches, its inputs, its calls.
+
+    Until `deaf_until`, in elapsed nanoseconds, its watches deliver nothing: it decides on old data.
+    """
 
     def __init__(
         self, build: Callable[[], Engine], store: EmbeddedStore, hands: Hands, first: Sequence[Input]
@@ -97,6 +100,7 @@ class Process:
         self._hands = hands
         self._first = first
         self.watchman: Watchman = pass_by
+        self.deaf_until = 0
         self.calls = 0
         self.decisions = 0
         self.start()
@@ -118,7 +122,7 @@ class Process:
 
     def turn(self, now: m.Now) -> bool:
         """Take what has come, step once, do the calls; tell whether anything was done."""
-        for kind, watch in list(self._watches.items()):
+        for kind, watch in list(self._watches.items()) if now.elapsed >= self.deaf_until else ():
             try:
                 self.inputs.extend(Event(kind=kind, event=event) for event in watch.drain())
             except Expired:
