@@ -319,9 +319,9 @@ class EmbeddedStore:
 
         A server does so by itself. Here the simulation says when, and always gets the same.
         """
-        count, settled = 0, False
-        while not settled:
-            settled = True
+        start, before = self._version, -1
+        while before != self._version:
+            before = self._version
             objects = [
                 (table.kind, table.objects[name]) for table in self._tables.values() for name in table.names
             ]
@@ -332,8 +332,7 @@ class EmbeddedStore:
                             await self.delete(kind, name, uid=uid, propagation=propagation)
                         case Loosen(kind=kind, name=name, patch=patch):
                             await self.patch(kind, name, patch)
-                    count, settled = count + 1, False
-        return count
+        return self._version - start
 
     def bookmark(self) -> None:
         """Tell all watches that asked for bookmarks how far the store is, as a server does each minute."""
