@@ -4,8 +4,8 @@ An owner is gone when no object of its apiVersion, kind and name has its uid. Wh
 that wait for it in a foreground deletion, is deleted; of several owners, those references are dropped. An orphaning
 owner is let go when its dependents no longer name it. Objects with an owner of a kind that nobody serves are left
 alone, as they are by a cluster: it cannot know.
-Source: kubernetes pkg/controller/garbagecollector; compared with kube-controller-manager 1.36 by
-tests/cluster/test_garbage.py.
+Source: kubernetes pkg/controller/garbagecollector; compared with kube-controller-manager 1.36 by the
+conformance cases `collector_*`.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
