@@ -1,6 +1,6 @@
 """Random sequences of writes: the embedded store and a real API server agree at each step, and so do their watches.
 
-The default suite plays SEQUENCES of them; `KUBENODE_SEQUENCES` plays more, as every night.
+The default suite plays 60 of them; the variable KUBENODE_SEQUENCES says how many else, for a nightly run.
 """
 
 import asyncio
