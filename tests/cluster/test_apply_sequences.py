@@ -1,17 +1,30 @@
-"""Random sequences of applies and patches: the embedded store and a real API server agree at each step."""
+"""Random sequences of writes: the embedded store and a real API server agree at each step, and so do their watches.
+
+The default suite plays 60 of them; the variable KUBENODE_SEQUENCES says how many else, for a nightly run.
+"""
 
 import asyncio
 import json
+import os
 import random
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
+import attrs
 import pytest
 
 from kubenode.core.crd import crds, schema_of
 from kubenode.core.errors import ApiError
 from kubenode.core.model import Json, Machine
-from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, MergePatch, Patch, Store
+from kubenode.runtime.store.contract import (
+    Api,
+    ApplyPatch,
+    EventType,
+    JsonPatch,
+    MergePatch,
+    Patch,
+    Propagation,
+)
 from kubenode.runtime.store.embedded import EmbeddedStore
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.testing import ControlPlane
@@ -20,7 +33,11 @@ from kubenode.runtime.testing.store.case import remove
 pytestmark = pytest.mark.cluster
 
 KIND = Machine.KIND
-SEQUENCES = 60
+SEQUENCES = int(os.environ.get("KUBENODE_SEQUENCES", "60"))
+PATIENCE_S = 30.0
+END = "example.com/end"
+LABEL = "m"
+STAMP = "2026-01-01T00:00:00Z"
 OWN = ("uid", "resourceVersion", "creationTimestamp")
 TEXTS = ("1", "2")
 
@@ -33,6 +50,31 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
     names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     return control_plane
+
+
+@attrs.frozen
+class Delete:
+    """Delete the object."""
+
+    propagation: Propagation | None
+
+
+@attrs.frozen
+class Replace:
+    """Read the object, change it, and put it back."""
+
+    change: Json
+
+    def of(self, live: Json) -> Json:
+        """Give what to put back."""
+        metadata = {
+            key: value for key, value in live["metadata"].items() if key not in {"labels", "annotations"}
+        }
+        return {**live, **self.change, "metadata": {**metadata, **self.change["metadata"]},
+                "spec": {"host": live["spec"]["host"], **self.change["spec"]}}  # fmt: skip
+
+
+Write: TypeAlias = tuple[Patch | Json | Delete | Replace, str]
 
 
 class Writer:
@@ -97,7 +139,21 @@ class Writer:
         spec = self.spec() | ({"host": {"address": "h1"}} if whole else {})
         return {**body, "spec": spec} if spec else body
 
-    def write(self) -> tuple[Patch, str]:
+    def write(self) -> Write:
+        """Give a write: mostly a patch, else something that is done with the whole object."""
+        draw = self.chance.random()
+        if draw < 0.08:
+            return Delete(self.chance.choice((None, Propagation.BACKGROUND))), ""
+        if draw < 0.16:
+            return self.config(whole=True), ""
+        if draw < 0.3:
+            change = {"metadata": self.metadata(), "spec": self.spec(), "status": self.status()}
+            return Replace(change), self.chance.choice(("", "", "status"))
+        if draw < 0.36:
+            return MergePatch({"metadata": {"finalizers": None}}), ""
+        return self.patch()
+
+    def patch(self) -> tuple[Patch, str]:
         """Give a patch and its subresource."""
         draw = self.chance.random()
         if draw < 0.6:
@@ -118,24 +174,59 @@ class Writer:
         return MergePatch(body), ""
 
 
-async def outcome(store: Store, name: str, patch: Patch | Json, subresource: str) -> tuple[Any, str]:
-    """Give what a write answers, made comparable, and the resourceVersion."""
+def comparable(made: Json) -> Json:
+    """Give an object, or a Status, without what each store has of its own."""
+    if made["kind"] == "Status":
+        return {**made, "details": {**made["details"], "uid": ""}}
+    metadata = {key: value for key, value in made["metadata"].items() if key not in OWN}
+    if "deletionTimestamp" in metadata:
+        metadata["deletionTimestamp"] = STAMP
+    return {**made, "metadata": metadata}
+
+
+async def told(store: Api, start: str, labels: str, name: str) -> list[tuple[EventType, Json]]:
+    """Give what a watch tells of an object up to its end, each state once.
+
+    The server writes the time of managedFields alone, too; that is no event of a store that shows none.
+    """
+    found: list[tuple[EventType, Json]] = []
+    watch = await store.watch(KIND, resource_version=start, labels=labels)
     try:
-        if isinstance(patch, dict):
-            made = await store.create(KIND, patch)
+        async with asyncio.timeout(PATIENCE_S):
+            while not (found and END in found[-1][1]["metadata"].get("annotations", {})):
+                for event in await watch.events():
+                    if event.object["metadata"].get("name") != name:
+                        continue
+                    seen = (event.type, comparable(event.object))
+                    if not (found and event.type is EventType.MODIFIED and seen[1] == found[-1][1]):
+                        found.append(seen)
+    finally:
+        await watch.close()
+    return found
+
+
+async def outcome(store: Api, name: str, write: Write) -> tuple[Any, str]:
+    """Give what a write answers, made comparable, and the resourceVersion."""
+    act, subresource = write
+    try:
+        if isinstance(act, dict):
+            made = await store.create(KIND, act)
+        elif isinstance(act, Delete):
+            made = await store.delete(KIND, name, propagation=act.propagation)
+        elif isinstance(act, Replace):
+            made = await store.replace(KIND, act.of(await store.get(KIND, name)), subresource=subresource)
         else:
-            made = await store.patch(KIND, name, patch, subresource=subresource)
+            made = await store.patch(KIND, name, act, subresource=subresource)
     except ApiError as error:
         causes = (error.status.get("details") or {}).get("causes", ())
-        told = {
+        listed = {
             (cause["reason"], cause["field"], cause["message"])
             for cause in causes
             if cause["field"] != "<nil>"  # rules are not looked at by one of the two
         }
-        conflict = error.status["message"] if error.code == 409 else ""
-        return (error.code, conflict, told), ""
-    metadata = {key: value for key, value in made["metadata"].items() if key not in OWN}
-    return {**made, "metadata": metadata}, made["metadata"]["resourceVersion"]
+        message = error.status["message"] if error.code in {404, 409} else ""
+        return (error.code, error.status.get("reason"), message, listed), ""
+    return comparable(made), made["metadata"].get("resourceVersion", "")
 
 
 @pytest.mark.parametrize("start", range(0, SEQUENCES, 15))
@@ -145,34 +236,47 @@ def test_both_stores_agree(start: int, plane: ControlPlane) -> None:
     async def run() -> None:
         embedded = EmbeddedStore([(KIND, schema_of(Machine))], clock=lambda: datetime.now(UTC))
         async with KubeStore.connect(kubeconfig=plane.admin_kubeconfig) as real:
-            for seed in range(start, start + 15):
+            for seed in range(start, min(start + 15, SEQUENCES)):
                 await _sequence(seed, (embedded, real))
 
     asyncio.run(run())
 
 
-async def _sequence(seed: int, stores: tuple[Store, Store]) -> None:
+async def _sequence(seed: int, stores: tuple[Api, Api]) -> None:
     writer = Writer(seed)
     first: Patch | Json = writer.config(whole=True)
     if seed % 2:
         first = ApplyPatch(writer.config(whole=True), "H")
-    writes = [(first, ""), *(writer.write() for _ in range(writer.chance.randint(4, 8)))]
+    writes: list[Write] = [(first, ""), *(writer.write() for _ in range(writer.chance.randint(4, 10)))]
+    starts = [(await store.find(KIND)).resource_version for store in stores]
     versions = ["", ""]
     try:
-        for number, (patch, subresource) in enumerate(writes):
-            (ours, our), (theirs, their) = [
-                await outcome(store, writer.name, patch, subresource) for store in stores
-            ]
+        for number, write in enumerate(writes):
+            (ours, our), (theirs, their) = [await outcome(store, writer.name, write) for store in stores]
             done = json.dumps([str(write) for write in writes[: number + 1]], indent=1)
             assert ours == theirs, f"{writer.name}, step {number}: {done}"
             changed = [our not in {"", versions[0]}, their not in {"", versions[1]}]
             # An apply to /status that crosses a second makes the server write the time of its managedFields
             # alone; no store shows those, so such a write says nothing that ours would have to say too.
-            only_time = isinstance(patch, ApplyPatch) and subresource == "status" and changed == [False, True]
+            act, subresource = write
+            only_time = isinstance(act, ApplyPatch) and subresource == "status" and changed == [False, True]
             assert changed[0] is changed[1] or only_time, (
                 f"{writer.name}, step {number}, written: {changed} {done}"
             )
             versions = [our or versions[0], their or versions[1]]
+        end = {
+            **writer.config(whole=True),
+            "metadata": {"name": writer.name, "labels": {LABEL: "1"}, "annotations": {END: "1"}},
+        }
+        for store in stores:
+            await remove(store, KIND, writer.name)
+            await store.create(KIND, end)
+        for labels in ("", LABEL, f"{LABEL}=1", f"{LABEL} notin (2)"):
+            ours, theirs = [
+                await told(store, start, labels, writer.name)
+                for store, start in zip(stores, starts, strict=True)
+            ]
+            assert ours == theirs, f"{writer.name}, watch of {labels!r}: {writes}"
     finally:
         for store in stores:
             await remove(store, KIND, writer.name)

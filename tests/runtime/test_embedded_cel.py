@@ -50,10 +50,10 @@ def test_all_our_rules_are_evaluated() -> None:
     [
         ("self.x == 1", {"x": 1}, None),
         ("self.x == 1", {"x": 2}, "Invalid value: failed rule: self.x == 1"),
-        ("self.x == 1", {}, 'Invalid value: "object": no such key: x evaluating rule: failed rule: self.x == 1'),
-        ("1 / self.x > 0", {"x": 0}, 'Invalid value: "object": division by zero evaluating rule: failed rule: 1 / self.x > 0'),
+        ("self.x == 1", {}, 'Invalid value: "object": no such key: x evaluating rule: self.x == 1'),
+        ("1 / self.x > 0", {"x": 0}, 'Invalid value: "object": division by zero evaluating rule: 1 / self.x > 0'),
         ("self.list[9] > 0", {"list": [1]},
-         'Invalid value: "object": index out of bounds: 9 evaluating rule: failed rule: self.list[9] > 0'),
+         'Invalid value: "object": index out of bounds: 9 evaluating rule: self.list[9] > 0'),
         ("has(self.x)", {"x": None}, "Invalid value: failed rule: has(self.x)"),
         ("self.a__dash__b == 1", {"a-b": 1}, None),
         ("self.share == 1.0", {"share": 1}, None),
@@ -108,14 +108,33 @@ def test_rules_about_the_old_value_of_an_item() -> None:
 
 @pytest.mark.parametrize(
     ("rule", "more"),
-    [("isQuantity(self.x)", {}), ("self.x ==", {}), ("self.x == 1", {"messageExpression": "'no'"}),
-     ("self.x == 1", {"optionalOldSelf": True})],
-)  # fmt: skip
+    [("math.least(self.x, 1) == 1", {}), ("self.x ==", {}), ("self.x == 1", {"messageExpression": "'no"})],
+)
 def test_rules_that_cannot_be_checked_are_told(rule: str, more: Json) -> None:
     """They break nothing."""
     engine = laws(rule, **more)
     assert engine.unchecked == [f"spec: {rule}"]
     assert engine.faults(spec({"x": 2}), None) == ()
+
+
+@pytest.mark.parametrize(
+    ("expression", "told"),
+    [("'x is ' + string(self.x)", "x is 2"), ("self.none", "fixed"), ("' '", "fixed"), ("'a\\nb'", "fixed")],
+)
+def test_messages_that_are_made(expression: str, told: str) -> None:
+    """One that fails, is blank or has lines gives way to the fixed one."""
+    engine = laws("self.x == 1", messageExpression=expression, message="fixed")
+    (cause,) = engine.faults(spec({"x": 2}), None)
+    assert cause.message == f"Invalid value: {told}"
+
+
+def test_an_old_value_that_is_optional() -> None:
+    """The rule holds for new objects, too, with none."""
+    engine = laws("oldSelf.hasValue() ? self.x > oldSelf.value().x : self.x == 1", optionalOldSelf=True)
+    assert engine.faults(spec({"x": 1}), None) == ()
+    assert len(engine.faults(spec({"x": 2}), None)) == 1
+    assert engine.faults(spec({"x": 2}), spec({"x": 1})) == ()
+    assert len(engine.faults(spec({"x": 0}), spec({"x": 1}))) == 1
 
 
 def test_the_memory_of_verdicts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,7 @@
 """CEL rules of a schema (`x-kubernetes-validations`), evaluated by the optional package cel-expr-python.
 
 Without the package nothing is evaluated, and every rule is told as unchecked. So is one that the engine cannot
-compile here: it may use what only Kubernetes adds to CEL (quantity, url, ip, cidr, semver, format, and functions
-of lists such as isSorted), `messageExpression` or `optionalOldSelf`.
+compile here. What Kubernetes adds to CEL is in `cel_library.py`.
 Rules see a value as the server shows it: escaped names, no nulls, times as times. A value that has not changed is
 not judged again, and a rule about `oldSelf` only where there is an old value.
 """
@@ -25,6 +24,8 @@ _ENVIRONMENT: Final = """
 variables:
 - {name: self, type_name: dyn}
 - {name: oldSelf, type_name: dyn}
+- {name: __old, type_name: dyn}
+- {name: __has, type_name: bool}
 extensions:
 - {name: sets}
 - {name: lists}
@@ -36,7 +37,8 @@ _RESERVED: Final = frozenset({
     "let", "loop", "package", "namespace", "return", "var", "void", "while",
 })  # fmt: skip
 _REMEMBERED: Final = 4096
-_BEYOND: Final = frozenset({"messageExpression", "optionalOldSelf"})
+_OPTIONAL: Final = "cel.bind(oldSelf, __has ? optional.of(__old) : optional.none(), {rule})"
+_LONGEST_MESSAGE: Final = 5 * 1024
 _TEXT: Final = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'")
 _OLD: Final = re.compile(r"\boldSelf\b")
 _DURATION: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?(?:h|m|s|ms|us|ns))+", re.ASCII)
@@ -56,12 +58,14 @@ class _Rule:
 
     Attributes:
         program: evaluates it.
-        about_old: it names oldSelf.
+        about_old: it names oldSelf, and is for values that have one.
+        told: makes the message; None when it is fixed.
         known_by_value: verdicts are worth remembering. The engine compiles a pattern at each evaluation, which
             takes a millisecond for one with large counts, and the same labels come again and again.
     """
 
     program: Any
+    told: Any
     about_old: bool
     known_by_value: bool
     text: str
@@ -126,21 +130,28 @@ class Laws:
 
     def _rule(self, rule: Json, path: str) -> _Rule | None:
         text = rule["rule"].strip()
-        program = None
-        if self._environment is not None and not _BEYOND & rule.keys():
-            try:
-                program = self._environment.compile(text)
-            except RuntimeError:  # the engine's word for a rule that does not compile
-                program = None
-        if program is None:
+        is_optional = bool(rule.get("optionalOldSelf"))
+        program = self._compiled(_OPTIONAL.format(rule=text) if is_optional else text)
+        expression = rule.get("messageExpression", "").strip()
+        told = self._compiled(expression) if expression else None
+        if program is None or (expression and told is None):
             self.unchecked.append(f"{path or 'the root'}: {rule['rule']}")
             return None
         about_old = bool(_OLD.search(_TEXT.sub("", text)))
         return _Rule(
-            program=program, about_old=about_old, known_by_value="matches(" in text and not about_old, text=text,
-            message=rule.get("message", "").strip(), reason=rule.get("reason", "FieldValueInvalid"),
-            field=rule.get("fieldPath", ""),
+            program=program, told=told, about_old=about_old and not is_optional,
+            known_by_value="matches(" in text and not about_old, text=text, message=rule.get("message", "").strip(),
+            reason=rule.get("reason", "FieldValueInvalid"), field=rule.get("fieldPath", ""),
         )  # fmt: skip
+
+    def _compiled(self, text: str) -> Any:
+        """Give a program; None when the engine cannot compile it, or there is none."""
+        if self._environment is None:
+            return None
+        try:
+            return self._environment.compile(text)
+        except RuntimeError:  # the engine's word for what does not compile
+            return None
 
     def _judge(self, value: Any, known: Any, node: _Node, path: str) -> Iterator[Cause]:
         if value is None or value is known:
@@ -162,15 +173,16 @@ class Laws:
                     yield from self._judge(inner, old, node.items, f"{path}[{at}]")
 
     def _broken(self, value: Any, known: Any, node: _Node, path: str) -> Iterator[Cause]:
-        values = {"self": self._shown(value, node.schema)}
+        values = {"self": self._shown(value, node.schema), "__has": known is not None, "__old": None}
         if known is not None:
-            values["oldSelf"] = self._shown(known, node.schema)
+            values["oldSelf"] = values["__old"] = self._shown(known, node.schema)
         for rule in node.rules:
             if rule.about_old and known is None:
                 continue
             failure = self._failure(rule, value, values)
             if failure is not None:
-                yield _cause(rule, value, node.schema, path, failure)
+                message = _message(rule, values) if rule.told is not None and not failure else ""
+                yield _cause(rule, value, node.schema, path, failure, message)
 
     def _failure(self, rule: _Rule, value: Any, values: dict[str, Any]) -> str | None:
         """Give None for a rule that holds, and why it could not be evaluated; empty when it is just broken."""
@@ -209,12 +221,15 @@ def _engine() -> tuple[Any, _Times] | None:
         cel = importlib.import_module("cel_expr_python.cel")
         strings = importlib.import_module("cel_expr_python.ext.ext_strings")
         optional = importlib.import_module("cel_expr_python.ext.ext_optional")
+        library = importlib.import_module("kubenode.runtime.store.cel_library")
         stamp = importlib.import_module("google.protobuf.timestamp_pb2").Timestamp
         span = importlib.import_module("google.protobuf.duration_pb2").Duration
     except ModuleNotFoundError:
         return None
     config = cel.NewEnvConfigFromYaml(_ENVIRONMENT)
-    environment = cel.NewEnv(config=config, extensions=[strings.ExtStrings(), optional.ExtOptional()])
+    # The engine's own extensions come first: only so can functions of ours join theirs of the same name.
+    extensions = [strings.ExtStrings(), optional.ExtOptional(), library.extension(cel)]
+    environment = cel.NewEnv(config=config, extensions=extensions)
     return environment, _Times(stamp, span)
 
 
@@ -223,6 +238,14 @@ def _evaluated(rule: _Rule, values: dict[str, Any]) -> str | None:
     if found.type().name() == "ERROR":
         return str(found.value())
     return None if found.value() is True else ""
+
+
+def _message(rule: _Rule, values: dict[str, Any]) -> str:
+    """Give the message that an expression makes; empty when it fails, or makes none that can be shown."""
+    found = rule.told.eval(data=values)
+    message = found.value() if found.type().name() == "STRING" else ""
+    shown: str = message.strip()
+    return "" if "\n" in shown or len(shown.encode()) > _LONGEST_MESSAGE else shown
 
 
 def _by_key(known: Any, schema: Json) -> dict[str, Any]:
@@ -258,16 +281,27 @@ def _timed(value: str, told: str, times: _Times) -> Any:
     return value
 
 
-def _cause(rule: _Rule, value: Any, schema: Json, path: str, failure: str) -> Cause:
+def _pointed(path: str, pointer: str, schema: Json) -> str:
+    """Give the place that a rule points to, below its own; a key of a map is written in brackets."""
+    for name in pointer.split(".")[1:]:
+        is_key = name not in schema.get("properties", NOTHING)
+        schema = child_schema(schema, name) or NOTHING
+        path = f"{path}[{name}]" if is_key else join(path, name)
+    return path
+
+
+def _cause(rule: _Rule, value: Any, schema: Json, path: str, failure: str, message: str) -> Cause:
     """Tell a broken rule in the server's words: the value only of scalars, and why it could not be evaluated."""
-    message = rule.message or f"failed rule: {rule.text}"
-    field = (path + rule.field).removeprefix(".") or NOWHERE
+    field = _pointed(path, rule.field, schema) or NOWHERE
     if failure:
         for pattern, words in _FAILURES:
             failure = pattern.sub(words, failure)
-        told = f'Invalid value: "{schema.get("type", "")}": {failure} evaluating rule: {message}'
+        told = f'Invalid value: "{schema.get("type", "")}": {failure} evaluating rule: {rule.message or rule.text}'
         return Cause("FieldValueInvalid", told, field)
+    message = message or rule.message or f"failed rule: {rule.text}"
     if rule.reason in _PREFIXES:
         return Cause(rule.reason, f"{_PREFIXES[rule.reason]}: {message}", field)
     shown = "" if isinstance(value, dict | list) else f"{json.dumps(value, ensure_ascii=False)}: "
+    if rule.reason == "FieldValueDuplicate":  # the server has no message for it
+        return Cause(rule.reason, f"Duplicate value: {shown}".removesuffix(": "), field)
     return Cause(rule.reason, f"Invalid value: {shown}{message}", field)

@@ -27,6 +27,25 @@ class EventType(enum.Enum):
     BOOKMARK = "BOOKMARK"
 
 
+class Match(enum.Enum):
+    """How the resourceVersion of a listing is meant."""
+
+    EXACT = "Exact"
+    NOT_OLDER = "NotOlderThan"
+
+
+class Propagation(enum.Enum):
+    """What becomes of an object's dependents when it is deleted.
+
+    BACKGROUND removes it at once, and them afterwards. FOREGROUND removes first those that block it. ORPHAN leaves
+    them. The last two are done by the garbage collector, and finalizers hold the object until then.
+    """
+
+    BACKGROUND = "Background"
+    FOREGROUND = "Foreground"
+    ORPHAN = "Orphan"
+
+
 @attrs.frozen(kw_only=True)
 class WatchEvent:
     """One change. `object` is the state after it, or the last state with a newer resourceVersion for DELETED."""
@@ -88,6 +107,9 @@ class ApplyPatch:
     manager: str
     force: bool = False
 
+
+Wanted: TypeAlias = Mapping[str, str] | str | None
+"""What is selected by: values that must all be so, or a selector as kubectl takes it: `zone in (a,b),!spare`."""
 
 Patch: TypeAlias = MergePatch | JsonPatch | ApplyPatch
 
@@ -166,4 +188,81 @@ class Store(Protocol):
                 resourceVersion. A store may do so unasked.
             initial: tell first all that exists, each as ADDED, then a BOOKMARK annotated INITIAL_EVENTS_END.
                 After a lost connection, all may be told again, as long as that mark was not.
+        """
+
+
+class Api(Store, Protocol):
+    """A Store with what people's tools need besides: selectors, dry runs, replacing, propagation.
+
+    Controllers take a Store, which is all that they may rely on: whoever decides again by looking needs no more.
+    The options of both stores are those of the API server, and so are the refusals.
+    """
+
+    async def find(
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        resource_version: str = "", match: Match | None = None,
+    ) -> Listing:  # fmt: skip
+        """Give all objects of a kind, or those that are selected, or a page of them.
+
+        Args:
+            kind: whose objects.
+            labels: of the objects.
+            fields: of the objects; metadata.name, and what else the kind can be selected by.
+            limit: how many to give at most; 0 for all.
+            cursor: of the page before; the selection must be the same.
+            resource_version: of the state to list; empty for the newest.
+            match: how it is meant; without, a state that is not older.
+
+        Raises:
+            Expired: that state is forgotten.
+            Refused: a selector cannot be read, the options do not go together, or the cursor is none.
+            ServerFailed: that state is yet to come.
+        """
+
+    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+        """Create an object; with `dry_run`, only tell what would be stored. Raises AlreadyExists, Refused."""
+
+    async def patch(
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Json:
+        """Change an object as `Store.patch` does; with `dry_run`, only tell what would be stored."""
+
+    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+        """Put a whole object in the place of the one of its name, as `kubectl replace` and `edit` do.
+
+        What the object does not say is gone, but for what the server keeps: its uid and times, and its status, which
+        only `subresource` "status" replaces, and nothing else then.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+            Conflict: it has another resourceVersion or uid.
+            Refused: it has no resourceVersion, or is invalid.
+        """
+
+    async def delete(
+        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None,
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Json:  # fmt: skip
+        """Delete an object, or mark it deleted while it has finalizers.
+
+        Args:
+            kind: whose object.
+            name: its name.
+            uid: which incarnation is meant.
+            resource_version: which state is meant.
+            propagation: what becomes of its dependents; None as its finalizers say, else BACKGROUND.
+            dry_run: only tell what would be answered.
+
+        Returns:
+            The object while finalizers hold it, else the server's Status.
+        """
+
+    async def watch(
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
+        labels: Wanted = None, fields: Wanted = None,
+    ) -> Watch:  # fmt: skip
+        """Watch a kind as `Store.watch` does, or a selection of it.
+
+        An object that comes to be selected is ADDED. One that ceases to be is DELETED, in the state that it was
+        selected in.
         """

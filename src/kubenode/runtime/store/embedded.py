@@ -13,9 +13,11 @@ import hashlib
 import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
+from kubenode.core.errors import Conflict, ObjectNotFound
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.contract import (
@@ -24,13 +26,17 @@ from kubenode.runtime.store.contract import (
     EventType,
     JsonPatch,
     Listing,
+    Match,
     MergePatch,
     Patch,
+    Propagation,
+    Wanted,
     WatchEvent,
 )
+from kubenode.runtime.store.garbage import Drop, Loosen, plan_garbage
 from kubenode.runtime.store.history import EmbeddedWatch
+from kubenode.runtime.store.options import asked, holding
 from kubenode.runtime.store.ownership import Owners
-from kubenode.runtime.store.paging import Selection
 from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
@@ -115,21 +121,26 @@ class EmbeddedStore:
         return self._table(kind).held(name)
 
     async def find(
-        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
-        limit: int = 0, cursor: str = "",
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        resource_version: str = "", match: Match | None = None,
     ) -> Listing:  # fmt: skip
         """Give all objects of a kind, or those that are selected, or a page of them, sorted by name.
 
         Raises:
-            Expired: the state that the cursor is of is forgotten.
-            Refused: a field cannot be selected by, or the cursor is none.
+            Expired: the state that is asked for is forgotten.
+            Refused: a selector cannot be read, the options do not go together, or the cursor is none.
+            ServerFailed: that state is yet to come.
         """
         table = self._table(kind)
-        wanted = Selection.of(labels, fields)
+        wanted = table.selection(labels, fields)
         objects = map(table.objects.__getitem__, table.names)
-        return table.pages.page(objects, self._version, wanted, limit=limit, cursor=cursor)
+        page = table.pages.page
+        if not resource_version and match is None:
+            return page(objects, self._version, wanted, limit=limit, cursor=cursor)
+        limit, exact = asked(resource_version, match, self._version, limit=limit, cursor=cursor)
+        return page(objects, self._version, wanted, limit=limit, cursor=cursor, exact=exact)
 
-    async def create(self, kind: Kind, obj: Json) -> Json:
+    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
         table = self._table(kind)
         given = adopted(obj)
@@ -137,9 +148,11 @@ class EmbeddedStore:
         table.check_type(metadata.get("name") or "", given)
         if metadata.get("resourceVersion"):
             raise refusals.bad_create()
-        return self._create(table, given, metadata)
+        return self._create(table, given, metadata, dry_run=dry_run)
 
-    def _create(self, table: Table, given: Json, metadata: Json, owners: Owners | None = None) -> Json:
+    def _create(
+        self, table: Table, given: Json, metadata: Json, owners: Owners | None = None, *, dry_run: bool
+    ) -> Json:
         name = metadata.get("name") or self._generated(metadata.get("generateName") or "")
         written = {**objectmeta.written(metadata, {}), "name": name}
         made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
@@ -147,21 +160,25 @@ class EmbeddedStore:
         if name in table.objects:
             deleting = "deletionTimestamp" in table.objects[name]["metadata"]
             raise refusals.exists(table.kind, name, deleting=deleting)
-        self._born += 1
         born = {"uid": self._uid(), "creationTimestamp": self._stamp(), "generation": 1}
+        if dry_run:
+            return _stamped(made, **born)
+        self._born += 1
         table.claims.note(None, made, owners, is_status=False)
         return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
 
-    def _create_applied(self, table: Table, name: str, patch: ApplyPatch) -> Json:
+    def _create_applied(self, table: Table, name: str, patch: ApplyPatch, *, dry_run: bool) -> Json:
         given, owners = table.claims.applied(name, None, patch, is_status=False)
         metadata = objectmeta.decoded(table.kind, given["metadata"])
         if metadata.get("name") != name:
             raise refusals.other_name(name, metadata.get("name") or "")
         if metadata.get("uid"):
             raise refusals.no_such_uid(table.kind, name, metadata["uid"])
-        return self._create(table, given, metadata, owners)
+        return self._create(table, given, metadata, owners, dry_run=dry_run)
 
-    async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> Json:
+    async def patch(
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Json:
         """Change an object and give it as stored. A change that changes nothing writes nothing.
 
         Raises:
@@ -173,7 +190,7 @@ class EmbeddedStore:
         table = self._table(kind)
         is_status = subresource == "status"
         if isinstance(patch, ApplyPatch) and name not in table.objects and not subresource:
-            return self._create_applied(table, name, patch)
+            return self._create_applied(table, name, patch, dry_run=dry_run)
         before = table.held(name)
         if subresource not in {"", "status"}:
             raise refusals.not_found(kind, name)
@@ -182,10 +199,40 @@ class EmbeddedStore:
             given, owners = table.claims.applied(name, before, patch, is_status=is_status)
         else:
             given = _apply(before, patch)
-        return self._change(table, before, given, owners, is_status=is_status)
+        return self._change(table, before, given, owners, is_status=is_status, dry_run=dry_run)
+
+    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+        """Put a whole object in the place of the one of its name, and give it as stored.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+            Conflict: it has another resourceVersion or uid.
+            Refused: it has no resourceVersion, or is invalid.
+        """
+        table = self._table(kind)
+        given = adopted(obj)
+        metadata = objectmeta.decoded(kind, given.get("metadata") or {})
+        name = metadata.get("name") or ""
+        table.check_type(name, given)
+        before = table.held(name)
+        if subresource not in {"", "status"}:
+            raise refusals.not_found(kind, name)
+        found = before["metadata"]["uid"]
+        if metadata.get("uid") and metadata["uid"] != found:
+            raise refusals.other_incarnation(kind, name, given=metadata["uid"], found=found)
+        if not metadata.get("resourceVersion") or parse_version(metadata["resourceVersion"]) == 0:
+            raise refusals.unversioned(kind, name)
+        return self._change(table, before, given, None, is_status=subresource == "status", dry_run=dry_run)
 
     def _change(
-        self, table: Table, before: Json, given: Json, owners: Owners | None, *, is_status: bool
+        self,
+        table: Table,
+        before: Json,
+        given: Json,
+        owners: Owners | None,
+        *,
+        is_status: bool,
+        dry_run: bool,
     ) -> Json:
         """Judge and store what an object is to become; `owners` are those after an apply."""
         metadata, fixed = table.identified(given.get("metadata"), before["metadata"], is_status=is_status)
@@ -202,6 +249,8 @@ class EmbeddedStore:
         table.judge(after, before, known=fixed, is_status=is_status)
         if not is_status and _differ(after, before):
             after = _stamped(after, generation=after["metadata"]["generation"] + 1)
+        if dry_run:
+            return after  # with its old resourceVersion, as the server does
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
             self._remove(table, before)
             return after  # with its old resourceVersion, as the server does
@@ -209,8 +258,9 @@ class EmbeddedStore:
         return self._store(table, after, EventType.MODIFIED)
 
     async def delete(
-        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None
-    ) -> Json:
+        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None,
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Json:  # fmt: skip
         """Delete an object, or mark it deleted while it has finalizers.
 
         Returns:
@@ -229,33 +279,60 @@ class EmbeddedStore:
         ):
             if given is not None and given != found:
                 raise refusals.precondition(kind, name, what, given=given, found=found)
-        if not metadata.get("finalizers"):
-            self._remove(table, held)
+        finalizers = holding(metadata.get("finalizers", []), propagation)
+        if not finalizers:
+            if not dry_run:
+                self._remove(table, held)
             return refusals.deleted(kind, name, metadata["uid"])
-        if "deletionTimestamp" in metadata:
+        marks: Json = {"finalizers": finalizers}
+        if "deletionTimestamp" not in metadata:
+            marks |= {"deletionTimestamp": self._stamp(), "deletionGracePeriodSeconds": 0}
+            marks["generation"] = metadata["generation"] + 1
+        elif finalizers == metadata["finalizers"]:
             return held
-        marks = {"deletionTimestamp": self._stamp(), "deletionGracePeriodSeconds": 0}
-        marked = _stamped(held, generation=metadata["generation"] + 1, **marks)
-        return self._store(table, marked, EventType.MODIFIED)
+        marked = _stamped(held, **marks)
+        return marked if dry_run else self._store(table, marked, EventType.MODIFIED)
 
     async def watch(
-        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
-    ) -> EmbeddedWatch:
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
+        labels: Wanted = None, fields: Wanted = None,
+    ) -> EmbeddedWatch:  # fmt: skip
         """Watch a kind from a resourceVersion that `find` gave; from "0", all that exists is told first.
 
         With `initial`, too, and then a bookmark; with `bookmarks`, one at each call of `bookmark`.
         """
         table = self._table(kind)
+        wanted = table.selection(labels, fields)
         version = parse_version(resource_version or "0")
         first: list[WatchEvent] = []
         if version == 0 or initial:
-            existing = (await self.find(kind)).items
+            existing = (await self.find(kind, labels=labels, fields=fields)).items
             first += [WatchEvent(type=EventType.ADDED, object=item) for item in existing]
             version = self._version
         if initial:
             first.append(table.bookmark(version, {"annotations": {INITIAL_EVENTS_END: "true"}}))
         mark = table.bookmark if bookmarks else None
-        return EmbeddedWatch(table.history, version, tuple(first), mark)
+        return EmbeddedWatch(table.history, version, tuple(first), mark, wanted or None)
+
+    async def collect_garbage(self) -> int:
+        """Do what a cluster's garbage collector does, until there is nothing left for it; give how many writes.
+
+        A server does so by itself. Here the simulation says when, and always gets the same.
+        """
+        start, before = self._version, -1
+        while before != self._version:
+            before = self._version
+            objects = [
+                (table.kind, table.objects[name]) for table in self._tables.values() for name in table.names
+            ]
+            for act in plan_garbage((table.kind for table in self._tables.values()), objects):
+                with suppress(Conflict, ObjectNotFound):  # an earlier act has changed it: the next look tells
+                    match act:
+                        case Drop(kind=kind, name=name, uid=uid, propagation=propagation):
+                            await self.delete(kind, name, uid=uid, propagation=propagation)
+                        case Loosen(kind=kind, name=name, patch=patch):
+                            await self.patch(kind, name, patch)
+        return self._version - start
 
     def bookmark(self) -> None:
         """Tell all watches that asked for bookmarks how far the store is, as a server does each minute."""
@@ -291,15 +368,16 @@ class EmbeddedStore:
     def _store(self, table: Table, obj: Json, type: EventType) -> Json:
         self._version += 1
         stored = _stamped(obj, resourceVersion=str(self._version))
+        before = table.objects.get(stored["metadata"]["name"])
         table.put(stored)
-        table.history.add(self._version, type, stored)
+        table.history.add(self._version, type, stored, before)
         return stored
 
     def _remove(self, table: Table, obj: Json) -> None:
         self._version += 1
         table.drop(obj["metadata"]["name"])
         last = _stamped(obj, resourceVersion=str(self._version))
-        table.history.add(self._version, EventType.DELETED, last)
+        table.history.add(self._version, EventType.DELETED, last, obj)
 
     def _uid(self) -> str:
         digest = hashlib.sha256(f"{self._seed}:{self._born}".encode()).digest()

@@ -6,12 +6,19 @@ costs nothing and is told `Expired` when it has fallen out, as on the server.
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from kubenode.core.errors import ApiError
 from kubenode.core.model import Json
 from kubenode.runtime.store.contract import EventType, WatchEvent
 from kubenode.runtime.store.refusals import too_old
+from kubenode.runtime.store.selector import Selection
+
+_SEEN: Final[Mapping[tuple[bool, bool], EventType]] = {
+    (False, True): EventType.ADDED, (True, True): EventType.MODIFIED, (True, False): EventType.DELETED,
+}  # fmt: skip
+"""What one sees of an event who watches a selection, by whether the object was and is selected."""
 
 
 class History:
@@ -25,6 +32,7 @@ class History:
         self._window = window
         self._versions: list[int] = []
         self._events: list[WatchEvent] = []
+        self._befores: list[Json | None] = []
         self._dropped = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self.marked = 0
@@ -44,13 +52,15 @@ class History:
         """The resourceVersion from which a watch can still begin, once something is forgotten."""
         return self._versions[self.start - self._dropped] - 1
 
-    def add(self, version: int, type: EventType, obj: Json) -> None:
-        """Note an event and wake who waits for it."""
+    def add(self, version: int, type: EventType, obj: Json, before: Json | None) -> None:
+        """Note an event, and what the object was before it; wake who waits for it."""
         self._versions.append(version)
         self._events.append(WatchEvent(type=type, object=obj))
+        self._befores.append(before)
         if len(self._events) >= 2 * self._window:  # seldom, since it moves the window
             self._dropped += len(self._events) - self._window
-            del self._events[: -self._window], self._versions[: -self._window]
+            for kept in (self._events, self._versions, self._befores):
+                del kept[: -self._window]
         self._wake()
 
     def mark(self, version: int) -> None:
@@ -73,6 +83,35 @@ class History:
         """Give the events from a place on."""
         return self._events[place - self._dropped :]
 
+    def selected(self, place: int, wanted: Selection) -> list[WatchEvent]:
+        """Give the events from a place on, as one sees them who watches a selection.
+
+        An object that comes to be selected is ADDED. One that ceases to be is DELETED, in its last selected state
+        but with the version of the change.
+        """
+        found = []
+        at = place - self._dropped
+        for event, before in zip(self._events[at:], self._befores[at:], strict=True):
+            obj = event.object
+            is_in = event.type is not EventType.DELETED and wanted.has(obj)
+            was_in = before is not None and wanted.has(before)
+            if before is not None and was_in and not is_in:
+                version = obj["metadata"]["resourceVersion"]
+                obj = {**before, "metadata": {**before["metadata"], "resourceVersion": version}}
+            if is_in or was_in:
+                found.append(WatchEvent(type=_SEEN[was_in, is_in], object=obj))
+        return found
+
+    def rewound(self, objects: Iterable[Json], version: int) -> tuple[Json, ...]:
+        """Give the objects as they were at a version that is not forgotten, by name."""
+        at = self.after(version) - self._dropped
+        if at == len(self._events):
+            return tuple(objects)
+        state: dict[str, Json | None] = {obj["metadata"]["name"]: obj for obj in objects}
+        for event, before in zip(reversed(self._events[at:]), reversed(self._befores[at:]), strict=True):
+            state[event.object["metadata"]["name"]] = before
+        return tuple(obj for _, obj in sorted(state.items()) if obj is not None)
+
     async def turn(self, waiter: "asyncio.Future[None]") -> None:
         """Wait for the next event, or until the caller's future is done."""
         self._waiting.add(waiter)
@@ -90,16 +129,18 @@ class EmbeddedWatch:
         version: after which to begin.
         first: what to tell before.
         bookmark: makes a bookmark; None when none were asked for.
+        wanted: the selection that is watched; None for all.
     """
 
     def __init__(
         self, history: History, version: int, first: tuple[WatchEvent, ...] = (),
-        bookmark: Callable[[int], WatchEvent] | None = None,
+        bookmark: Callable[[int], WatchEvent] | None = None, wanted: Selection | None = None,
     ) -> None:  # fmt: skip
         self._history = history
         self._version = version
         self._place = history.after(version)
         self._first = first
+        self._wanted = wanted
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
         self._bookmark = bookmark
@@ -120,7 +161,9 @@ class EmbeddedWatch:
         if self._place < history.start:
             self._closed = True
             raise too_old(self._version, history.oldest)
-        found, self._first = (*self._first, *self._with_mark(history.slice(self._place))), ()
+        wanted = self._wanted
+        events = history.slice(self._place) if wanted is None else history.selected(self._place, wanted)
+        found, self._first = (*self._first, *self._with_mark(events)), ()
         self._place = history.end
         if found:
             self._version = int(found[-1].object["metadata"]["resourceVersion"])

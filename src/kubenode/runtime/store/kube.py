@@ -16,7 +16,16 @@ from urllib.parse import quote
 from kubenode.core.errors import Expired, Refused
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.client import Connection, load
-from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, Listing, MergePatch, Patch
+from kubenode.runtime.store.contract import (
+    ApplyPatch,
+    JsonPatch,
+    Listing,
+    Match,
+    MergePatch,
+    Patch,
+    Propagation,
+    Wanted,
+)
 
 try:
     import orjson
@@ -31,6 +40,9 @@ except ModuleNotFoundError as missing:
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _APPLY_PATCH: Final = "application/apply-patch+yaml"
+
+_ALL: Final = "All"
+_DRY: Final[Mapping[bool, dict[str, str]]] = {False: {}, True: {"dryRun": _ALL}}
 
 
 class KubeStore:
@@ -89,42 +101,47 @@ class KubeStore:
         return clean(kind, await self._transport.call(Request(method="GET", path=_path(kind, name))))
 
     async def find(
-        self, kind: Kind, *, labels: Mapping[str, str] | None = None, fields: Mapping[str, str] | None = None,
-        limit: int = 0, cursor: str = "",
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        resource_version: str = "", match: Match | None = None,
     ) -> Listing:  # fmt: skip
         """Give all objects of a kind, or those that are selected, or a page of them.
 
         Args:
             kind: whose objects.
-            labels: which all must be carried.
-            fields: which must be so; the server knows metadata.name only.
+            labels: of the objects.
+            fields: of the objects; the server knows metadata.name, and what else the kind declares.
             limit: how many to give at most; 0 for all.
             cursor: of the page before; the selection must be the same.
+            resource_version: of the state to list; empty for the newest.
+            match: how it is meant; without, a state that is not older.
 
         Raises:
-            Expired: the state that the cursor is of is forgotten.
-            Refused: a field cannot be selected by, or the cursor is none.
+            Expired: the state that is asked for is forgotten.
+            Refused: a selector cannot be read, the options do not go together, or the cursor is none.
+            ServerFailed: that state is yet to come.
         """
         query = _selectors(labels, fields)
-        if limit or cursor:
-            asked = {
-                **query,
-                **({"limit": str(limit)} if limit else {}),
-                **({"continue": cursor} if cursor else {}),
-            }
-            return await self._page(kind, asked)
+        asked = {
+            "limit": str(limit or ""), "continue": cursor, "resourceVersion": resource_version,
+            "resourceVersionMatch": match.value if match is not None else "",
+        }  # fmt: skip
+        if any(asked.values()):
+            return await self._page(kind, query | {name: value for name, value in asked.items() if value})
         for _ in range(2):
             # The server forgot the version of the first pages before the last one was asked for.
             with suppress(Expired):
                 return await self._list(kind, {**query, "limit": str(self._transport.limits.page)})
         return await self._list(kind, query)
 
-    async def create(self, kind: Kind, obj: Json) -> Json:
+    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
-        request = Request(method="POST", path=_path(kind), query=self._writer, body=_json(obj))
+        query = self._writer | _DRY[dry_run]
+        request = Request(method="POST", path=_path(kind), query=query, body=_json(obj))
         return clean(kind, await self._transport.call(request))
 
-    async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> Json:
+    async def patch(
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
+    ) -> Json:
         """Change an object and give it as stored. A change that changes nothing writes nothing.
 
         Args:
@@ -133,6 +150,7 @@ class KubeStore:
             patch: what to change. The server tells a failed `test` of a JSON patch no better than another
                 operation that fails, so with a `test` in it each of them is a Conflict.
             subresource: `status`, or empty for everything but the status.
+            dry_run: only tell what would be stored.
 
         Raises:
             ObjectNotFound: there is no such object; an apply creates it.
@@ -152,14 +170,32 @@ class KubeStore:
                 content_type, body = _APPLY_PATCH, _json(patch.body)  # JSON is YAML
                 query = {"fieldManager": patch.manager, "force": str(patch.force).lower()}
         request = Request(
-            method="PATCH", path=_path(kind, name, subresource), query=query,
+            method="PATCH", path=_path(kind, name, subresource), query=query | _DRY[dry_run],
             body=body, content_type=content_type, has_test=has_test,
         )  # fmt: skip
         return clean(kind, await self._transport.call(request))
 
+    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+        """Put a whole object in the place of the one of its name, and give it as stored.
+
+        Raises:
+            ObjectNotFound: there is no such object.
+            Conflict: it has another resourceVersion or uid.
+            Refused: it has no resourceVersion, or is invalid.
+        """
+        name = (obj.get("metadata") or {}).get("name") or ""
+        request = Request(
+            method="PUT",
+            path=_path(kind, name, subresource),
+            query=self._writer | _DRY[dry_run],
+            body=_json(obj),
+        )
+        return clean(kind, await self._transport.call(request))
+
     async def delete(
-        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None
-    ) -> Json:
+        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None,
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Json:  # fmt: skip
         """Delete an object, or mark it deleted while it has finalizers.
 
         Returns:
@@ -167,18 +203,26 @@ class KubeStore:
         """
         wanted = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {name: value for name, value in wanted.items() if value is not None}
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        if propagation is not None:
+            options["propagationPolicy"] = propagation.value
+        if dry_run:
+            options["dryRun"] = [_ALL]
         request = Request(method="DELETE", path=_path(kind, name), body=_json(options))
         return clean(kind, await self._transport.call(request))
 
     async def watch(
-        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
-    ) -> KubeWatch:
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
+        labels: Wanted = None, fields: Wanted = None,
+    ) -> KubeWatch:  # fmt: skip
         """Watch a kind from a resourceVersion that `find` gave; connects when first asked for events.
 
         Bookmarks are told also when they were not asked for: the watch needs them to resume.
         """
-        return KubeWatch(self._transport, kind, _path(kind), resource_version, initial=initial)
+        selection = _selectors(labels, fields)
+        return KubeWatch(
+            self._transport, kind, _path(kind), resource_version, initial=initial, selection=selection
+        )
 
     async def _list(self, kind: Kind, query: Mapping[str, str]) -> Listing:
         items: list[Json] = []
@@ -207,10 +251,12 @@ def _name(item: Json) -> str:
     return str(item["metadata"]["name"])
 
 
-def _selectors(labels: Mapping[str, str] | None, fields: Mapping[str, str] | None) -> dict[str, str]:
-    wanted = {"labelSelector": labels or {}, "fieldSelector": fields or {}}
+def _selectors(labels: Wanted, fields: Wanted) -> dict[str, str]:
+    wanted = {"labelSelector": labels or "", "fieldSelector": fields or ""}
     written = {
-        name: ",".join(f"{key}={value}" for key, value in sorted(each.items()))
+        name: each
+        if isinstance(each, str)
+        else ",".join(f"{key}={value}" for key, value in sorted(each.items()))
         for name, each in wanted.items()
     }
     return {name: text for name, text in written.items() if text}

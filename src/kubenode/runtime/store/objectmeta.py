@@ -1,5 +1,6 @@
 """The metadata of objects in the embedded store: what callers may write, and what is wrong with it."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -14,6 +15,13 @@ FIELDS: Final = frozenset({
     "managedFields",
 })  # fmt: skip
 """All that the server knows in metadata; the rest is pruned."""
+
+_OWNER: Final[Mapping[str, str]] = {
+    "apiVersion": "string", "kind": "string", "name": "string", "uid": "string", "controller": "bool",
+    "blockOwnerDeletion": "bool",
+}  # fmt: skip
+_NEVER_OWNERS: Final = frozenset({("v1", "Event")})
+_BOTH_HELD: Final = frozenset({"orphan", "foregroundDeletion"})
 
 _WRITABLE: Final = ("generateName", "labels", "annotations", "ownerReferences", "finalizers")
 _MANAGED: Final = (
@@ -55,8 +63,17 @@ def written(given: Json, kept: Json) -> Json:
     """
     after: Json = {name: kept[name] for name in _MANAGED if name in kept}
     after.update({name: _plain(name, given[name]) for name in _WRITABLE if given.get(name)})
+    if "ownerReferences" in after and after["ownerReferences"] is not kept.get("ownerReferences"):
+        after["ownerReferences"] = _owners(after["ownerReferences"], kept.get("ownerReferences"))
     same = after.keys() == kept.keys() and all(after[name] is kept[name] for name in after)
     return kept if same else after
+
+
+def _owners(given: list[Json], kept: Any) -> Any:
+    """Give references to owners as the server keeps them: each once, and only what it knows of them."""
+    known = [{name: each[name] for name in _OWNER if each.get(name) is not None} for each in given]
+    once = [each for at, each in enumerate(known) if each not in known[:at]]
+    return kept if once == kept else once
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -77,6 +94,13 @@ def decoded(kind: Kind, metadata: Any) -> Json:
         value = metadata.get(name)
         if value is not None and not _fits(value, wanted):
             raise _undecodable(kind, value, f"Go struct field ObjectMeta.{name} of type {wanted}")
+    for owner in metadata.get("ownerReferences") or ():
+        for name, value in owner.items():
+            wanted = _OWNER.get(name, "")
+            if wanted and value is not None and not isinstance(value, str if wanted == "string" else bool):
+                raise _undecodable(
+                    kind, value, f"Go struct field OwnerReference.ownerReferences.{name} of type {wanted}"
+                )
     return metadata
 
 
@@ -109,15 +133,18 @@ def faults(metadata: Json, before: Json | None) -> Iterator[Cause]:
         yield from _name_faults(metadata["name"])
     if _changed("labels", metadata, kept):
         for name, value in metadata["labels"].items():
-            yield from _qualified_name_faults(name, "metadata.labels", name)
-            if len(value) > 63:
-                yield _invalid(value, _TOO_LONG, "metadata.labels")
-            elif not _VALUE.fullmatch(value):
-                yield _invalid(value, _BAD_VALUE, "metadata.labels")
+            yield from qualified_name_faults(name, "metadata.labels", name)
+            yield from value_faults(value, "metadata.labels")
     for field, spelled in _QUALIFIED.items():
         if _changed(field, metadata, kept):
             for name in metadata[field]:
-                yield from _qualified_name_faults(name, f"metadata.{field}", spelled(name))
+                yield from qualified_name_faults(name, f"metadata.{field}", spelled(name))
+    if _changed("ownerReferences", metadata, kept):
+        yield from _owner_faults(metadata["ownerReferences"])
+    if _changed("finalizers", metadata, kept) and set(metadata["finalizers"]) >= _BOTH_HELD:
+        shown = json.dumps(metadata["finalizers"], separators=(",", ":"), ensure_ascii=False)
+        message = f"Invalid value: {shown}: finalizer orphan and foregroundDeletion cannot be both set"
+        yield Cause("FieldValueInvalid", message, "metadata.finalizers")
     if "deletionTimestamp" in kept:
         held = kept.get("finalizers", ())
         fresh = [name for name in metadata.get("finalizers", ()) if name not in held]
@@ -159,6 +186,39 @@ def _name_faults(name: str) -> Iterator[Cause]:
         yield _invalid(name, _BAD_NAME, "metadata.name")
 
 
+def _owner_faults(owners: list[Json]) -> Iterator[Cause]:
+    field = "metadata.ownerReferences"
+    for owner in owners:
+        version = owner.get("apiVersion") or ""
+        if not version.rpartition("/")[2] or version.count("/") > 1:
+            yield _invalid(version, "version must not be empty", f"{field}.apiVersion")
+        for name in ("kind", "name", "uid"):
+            if not owner.get(name):
+                yield _invalid("", "must not be empty", f"{field}.{name}")
+        if (version, owner.get("kind")) in _NEVER_OWNERS:
+            shown = json.dumps(_in_order(owner), separators=(",", ":"), ensure_ascii=False)
+            message = (
+                f"Invalid value: {shown}: /{version}, Kind={owner['kind']} is disallowed from being an owner"
+            )
+            yield Cause("FieldValueInvalid", message, field)
+    first, *others = [owner for owner in owners if owner.get("controller")] or [{}]
+    shown = json.dumps([_in_order(owner) for owner in owners], separators=(",", ":"), ensure_ascii=False)
+    for other in others:
+        message = (
+            f'Invalid value: {shown}: Only one reference can have Controller set to true. Found "true" in '
+            f"references for {_named(first)} and {_named(other)}"
+        )
+        yield Cause("FieldValueInvalid", message, field)
+
+
+def _named(owner: Json) -> str:
+    return f"{owner.get('kind') or ''}/{owner.get('name') or ''}"
+
+
+def _in_order(owner: Json) -> Json:
+    return {name: owner[name] for name in _OWNER if name in owner}
+
+
 def _changed(field: str, metadata: Json, kept: Json) -> bool:
     return field in metadata and metadata[field] is not kept.get(field)
 
@@ -167,7 +227,16 @@ _QUALIFIED: Final[Mapping[str, Callable[[str], str]]] = {"annotations": str.lowe
 """Fields whose keys or items are qualified names, and how they are read: annotations in any case."""
 
 
-def _qualified_name_faults(name: str, field: str, spelled: str) -> Iterator[Cause]:
+def value_faults(value: str, field: str) -> Iterator[Cause]:
+    """Find what is wrong with the value of a label."""
+    if len(value) > 63:
+        yield _invalid(value, _TOO_LONG, field)
+    elif not _VALUE.fullmatch(value):
+        yield _invalid(value, _BAD_VALUE, field)
+
+
+def qualified_name_faults(name: str, field: str, spelled: str) -> Iterator[Cause]:
+    """Find what is wrong with a qualified name, such as the key of a label; `spelled` is how it is read."""
     prefix, slash, part = spelled.rpartition("/")
     if "/" in prefix:
         message = (

@@ -185,6 +185,36 @@ def page_too_old(fresh: str) -> Expired:
     return Expired(message, status={**status(410, "Expired", message), "metadata": {"continue": fresh}})
 
 
+def list_too_old() -> Expired:
+    """A state is asked for that is forgotten."""
+    message = "The resourceVersion for the provided list is too old."
+    return Expired(message, status=status(410, "Expired", message))
+
+
+def too_new(asked: int, newest: int) -> ServerFailed:
+    """A read asks for a state that there is not yet; a server waits three seconds for it."""
+    message = f"Timeout: Too large resource version: {asked}, current: {newest}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    details = {"causes": causes, "retryAfterSeconds": 1}
+    return ServerFailed(message, status=status(504, "Timeout", message, details))
+
+
+def bad_options(what: str, *causes: Cause) -> Refused | Conflict:
+    """The options of a request do not go together; `what` is ListOptions, DeleteOptions and the like."""
+    kind = Kind(name=what, plural=what.lower(), group="meta.k8s.io", version="v1")
+    return invalid(kind, "", causes)
+
+
+def other_incarnation(kind: Kind, name: str, *, given: str, found: str) -> Conflict:
+    """A replacement is of another incarnation of the object."""
+    message = (
+        f"Operation cannot be fulfilled on {_resource(kind)} {_quoted(name)}: StorageError: invalid object, Code: 4, "
+        f"Key: /registry/{kind.group}/{kind.plural}/{name}, ResourceVersion: 0, AdditionalErrorMsg: "
+        f"Precondition failed: UID in precondition: {given}, UID in object meta: {found}"
+    )
+    return Conflict(message, status=status(409, "Conflict", message, _details(kind, name, kind.plural)))
+
+
 def _invalid(named: str, details: Json, causes: Iterable[Cause]) -> Refused | Conflict:
     told = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
     texts = list(dict.fromkeys(f"{cause['field']}: {cause['message']}" for cause in told))

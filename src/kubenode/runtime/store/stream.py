@@ -4,6 +4,8 @@ Lives here: lines, resume points and the pauses between connections. Each connec
 """
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 import aiohttp
@@ -66,13 +68,15 @@ class KubeWatch:
     """
 
     def __init__(
-        self, transport: Transport, kind: Kind, path: str, resource_version: str, *, initial: bool = False
-    ) -> None:
+        self, transport: Transport, kind: Kind, path: str, resource_version: str, *, initial: bool = False,
+        selection: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:  # fmt: skip
         self._transport = transport
         self._kind = kind
         self._path = path
         self._version = resource_version
         self._initial = initial
+        self._selection = selection
         self._backoff = Backoff(transport.limits, transport.timing)
         self._connected: _Connected | None = None
         self._ready: list[WatchEvent] = []
@@ -129,6 +133,7 @@ class KubeWatch:
     def _request(self) -> Request:
         seconds = self._transport.limits.watch.total_seconds()
         query = {
+            **self._selection,
             "watch": "1",
             "allowWatchBookmarks": "true",
             "resourceVersion": self._version,

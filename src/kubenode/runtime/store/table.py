@@ -1,7 +1,8 @@
 """The objects of one kind in the embedded store, and what the server would say of one that is written."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -21,9 +22,10 @@ from kubenode.core.schema.walk import FREE
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
 from kubenode.runtime.store.claims import Claims
-from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.history import History
 from kubenode.runtime.store.paging import Pages
+from kubenode.runtime.store.selector import NAME, Selection, by_name
 
 Rules: TypeAlias = Callable[[Json], tuple[Cause, ...]]
 """Laws over several fields of an object, checked in Python."""
@@ -36,6 +38,9 @@ _NOT_CHECKED: Final = Cause(
 )
 
 
+_FIELDS: Final[Mapping[str, Callable[[Json], str]]] = MappingProxyType({NAME: by_name})
+
+
 @attrs.define(kw_only=True)
 class Table:
     """The objects of one kind.
@@ -45,6 +50,7 @@ class Table:
         status_schema: what of it describes the status; None when nothing does.
         laws: the CEL rules of the schema.
         names: sorted.
+        fields: what the kind can be selected by, and what reads it.
     """
 
     kind: Kind
@@ -57,6 +63,7 @@ class Table:
     laws: Laws
     objects: dict[str, Json] = attrs.field(factory=dict)
     names: list[str] = attrs.field(factory=list)
+    fields: Mapping[str, Callable[[Json], str]] = _FIELDS
 
     @classmethod
     def of(
@@ -75,6 +82,10 @@ class Table:
             kind=kind, schema=schema, status_schema=(schema or {}).get("properties", {}).get("status"), rules=rules, history=history, pages=Pages(history),
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
         )  # fmt: skip
+
+    def selection(self, labels: Wanted, fields: Wanted) -> Selection:
+        """Make a selection of these objects. Raises Refused."""
+        return Selection.of(labels, fields, self.fields)
 
     def held(self, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""

@@ -3,7 +3,7 @@
     for case in CASES:
         await case(store, Machine.KIND, fresh)
 
-`fresh` gives a name that no object has had yet. The store must serve our kinds with the schemas of
+Those that `needs_api` are of an Api; a plain Store leaves them out. `fresh` gives a name that no object has had yet. The store must serve our kinds with the schemas of
 `kubenode.core.crd`; other objects may be there and may change meanwhile. A case raises AssertionError with
 what it met, and removes what it made, also when it fails. Nothing here needs a test framework.
 """
@@ -12,12 +12,17 @@ from typing import Final
 
 from kubenode.runtime.testing.store import (
     applying,
+    collecting,
     creating,
+    dating,
     deleting,
     judging,
     merging,
     reading,
+    rehearsing,
+    replacing,
     ruling,
+    selecting,
     stating,
     surprising,
     swapping,
@@ -37,6 +42,11 @@ CASES: Final[tuple[Case, ...]] = (
     *reading.CASES,
     *watching.CASES,
     *surprising.CASES,
+    *selecting.CASES,
+    *dating.CASES,
+    *replacing.CASES,
+    *rehearsing.CASES,
+    *collecting.CASES,
 )
 """All cases, each named after what a store must do."""
 

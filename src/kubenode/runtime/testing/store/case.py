@@ -2,21 +2,31 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import attrs
 
 from kubenode.core.errors import ApiError, ObjectNotFound
 from kubenode.core.model import Json, Kind
 from kubenode.core.schema import NOWHERE
-from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store, Watch, WatchEvent
+from kubenode.runtime.store.contract import (
+    Api,
+    EventType,
+    JsonPatch,
+    MergePatch,
+    Store,
+    Watch,
+    WatchEvent,
+)
 
 E = TypeVar("E", bound=ApiError)
 Fresh: TypeAlias = Callable[[], str]
-Behaviour: TypeAlias = Callable[[Store, Kind, Fresh], Awaitable[None]]
+Behaviour: TypeAlias = Callable[[Api, Kind, Fresh], Awaitable[None]]
 
 PATIENCE_S: Final = 20.0
 """How long a watch may take to tell what has happened."""
+_COLLECTED_S: Final = 120.0
+"""How long garbage collection may take; a new kind it notices within half a minute."""
 
 
 @attrs.frozen(kw_only=True)
@@ -28,12 +38,14 @@ class Case:
         run: checks it; call the case instead, which removes what was made.
         embedded_only: True for what a real server does only after it was made to forget.
         needs_cel: True for what an embedded store does only with the extra `cel`.
+        needs_api: True for what only an Api must do, not every Store.
     """
 
     name: str
     run: Behaviour
     embedded_only: bool = False
     needs_cel: bool = False
+    needs_api: bool = False
 
     async def __call__(self, store: Store, kind: Kind, fresh: Fresh) -> None:
         """Check the behaviour, and remove what was made for it.
@@ -48,7 +60,7 @@ class Case:
             return names[-1]
 
         try:
-            await self.run(store, kind, noted)
+            await self.run(cast("Api", store), kind, noted)
         finally:
             for name in names:
                 await remove(store, kind, name)
@@ -57,6 +69,11 @@ class Case:
 def case(behaviour: Behaviour) -> Case:
     """Make a case of a function, named as the function is."""
     return Case(name=getattr(behaviour, "__name__", ""), run=behaviour)
+
+
+def api_case(behaviour: Behaviour) -> Case:
+    """Make a case that only an Api must pass."""
+    return Case(name=getattr(behaviour, "__name__", ""), run=behaviour, needs_api=True)
 
 
 async def remove(store: Store, kind: Kind, name: str) -> None:
@@ -170,3 +187,38 @@ async def events(watch: Watch, name: str, count: int) -> list[WatchEvent]:
             found += [event for event in batch if event.object["metadata"].get("name") == name]
     same(len(found), count, f"number of events of {name}")
     return found
+
+
+async def becomes(
+    store: Api, kind: Kind, name: str, fact: Callable[[Json | None], bool], what: str
+) -> Json | None:
+    """Give an object, or None when it is gone, as soon as garbage collection has made it so.
+
+    A store that collects no garbage by itself has `collect_garbage()` to be told to.
+    """
+    collect = getattr(store, "collect_garbage", None)
+    if collect is not None:
+        await collect()
+    chosen = {"metadata.name": name}
+    listing = await store.find(kind, fields=chosen)
+    state = listing.items[0] if listing.items else None
+    if collect is not None or fact(state):
+        holds(fact(state), f"{what}: {state}")
+        return state
+    watch = await store.watch(kind, resource_version=listing.resource_version, fields=chosen)
+    try:
+        async with asyncio.timeout(_COLLECTED_S):
+            while not fact(state):
+                for event in await watch.events():
+                    if event.type is not EventType.BOOKMARK:
+                        state = None if event.type is EventType.DELETED else event.object
+    except TimeoutError as late:
+        raise AssertionError(f"{what}: after {_COLLECTED_S:.0f} s still {state}") from late
+    finally:
+        await watch.close()
+    return state
+
+
+def is_gone(obj: Json | None) -> bool:
+    """Tell whether there is no object."""
+    return obj is None

@@ -5,7 +5,7 @@ from typing import Final
 
 from kubenode.core.errors import Expired
 from kubenode.core.model import Kind
-from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Store, WatchEvent
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Store, Watch, WatchEvent
 from kubenode.runtime.testing.store.case import (
     PATIENCE_S,
     Case,
@@ -135,16 +135,22 @@ async def watch_from_what_is_forgotten(store: Store, kind: Kind, fresh: Fresh) -
     raise AssertionError(f"{ENOUGH} events later, nothing is forgotten")
 
 
+async def initial_events(watch: Watch) -> list[WatchEvent]:
+    """Give what a watch tells first, the mark of its end included."""
+    found: list[WatchEvent] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while not (found and found[-1].type is EventType.BOOKMARK):
+            found += await watch.events()
+    return found
+
+
 async def watch_with_initial_events(store: Store, kind: Kind, fresh: Fresh) -> None:
     """ADDED for all that exists, a bookmark that marks their end, then what changes."""
     names = sorted(fresh() for _ in range(2))
     made = [await store.create(kind, machine(name)) for name in names]
     watch = await store.watch(kind, resource_version="", bookmarks=True, initial=True)
-    found: list[WatchEvent] = []
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            while not (found and found[-1].type is EventType.BOOKMARK):
-                found += await watch.events()
+        found = await initial_events(watch)
         changed = await store.patch(kind, names[0], spec(labels={"a": "1"}))
         (after,) = await events(watch, names[0], 1)
     finally:
