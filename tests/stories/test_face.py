@@ -38,8 +38,11 @@ RULES = tuple(
 
 
 def limits(*wanted: m.Limit) -> Policy:
-    """Give the rules of the example with these limits."""
-    risk = m.RiskPolicy(metadata=m.ObjectMeta(name="tried"), spec=m.RiskPolicySpec(limits=wanted))
+    """Give the rules of the example with these limits, and no other."""
+    spec = m.RiskPolicySpec(
+        limits=wanted, repair_width=m.RepairWidth(first=60)
+    )  # evidence does not bind here
+    risk = m.RiskPolicy(metadata=m.ObjectMeta(name="tried"), spec=spec)
     return Policy(remediers=RULES, risk=(risk,))
 
 

@@ -18,17 +18,19 @@ from kubenode.runtime.sim.scenario import FAULTS, OUTAGE, Fault, Scenario
 
 @st.composite
 def scenarios(draw: st.DrawFn, *, max_zones: int = 3, max_nodes: int = 60, max_faults: int = 6) -> Scenario:
-    """Draw a scenario: from 1 zone of 1 node, with 0 to `max_faults` faults within ten minutes."""
+    """Draw a scenario: from 1 zone of 1 node, with 0 to `max_faults` faults at one or two moments of ten minutes."""
     counts = draw(st.lists(st.integers(1, max(1, max_nodes // max_zones)), min_size=1, max_size=max_zones))
     zones = {chr(97 + index): count for index, count in enumerate(counts)}
     machines = [f"{zone}{number}" for zone, count in zones.items() for number in range(count)]
+    # Limits matter where faults come together, so they come at one or two moments and not anywhere.
+    moments = draw(st.lists(st.integers(0, 600), min_size=1, max_size=2, unique=True))
     kinds = st.sampled_from(list(FAULTS))
     faults = kinds.flatmap(
         lambda kind: st.builds(
             Fault,
             st.sampled_from(list(zones) if kind == OUTAGE else machines),
             st.just(kind),
-            st.integers(0, 600),
+            st.sampled_from(moments),
         )
     )
     drawn: list[Fault] = draw(st.lists(faults, max_size=max_faults, unique_by=lambda fault: fault.target))
