@@ -10,6 +10,7 @@ pytest_plugins = ["tests.cluster.fixture"]
 
 _COMMON = {"deadline": None, "print_blob": True, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("dev", max_examples=60, **_COMMON)
+settings.register_profile("mutants", max_examples=15, derandomize=True, database=None, **_COMMON)
 settings.register_profile("ci", max_examples=60, derandomize=True, **_COMMON)
 settings.register_profile("fresh", max_examples=200, **_COMMON)
 settings.register_profile("nightly", max_examples=2000, **_COMMON)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from kubenode.core.hookspecs import BrokenLaw, Law
+from kubenode.core.law import BrokenLaw, Law
 
 
 def laws(test: Callable[..., None]) -> Mapping[str, Law]:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from kubenode.core.fields import Field, Form, Told, fields_of, is_model, shape_of, summary
 from kubenode.core.identity import digest
@@ -175,6 +175,8 @@ def _typed(said: Told) -> Json:
             return {"type": "string", "enum": [member.value for member in said.bare]}
         case Form.SCALAR:
             return _scalar(said)
+        case _:
+            assert_never(said.form)
 
 
 def _scalar(said: Told) -> Json:

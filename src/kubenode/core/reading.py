@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 import attrs
 
@@ -115,6 +115,8 @@ class Walk:
                 return self._list(said, value, path)
             case Form.MAP | Form.FREE:
                 return self._mapping(said, value, path)
+            case _:
+                assert_never(said.form)
 
     def _list(self, said: Told, value: Any, path: str) -> Any:
         if not isinstance(value, list) or said.item is None:

@@ -12,16 +12,9 @@ from typing import Any, Generic, TypeAlias, TypeVar
 import attrs
 
 from kubenode.core.errors import Problem
-from kubenode.core.hookspecs import (
-    BrokenLaw,
-    Case,
-    Law,
-    RemedyAction,
-    check_driver,
-    check_functions,
-    law_test,
-)
+from kubenode.core.hookspecs import Case, RemedyAction
 from kubenode.core.host.plan import operation_steps
+from kubenode.core.law import BrokenLaw, Law, check_driver, check_functions, law_test
 from kubenode.core.model.component import Disruption
 from kubenode.core.step import Reboot, refusal
 

@@ -14,7 +14,8 @@ from typing import Any, TypeAlias, TypeVar
 from kubenode.components.conformance import laws
 from kubenode.components.conformance.host import FakeHost
 from kubenode.components.conformance.kit import Kit
-from kubenode.core.hookspecs import BrokenLaw, ComponentDriver, Desired, Law, law_test
+from kubenode.core.hookspecs import ComponentDriver, Desired
+from kubenode.core.law import BrokenLaw, Law, law_test
 
 __all__ = ["BrokenLaw", "FakeHost", "component"]
 

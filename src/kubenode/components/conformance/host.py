@@ -5,7 +5,8 @@ from typing import Generic, TypeVar, assert_never
 
 import attrs
 
-from kubenode.core.hookspecs import BrokenLaw, Seen
+from kubenode.core.hookspecs import Seen
+from kubenode.core.law import BrokenLaw
 from kubenode.core.step import (
     InstallPackage,
     PackageVersion,

@@ -7,8 +7,9 @@ import attrs
 
 from kubenode.components.conformance.host import FakeHost
 from kubenode.core.errors import InvalidObjectError
-from kubenode.core.hookspecs import BrokenLaw, ComponentDriver, Desired, Have
+from kubenode.core.hookspecs import ComponentDriver, Desired, Have
 from kubenode.core.host.plan import is_at_target
+from kubenode.core.law import BrokenLaw
 from kubenode.core.model.component import MachineComponent, MachineComponentSpec
 from kubenode.core.model.machine import ComponentEntry, Running
 from kubenode.core.model.meta import ObjectMeta

@@ -9,7 +9,8 @@ import attrs
 from kubenode.components.conformance.host import FakeHost
 from kubenode.components.conformance.kit import Kit, changed, difference
 from kubenode.core.errors import InvalidObjectError
-from kubenode.core.hookspecs import BrokenLaw, Desired, Seen, check_driver, check_functions
+from kubenode.core.hookspecs import Desired, Seen
+from kubenode.core.law import BrokenLaw, check_driver, check_functions
 from kubenode.core.model.machine import Running
 from kubenode.core.model.meta import matches
 from kubenode.core.step import (

@@ -95,21 +95,9 @@ def _type_name(value: Any) -> str:
     name = _NAMES.get(type(value))
     if name is not None:
         return name
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "boolean"
-        case str():
-            return "string"
-        case int():
-            return "integer" if -(2**63) <= value < 2**63 else "number"
-        case float():
-            return "number"
-        case list():
-            return "array"
-        case _:
-            return "object"
+    if isinstance(value, int):
+        return "integer" if -(2**63) <= value < 2**63 else "number"
+    return next((name for kind, name in _NAMES.items() if isinstance(value, kind)), "number")
 
 
 def _has_type(value: Any, schema: Json) -> bool:

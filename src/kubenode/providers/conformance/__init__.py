@@ -18,7 +18,8 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.hookspecs import BrokenLaw, Law, Provider, SupportsPower, law_test
+from kubenode.core.hookspecs import Provider, SupportsPower
+from kubenode.core.law import BrokenLaw, Law, law_test
 from kubenode.providers.conformance import laws
 from kubenode.providers.conformance.looking import Kit
 from kubenode.providers.conformance.wire import Wire

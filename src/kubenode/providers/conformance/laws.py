@@ -11,15 +11,8 @@ from typing import Any
 import attrs
 
 from kubenode.core.errors import Ambiguous, NotFound, ProviderError, Retry, TokenConflict, Unsupported
-from kubenode.core.hookspecs import (
-    BrokenLaw,
-    Instance,
-    InstanceState,
-    Power,
-    SupportsPower,
-    check_driver,
-    check_functions,
-)
+from kubenode.core.hookspecs import Instance, InstanceState, Power, SupportsPower
+from kubenode.core.law import BrokenLaw, check_driver, check_functions
 from kubenode.providers.conformance.looking import (
     KEY,
     Kit,

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from kubenode.core.hookspecs import BrokenLaw, CreateRequest, Instance, Page, Provider
+from kubenode.core.hookspecs import CreateRequest, Instance, Page, Provider
+from kubenode.core.law import BrokenLaw
 from kubenode.providers.conformance.wire import Wire
 
 R = TypeVar("R")
