@@ -162,7 +162,7 @@ def _timed(drift: Drift) -> Turn:
     due = max(spread, full)
     kept = {key: since}
     if drift.now < due:
-        if full > drift.now:
+        if full > spread:  # what binds last, so that the note is the same until then
             text = f"{name}: drifted again; {REPAIR_LIMIT} repairs within an hour are the most"
             note = Note(
                 code="RepairLimit", text=text, scope=f"component={name}", observed=REPAIR_LIMIT, limit=REPAIR_LIMIT,
