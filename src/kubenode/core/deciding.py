@@ -47,7 +47,7 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
     MachineStatus: frozenset({"conditions", "observed_generation"}),
     MachineSetStatus: frozenset({
         "conditions", "observed_generation", "replicas", "ready", "available", "starting", "unavailable", "deleting",
-        "selector",
+        "selector", "updated",
     }),
     MachineComponentSetStatus: frozenset({
         "conditions", "observed_generation", "phase", "selected", "updated", "unavailable", "skipped",

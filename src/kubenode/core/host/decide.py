@@ -13,6 +13,17 @@ import attrs
 from kubenode.core.decision import NOTHING_SEEN, Decision, Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
+from kubenode.core.host.drift import (
+    REPAIRABLE,
+    Drift,
+    Repairs,
+    drifted,
+    remembered,
+    repair,
+    repairs,
+    was_at_target,
+)
+from kubenode.core.host.inspection import woken
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.plan import (
     RESUME_PAUSE,
@@ -24,7 +35,8 @@ from kubenode.core.host.plan import (
     reboots,
     tries,
 )
-from kubenode.core.model.component import Disruption, MachineComponent
+from kubenode.core.host.turn import Turn
+from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.machine import (
     AgentStatus,
@@ -46,7 +58,6 @@ from kubenode.core.step import Step, refusal
 INSTALL_FAILED = "InstallFailed"
 COMPONENT_MISSING = "ComponentMissing"
 INTERRUPTED = "interrupted by a reboot"
-_REPAIRABLE = frozenset({Disruption.NONE, Disruption.RESTART})
 _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
     {
         JournalState.STARTED: AnswerState.ACKNOWLEDGED,
@@ -81,6 +92,8 @@ class AgentSnapshot:
         have: by the name of the entry; what its driver found, judged against what the entry wants.
         plans: by the name of the entry; the driver's steps, or why there are none: a Problem whose `what`
             begins with its reason, as in `PluginMissing: no such driver`.
+        inspect: how often the host is looked at though nothing was heard of it, nanoseconds; 0: never, for who is
+            told of every change.
     """
 
     machine: Machine
@@ -88,6 +101,7 @@ class AgentSnapshot:
     have: Mapping[str, Have] = attrs.field(factory=dict)
     plans: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
     host: HostSeen
+    inspect: int = 0
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -104,16 +118,6 @@ class AgentSnapshot:
         )
 
 
-@attrs.frozen(kw_only=True)
-class _Turn:
-    """What one entry, or the operation, would do if it were alone."""
-
-    run: RunSteps | None = None
-    note: Note | None = None
-    due: int | None = None
-    sightings: Mapping[str, int] = NOTHING_SEEN
-
-
 def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
     """Decide what the agent does on its host now, and what it reports.
 
@@ -123,12 +127,16 @@ def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
 
     Invariants: an op-id in the journal is never run again; nothing is run whose intent (the operation or
     the entry) does not stand in the Machine as read.
-    Source: api.md section 4, "Component upgrade" and "Hung node".
+    Source: api.md section 4, "Component upgrade", "Drift" and "Hung node".
     """
+    return woken(_decided(seen), seen.inspect, seen.sightings, seen.now.elapsed)
+
+
+def _decided(seen: AgentSnapshot) -> Decision[AgentStatus]:
     held = _held_back(seen)
     answer, asked = _operation(seen, may_begin=held is None)
     reports: dict[str, ComponentReport] = {}
-    turns: list[_Turn] = []
+    turns: list[Turn] = []
     for name, entry in sorted(seen.machine.spec.components.items()):
         reports[name], turn = _component(seen, name, entry)
         turns.append(turn)
@@ -142,17 +150,17 @@ def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
     return Decision(status=status, notes=(held, *_untimed(turns)), sightings=_sightings(turns))
 
 
-def _untimed(turns: Iterable[_Turn]) -> tuple[Note, ...]:
+def _untimed(turns: Iterable[Turn]) -> tuple[Note, ...]:
     """Give the notes that no timer changes: where nothing may begin, there is no timer."""
     return tuple(turn.note for turn in turns if turn.note is not None and turn.due is None)
 
 
-def _sightings(turns: Iterable[_Turn]) -> dict[str, int]:
+def _sightings(turns: Iterable[Turn]) -> dict[str, int]:
     return {key: since for turn in turns for key, since in turn.sightings.items()}
 
 
 def _arranged(
-    seen: AgentSnapshot, status: AgentStatus, asked: _Turn, turns: list[_Turn]
+    seen: AgentSnapshot, status: AgentStatus, asked: Turn, turns: list[Turn]
 ) -> Decision[AgentStatus]:
     """Choose the one act; what others wait for is no deadline, since the end of that act is an event."""
     sightings = _sightings(turns)
@@ -195,34 +203,34 @@ def _held_back(seen: AgentSnapshot) -> Note | None:
 # The operation.
 
 
-def _operation(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, _Turn]:
+def _operation(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
     """Answer the operation by the journal; begin it when it was never begun here."""
     operation = seen.machine.spec.operation
     if operation is None:  # the last word stands; nobody waits for another
-        return seen.before.operation, _Turn()
+        return seen.before.operation, Turn()
     entry = seen.host.journal.get(operation.op_id)
     if entry is not None:
-        return _journalled(operation, entry, seen.host.boot_id), _Turn()
+        return _journalled(operation, entry, seen.host.boot_id), Turn()
     said = seen.before.operation
     if said is not None and said.op_id == operation.op_id:
         if said.state is not AnswerState.ACKNOWLEDGED:
-            return said, _Turn()
+            return said, Turn()
         if seen.before.boot_id != seen.host.boot_id:
             # Acknowledged in another boot and not journalled: the journal is lost (a host imaged anew) or it
             # was never begun. Nobody knows which, so it is not run; the next rung asks anew.
-            return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), _Turn()
+            return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), Turn()
     if not may_begin:
-        return said, _Turn()
+        return said, Turn()
     acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
     if seen.running and not reboots(operation):
         # A reboot waits for nobody: what hangs is what it is for, and what it interrupts is tried again.
         note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
-        return acknowledged, _Turn(note=note)
+        return acknowledged, Turn(note=note)
     run = RunSteps(
         machine=ref(seen.machine), op_id=operation.op_id, steps=host_steps(operation.steps),
         disruption=disruption(operation),
     )  # fmt: skip
-    return acknowledged, _Turn(run=run)
+    return acknowledged, Turn(run=run)
 
 
 def _journalled(operation: Operation, entry: JournalEntry, boot_id: str) -> OperationAnswer:
@@ -240,38 +248,64 @@ def _answered(operation: Operation, state: AnswerState, message: str = "") -> Op
 # The components.
 
 
-def _component(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> tuple[ComponentReport, _Turn]:
-    """Report on one entry, and say what would mend it."""
+def _component(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> tuple[ComponentReport, Turn]:
+    """Report on one entry, say what would mend it, and remember what was repaired."""
+    component = seen.components.get(entry.component)
+    done = None if component is None else repairs(seen.machine, name, entry, component, seen.host.journal)
+    kept = remembered(name, () if done is None else done.begun, seen.sightings, seen.now.elapsed)
+    known = attrs.evolve(seen, sightings={**seen.sightings, **kept})
+    report, turn = _judged(known, name, entry, done)
+    return report, attrs.evolve(turn, sightings={**kept, **turn.sightings})
+
+
+def _judged(
+    seen: AgentSnapshot, name: str, entry: ComponentEntry, done: Repairs | None
+) -> tuple[ComponentReport, Turn]:
+    """Report on one entry, and say what would mend it.
+
+    Args:
+        seen: the snapshot; its sightings are those that still count.
+        name: of the entry.
+        entry: what is wanted.
+        done: what was repaired of it; None when there is no such component.
+    """
     before = seen.before.components.get(name, ComponentReport())
     blind = attrs.evolve(before, config=ConfigState.UNKNOWN)
     component = seen.components.get(entry.component)
-    if component is None:
+    if component is None or done is None:
         # The revision is not dealt with: the object may be on its way.
         text = f"there is no MachineComponent {entry.component}"
         note = Note(code=COMPONENT_MISSING, text=f"{name}: {text}")
-        return attrs.evolve(blind, reason=COMPONENT_MISSING, message=text), _Turn(note=note)
+        return attrs.evolve(blind, reason=COMPONENT_MISSING, message=text), Turn(note=note)
     if component.metadata.unknown:
         text = f"MachineComponent {entry.component} is a newer version's"
-        return blind, _Turn(note=Note(code="NewerVersion", text=f"{name}: {text}"))
+        return blind, Turn(note=Note(code="NewerVersion", text=f"{name}: {text}"))
     plan, have = seen.plans.get(name, ()), seen.have.get(name)
     if isinstance(plan, Problem):
         reason, text = refusal(plan)
         failed = attrs.evolve(blind, revision=entry.revision, reason=reason, message=text)
-        return failed, _Turn(note=Note(code=reason, text=f"{name}: {text}"))
+        return failed, Turn(note=Note(code=reason, text=f"{name}: {text}"))
     if have is None:
-        return blind, _Turn(note=Note(code="NotLooked", text=f"{name}: nobody has looked yet"))
+        return blind, Turn(note=Note(code="NotLooked", text=f"{name}: nobody has looked yet"))
     if is_at_target(entry, component, have):
-        return _at_target(entry, have), _Turn()
+        return _at_target(before, entry, have), Turn()
+    if was_at_target(before, entry, failed=INSTALL_FAILED):
+        found = attrs.evolve(before, version=have.version[:128], config=have.config, state=have.state)
+        drift = Drift(
+            machine=seen.machine, name=name, entry=entry, component=component, plan=plan, done=done,
+            stored=before.drifting, boot_id=seen.host.boot_id, seen=seen.sightings, now=seen.now.elapsed,
+        )  # fmt: skip
+        return drifted(before, found, done.last, seen.now.wall), repair(drift)
     tried = tries(seen.machine, name, entry, component, seen.host.journal)
     return _off_target(before, entry, have, tried), _mend(seen, name, component, plan, tried)
 
 
-def _at_target(entry: ComponentEntry, have: Have) -> ComponentReport:
+def _at_target(before: ComponentReport, entry: ComponentEntry, have: Have) -> ComponentReport:
     """Report an entry as dealt with. What is rightly Absent has the configuration it should have."""
     config = ConfigState.CURRENT if entry.state is Running.ABSENT else have.config
     return ComponentReport(
         component=entry.component, revision=entry.revision, version=have.version[:128], config=config,
-        state=have.state,
+        state=have.state, drifted_at=before.drifted_at if before.component == entry.component else None,
     )  # fmt: skip
 
 
@@ -280,7 +314,7 @@ def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, trie
     # An older revision's failure stays told until this one is dealt with; this one's own is read anew.
     stays = before.revision != entry.revision and before.reason != COMPONENT_MISSING
     report = attrs.evolve(
-        before, version=have.version[:128], config=have.config, state=have.state,
+        before, version=have.version[:128], config=have.config, state=have.state, drifting=False,
         reason=before.reason if stays else "", message=before.message if stays else "",
     )  # fmt: skip
     if tried.failed is None:
@@ -293,34 +327,32 @@ def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, trie
 
 def _mend(
     seen: AgentSnapshot, name: str, component: MachineComponent, plan: tuple[Step, ...], tried: Tries
-) -> _Turn:
+) -> Turn:
     """Begin the next try of an entry that is not at target, after the pause that the last one asks for."""
     if not plan:
-        return _Turn(
-            note=Note(code="NotAtTarget", text=f"{name}: not at target, and its driver has no steps")
-        )
+        return Turn(note=Note(code="NotAtTarget", text=f"{name}: not at target, and its driver has no steps"))
     if tried.last is not None and tried.last.state is JournalState.DONE:
-        return _Turn(note=Note(code="NotAtTarget", text=f"{name}: installed, and yet not at target"))
+        return Turn(note=Note(code="NotAtTarget", text=f"{name}: installed, and yet not at target"))
     if tried.last is not None and tried.last.is_running(seen.host.boot_id):
-        return _Turn()
+        return Turn()
     run = RunSteps(
         machine=ref(seen.machine), op_id=tried.next_op_id, steps=plan, answers=name,
         disruption=component.spec.disruption,
     )  # fmt: skip
     if tried.last is None:
-        return _Turn(run=run)
-    if component.spec.disruption not in _REPAIRABLE:
+        return Turn(run=run)
+    if component.spec.disruption not in REPAIRABLE:
         text = f"{name}: another try is of class {component.spec.disruption.value}, and would take a permit"
-        return _Turn(note=Note(code="RetryNeedsPermit", text=text))
+        return Turn(note=Note(code="RetryNeedsPermit", text=text))
     key = f"failed:{tried.last_op_id}"
     since = min(seen.sightings.get(key, seen.now.elapsed), seen.now.elapsed)
     # What a reboot cut short was no failure: it is taken up soon, within the deadline of its rollout, once.
     resumes = tried.number == 1 and tried.last.is_interrupted(seen.host.boot_id)
     due = since + (nanoseconds(RESUME_PAUSE) if resumes else pause(tried.number))
     if seen.now.elapsed >= due:
-        return _Turn(run=run, sightings={key: since})
+        return Turn(run=run, sightings={key: since})
     text = f"{name}: try {tried.number + 1} waits"
-    return _Turn(note=Note(code="BackOff", text=text, frees_at=due), due=due, sightings={key: since})
+    return Turn(note=Note(code="BackOff", text=text, frees_at=due), due=due, sightings={key: since})
 
 
 __all__ = ["AgentSnapshot", "HostSeen", "JournalEntry", "JournalState", "decide"]

@@ -124,10 +124,13 @@ def _lack(entry: ComponentEntry, report: ComponentReport | None) -> tuple[Machin
     if report.component != entry.component:
         found_component = report.component or "nothing"
         return MachineReason.PROGRESSING, f"{found_component} is installed, not {entry.component}"
+    held = f"; {entry.held}" if entry.held else ""
     if report.config is not ConfigState.CURRENT:
-        return MachineReason.COMPONENT_DRIFTED, f"its configuration is {report.config.value}"
+        return MachineReason.COMPONENT_DRIFTED, f"its configuration is {report.config.value}{held}"
     if report.state is not entry.state:
-        return MachineReason.COMPONENT_STATE, f"is {report.state.value}, not {entry.state.value}"
+        return MachineReason.COMPONENT_STATE, f"is {report.state.value}, not {entry.state.value}{held}"
+    if report.drifting:
+        return MachineReason.COMPONENT_DRIFTED, f"its version is {report.version or 'none'}{held}"
     return None
 
 

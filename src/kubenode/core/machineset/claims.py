@@ -10,13 +10,15 @@ from kubenode.core.decision import Note
 from kubenode.core.machineset.crew import Crew
 from kubenode.core.machineset.losses import Losses, borne
 from kubenode.core.machineset.order import Standing, is_ready, standing
+from kubenode.core.machineset.outdated import outdated
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.machineset import MachineSet, MachineSetStatus
+from kubenode.core.model.machineset import MachineSet, MachineSetStatus, StrategyType
 
 SCALED = "Scaled"
 MASS_DELETE = "MassDelete"
 CONFLICT = "Conflict"
+UP_TO_DATE = "UpToDate"
 _NAMED = 3
 
 
@@ -32,6 +34,9 @@ class Reason(enum.Enum):
     NEWER_VERSION = "NewerVersion"
     MACHINES_LOST = "MachinesLost"
     NONE_LOST = "NoneLost"
+    ALL_CURRENT = "AllCurrent"
+    OUTDATED_STAY = "OutdatedStay"
+    WAITING_FOR_SUCCESSORS = "WaitingForSuccessors"
     OTHER_SET = "OtherSet"
     NO_ROOM = "NoRoom"
 
@@ -39,20 +44,21 @@ class Reason(enum.Enum):
 def counted(owner: MachineSet, members: Sequence[Machine]) -> MachineSetStatus:
     """Count the machines, each once, and write the selector as text."""
     counts = Counter(map(standing, members))
+    updated = len(members) - counts[Standing.DELETING] - len(outdated(owner, members))
     ready = sum(is_ready(one) and standing(one) is not Standing.DELETING for one in members)
     labels = sorted(owner.spec.selector.match_labels.items())
     return attrs.evolve(
         owner.status, observed_generation=owner.metadata.generation, replicas=len(members), ready=ready,
         available=counts[Standing.AVAILABLE], starting=counts[Standing.STARTING],
-        unavailable=counts[Standing.UNAVAILABLE], deleting=counts[Standing.DELETING],
+        unavailable=counts[Standing.UNAVAILABLE], deleting=counts[Standing.DELETING], updated=updated,
         selector=",".join(f"{key}={value}" for key, value in labels),
     )  # fmt: skip
 
 
 def claims(owner: MachineSet, crew: Crew, losses: Losses) -> tuple[Claim, ...]:
-    """Claim Scaled and MassDelete, and Conflict where another set selects the same machines."""
+    """Claim Scaled, MassDelete and UpToDate, and Conflict where another set selects the same machines."""
     mass = Claim.of(MASS_DELETE, losses.held, *_loss(crew, losses))
-    return (_scaled(owner, crew, losses), mass, *_conflict(crew))
+    return (_scaled(owner, crew, losses), mass, _up_to_date(owner, crew), *_conflict(crew))
 
 
 def leaving(crew: Crew) -> Claim:
@@ -68,7 +74,7 @@ def _scaled(owner: MachineSet, crew: Crew, losses: Losses) -> Claim:
             f"{live} of {wanted}; nothing is made or deleted until spec.acknowledgedLosses is {losses.lost}"
         )
         return Claim.of(SCALED, False, Reason.MASS_DELETE.value, text)
-    if live > wanted:
+    if live > wanted + surge(owner, crew):
         return Claim.of(SCALED, False, Reason.SCALING_DOWN.value, f"{live - wanted} too many")
     if have < wanted:
         return Claim.of(SCALED, False, Reason.SCALING_UP.value, f"{wanted - have} to be made")
@@ -76,6 +82,31 @@ def _scaled(owner: MachineSet, crew: Crew, losses: Losses) -> Claim:
         text = f"{wanted - live} to be made when those that are being deleted are gone"
         return Claim.of(SCALED, False, Reason.WAITING_FOR_DELETIONS.value, text)
     return Claim.of(SCALED, True, Reason.AT_REPLICAS.value)
+
+
+def surge(owner: MachineSet, crew: Crew) -> int:
+    """Give how many machines more than `replicas` there are to be now, so that outdated ones can be replaced."""
+    strategy = owner.spec.strategy
+    if strategy.type is StrategyType.ON_DELETE:
+        return 0
+    return min(strategy.max_surge, len(outdated(owner, crew.live)))
+
+
+def _up_to_date(owner: MachineSet, crew: Crew) -> Claim:
+    """Say how many machines are of an earlier template, and what becomes of them."""
+    old = len(outdated(owner, crew.live))
+    if not old:
+        return Claim.of(UP_TO_DATE, True, Reason.ALL_CURRENT.value)
+    text = f"{old} machines are of an earlier template"
+    if owner.spec.strategy.type is StrategyType.ON_DELETE:
+        text += "; they stay until somebody deletes them (strategy OnDelete)"
+        return Claim.of(UP_TO_DATE, False, Reason.OUTDATED_STAY.value, text)
+    going = len(crew.members) - len(crew.live)
+    if going:
+        text += f"; {going} are being deleted, each until its machine controller lets it go"
+        return Claim.of(UP_TO_DATE, False, Reason.WAITING_FOR_DELETIONS.value, text)
+    text += "; each is deleted when a successor is available. This version creates no instances, so a successor waits for a provider"
+    return Claim.of(UP_TO_DATE, False, Reason.WAITING_FOR_SUCCESSORS.value, text)
 
 
 def _loss(crew: Crew, losses: Losses) -> tuple[str, str]:
@@ -116,5 +147,7 @@ def notes(owner: MachineSet, crew: Crew, losses: Losses, said: Sequence[Claim]) 
     if len(crew.joiners) > room:
         text = f"{len(crew.joiners) - room} machines that the set selects are not adopted: it has enough"
         found.append(Note(code=Reason.NO_ROOM.value, text=text, scope=scope))
-    found += (Note(code=claim.reason, text=claim.message, scope=scope) for claim in said[2:])
+    if said[2].reason in (Reason.WAITING_FOR_SUCCESSORS.value, Reason.WAITING_FOR_DELETIONS.value):
+        found.append(Note(code=said[2].reason, text=said[2].message, scope=scope))
+    found += (Note(code=claim.reason, text=claim.message, scope=scope) for claim in said[3:])
     return tuple(found)

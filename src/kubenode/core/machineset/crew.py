@@ -8,8 +8,9 @@ import attrs
 from kubenode.core.decision import NOTHING_SEEN, Create, SetOwner
 from kubenode.core.identity import digest
 from kubenode.core.machineset.order import next_zone, zone_of
+from kubenode.core.machineset.outdated import stamp
 from kubenode.core.model.machine import Infrastructure, Machine, MachineSpec, SetRef
-from kubenode.core.model.machineset import MACHINESET_LABEL, MachineSet
+from kubenode.core.model.machineset import MACHINESET_LABEL, TEMPLATE_ANNOTATION, MachineSet
 from kubenode.core.model.meta import FINALIZER, ZONE_LABEL, ObjectMeta, ref
 from kubenode.core.model.now import Now, moment
 
@@ -129,7 +130,8 @@ def _machine(owner: MachineSet, name: str, zone: str) -> Machine:
         )
     return Machine(
         metadata=ObjectMeta(
-            name=name, labels=labels, annotations=template.annotations, finalizers=(FINALIZER,)
+            name=name, labels=labels, finalizers=(FINALIZER,),
+            annotations={**template.annotations, TEMPLATE_ANNOTATION: stamp(template)},
         ),
         spec=MachineSpec(
             infrastructure=wanted, labels=template.spec.labels, taints=template.spec.taints,

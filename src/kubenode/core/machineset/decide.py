@@ -6,10 +6,20 @@ from itertools import islice
 import attrs
 
 from kubenode.core.decision import Decision, Delete, Effect, Note, SetFinalizers
-from kubenode.core.machineset.claims import MASS_DELETE, SCALED, Reason, claims, counted, leaving, notes
+from kubenode.core.machineset.claims import (
+    MASS_DELETE,
+    SCALED,
+    Reason,
+    claims,
+    counted,
+    leaving,
+    notes,
+    surge,
+)
 from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
 from kubenode.core.machineset.losses import Losses, judge_losses
 from kubenode.core.machineset.order import victims
+from kubenode.core.machineset.outdated import replaceable
 from kubenode.core.model.condition import Claim, Condition, stated
 from kubenode.core.model.machineset import MACHINESET_FINALIZER, RECORD_LIMIT, Leaver, MachineSetStatus
 from kubenode.core.model.meta import Ref, Switch, ref
@@ -32,8 +42,8 @@ def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatu
     Returns:
         The whole status, and at most EFFECT_LIMIT machines to hand over, to make or to delete.
 
-    Invariants: machines being deleted count until they are gone, so there are never more than `replicas`
-    but by lowering it; who is deleted is recorded in the status first, and the status is a
+    Invariants: machines being deleted count until they are gone, so there are never more than `replicas`,
+    and what the strategy's surge adds, but by lowering it; who is deleted is recorded in the status first, and the status is a
     compare-and-swap, so of two deciders only one chooses; a machine that a newer version wrote is counted
     and left alone; after a mass delete nothing is made or deleted before a person has spoken.
     Source: api.md sections 1 and 4; reliability.md S3, S5, S25, F22.
@@ -65,6 +75,7 @@ def _kept(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
         effects = tuple(islice(handed_over(owner, crew, room=lacking), EFFECT_LIMIT))
         if not effects:
             going, deletes = _shrunk(seen, crew, going)
+            lacking += surge(owner, crew)
             effects = deletes or tuple(made(owner, crew, min(max(0, lacking), EFFECT_LIMIT)))
     status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
     return _told(seen, crew, losses, status, effects)
@@ -89,7 +100,7 @@ def _told(
 def _shrunk(
     seen: MachineSetSnapshot, crew: Crew, going: tuple[Leaver, ...]
 ) -> tuple[tuple[Leaver, ...], tuple[Delete, ...]]:
-    """Choose whom to delete of a surplus.
+    """Choose whom to delete of a surplus, or, when there is none, whom a successor replaces.
 
     Who is recorded and not deleted yet, because we crashed in between, is deleted now, or let off when
     the surplus is gone.
@@ -97,15 +108,20 @@ def _shrunk(
     Returns:
         The whole record, and the deletions.
     """
-    surplus = max(0, len(crew.live) - seen.set.spec.replicas)
+    owner = seen.set
+    surplus = max(0, len(crew.live) - owner.spec.replicas - surge(owner, crew))
     live = {one.metadata.uid: one for one in crew.live}
     under_way = tuple(leaver for leaver in going if leaver.uid not in live)
-    pending = tuple(leaver for leaver in going if leaver.uid in live)[:surplus]
-    recorded = {leaver.uid for leaver in pending}
-    free = [one for one in crew.live if one.metadata.uid not in recorded and not one.metadata.unknown]
-    count = min(surplus, EFFECT_LIMIT, RECORD_LIMIT - len(under_way)) - len(pending)
-    chosen = victims(free, seen.set.spec.delete_order, max(0, count))
-    pending += tuple(Leaver(name=one.metadata.name, uid=one.metadata.uid) for one in chosen)
+    recorded = [leaver.uid for leaver in going if leaver.uid in live]
+    known = [one for one in crew.live if not one.metadata.unknown]
+    room = min(EFFECT_LIMIT, RECORD_LIMIT - len(under_way))
+    if surplus:
+        kept = [live[uid] for uid in recorded][:surplus]
+        free = [one for one in known if one not in kept]
+        chosen = [*kept, *victims(free, owner.spec.delete_order, max(0, min(surplus, room) - len(kept)))]
+    else:
+        chosen = list(replaceable(owner, known, crew.live, frozenset(recorded)))[: max(0, room)]
+    pending = tuple(Leaver(name=one.metadata.name, uid=one.metadata.uid) for one in chosen)
     deletes = tuple(Delete(object=_leaving(leaver)) for leaver in pending[:EFFECT_LIMIT])
     return under_way + pending, deletes
 

@@ -146,6 +146,19 @@ class Rollout:
 
 
 @attrs.frozen(kw_only=True)
+class RepairWord:
+    """A person's word that drift of `component` is repaired though so many machines report it within ten minutes.
+
+    Naming component and number keeps an old word from releasing a new, larger drift.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    component: Name
+    machines: Annotated[int, Number(min=1, max=1_000_000)]
+
+
+@attrs.frozen(kw_only=True)
 class MachineComponentSetSpec:
     """Which machines run which component."""
 
@@ -154,6 +167,7 @@ class MachineComponentSetSpec:
     component: Annotated[Name, "the MachineComponent to run; only a change of it starts a rollout"]
     state: Running = Running.RUNNING
     rollout: Rollout = Rollout()
+    repair: RepairWord | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -96,6 +96,7 @@ class ComponentEntry:
     revision: Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$"), "the set's revision that wrote this"]
     batch: Annotated[int, Number(min=0, max=1_000_000), "the batch it was part of; 0 when it joined"] = 0
     state: Running = Running.RUNNING
+    held: Annotated[str, Text(max=1024), "why drift is not repaired here; empty when it may be"] = ""
 
 
 class StepAction(enum.Enum):
@@ -202,6 +203,8 @@ class ComponentReport:
         component: the MachineComponent last installed whole; empty when none is.
         revision: the entry's revision that was last dealt with, done or failed.
         reason: why that revision failed here; empty when it did not.
+        drifting: it was at target with that revision, and is not now.
+        drifted_at: when that was last found to have begun, repaired since or not.
     """
 
     component: Annotated[str, Text(max=253)] = ""
@@ -211,6 +214,8 @@ class ComponentReport:
     state: Running = Running.ABSENT
     reason: Annotated[str, Text(max=128)] = ""
     message: Message = ""
+    drifting: bool = False
+    drifted_at: datetime | None = None
 
 
 class AnswerState(enum.Enum):

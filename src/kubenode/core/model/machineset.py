@@ -28,7 +28,11 @@ from kubenode.core.model.meta import (
 MACHINESET_LABEL = f"{GROUP}/machineset"
 """On every machine that a set made: the set's name."""
 MACHINESET_FINALIZER = f"{GROUP}/machineset"
+TEMPLATE_ANNOTATION = f"{GROUP}/template"
+"""On every machine that a set made: a hash of the template it was made from."""
 REPLICAS_LIMIT = 100_000
+SURGE_LIMIT = 500
+"""Most machines that a strategy has more, or has unavailable, while it replaces."""
 RECORD_LIMIT = 500
 """Most machines a list of the status names."""
 
@@ -65,6 +69,39 @@ class MachineTemplate:
     spec: MachineTemplateSpec
 
 
+class StrategyType(enum.Enum):
+    """What becomes of machines that were made from an earlier template."""
+
+    ON_DELETE = "OnDelete"
+    """They stay until somebody deletes them."""
+    REPLACE = "Replace"
+    """They are deleted one after another, each when a successor is available."""
+
+
+@attrs.frozen(kw_only=True)
+class Strategy:
+    """How a changed template reaches machines that are there.
+
+    Attributes:
+        max_surge: so many machines more than `replicas` exist at most while some are replaced.
+        max_unavailable: so many fewer than `replicas` are available at most for one more to be deleted.
+    """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.maxSurge + self.maxUnavailable > 0",
+                check=lambda strategy: strategy.max_surge + strategy.max_unavailable > 0,
+                message="maxSurge and maxUnavailable cannot both be 0: nothing could be replaced",
+            ),
+        )
+    )
+
+    type: StrategyType = StrategyType.ON_DELETE
+    max_surge: Annotated[int, Number(min=0, max=SURGE_LIMIT)] = 1
+    max_unavailable: Annotated[int, Number(min=0, max=SURGE_LIMIT)] = 0
+
+
 @attrs.frozen(kw_only=True)
 class MachineSetSpec:
     """How many machines, made how, spread how.
@@ -98,6 +135,7 @@ class MachineSetSpec:
     selector: Selector
     template: MachineTemplate
     delete_order: DeleteOrder = DeleteOrder.NEWEST
+    strategy: Strategy = Strategy()
     failure_domains: Annotated[
         tuple[Annotated[str, Text(max=63, min=1, pattern="^([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]$")], ...],
         Items(max=32),
@@ -107,7 +145,7 @@ class MachineSetSpec:
 
 @attrs.frozen(kw_only=True)
 class Leaver:
-    """A machine that the set itself deletes, because it has too many."""
+    """A machine that the set itself deletes, because it has too many or replaces it."""
 
     name: Name
     uid: Uid
@@ -124,6 +162,7 @@ class MachineSetStatus:
         available: ready, was Running, and no hold is open.
         starting: was never Running yet.
         unavailable: was Running, and is not available now.
+        updated: machines not being deleted that were not made from an earlier template.
         selector: the selector as text, for the scale subresource.
         lost: machines lost in mass deletes, each counted once, ever.
         losing: those of them that are still being deleted.
@@ -137,6 +176,7 @@ class MachineSetStatus:
     starting: Annotated[int, Number(min=0, max=1_000_000)] = 0
     unavailable: Annotated[int, Number(min=0, max=1_000_000)] = 0
     deleting: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    updated: Annotated[int, Number(min=0, max=1_000_000)] = 0
     selector: Annotated[str, Text(max=32_768)] = ""
     lost: Annotated[int, Number(min=0, max=2**53)] = 0
     losing: Annotated[tuple[Uid, ...], Items(max=RECORD_LIMIT)] = ()

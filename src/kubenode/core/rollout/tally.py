@@ -71,6 +71,7 @@ class Seat:
             and report.config is ConfigState.CURRENT
             and report.state is entry.state
             and report.reason == ""
+            and not report.drifting
         )
 
 

@@ -1,9 +1,13 @@
 """One key a machine that has an agent here: look at the host, ask core/host, report, act.
 
+A host is looked at whenever its key is asked: when its Machine changed, when whoever watches its files and units says
+that one did (`Stirred`), and once a period though nothing was heard.
+
 The same engine runs it: a real agent has one machine, a simulation has hundreds.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any, Protocol
 
 from kubenode.core import model as m
@@ -11,6 +15,7 @@ from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
 from kubenode.core.host.decide import AgentSnapshot, HostSeen, decide
+from kubenode.core.host.inspection import period
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.step import Probe, Step
@@ -37,7 +42,10 @@ class AgentController:
 
     name = "agent"
 
-    def __init__(self, cache: Cache, hosts: Hosts, plugins: Plugins) -> None:
+    def __init__(
+        self, cache: Cache, hosts: Hosts, plugins: Plugins, inspect: timedelta | None = None
+    ) -> None:
+        self._inspect = 0 if inspect is None else period(inspect)
         self._cache = cache
         self._hosts = hosts
         self._plugins = plugins
@@ -70,6 +78,7 @@ class AgentController:
             have=have,
             plans=plans,
             host=host,
+            inspect=self._inspect,
             now=now,
             sightings=sightings,
         )
@@ -106,7 +115,22 @@ class AgentController:
         return decide(snapshot, policy)
 
 
-def agents(hosts: Hosts, plugins: Plugins, record: Recorder | None = None, fault: Fault = raised) -> Engine:
-    """Put the engine of the agents of `hosts` together."""
+def agents(
+    hosts: Hosts, plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *,
+    inspect: timedelta | None = None,
+) -> Engine:  # fmt: skip
+    """Put the engine of the agents of `hosts` together.
+
+    Args:
+        hosts: where they are.
+        plugins: the drivers.
+        record: is told of every decision.
+        fault: what becomes of a defect.
+        inspect: how often every host is looked at though nothing was heard; None where every change is told.
+
+    Raises:
+        InvalidObjectError: `inspect` is too short or too long.
+    """
     cache = Cache((m.Machine, m.MachineComponent))
-    return Engine(cache, (AgentController(cache, hosts, plugins),), policy=Policy, record=record, fault=fault)
+    controller = AgentController(cache, hosts, plugins, inspect)
+    return Engine(cache, (controller,), policy=Policy, record=record, fault=fault)

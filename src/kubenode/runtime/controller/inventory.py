@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kubenode.core import model as m
+from kubenode.core.drift.count import DriftCount, Suspect
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
@@ -56,6 +57,7 @@ class Inventory:
         self._up: dict[str, int] = {}
         self._absent: dict[str, set[str]] = {}
         self._tallies: dict[str, Tally] = {}
+        self._drifts: dict[str, DriftCount] = {}
         self._jobs: dict[str, dict[str, m.RemedyOperationJob]] = {}
         self._holds: dict[str, m.Hold] = {}
         self._policy: Policy | None = None
@@ -94,6 +96,10 @@ class Inventory:
     def tally(self, set_name: str) -> Tally | None:
         """Give the tally of a set."""
         return self._tallies.get(set_name)
+
+    def drift(self, set_name: str) -> DriftCount | None:
+        """Give who drifts of a set."""
+        return self._drifts.get(set_name)
 
     def jobs(self, machine_uid: str) -> tuple[m.RemedyOperationJob, ...]:
         """Give all episodes of a machine, by name."""
@@ -146,8 +152,10 @@ class Inventory:
             return
         changes, counted = self.changes, (dict(self._up), self.absent(change.name))
         self._tallies.pop(change.name, None)
+        self._drifts.pop(change.name, None)
         self._absent.pop(change.name, None)
         if isinstance(after, m.MachineComponentSet):
+            self._drifts[change.name] = DriftCount()
             self._tallies[change.name] = Tally(
                 after.metadata.name,
                 after.metadata.uid,
@@ -190,6 +198,9 @@ class Inventory:
                     before.seats.get(set_name) if before else None,
                     after.seats.get(set_name) if after else None,
                 )
+            drift = self._drifts.get(set_name)
+            if drift is not None:
+                drift.moved(name, _suspect(set_name, after))
         if after is None:
             self._facts.pop(name, None)
         else:
@@ -270,6 +281,14 @@ def _count(counts: dict[str, int], scope: str, by: int) -> None:
         counts[scope] = total
     else:
         counts.pop(scope, None)
+
+
+def _suspect(set_name: str, facts: Facts | None) -> Suspect | None:
+    """Give a machine as the drift of a set is counted; None when it has no entry of that set."""
+    seat = facts.seats.get(set_name) if facts is not None else None
+    if seat is None or seat.entry is None or seat.is_foreign(set_name):
+        return None
+    return Suspect.of(seat.machine, seat.entry, seat.report)
 
 
 def _weight(facts: Facts | None) -> object:

@@ -4,6 +4,7 @@ from kubenode.core import model as m
 from kubenode.core.model.risk import LEDGER
 from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
+from kubenode.runtime.controller.drift import DriftController
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.machineset import MachineSetController
@@ -29,6 +30,7 @@ def controllers(plugins: Plugins, record: Recorder | None = None, fault: Fault =
             MachineController(cache, inventory),
             MachineSetController(cache, inventory.crews),
             RolloutController(cache, inventory),
+            DriftController(cache, inventory),
             RemedyController(cache, inventory, plugins),
             AbandonedController(cache, inventory),
             AcceptController(cache, plugins),

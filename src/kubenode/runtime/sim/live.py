@@ -10,6 +10,7 @@ from kubenode.core.decision import RunSteps
 from kubenode.core.errors import AlreadyExists, ApiError
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
+from kubenode.core.host.inspection import INSPECT_EVERY
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
@@ -55,7 +56,9 @@ class LiveHosts:
         self._timer = LiveTimer(clock)
         self._restless = asyncio.Event()
         self.hosts: dict[str, SimHost] = {}
-        self.driver = Driver(agents(self, plugins, fault=survived), agent_store, clock, hands=self)
+        self.driver = Driver(
+            agents(self, plugins, fault=survived, inspect=INSPECT_EVERY), agent_store, clock, hands=self
+        )
 
     def add(self, specs: Mapping[str, HostSpec]) -> None:
         """Add hosts; from within the loop."""

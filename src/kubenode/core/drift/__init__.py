@@ -1,0 +1,1 @@
+"""When drift of many machines at once is held, and whose repair that holds."""

@@ -1,0 +1,283 @@
+"""Replacing machines of an earlier template: stories, then what holds whatever happens."""
+
+import random
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubenode.core import model as m
+from kubenode.core.decision import Create, Delete
+from kubenode.core.machineset.claims import UP_TO_DATE
+from kubenode.core.machineset.decide import decide
+from kubenode.core.machineset.order import Standing, standing
+from kubenode.core.machineset.outdated import outdated, stamp
+from kubenode.core.model.condition import find
+from kubenode.core.model.machineset import TEMPLATE_ANNOTATION, Strategy, StrategyType
+from kubenode.core.policy import Policy
+from tests.core.machineset.world import World, owner, running
+
+REPLACE = Strategy(type=StrategyType.REPLACE)
+
+
+def template(size: str = "small", **parameters: Any) -> m.MachineTemplate:
+    """Give another template of the same set."""
+    old = owner().spec.template
+    infrastructure = m.Infrastructure(provider="memory", parameters={"size": size, **parameters})
+    return attrs.evolve(old, spec=attrs.evolve(old.spec, infrastructure=infrastructure))
+
+
+def grown(replicas: int, strategy: Strategy = REPLACE, **spec: Any) -> World:
+    """Give a set that has made its machines, all of which run."""
+    world = World.of(replicas, 0, strategy=strategy, **spec)
+    world.settle()
+    world.start()
+    world.settle()
+    return world
+
+
+def up_to_date(world: World) -> tuple[str, str]:
+    """Give the condition, in short."""
+    said = find(world.set.status.conditions, UP_TO_DATE)
+    assert said is not None
+    return said.reason, said.message
+
+
+def old(world: World) -> int:
+    """Count the machines of an earlier template."""
+    return len(outdated(world.set, world.machines.values()))
+
+
+def available(world: World) -> int:
+    """Count the available machines."""
+    return sum(standing(one) is Standing.AVAILABLE for one in world.machines.values())
+
+
+def test_by_default_outdated_machines_stay_until_somebody_deletes_them() -> None:
+    """OnDelete: nothing is done, and it is said; who is deleted is made anew from the template that is."""
+    world = grown(3, Strategy())
+    assert up_to_date(world) == ("AllCurrent", "")
+    world.ask(template=template())
+    decision = decide(world.snapshot(), Policy())
+    assert (decision.effects, decision.deferred) == ((), False)
+    world.settle()
+    assert up_to_date(world)[0] == "OutdatedStay"
+    assert (world.set.status.updated, len(world.machines), old(world)) == (0, 3, 3)
+    world.delete(sorted(world.machines)[0])
+    world.let_go()
+    world.settle()
+    assert (world.set.status.updated, len(world.machines), old(world)) == (1, 3, 2)
+
+
+def test_replacement_of_one_waits_for_its_successor_running() -> None:
+    """One more is made; until that runs nothing is deleted; then one goes, and so on, until all are of the template."""
+    world = grown(3)
+    world.ask(template=template())
+    for left in (3, 2, 1):
+        world.settle()
+        assert (len(world.machines), old(world), available(world)) == (4, left, 3)
+        assert up_to_date(world)[0] == "WaitingForSuccessors"
+        assert "waits for a provider" in up_to_date(world)[1]
+        assert decide(world.snapshot(), Policy()).notes[0].code == "WaitingForSuccessors"
+        world.start()
+    world.settle()
+    assert (len(world.machines), old(world), available(world)) == (3, 0, 3)
+    assert up_to_date(world) == ("AllCurrent", "")
+    assert world.set.status.going == ()
+    assert world.set.status.lost == 0
+
+
+def test_who_is_replaced_is_recorded_first_and_counts_until_it_is_gone() -> None:
+    """A finalizer that does not go, as where termination is refused, stops the next one; it is said and no loss."""
+    world = grown(3)
+    world.slow = True
+    world.ask(template=template())
+    world.settle()
+    world.start()
+    world.settle()
+    assert (len(world.machines), world.set.status.deleting) == (4, 1)
+    assert [leaver.uid for leaver in world.set.status.going] == [
+        one.metadata.uid for one in world.machines.values() if one.metadata.deletion_timestamp
+    ]
+    assert up_to_date(world)[0] == "WaitingForDeletions"
+    assert not world.step()
+    world.let_go()
+    world.settle()
+    assert (len(world.machines), old(world), world.set.status.lost) == (4, 2, 0)
+
+
+@pytest.mark.parametrize(("surge", "unavailable"), [(0, 1), (0, 2), (2, 0), (3, 2)])
+def test_surge_and_unavailable_are_what_the_strategy_says(surge: int, unavailable: int) -> None:
+    """Both bounds are used, neither is exceeded."""
+    strategy = Strategy(type=StrategyType.REPLACE, max_surge=surge, max_unavailable=unavailable)
+    world = grown(5, strategy)
+    world.ask(template=template())
+    most, fewest = 0, 9
+    while world.step() or old(world):
+        most, fewest = max(most, len(world.machines)), min(fewest, available(world))
+        if not decide(world.snapshot(), Policy()).effects:
+            world.start()
+    assert (most, fewest) == (5 + surge, 5 - unavailable)
+
+
+@pytest.mark.parametrize("state", ["broken", "starting"])
+def test_outdated_machines_that_are_not_available_are_replaced_too(state: str) -> None:
+    """A template that never worked, or machines that broke, do not stop their own replacement."""
+    world = grown(3)
+    for name, one in world.machines.items():
+        bare = attrs.evolve(one, status=m.MachineStatus())
+        world.machines[name] = bare if state == "starting" else running(one, ready=False)
+    world.settle()
+    world.ask(template=template())
+    for _ in range(4):
+        world.settle()
+        for name, one in world.machines.items():
+            fresh = one.metadata.annotations[TEMPLATE_ANNOTATION] == stamp(world.set.spec.template)
+            world.machines[name] = running(one) if fresh else one
+    world.settle()
+    assert (len(world.machines), old(world), available(world)) == (3, 0, 3)
+
+
+def test_adopted_machines_are_never_outdated() -> None:
+    """Nobody knows what they were made from."""
+    world = World.of(2, 2, strategy=REPLACE)
+    world.ask(template=template())
+    world.settle()
+    assert (sorted(world.machines), world.set.status.updated) == (["old-0", "old-1"], 2)
+
+
+def test_a_template_taken_back_ends_the_replacement_and_the_surplus_goes() -> None:
+    """Who was made for the new one goes, and nobody else."""
+    world = grown(3)
+    before = set(world.machines)
+    world.ask(template=template())
+    world.settle()
+    assert len(world.machines) == 4
+    world.ask(template=owner().spec.template)
+    for _ in range(3):
+        world.settle()
+        world.start()
+    assert old(world) == 0
+    assert len(world.machines) == 3
+    assert len(before & set(world.machines)) >= 2
+
+
+def test_a_machine_of_a_newer_version_is_not_replaced() -> None:
+    """It is counted, and left alone."""
+    world = grown(1)
+    ((name, one),) = world.machines.items()
+    world.machines[name] = attrs.evolve(one, metadata=attrs.evolve(one.metadata, unknown=("spec.x",)))
+    world.ask(template=template())
+    for _ in range(3):
+        world.settle()
+        world.start()
+    assert name in world.machines
+
+
+def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> None:
+    """Every field of today changes it; the order of keys does not."""
+    base = template("small", a=1, b=2)
+    assert stamp(base) == stamp(template("small", b=2, a=1))
+    spec = base.spec
+    others = (
+        template("large", a=1, b=2),
+        attrs.evolve(base, labels={"pool": "other"}),
+        attrs.evolve(base, annotations={"x": "y"}),
+        attrs.evolve(base, spec=attrs.evolve(spec, labels={"x": "y"})),
+        attrs.evolve(
+            base, spec=attrs.evolve(spec, taints=(m.Taint(key="x", effect=m.TaintEffect.NO_EXECUTE),))
+        ),
+        attrs.evolve(base, spec=attrs.evolve(spec, deletion_policy=m.DeletionPolicy.RELEASE)),
+        attrs.evolve(base, spec=attrs.evolve(spec, infrastructure=m.Infrastructure(provider="other"))),
+    )
+    assert len({stamp(one) for one in (base, *others)}) == len(others) + 1
+    assert len(attrs.fields(m.MachineTemplateSpec)) == 4, "a new field belongs into stamp, where it is set"
+
+
+def test_deletion_policy_is_release_by_default_when_imported_and_terminate_when_created() -> None:
+    """A person's Machine with spec.host is released; what a set makes is terminated, unless its template says otherwise."""
+    assert m.MachineSpec(host=m.Host(address="10.0.0.1")).deletion_policy is m.DeletionPolicy.RELEASE
+    world = grown(1)
+    assert [one.spec.deletion_policy for one in world.machines.values()] == [m.DeletionPolicy.TERMINATE]
+    base = owner().spec.template
+    kept = attrs.evolve(base, spec=attrs.evolve(base.spec, deletion_policy=m.DeletionPolicy.RELEASE))
+    world = World.of(1, 0)
+    world.ask(template=kept)
+    world.settle()
+    assert [one.spec.deletion_policy for one in world.machines.values()] == [m.DeletionPolicy.RELEASE]
+
+
+# Whatever happens.
+
+
+@st.composite
+def replacing(draw: st.DrawFn) -> World:
+    """Give a set in the middle of a replacement, or of several."""
+    surge, unavailable = draw(st.sampled_from([(1, 0), (0, 1), (2, 2), (3, 0), (0, 3)]))
+    strategy = Strategy(type=StrategyType.REPLACE, max_surge=surge, max_unavailable=unavailable)
+    world = grown(draw(st.integers(0, 6)), strategy, failure_domains=draw(st.sampled_from([(), ("a", "b")])))
+    world.slow = draw(st.booleans())
+    for _ in range(draw(st.integers(0, 8))):
+        match draw(st.integers(0, 6)):
+            case 0:
+                world.ask(template=template(draw(st.sampled_from(["small", "large"]))))
+            case 1:
+                world.let_go()
+            case 2 if world.machines:
+                name = draw(st.sampled_from(sorted(world.machines)))
+                world.machines[name] = running(world.machines[name], ready=draw(st.booleans()))
+            case 3:
+                world.start()
+            case 4 if world.machines:
+                world.delete(draw(st.sampled_from(sorted(world.machines))))
+            case 5:
+                world.ask(replicas=draw(st.integers(0, 6)))
+            case _:
+                world.step(until=draw(st.none() | st.integers(0, 3)))
+    return world
+
+
+@given(world=replacing(), seed=st.integers())
+def test_never_more_than_replicas_and_surge_never_fewer_available_than_bounds_by_our_own_acts(
+    world: World, seed: int
+) -> None:
+    """One decision, in whatever order it is given the machines."""
+    seen = world.snapshot()
+    decision = decide(seen, Policy())
+    shuffled = tuple(random.Random(seed).sample(seen.machines, len(seen.machines)))
+    assert decide(attrs.evolve(seen, machines=shuffled), Policy()) == decision
+    spec = world.set.spec
+    made = sum(isinstance(effect, Create) for effect in decision.effects)
+    gone = {effect.object.uid for effect in decision.effects if isinstance(effect, Delete)}
+    if made:
+        assert len(world.machines) + made <= spec.replicas + spec.strategy.max_surge
+    up = {one.metadata.uid for one in world.machines.values() if standing(one) is Standing.AVAILABLE}
+    if gone & up:
+        assert len(up - gone) >= spec.replicas - spec.strategy.max_unavailable
+
+
+@given(world=replacing(), until=st.integers(0, 4))
+def test_it_comes_to_rest_and_every_prefix_replanned_ends_the_same(world: World, until: int) -> None:
+    """With successors that come up, nothing outdated is left; a crash after any effect changes nothing about the end."""
+    cut = attrs.evolve(world, machines=dict(world.machines), sightings=dict(world.sightings))
+    cut.step(until=until)
+    for one in (world, cut):
+        one.slow = False
+        for _ in range(30):
+            one.let_go()
+            one.ask(acknowledged_losses=one.set.status.lost)
+            one.settle()
+            one.machines = {name: running(each) for name, each in one.machines.items()}
+        assert (old(one), len(one.machines)) == (0, one.set.spec.replicas)
+        decision = decide(one.snapshot(), Policy())
+        assert (decision.effects, decision.status) == ((), one.set.status)
+
+
+def test_a_strategy_that_could_replace_nothing_is_refused() -> None:
+    """With both bounds 0 it would wait for ever."""
+    (rule,) = Strategy.SHAPE.rules
+    assert rule.check is not None
+    assert not rule.check(Strategy(max_surge=0, max_unavailable=0))
+    assert rule.check(Strategy())
