@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from kubenode.core.decision import Verdict
+from kubenode.core.model.component import Disruption
+from kubenode.core.model.risk import Scope
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted((*DOCS.rglob("*.md"), *ROOT.glob("*.md")))
@@ -70,6 +74,18 @@ def test_a_decision_has_context_and_choice(path: Path) -> None:
     assert re.search(r"^Choice: \S", text, re.MULTILINE)
     assert text.index("Context: ") < text.index("Choice: ")
     assert len(text.splitlines()) <= 14
+
+
+def test_the_glossary_has_the_words_of_the_tables() -> None:
+    """Whatever names a verdict, a scope or a disruption class; and no word twice."""
+    rows = re.findall(
+        r"^\| (?!word|---)(.+?) \| (.+) \|$", (DOCS / "glossary.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    words = [word.strip() for row, _ in rows for word in row.split(",")]
+    assert len(set(words)) == len(words)
+    text = " ".join(meaning for _, meaning in rows)
+    for kind in (Verdict, Scope, Disruption):
+        assert [one.value for one in kind if not re.search(rf"\b{one.value}\b", text, re.IGNORECASE)] == []
 
 
 def test_a_broken_link_is_seen(tmp_path: Path) -> None:
