@@ -3,9 +3,13 @@
 import re
 import subprocess
 import sys
+from collections.abc import Sized
 from pathlib import Path
 
 import pytest
+
+from kubenode.components import conformance as components
+from kubenode.remedies import conformance as remedies
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs" / "write-a").glob("*.md"))
@@ -34,6 +38,13 @@ def test_a_page_shows_the_distribution(page: Path) -> None:
             assert code == file.read_text(), f"{page.name} and {file} differ"
     (entry,) = re.findall(r"```toml\n(.*?)```", page.read_text(), re.DOTALL)
     assert any(entry in file.read_text() for file in THIRD_PARTY.glob("*/pyproject.toml"))
+
+
+@pytest.mark.parametrize(("page", "laws"), [("component", components.LAWS), ("remedy", remedies.LAWS)])
+def test_a_page_has_a_row_for_every_law(page: str, laws: Sized) -> None:
+    """Of the kit; that the plugin has a name, parameters and plain functions goes without saying."""
+    _, _, after = (ROOT / "docs" / "write-a" / f"{page}.md").read_text().partition("## Laws")
+    assert len(re.findall(r"^\| .* \|$", after, re.MULTILINE)) - len(["| law | why |"]) == len(laws) - 1
 
 
 def test_the_code_of_the_pages_runs(tmp_path: Path) -> None:

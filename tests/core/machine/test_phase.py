@@ -18,7 +18,8 @@ HEAD = """# Phases of a Machine
 A phase is one word for people about where a Machine is in its life; programs read conditions
 ([conditions.md](conditions.md)). It moves only by this table: phase x signal -> phase. Of several signals that
 hold, the first in the table counts (a spec change is followed first, and then one other). The rules behind it, and
-why, stand in `src/kubenode/core/machine/phase.py`. `-` means that the phase stays.
+why, stand in `src/kubenode/core/machine/phase.py`. `-` means that the phase stays. [Concepts](../concepts.md) draws it;
+a Machine's note that names a signal has a [page](reasons/README.md) that says what to do.
 
 """
 
