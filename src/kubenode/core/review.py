@@ -6,11 +6,10 @@ by the engine before a decision, and its answers are part of the snapshot; the d
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias
 
 import attrs
 
-from kubenode.core.decision import Note
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model.risk import Cause
 
@@ -96,29 +95,3 @@ class Reviewed:
     reviewer: str
     review: Review
     again: int | None = None
-
-    def objection(self, running: int, now: int) -> Note | None:
-        """Say what stands against a permit; None when nothing does.
-
-        A Deny that is out of date still stands: nobody has allowed anything since.
-
-        Args:
-            running: disruptions of the cluster that are under way.
-            now: `Now.elapsed`.
-        """
-        scope = f"reviewer {self.reviewer}"
-        match self.review:
-            case Allow():
-                return None
-            case Narrow(in_flight=most, reason=reason):
-                text = f"{scope}: {reason}: {running} in flight, limit {most}"
-                note = Note(code="Reviewed", text=text, scope=scope, observed=running, limit=most)
-                return note if running >= most else None
-            case Deny(reason=reason, until=until):
-                when = "" if until is None else f", until {until.isoformat()}"
-                late = "; it is asked again" if self.again is not None and now >= self.again else ""
-                frees = None if until is None or late else self.again
-                text = f"{scope}: {reason}{when}{late}"
-                return Note(code="Reviewed", text=text, scope=scope, observed=0, limit=0, frees_at=frees)
-            case _:
-                assert_never(self.review)

@@ -30,6 +30,7 @@ from kubenode.core.model.risk import (
 from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.objections import objection
 from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
@@ -258,7 +259,7 @@ class Round:
                 changes_at=one.again if one.again is not None and one.again > self._now.elapsed else None,
             )
             for one in self._bounds.reviews.get(ask.op_id, ())
-            if (note := one.objection(running, self._now.elapsed)) is not None
+            if (note := objection(one, running, self._now.elapsed)) is not None
         ]
         return max(found, key=_freedom, default=None)
 

@@ -1,11 +1,11 @@
 """The panel: how reviewers of permits are asked. In place here; with threads and a time limit in `runtime/embed`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, TypeAlias, get_args
+from typing import Final, TypeAlias
 
 from kubenode.core.health.freeze import elapsed_at
 from kubenode.core.model import Now
-from kubenode.core.review import Deny, PermitRequest, Review, Reviewed, Reviewer
+from kubenode.core.review import Allow, Deny, Narrow, PermitRequest, Review, Reviewed, Reviewer
 
 Panel: TypeAlias = Callable[[Sequence[PermitRequest], Now], Mapping[str, tuple[Reviewed, ...]]]
 """Gives by op-id what every reviewer says; it is asked anew before each decision about permits."""
@@ -41,10 +41,10 @@ def answer(reviewer: Reviewer, request: PermitRequest) -> Review:
         review: object = reviewer(request)
     except Exception as error:
         return Deny(reason=f"raised {type(error).__name__}: {error}")
-    if not isinstance(review, get_args(Review)):
-        kind = review.__name__ if isinstance(review, type) else type(review).__name__
-        return Deny(reason=f"answered with {kind}, which is no Allow(), Narrow(...) or Deny(...)")
-    return review
+    if isinstance(review, Allow | Narrow | Deny):
+        return review
+    kind = review.__name__ if isinstance(review, type) else type(review).__name__
+    return Deny(reason=f"answered with {kind}, which is no Allow(), Narrow(...) or Deny(...)")
 
 
 def reviewed(name: str, review: Review, now: Now) -> Reviewed:
