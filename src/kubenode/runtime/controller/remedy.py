@@ -10,6 +10,7 @@ from kubenode.core.health.zones import open_breaker
 from kubenode.core.hookspecs import Case
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.policy import Policy
+from kubenode.core.reading import near
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
 from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.controller.machine import holders_changed
@@ -113,6 +114,22 @@ def planned(
         for remedier in policy.remediers
         for index, rung in enumerate(remedier.spec.ladder)
     }
+
+
+def rung_problems(plugins: Plugins, remediers: Iterable[m.NodeRemedier]) -> Iterable[Problem]:
+    """Say which rungs could never be planned, whatever the machine: no such action, or wrong parameters."""
+    for remedier in remediers:
+        for index, rung in enumerate(remedier.spec.ladder):
+            where = f"NodeRemedier {remedier.metadata.name}, ladder[{index}] {rung.action}"
+            action = plugins.remedies.get(rung.action)
+            if action is None:
+                fix = f"{near(rung.action, plugins.remedies)}, or drop the rung"
+                yield Problem(where=where, what="no plugin brings this remedy", fix=fix)
+                continue
+            try:
+                structured(rung.parameters, action.params, f"{where}.parameters")
+            except InvalidObjectError as error:
+                yield from error.problems
 
 
 def _planned(
