@@ -37,12 +37,14 @@ async def called(name: str, call: Callable[[], R]) -> R:
             answer.set_result(result)  # type: ignore[arg-type]  # it is an R when there is no error
 
     def run() -> None:
+        result: R | None = None
+        error: BaseException | None = None
         try:
-            result, error = call(), None
+            result = call()
         except StopIteration as raised:  # no Future can hold one
-            result, error = None, RuntimeError(f"{name} raised {raised!r}")
+            error = RuntimeError(f"{name} raised {raised!r}")
         except BaseException as raised:  # it is raised where it is waited for
-            result, error = None, raised
+            error = raised
         with contextlib.suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, result, error)
 

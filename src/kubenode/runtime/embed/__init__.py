@@ -9,7 +9,8 @@ engines may run in one process, and closing one leaves neither a task nor a thre
 
 from typing import TYPE_CHECKING
 
-from kubenode.runtime.embed.engine import Engine, EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.engine import Engine
+from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
 from kubenode.runtime.embed.stores import EmbeddedStore
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Record, Sink

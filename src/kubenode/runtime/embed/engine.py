@@ -8,23 +8,24 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
-from kubenode.core.errors import InvalidObjectError, KubenodeError, Problem
+from kubenode.core.errors import InvalidObjectError, KubenodeError
 from kubenode.core.policy import Policy
-from kubenode.core.reading import near
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.controller.remedy import rung_problems
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
+from kubenode.runtime.embed.arguments import check
+from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
-from kubenode.runtime.engine.apply import Act, reaches
+from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided
-from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Record, Sink
 from kubenode.runtime.store.contract import Store
@@ -35,23 +36,6 @@ GRACE: Final = timedelta(seconds=5)
 """How long sinks and reviewers are waited for at the end."""
 REVIEW_LIMIT: Final = timedelta(seconds=5)
 SETTLE_LIMIT: Final = timedelta(minutes=1)
-
-
-class EngineFailed(KubenodeError):
-    """An engine met what it cannot go on with; `__cause__` is what. Its host's block was cancelled."""
-
-
-class EngineMisused(KubenodeError):
-    """An engine was asked for what it cannot do in this place or at this time; the message says what to do."""
-
-
-class NotSettled(KubenodeError):
-    """There is still something to do after the time that was given; `waits_for` says what."""
-
-    def __init__(self, within: timedelta, waits_for: tuple[str, ...]) -> None:
-        self.waits_for = waits_for
-        text = "; ".join(waits_for) or "nothing in particular"
-        super().__init__(f"not settled within {within.total_seconds():g} s, waiting for: {text}")
 
 
 class _Life(enum.Enum):
@@ -80,8 +64,6 @@ class Engine:
         observe_only: write nothing at all; say in the log, and to the sinks, what would be done next.
         sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
         review_within: a reviewer that has not answered by then has denied.
-        calls_in_flight: most calls of the store at a time.
-        clock: gives the time.
 
     Raises:
         InvalidObjectError: an argument is wrong; every problem at once.
@@ -91,10 +73,10 @@ class Engine:
     def __init__(
         self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
-        review_within: timedelta = REVIEW_LIMIT, calls_in_flight: int = 16, clock: Clock | None = None,
+        review_within: timedelta = REVIEW_LIMIT,
     ) -> None:  # fmt: skip
         only = NAMES if controllers is None else tuple(controllers)
-        _check(store=store, plugins=plugins, policy=policy, only=only, calls_in_flight=calls_in_flight)
+        check(store=store, plugins=plugins, policy=policy, only=only)
         self.identity = identity
         self._store = store
         self._plugins = plugins
@@ -103,8 +85,7 @@ class Engine:
         self._observes = observe_only
         self._sinks = dict(Plugins.given(sinks=sinks or {}).sinks)
         self._review_within = review_within
-        self._calls_in_flight = calls_in_flight
-        self._clock = clock if clock is not None else SystemClock()
+        self._clock: Clock = SystemClock()
         self._life = _Life.NEW
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,7 +98,7 @@ class Engine:
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
         self._outlets: tuple[Outlet, ...] = ()
-        self._would: dict[Key, tuple[Act, ...]] = {}
+        self._teller = Teller(observes=observe_only)
 
     def __repr__(self) -> str:
         what = ", ".join(self._only) if self._only != NAMES else "all controllers"
@@ -201,7 +182,7 @@ class Engine:
             EngineMisused: an event loop runs in this thread, or the engine has run before.
             EngineFailed: it met what it cannot go on with.
         """
-        self._in_own_loop("run()", "async with engine: await engine.wait()", self._run())
+        in_own_loop("run()", "async with engine: await engine.wait()", self._run(), self.stop)
 
     def run_until_settled(self, within: timedelta = SETTLE_LIMIT) -> datetime | None:
         """Do all that can be done now, then end: for cron and notebooks.
@@ -215,7 +196,7 @@ class Engine:
             EngineFailed: it met what it cannot go on with.
         """
         fix = "async with engine: await engine.settled()"
-        return self._in_own_loop("run_until_settled()", fix, self._settle(within))
+        return in_own_loop("run_until_settled()", fix, self._settle(within), self.stop)
 
     def stop(self) -> None:
         """Tell it to stop, from any thread, also before it has begun; returns at once. The block of a host goes on."""
@@ -225,37 +206,13 @@ class Engine:
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile, and its loop is closed
                 loop.call_soon_threadsafe(self._stop_now)
 
-    def _in_own_loop(self, what: str, fix: str, work: Any) -> Any:
-        """Run a coroutine as `asyncio.run` does, but for what that does to signals and to the policy."""
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            work.close()
-            raise EngineMisused(f"{what} cannot wait here: an event loop runs in this thread, as in a notebook; fix: {fix}")  # fmt: skip
-        loop = asyncio.new_event_loop()
-        try:
-            main = loop.create_task(work, name=f"kubenode {self.identity}")
-            try:
-                return loop.run_until_complete(main)
-            except KeyboardInterrupt:
-                self.stop()
-                loop.run_until_complete(asyncio.wait({main}))
-                raise
-        finally:
-            try:
-                loop.run_until_complete(loop.shutdown_asyncgens())
-            finally:
-                loop.close()
-
     async def _run(self) -> None:
         async with self._entered(), self:
             await self.wait()
 
     async def _settle(self, within: timedelta) -> datetime | None:
         async with self._entered(), self:
-            return None if self._stop_asked else await self.settled(within)
+            return await self.settled(within)
 
     def _entered(self) -> Any:
         """Give the store as a context manager; one that has nothing to open may have none."""
@@ -285,7 +242,7 @@ class Engine:
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            calls_in_flight=self._calls_in_flight, busy=self._reviewing,
+            busy=self._reviewing,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
@@ -355,7 +312,7 @@ class Engine:
         if self._driver is not None:
             self._driver.stop()
 
-    def _post(self, call: Any) -> None:
+    def _post(self, call: Callable[[], None]) -> None:
         loop = self._loop
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
@@ -370,52 +327,11 @@ class Engine:
 
     def _decided(self, decided: Decided) -> None:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
-        if self._observes:
-            self._tell_would(decided)
-        else:
-            level = logging.INFO if decided.acts else logging.DEBUG
-            notes = "; ".join(note.text for note in decided.decision.notes)
-            LOG.log(level, "event=decided key=%s acts=%d notes=%r", decided.key, len(decided.acts), notes)
+        self._teller.tell(decided)
         if self._outlets:
             record = Record.of(decided)
             for outlet in self._outlets:
                 outlet.put(record)
-
-    def _tell_would(self, decided: Decided) -> None:
-        """Say what would be done, once until it is something else."""
-        before = self._would.pop(decided.key, ())
-        if decided.acts:
-            self._would[decided.key] = decided.acts
-            if decided.acts != before:
-                acts = "; ".join(f"{type(act).__name__} {ref.kind} {ref.name}" for act in decided.acts for ref in (reaches(act),))  # fmt: skip
-                notes = "; ".join(note.text for note in decided.decision.notes)
-                LOG.info("event=would key=%s acts=%r notes=%r", decided.key, acts, notes)
-
-
-def _check(
-    *, store: object, plugins: object, policy: object, only: Iterable[object], calls_in_flight: int
-) -> None:
-    problems: list[Problem] = []
-    if isinstance(store, type) or not callable(getattr(store, "watch", None)):
-        kind = store.__name__ if isinstance(store, type) else type(store).__name__
-        fix = 'EmbeddedStore(), or async with KubeStore.connect(context="...") as store'
-        problems.append(Problem(where="store", what=f"{kind} is no store", fix=fix))
-    if plugins is not None and not isinstance(plugins, Plugins):
-        what = f"a value of type {type(plugins).__name__} is no Plugins"
-        problems.append(Problem(where="plugins", what=what, fix="Plugins.discover(providers=[...])"))
-    if policy is not None and not isinstance(policy, Policy):
-        what = f"a value of type {type(policy).__name__} is not a Policy"
-        problems.append(Problem(where="policy", what=what, fix='Policy.of(load("policies/"))'))
-    known = (*NAMES,)
-    for name in only:
-        if name not in known:
-            problems.append(Problem(where="controllers", what=f"no controller is named {name!r}", fix=near(str(name), known)))  # fmt: skip
-    if not tuple(only):
-        problems.append(Problem(where="controllers", what="names none", fix=f"known: {', '.join(known)}"))
-    if calls_in_flight < 1:
-        problems.append(Problem(where="calls_in_flight", what=f"{calls_in_flight} is not positive"))
-    if problems:
-        raise InvalidObjectError(tuple(problems))
 
 
 def _said(error: BaseException) -> str:
