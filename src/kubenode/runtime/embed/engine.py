@@ -76,7 +76,7 @@ class Engine:
         review_within: timedelta = REVIEW_LIMIT,
     ) -> None:  # fmt: skip
         only = NAMES if controllers is None else tuple(controllers)
-        check(store=store, plugins=plugins, policy=policy, only=only)
+        check(store=store, plugins=plugins, policy=policy, controllers=controllers)
         self.identity = identity
         self._store = store
         self._plugins = plugins
@@ -163,11 +163,17 @@ class Engine:
         driver = self._driver
         if driver is None or self._task is None or self._task.done():
             raise EngineMisused("settled() is for a running engine; fix: async with engine: await engine.settled()")  # fmt: skip
+        resting = asyncio.ensure_future(driver.rest())
         try:
-            async with asyncio.timeout(within.total_seconds()):
-                at = await driver.rest()
-        except TimeoutError:
-            raise NotSettled(within, driver.waits_for()) from None
+            await asyncio.wait(
+                {resting, self._task}, timeout=within.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not resting.done():
+                stopped = ("the engine was told to stop",) if self._task.done() else ()
+                raise NotSettled(within, stopped or driver.waits_for())
+            at = resting.result()
+        finally:
+            resting.cancel()
         if at is None:
             return None
         now = self._clock.now()
