@@ -116,6 +116,8 @@ class Driver:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
+        if self._resting:  # whether it was the last is looked at after the next step
+            self._stirred.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = error
             LOG.critical("event=call-crashed error=%r", error)
