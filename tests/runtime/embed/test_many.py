@@ -31,7 +31,7 @@ SET = m.MachineComponentSet(
 OWNER = m.MachineSet(
     metadata=m.ObjectMeta(name="pool"),
     spec=m.MachineSetSpec(
-        replicas=1, selector=m.Selector(match_labels={"pool": "p"}), template=m.MachineTemplate(labels={"pool": "p"})
+        replicas=1, selector=m.Selector(match_labels={"pool": "p"}), template=m.MachineTemplate(labels={"pool": "p"}, spec=m.MachineTemplateSpec(infrastructure=m.Infrastructure(provider="memory")))
     ),
 )  # fmt: skip
 
