@@ -23,7 +23,7 @@ from kubenode.runtime.manifests import Manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBENODE = str(Path(sys.executable).with_name("kubenode"))
-WORDS = ("demo", "manifests", "validate", "plan", "explain", "plugins", "version")
+WORDS = ("demo", "replay", "manifests", "validate", "plan", "explain", "plugins", "version")
 RUNNER = CliRunner()
 
 
@@ -43,6 +43,9 @@ def test_every_example_of_every_help_runs(word: str, line: str, tmp_path: Path) 
     """As a person would type it, in a folder with the docs; it succeeds, and says something."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     assert line.split()[1] == word
+    if word == "replay":
+        made = RUNNER.invoke(app, ["demo", "--story", "hung", "--record", str(tmp_path / "monday.knrec.gz")])
+        assert made.exit_code == 0
     command = line.replace("kubenode", shlex.quote(KUBENODE), 1)
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr

@@ -5,16 +5,26 @@ import types
 from collections.abc import Callable, Iterable
 from datetime import timedelta
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 
 from kubenode import hookimpl
-from kubenode.core.errors import InvalidObjectError, PluginError
+from kubenode.core.errors import InvalidObjectError, PluginError, Problem
+from kubenode.core.review import Allow
 from kubenode.providers import MemoryProvider
 from kubenode.remedies import RebootRemedy
-from kubenode.runtime.plugins import Plugins, PluginSettings, registered, structured
+from kubenode.runtime.plugins import (
+    Plugins,
+    PluginSettings,
+    _indexed,
+    _joined,
+    registered,
+    settings_of,
+    structured,
+)
 
 SETTINGS = PluginSettings()
 
@@ -122,11 +132,104 @@ def test_your_own_arguments_raise_at_once(driver: Any, kind: str, text: str) -> 
     assert text in str(caught.value)
 
 
-def test_of_two_with_one_name_neither_is_used() -> None:
+def test_of_two_installed_with_one_name_neither_is_used() -> None:
     """Either could be the wrong one; both are named."""
-    found = Plugins.given(remedies=[RebootRemedy(), RebootRemedy()])
+    drivers = {"remedies": [RebootRemedy()]}
+    found = _indexed([("rack (kubenode-rack 1.0)", drivers), ("row (kubenode-row 2.0)", drivers)], [])
     assert found.remedies == {}
-    assert "registered by arguments and by arguments" in str(found.problems[0])
+    assert "registered by rack (kubenode-rack 1.0) and by row (kubenode-row 2.0)" in str(found.problems[0])
+
+
+def test_two_of_your_own_with_one_name_raise() -> None:
+    """They are yours to tell apart; both are named by position."""
+    with pytest.raises(PluginError) as caught:
+        Plugins.given(remedies=[RebootRemedy(), RebootRemedy()])
+    assert "remedies[1]: is named 'reboot', as remedies[0] is" in str(caught.value)
+
+
+class Mild(RebootRemedy):
+    """Your own idea of a reboot."""
+
+
+def test_your_own_stands_in_for_an_installed_one() -> None:
+    """What you give is meant: the installed driver of that name is not used, and that is no problem."""
+    mine = Mild()
+    found = Plugins.discover(remedies=[mine])
+    assert found.remedies["reboot"] is mine
+    assert found.origins["remedies/reboot"] == "arguments"
+    assert "restart-unit" in found.remedies
+    assert found.problems == ()
+
+
+def test_your_own_settles_a_clash_of_installed_ones() -> None:
+    """It is used, and nobody is told to uninstall one."""
+    drivers = {"remedies": [RebootRemedy()]}
+    clash = _indexed([("rack", drivers), ("row", drivers)], [Problem(where="other", what="is broken")])
+    mine = Plugins.given(remedies=[Mild()])
+    found = _joined(clash, mine)
+    assert found.remedies == mine.remedies
+    assert [problem.where for problem in found.problems] == ["other"]
+
+
+def allow(request: Any) -> Allow:
+    """Allow all."""
+    return Allow()
+
+
+def test_reviewers_and_sinks_are_taken_by_name() -> None:
+    """From the caller, and from the hooks of an installed plugin."""
+    told: list[Any] = []
+    found = Plugins.given(reviewers={"freeze": allow}, sinks={"audit": told.append})
+    assert (found.reviewers, found.sinks) == ({"freeze": allow}, {"audit": told.append})
+
+    @hookimpl
+    def register_reviewers() -> Any:
+        return {"calendar": allow}
+
+    @hookimpl
+    def register_sinks(settings: Any) -> Any:
+        return {"log": told.append, "Bad Name": told.append}
+
+    module = plugin(register_reviewers=register_reviewers, register_sinks=register_sinks)
+    drivers, bad = registered("ops", module, SETTINGS)
+    assert drivers["reviewers"] == [("calendar", allow)]
+    assert drivers["sinks"] == [("log", told.append)]
+    assert [str(one).splitlines()[0] for one in bad] == [
+        "ops, register_sinks()['Bad Name']: its name is 'Bad Name'"
+    ]
+
+
+class Deferred:
+    """An object that can be called, but not as a plain function."""
+
+    async def __call__(self, request: Any) -> Any:
+        """Do nothing."""
+
+
+async def waits(request: Any) -> Any:
+    """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (waits, "reviewers['freeze']: is async\n    fix: write a plain def"),
+        (Deferred(), "reviewers['freeze']: is async"),
+        (
+            Deferred,
+            "reviewers['freeze']: Deferred is a class, not a function\n    fix: pass Deferred(...)",
+        ),
+        (7, "reviewers['freeze']: a value of type int cannot be called"),
+        (lambda: None, "reviewers['freeze']: cannot be called with one argument"),
+        (lambda request, more: None, "cannot be called with one argument"),
+    ],
+)
+def test_what_is_no_reviewer_is_refused(function: Any, text: str) -> None:
+    """Before anything starts; likewise what is no sink."""
+    for kind in ("reviewers", "sinks"):
+        with pytest.raises(PluginError) as caught:
+            Plugins.discover(**{kind: {"freeze": function}})
+        assert text.replace("reviewers", kind) in str(caught.value).replace("\n      ", "\n    ")
 
 
 @attrs.frozen(kw_only=True)
@@ -145,6 +248,38 @@ def test_parameters_are_read_strictly_with_every_problem() -> None:
         structured({"ulr": "x"}, Shape, "settings.rack")
     assert len(caught.value.problems) == 2
     assert "settings.rack" in str(caught.value)
+
+
+def test_a_setting_that_is_missing_is_told_by_the_plugin_that_asked() -> None:
+    """As `kubenode plugins` shows it: the hook, the section, the field."""
+
+    @hookimpl
+    def register_providers(settings: Any) -> Iterable[Any]:
+        settings.of("rack", Shape)
+        return []
+
+    (text,) = problems(register_providers=register_providers)
+    assert text == (
+        "rack (kubenode-rack 0.3.0): register_providers() raised InvalidObjectError: settings.rack: required field missing @ $.url"
+    )
+
+
+def test_settings_are_read_from_a_file(tmp_path: Path) -> None:
+    """A table a plugin; what is in none is told, and so is what is no TOML, or not there."""
+    file = tmp_path / "kubenode.toml"
+    file.write_text('[rack]\nurl = "http://rackd"\n')
+    assert PluginSettings(settings_of(file)).of("rack", Shape) == Shape(url="http://rackd")
+    assert Plugins.discover(file).problems == Plugins.discover(str(file)).problems == ()
+    for text, said in (
+        ('url = "x"\n', "settings.url: is in no table\n    fix: write [plugin] above url = ..."),
+        ("[rack\n", "settings: is no TOML: "),
+    ):
+        file.write_text(text)
+        with pytest.raises(InvalidObjectError) as caught:
+            Plugins.discover(file)
+        assert f"{file}: {said}" in str(caught.value)
+    with pytest.raises(InvalidObjectError, match="settings: cannot be read: No such file"):
+        Plugins.discover(tmp_path / "gone.toml")
 
 
 def test_a_hook_that_hangs_is_given_up() -> None:

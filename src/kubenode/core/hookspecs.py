@@ -8,7 +8,7 @@ it. The agent looks and acts.
 """
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -16,6 +16,7 @@ import pluggy
 
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.review import Reviewer
 from kubenode.core.step import Probe, Step
 
 PROJECT = "kubenode"
@@ -215,4 +216,14 @@ class Hooks:
     @hookspec
     def register_remedies(self, settings: Settings) -> Iterable[RemedyAction[Any]]:
         """Give the remedy actions of this distribution."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_reviewers(self, settings: Settings) -> Mapping[str, Reviewer]:
+        """Give functions by name that are asked before a permit is granted; they veto or narrow."""
+        raise NotImplementedError
+
+    @hookspec
+    def register_sinks(self, settings: Settings) -> Mapping[str, Callable[[Any], None]]:
+        """Give functions by name that are told every decision: a `kubenode.Record` each."""
         raise NotImplementedError

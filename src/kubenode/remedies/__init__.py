@@ -18,6 +18,7 @@ from typing import Any
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Case, RemedyAction, Settings, hookimpl
 from kubenode.core.model.component import Disruption
+from kubenode.core.review import Allow, Deny, Narrow, PermitRequest, Review, Reviewed, Reviewer
 from kubenode.core.step import Reboot, RestartUnit, Step, Undo, check_unit
 from kubenode.remedies.reboot import NoParams, RebootRemedy
 from kubenode.remedies.restart_unit import RestartUnitParams, RestartUnitRemedy
@@ -30,7 +31,7 @@ def register_remedies() -> Iterable[RemedyAction[Any]]:
 
 
 __all__ = [
-    "Case", "Disruption", "InvalidObjectError", "NoParams", "Problem", "Reboot", "RebootRemedy", "RemedyAction",
-    "RestartUnit", "RestartUnitParams", "RestartUnitRemedy", "Settings", "Step", "Undo", "check_unit", "hookimpl",
+    "Allow", "Case", "Deny", "Disruption", "InvalidObjectError", "Narrow", "NoParams", "PermitRequest", "Problem", "Reboot", "RebootRemedy", "RemedyAction",
+    "RestartUnit", "RestartUnitParams", "RestartUnitRemedy", "Review", "Reviewed", "Reviewer", "Settings", "Step", "Undo", "check_unit", "hookimpl",
     "register_remedies",
 ]  # fmt: skip

@@ -9,9 +9,11 @@ import difflib
 import importlib.metadata
 import inspect
 import threading
+import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
@@ -22,16 +24,22 @@ import pluggy
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Provider, RemedyAction
 from kubenode.core.model.meta import LABEL, matches
+from kubenode.core.review import Reviewer
 
 P = TypeVar("P")
 R = TypeVar("R")
 
+ARGUMENTS = "arguments"
+"""Where what the caller gave comes from."""
+NONE: Mapping[str, Any] = MappingProxyType({})
 HOOK_LIMIT = timedelta(seconds=10)
 ENTRY_POINTS = "kubenode"
 KINDS: Mapping[str, type] = MappingProxyType(
     {"providers": Provider, "components": ComponentDriver, "remedies": RemedyAction}
 )
-HOOKS: Mapping[str, str] = MappingProxyType({f"register_{kind}": kind for kind in KINDS})
+FUNCTIONS = ("reviewers", "sinks")
+"""What is a function of one argument, by name, and no driver."""
+HOOKS: Mapping[str, str] = MappingProxyType({f"register_{kind}": kind for kind in (*KINDS, *FUNCTIONS)})
 
 _STRICT = cattrs.Converter(forbid_extra_keys=True)
 
@@ -45,7 +53,7 @@ def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
     try:
         return _STRICT.structure(raw, shape)
     except Exception as error:
-        texts = cattrs.transform_error(error, path=where)
+        texts = cattrs.transform_error(error)
         raise InvalidObjectError(tuple(Problem(where=where, what=text) for text in texts)) from None
 
 
@@ -67,40 +75,80 @@ class Plugins:
     providers: Mapping[str, Provider[Any]] = attrs.field(factory=dict)
     components: Mapping[str, ComponentDriver[Any]] = attrs.field(factory=dict)
     remedies: Mapping[str, RemedyAction[Any]] = attrs.field(factory=dict)
+    reviewers: Mapping[str, Reviewer] = attrs.field(factory=dict)
+    sinks: Mapping[str, Callable[[Any], None]] = attrs.field(factory=dict)
     problems: tuple[Problem, ...] = ()
     origins: Mapping[str, str] = attrs.field(factory=dict)
 
     @classmethod
     def given(
         cls, *, providers: Iterable[Provider[Any]] = (), components: Iterable[ComponentDriver[Any]] = (),
-        remedies: Iterable[RemedyAction[Any]] = (),
+        remedies: Iterable[RemedyAction[Any]] = (), reviewers: Mapping[str, Reviewer] = NONE,
+        sinks: Mapping[str, Callable[[Any], None]] = NONE,
     ) -> "Plugins":  # fmt: skip
-        """Take drivers from the caller, who hears of every fault at once.
+        """Take drivers and functions from the caller, who hears of every fault at once; no installed plugin is looked for.
+
+        Args:
+            providers: drivers of clouds.
+            components: drivers of components.
+            remedies: what rungs of a NodeRemedier name.
+            reviewers: by name, asked before a permit is granted; they veto or narrow.
+            sinks: by name, told every decision.
 
         Raises:
-            PluginError: a driver is not one; each is named by argument and position.
+            PluginError: one is none, or two have one name; each is named by argument and position.
         """
         drivers: Mapping[str, list[Any]] = {
             "providers": list(providers), "components": list(components), "remedies": list(remedies),
         }  # fmt: skip
+        functions: Mapping[str, Mapping[str, Any]] = {"reviewers": reviewers, "sinks": sinks}
         bad = [
             problem for kind, found in drivers.items() for index, driver in enumerate(found)
             for problem in _looked_at(f"{kind}[{index}]", driver, KINDS[kind])
         ]  # fmt: skip
+        bad += [
+            problem for kind, given in functions.items() for name, function in given.items()
+            for problem in _function_faults(f"{kind}[{name!r}]", name, function)
+        ]  # fmt: skip
+        if not bad:
+            bad = [problem for kind, found in drivers.items() for problem in _twins(kind, found)]
         if bad:
             raise PluginError(tuple(bad))
-        return _indexed([("arguments", drivers)], [])
+        everything = {
+            **drivers,
+            **{kind: [*given.items()] for kind, given in functions.items()},
+        }
+        return _indexed([(ARGUMENTS, everything)], [])
 
     @classmethod
     def discover(
-        cls, settings: Mapping[str, Mapping[str, Any]] | None = None, *, limit: timedelta = HOOK_LIMIT
-    ) -> "Plugins":
-        """Load every installed plugin; what is wrong with one is in `problems`, and the rest works.
+        cls, settings: Mapping[str, Mapping[str, Any]] | Path | str | None = None, *, limit: timedelta = HOOK_LIMIT,
+        providers: Iterable[Provider[Any]] = (), components: Iterable[ComponentDriver[Any]] = (),
+        remedies: Iterable[RemedyAction[Any]] = (), reviewers: Mapping[str, Reviewer] = NONE,
+        sinks: Mapping[str, Callable[[Any], None]] = NONE,
+    ) -> "Plugins":  # fmt: skip
+        """Load every installed plugin, and take your own drivers and functions.
+
+        What is wrong with an installed plugin is in `problems`, and the rest works. What you give stands in
+        for what is installed under the same name.
 
         Args:
-            settings: what the operator wrote, by plugin name.
+            settings: what the operator wrote, by plugin name; or the path of a TOML file with a table a plugin.
             limit: after which an import or a hook is given up; its thread is left behind, and ends with the process.
+            providers: as for `given`; likewise those that follow.
+            components: drivers of components.
+            remedies: what rungs of a NodeRemedier name.
+            reviewers: by name, asked before a permit is granted.
+            sinks: by name, told every decision.
+
+        Raises:
+            PluginError: what you gave is no driver or function.
+            InvalidObjectError: the settings cannot be read.
         """
+        mine = cls.given(
+            providers=providers, components=components, remedies=remedies, reviewers=reviewers, sinks=sinks
+        )
+        written = settings_of(settings) if isinstance(settings, str | Path) else settings
         found: list[tuple[str, Mapping[str, list[Any]]]] = []
         bad: list[Problem] = []
         points = importlib.metadata.entry_points(group=ENTRY_POINTS)
@@ -110,10 +158,10 @@ class Plugins:
             if isinstance(plugin, Problem):
                 bad.append(plugin)
                 continue
-            drivers, problems = registered(label, plugin, PluginSettings(settings or {}), limit=limit)
+            drivers, problems = registered(label, plugin, PluginSettings(written or {}), limit=limit)
             found.append((label, drivers))
             bad += problems
-        return _indexed(found, bad)
+        return _joined(_indexed(found, bad), mine)
 
 
 def registered(
@@ -122,7 +170,7 @@ def registered(
     """Call the hooks of one plugin; give its sound drivers by kind, and what is wrong with the rest."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hooks)
-    found: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[Any]] = {kind: [] for kind in HOOKS.values()}
     try:
         manager.register(plugin, name=label)
     except pluggy.PluginValidationError as error:
@@ -130,21 +178,31 @@ def registered(
     bad = [*_misspelt(label, manager), *_unmarked(label, plugin, manager)]
     for hook, kind in HOOKS.items():
         for impl in getattr(manager.hook, hook).get_hookimpls():
-            drivers = _within(limit, label, f"{hook}()", partial(_drivers, impl, settings))
-            if isinstance(drivers, Problem):
-                bad.append(drivers)
+            asked = _drivers if kind in KINDS else _functions
+            given = _within(limit, label, f"{hook}()", partial(asked, impl, settings))
+            if isinstance(given, Problem):
+                bad.append(given)
                 continue
-            for index, driver in enumerate(drivers):
-                faults = _looked_at(f"{label}, {hook}()[{index}]", driver, KINDS[kind])
+            for index, one in enumerate(given):
+                faults = (
+                    _looked_at(f"{label}, {hook}()[{index}]", one, KINDS[kind])
+                    if kind in KINDS
+                    else list(_function_faults(f"{label}, {hook}()[{one[0]!r}]", *one))
+                )
                 bad += faults
                 if not faults:
-                    found[kind].append(driver)
+                    found[kind].append(one)
     return found, bad
 
 
 def _drivers(impl: pluggy.HookImpl, settings: PluginSettings) -> list[Any]:
     drivers: Any = impl.function(*[settings for _ in impl.argnames])
     return [*drivers]
+
+
+def _functions(impl: pluggy.HookImpl, settings: PluginSettings) -> list[Any]:
+    functions: Any = impl.function(*[settings for _ in impl.argnames])
+    return [*dict(functions).items()]
 
 
 def _within(limit: timedelta, label: str, what: str, call: Callable[[], R]) -> R | Problem:
@@ -229,6 +287,46 @@ def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
             )
 
 
+def _function_faults(where: str, name: object, function: Any) -> Iterable[Problem]:
+    """Say what keeps an object from being a reviewer or a sink, without calling it."""
+    if not (isinstance(name, str) and matches(f"^{LABEL}$", name)):
+        yield Problem(
+            where=where, what=f"its name is {name!r}", fix="write lower-case letters, digits and '-'"
+        )
+    if isinstance(function, type):
+        yield Problem(where=where, what=f"{function.__name__} is a class, not a function", fix=f"pass {function.__name__}(...)")  # fmt: skip
+    elif not callable(function):
+        yield Problem(
+            where=where,
+            what=f"a value of type {type(function).__name__} cannot be called",
+            fix="pass a function",
+        )
+    elif inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        yield Problem(where=where, what="is async", fix="write a plain def")
+    elif not _takes_one(function):
+        yield Problem(where=where, what="cannot be called with one argument", fix="def it with one parameter")
+
+
+def _takes_one(function: Any) -> bool:
+    try:
+        inspect.signature(function).bind(object())
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell its parameters
+        return True
+    return True
+
+
+def _twins(kind: str, drivers: list[Any]) -> Iterable[Problem]:
+    """Name what was given twice under one name: either could be the wrong one."""
+    first: dict[str, int] = {}
+    for index, driver in enumerate(drivers):
+        before = first.setdefault(driver.name, index)
+        if before != index:
+            what = f"is named {driver.name!r}, as {kind}[{before}] is"
+            yield Problem(where=f"{kind}[{index}]", what=what, fix="give one of the two")
+
+
 def _callable_as(have: Any, spec: Any) -> bool:
     arguments = list(inspect.signature(spec).parameters)[1:]
     try:
@@ -245,21 +343,55 @@ def _near(word: str, words: Iterable[str]) -> str:
 
 def _indexed(found: Iterable[tuple[str, Mapping[str, list[Any]]]], bad: list[Problem]) -> Plugins:
     """Index drivers by name; of a clash neither is used, since either could be the wrong one."""
-    index: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
+    index: dict[str, dict[str, Any]] = {kind: {} for kind in HOOKS.values()}
     origins: dict[str, str] = {}
     clashed: set[tuple[str, str]] = set()
     for label, drivers in found:
         for kind, some in drivers.items():
-            for driver in some:
-                where = f"{kind}/{driver.name}"
+            for one in some:
+                name, driver = (one.name, one) if kind in KINDS else one
+                where = f"{kind}/{name}"
                 if where in origins:
-                    clashed.add((kind, driver.name))
+                    clashed.add((kind, name))
                     bad.append(Problem(
                         where=where, what=f"registered by {origins[where]} and by {label}",
                         fix="neither is used; uninstall one",
                     ))  # fmt: skip
                 origins[where] = label
-                index[kind][driver.name] = driver
+                index[kind][name] = driver
     for kind, name in clashed:
         del index[kind][name]
     return Plugins(**index, problems=tuple(bad), origins=origins)
+
+
+def _joined(installed: Plugins, mine: Plugins) -> Plugins:
+    """Let what the caller gave stand in for what is installed; a clash it settles is none."""
+    settled = mine.origins.keys()
+    return Plugins(
+        **{kind: {**getattr(installed, kind), **getattr(mine, kind)} for kind in HOOKS.values()},
+        problems=tuple(problem for problem in installed.problems if problem.where not in settled),
+        origins={**installed.origins, **mine.origins},
+    )
+
+
+def settings_of(path: Path | str) -> Mapping[str, Mapping[str, Any]]:
+    """Read a TOML file with a table a plugin, as `kubenode.toml`.
+
+    Raises:
+        InvalidObjectError: it cannot be read, or holds what is in no table.
+    """
+    try:
+        found = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        problem = Problem(where="settings", what=f"cannot be read: {error.strerror or error}", file=str(path))
+        raise InvalidObjectError((problem,)) from error
+    except ValueError as error:  # no TOML, or no UTF-8
+        problem = Problem(where="settings", what=f"is no TOML: {error}", file=str(path))
+        raise InvalidObjectError((problem,)) from None
+    loose = tuple(
+        Problem(where=f"settings.{key}", what="is in no table", fix=f"write [plugin] above {key} = ...", file=str(path))
+        for key, value in found.items() if not isinstance(value, dict)
+    )  # fmt: skip
+    if loose:
+        raise InvalidObjectError(loose)
+    return found

@@ -19,6 +19,7 @@ from kubenode.core.model import (
     ZoneBreaker,
 )
 from kubenode.core.policy import Policy
+from kubenode.core.review import Allow, Deny, Narrow, Review, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
 from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
@@ -120,6 +121,17 @@ def statuses(draw: st.DrawFn) -> RiskLedgerStatus:
 
 
 @st.composite
+def reviews(draw: st.DrawFn, elapsed: int) -> tuple[Reviewed, ...]:
+    """Draw what one or two reviewers said; of a Deny, until when it counts."""
+    found = []
+    for name in draw(st.sampled_from(["x", "xy"])):
+        review: Review = draw(st.sampled_from([Allow(), Narrow(in_flight=2, reason="fair"), Deny(reason="no"), Deny(reason="late", until=START)]))  # fmt: skip
+        again = elapsed + draw(st.integers(-1, 60)) * SECOND if isinstance(review, Deny) else None
+        found.append(Reviewed(reviewer=name, review=review, again=again))
+    return tuple(found)
+
+
+@st.composite
 def worlds(draw: st.DrawFn) -> RiskSnapshot:
     """Draw a world in which limits, rooms and orphans are all near."""
     status = draw(statuses())
@@ -152,6 +164,7 @@ def worlds(draw: st.DrawFn) -> RiskSnapshot:
         held=frozenset(f"uid-m{i}" for i in draw(st.sets(MACHINES, max_size=1))),
         outcomes=tuple(draw(st.lists(OUTCOMES, max_size=6))),
         history=draw(st.booleans()),
+        reviews={f"op{i}": draw(reviews(elapsed)) for i in draw(st.sets(st.integers(0, 14), max_size=3))},
     )
 
 

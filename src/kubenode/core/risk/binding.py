@@ -27,8 +27,10 @@ from kubenode.core.model.risk import (
     RiskPolicy,
     Scope,
 )
+from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.objections import objection
 from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
@@ -60,6 +62,7 @@ class Bounds:
         unavailable: uids of asking machines that are unavailable already.
         outcomes: of remedies that have ended.
         held: uids of asking machines that a person holds by label.
+        reviews: by op-id, what reviewers said.
         cooling: zone -> `Now.elapsed` until which one disruption at a time begins there.
         thaws: sightings of the ends of freezes.
     """
@@ -71,6 +74,7 @@ class Bounds:
     unavailable: frozenset[str]
     outcomes: tuple[Outcome, ...]
     held: frozenset[str]
+    reviews: Mapping[str, tuple[Reviewed, ...]]
     cooling: Mapping[str, int]
     thaws: Mapping[str, int]
 
@@ -175,7 +179,12 @@ class Round:
                 return Refusal(note=_about(ask, note), changes_at=note.frees_at)
         if forced:
             return None
-        found = self._success(ask) or self._width(ask) or (None if ask.rollback else self._windows(ask))
+        found = (
+            self._reviewed(ask)
+            or self._success(ask)
+            or self._width(ask)
+            or (None if ask.rollback else self._windows(ask))
+        )
         return None if found is None else attrs.evolve(found, note=_about(ask, found.note))
 
     def _ledger(self, _: Ask) -> Note | None:
@@ -240,6 +249,19 @@ class Round:
         if self._shut is None or ask.cause is not Cause.REMEDY:
             return None
         return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
+
+    def _reviewed(self, ask: Ask) -> Refusal | None:
+        """A reviewer may veto or narrow what every limit allows; of several objections, the one that lasts longest."""
+        running = len(self._running.get(ledger.CLUSTER, ()))
+        found = [
+            Refusal(
+                note=note,
+                changes_at=one.again if one.again is not None and one.again > self._now.elapsed else None,
+            )
+            for one in self._bounds.reviews.get(ask.op_id, ())
+            if (note := objection(one, running, self._now.elapsed)) is not None
+        ]
+        return max(found, key=_freedom, default=None)
 
     def _width(self, ask: Ask) -> Refusal | None:
         """A remedier acts on more machines at once only as its repairs are proven."""

@@ -12,6 +12,7 @@ from kubenode.core.model.now import Now, moment
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.risk import LEDGER, MAX_WINDOW, RiskLedger, RiskLedgerStatus
 from kubenode.core.policy import Policy
+from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
 from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom, stop
@@ -38,6 +39,7 @@ class RiskSnapshot:
         held: uids of asking machines that bear the label `kubenode.dev/hold`, or whose Node does.
         history: something was done before: jobs, or Machines that were Running, exist. With a ledger
             that was never written it means that the permits were lost.
+        reviews: by op-id of what waits for a permit, what reviewers said of it; nobody objects to what is not there.
         unreadable: why the stored ledger cannot be read at all; `ledger` is then its last readable state.
         sightings: as returned by the last Decision.
     """
@@ -52,6 +54,7 @@ class RiskSnapshot:
     outcomes: tuple[Outcome, ...] = ()
     held: frozenset[str] = frozenset()
     history: bool
+    reviews: Mapping[str, tuple[Reviewed, ...]] = attrs.field(factory=dict)
     unreadable: str = ""
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
@@ -104,7 +107,7 @@ def _decided(
     orphans = {_orphan(op_id): since for op_id, since in absent.items()}
     bounds = Bounds(
         policies=policy.limits, zones=seen.zones, up=seen.up, rooms=seen.rooms, unavailable=seen.unavailable,
-        outcomes=seen.outcomes, held=seen.held, cooling=past.cooling, thaws=frosts,
+        outcomes=seen.outcomes, held=seen.held, reviews=seen.reviews, cooling=past.cooling, thaws=frosts,
     )  # fmt: skip
     wanted, refusals = _turn(book, asks, seen, bounds, past, moment)
     graces = (since + ledger.GRACE for since in absent.values() if seen.now.elapsed < since + ledger.GRACE)

@@ -1,7 +1,6 @@
 """`kubenode controller`: the central controllers against a real cluster."""
 
 import asyncio
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +11,8 @@ from kubenode.core.errors import KubenodeError
 from kubenode.runtime.cli.connect import connect
 from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import Output, fail
-from kubenode.runtime.clock import SystemClock
-from kubenode.runtime.controller.wiring import FIRST, controllers
-from kubenode.runtime.engine.drive import Driver, survived
-from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.embed import Engine
 from kubenode.runtime.plugins import Plugins
-
-LOG = logging.getLogger("kubenode.controller")
 
 
 def controller(
@@ -27,6 +21,12 @@ def controller(
         typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own."),
     ] = None,
     context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="A TOML file with a table for each plugin, such as kubenode.toml.")
+    ] = None,
+    observe_only: Annotated[
+        bool, typer.Option("--observe-only", help="Write nothing at all; log what would be done next.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")
     ] = False,
@@ -37,27 +37,21 @@ def controller(
     """
     to_stderr(verbose=verbose)
     try:
-        asyncio.run(serve(kubeconfig, context))
+        asyncio.run(serve(kubeconfig, context, settings, observe_only=observe_only))
     except KubenodeError as error:
         fail(error, Output.TABLE)
 
 
-async def serve(kubeconfig: Path | None, context: str | None) -> None:
-    """Connect, run, and stop on a signal."""
-    plugins = Plugins.discover()
-    for problem in plugins.problems:
-        LOG.error("event=plugin-problem %s", problem)
-    async with connect(kubeconfig, context) as store:
-        driver = Driver(controllers(plugins, _log, survived), store, SystemClock(), first=(FIRST,))
+async def serve(
+    kubeconfig: Path | None, context: str | None, settings: Path | None, *, observe_only: bool
+) -> None:
+    """Connect, run, and stop on a signal: what any host of an Engine does, and no more."""
+    plugins = Plugins.discover(settings)
+    async with (
+        connect(kubeconfig, context) as store,
+        Engine(store, plugins=plugins, observe_only=observe_only) as engine,
+    ):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, driver.stop)
-        LOG.info("event=started")
-        await driver.run()
-        LOG.info("event=stopped")
-
-
-def _log(decided: Decided) -> None:
-    notes = "; ".join(note.text for note in decided.decision.notes)
-    level = logging.INFO if decided.acts else logging.DEBUG
-    LOG.log(level, "event=decided key=%s acts=%d notes=%r", decided.key, len(decided.acts), notes)
+            loop.add_signal_handler(number, engine.stop)
+        await engine.wait()

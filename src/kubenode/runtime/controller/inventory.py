@@ -48,8 +48,9 @@ class Inventory:
         ran: how many machines have ever been Running.
     """
 
-    def __init__(self, cache: Cache) -> None:
+    def __init__(self, cache: Cache, given: Policy | None = None) -> None:
         self._cache = cache
+        self._given = given if given is not None else Policy()
         self._facts: dict[str, Facts] = {}
         self._claims: dict[str, set[str]] = {}
         self._zones: dict[str, ZoneTally] = {}
@@ -118,11 +119,20 @@ class Inventory:
         return self._facts.keys()
 
     def policy(self) -> Policy:
-        """Give the rules and limits that stand now."""
+        """Give the rules and limits that stand now: those of the store, joined by those that were given.
+
+        Limits only narrow, so all of both bind. Of two remediers of one name the given one stands: their
+        episodes would have one name.
+        """
         if self._policy is None:
-            remediers = sorted(self._cache.all(m.NodeRemedier), key=lambda one: one.metadata.name)
-            risk = sorted(self._cache.all(m.RiskPolicy), key=lambda one: one.metadata.name)
-            self._policy = Policy(remediers=tuple(remediers), risk=tuple(risk))
+            named = {
+                one.metadata.name: one for one in (*self._cache.all(m.NodeRemedier), *self._given.remediers)
+            }
+            risk = sorted(
+                (*self._cache.all(m.RiskPolicy), *self._given.risk), key=lambda one: one.metadata.name
+            )
+            remediers = tuple(one for _, one in sorted(named.items()))
+            self._policy = Policy(remediers=remediers, risk=tuple(risk))
         return self._policy
 
     # How it is kept.

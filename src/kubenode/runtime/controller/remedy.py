@@ -10,6 +10,7 @@ from kubenode.core.health.zones import open_breaker
 from kubenode.core.hookspecs import Case
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.policy import Policy
+from kubenode.core.reading import near
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
 from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.controller.machine import holders_changed
@@ -76,7 +77,7 @@ class RemedyController:
         snapshot = RemedySnapshot(
             machine=machine, node=node, jobs=jobs, holds=self._holds(machine), zones=self._inventory.zones(),
             sets=self._sets(key),
-            steps=self._steps(machine, node, jobs), now=now, sightings=sightings,
+            steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
         return Question(
@@ -93,44 +94,68 @@ class RemedyController:
         hold = self._inventory.hold(machine.metadata.uid)
         return frozenset() if hold is None else frozenset((hold.op_id,))
 
-    def _steps(
-        self, machine: m.Machine, node: m.Node | None, jobs: tuple[m.RemedyOperationJob, ...]
-    ) -> Mapping[tuple[str, int], Steps]:
-        """Ask the plugins for the steps of every rung that may come next; none for a machine that is well."""
-        if node is None or (not jobs and all(_well(condition) for condition in node.status.conditions)):
-            return {}
-        return {
-            (remedier.metadata.name, index): self._planned(machine, node, remedier, rung)
-            for remedier in self._inventory.policy().remediers
-            for index, rung in enumerate(remedier.spec.ladder)
-        }
-
-    def _planned(self, machine: m.Machine, node: m.Node, remedier: m.NodeRemedier, rung: m.Rung) -> Steps:
-        where = f"NodeRemedier {remedier.metadata.name}, rung {rung.action}"
-        action = self._plugins.remedies.get(rung.action)
-        if action is None:
-            known = ", ".join(sorted(self._plugins.remedies)) or "none"
-            return Problem(
-                where=where,
-                what=f"PluginMissing: no remedy action is named {rung.action!r}",
-                fix=f"known: {known}",
-            )
-        try:
-            case = Case(
-                machine=machine.metadata.name, node=node.metadata.name, condition=remedier.spec.condition.type,
-                params=structured(rung.parameters, action.params, f"{where}.parameters"),
-            )  # fmt: skip
-            return operation_steps(action.plan(case))
-        except InvalidObjectError as error:
-            return Problem(where=where, what=f"ParametersInvalid: {error}")
-        except Exception as error:
-            return Problem(
-                where=where, what=f"PluginFailed: {rung.action}.plan raised {type(error).__name__}: {error}"
-            )
-
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""
         return decide(snapshot, policy)
+
+
+def planned(
+    plugins: Plugins,
+    policy: Policy,
+    machine: m.Machine,
+    node: m.Node | None,
+    jobs: tuple[m.RemedyOperationJob, ...],
+) -> Mapping[tuple[str, int], Steps]:
+    """Ask the plugins for the steps of every rung that may come next; none for a machine that is well."""
+    if node is None or (not jobs and all(_well(condition) for condition in node.status.conditions)):
+        return {}
+    return {
+        (remedier.metadata.name, index): _planned(plugins, machine, node, remedier, rung)
+        for remedier in policy.remediers
+        for index, rung in enumerate(remedier.spec.ladder)
+    }
+
+
+def rung_problems(plugins: Plugins, remediers: Iterable[m.NodeRemedier]) -> Iterable[Problem]:
+    """Say which rungs could never be planned, whatever the machine: no such action, or wrong parameters."""
+    for remedier in remediers:
+        for index, rung in enumerate(remedier.spec.ladder):
+            where = f"NodeRemedier {remedier.metadata.name}, ladder[{index}] {rung.action}"
+            action = plugins.remedies.get(rung.action)
+            if action is None:
+                fix = f"{near(rung.action, plugins.remedies)}, or drop the rung"
+                yield Problem(where=where, what="no plugin brings this remedy", fix=fix)
+                continue
+            try:
+                structured(rung.parameters, action.params, f"{where}.parameters")
+            except InvalidObjectError as error:
+                yield from error.problems
+
+
+def _planned(
+    plugins: Plugins, machine: m.Machine, node: m.Node, remedier: m.NodeRemedier, rung: m.Rung
+) -> Steps:
+    where = f"NodeRemedier {remedier.metadata.name}, rung {rung.action}"
+    action = plugins.remedies.get(rung.action)
+    if action is None:
+        known = ", ".join(sorted(plugins.remedies)) or "none"
+        return Problem(
+            where=where,
+            what=f"PluginMissing: no remedy action is named {rung.action!r}",
+            fix=f"known: {known}",
+        )
+    try:
+        case = Case(
+            machine=machine.metadata.name, node=node.metadata.name, condition=remedier.spec.condition.type,
+            params=structured(rung.parameters, action.params, f"{where}.parameters"),
+        )  # fmt: skip
+        return operation_steps(action.plan(case))
+    except InvalidObjectError as error:
+        return Problem(where=where, what=f"ParametersInvalid: {error}")
+    except Exception as error:
+        return Problem(
+            where=where, what=f"PluginFailed: {rung.action}.plan raised {type(error).__name__}: {error}"
+        )
 
 
 def _well(condition: m.NodeCondition) -> bool:

@@ -9,6 +9,7 @@ from kubenode.core.health.held import is_held
 from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
+from kubenode.core.review import PermitRequest
 from kubenode.core.risk.asks import (
     Ask,
     act_of_entry,
@@ -24,6 +25,7 @@ from kubenode.core.risk.success import Outcome, outcomes_of_job
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.panel import Panel, nobody
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -35,9 +37,10 @@ class RiskController:
 
     name = "risk"
 
-    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+    def __init__(self, cache: Cache, inventory: Inventory, panel: Panel = nobody) -> None:
         self._cache = cache
         self._inventory = inventory
+        self._panel = panel
         self._seen = -1
 
     def concerns(self, change: Change) -> Iterable[str]:
@@ -65,6 +68,7 @@ class RiskController:
             rooms={one.metadata.name: self._room(one) for one in self._sets()},
             unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
             outcomes=self._outcomes(), history=self._history(), held=self._held(asks),
+            reviews=self._panel(_requests(asks, ledger, now), now),
             unreadable=self._cache.unreadable.get(_BOOK, ""), now=now, sightings=sightings,
         )  # fmt: skip
         stored = None if ledger is None else ledger.status
@@ -172,6 +176,19 @@ class RiskController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/risk."""
         return decide(snapshot, policy)
+
+
+def _requests(asks: Iterable[Ask], book: m.RiskLedger | None, now: m.Now) -> tuple[PermitRequest, ...]:
+    """Give what reviewers are asked about: what waits for a permit, but for what a person forces."""
+    held = frozenset() if book is None else frozenset(hold.op_id for hold in book.status.holds)
+    return tuple(
+        PermitRequest(
+            op_id=ask.op_id, machine=ask.machine.name, zone=ask.zone, region=ask.region, sets=ask.sets, cause=ask.cause,
+            remedier=ask.remedier, now=now.wall,
+        )
+        for ask in asks
+        if ask.waiting and ask.cause is not m.Cause.HUMAN and ask.op_id not in held
+    )  # fmt: skip
 
 
 def _is_marked(obj: m.Object | None) -> bool:

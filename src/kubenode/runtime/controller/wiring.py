@@ -1,13 +1,18 @@
 """How the central controllers are put together: one cache, one inventory, the controllers, one engine."""
 
+from collections.abc import Collection
+from typing import Final
+
 from kubenode.core import model as m
 from kubenode.core.model.risk import LEDGER
+from kubenode.core.policy import Policy
 from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
 from kubenode.runtime.controller.drift import DriftController
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.machineset import MachineSetController
+from kubenode.runtime.controller.panel import Panel, in_place
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
@@ -20,21 +25,38 @@ FIRST = Stirred(key=Key("risk", LEDGER))
 """What a starting engine is told: the ledger has to be there before anybody asks."""
 
 
-def controllers(plugins: Plugins, record: Recorder | None = None, fault: Fault = raised) -> Engine:
-    """Put the central controllers together; the engine is inert until its driver feeds it."""
+NAMES: Final = ("machine", "machineset", "rollout", "drift", "remedy", "abandoned", "accept", "risk")
+"""The central controllers."""
+
+
+def controllers(
+    plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
+    only: Collection[str] = NAMES, panel: Panel | None = None, observes: bool = False,
+) -> Engine:  # fmt: skip
+    """Put the central controllers together; the engine is inert until its driver feeds it.
+
+    Args:
+        plugins: whose drivers and reviewers they use.
+        record: is told every decision.
+        fault: is told of a bug of ours.
+        policy: joins what stands in the store.
+        only: the names of those that decide; the others are not there.
+        panel: asks the reviewers; None asks them in place.
+        observes: decide, and call nothing.
+    """
     cache = Cache(m.WATCHED)
-    inventory = Inventory(cache)
+    inventory = Inventory(cache, policy)
+    every = (
+        MachineController(cache, inventory),
+        MachineSetController(cache, inventory.crews),
+        RolloutController(cache, inventory),
+        DriftController(cache, inventory),
+        RemedyController(cache, inventory, plugins),
+        AbandonedController(cache, inventory),
+        AcceptController(cache, plugins),
+        RiskController(cache, inventory, panel if panel is not None else in_place(plugins.reviewers)),
+    )
     return Engine(
-        cache,
-        (
-            MachineController(cache, inventory),
-            MachineSetController(cache, inventory.crews),
-            RolloutController(cache, inventory),
-            DriftController(cache, inventory),
-            RemedyController(cache, inventory, plugins),
-            AbandonedController(cache, inventory),
-            AcceptController(cache, plugins),
-            RiskController(cache, inventory),
-        ),
-        policy=inventory.policy, fold=inventory.fold, record=record, fault=fault,
+        cache, tuple(one for one in every if one.name in only),
+        policy=inventory.policy, fold=inventory.fold, record=record, fault=fault, observes=observes,
     )  # fmt: skip

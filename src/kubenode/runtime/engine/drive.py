@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from kubenode.core.errors import ApiError, Expired, ObjectNotFound
@@ -24,7 +24,7 @@ class Driver:
 
     def __init__(
         self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None,
-        first: Sequence[Input] = (), calls_in_flight: int = 16,
+        first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._store = store
@@ -37,6 +37,10 @@ class Driver:
         self._calls: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
         self._told: dict[type[Object], int] = {}
+        self._busy = busy
+        self._wake_at: int | None = None
+        self._resting: list[asyncio.Future[int | None]] = []
+        self._trouble: dict[type[Object], str] = {}
 
     def tell(self, item: Input) -> None:
         """Hand an input to the engine; from the loop's own thread."""
@@ -47,6 +51,21 @@ class Driver:
         """Decide and begin nothing more; calls under way are given time to end by themselves."""
         self._stopping.set()
         self._stirred.set()
+
+    def waits_for(self) -> tuple[str, ...]:
+        """Say what keeps it from rest; empty when all is done that can be done now."""
+        calls = (f"{len(self._calls)} calls are under way",) if self._calls else ()
+        inputs = ("changes have come that were not looked at",) if self._inbox else ()
+        told = (f"{kind.KIND.name}: {text}" for kind, text in self._trouble.items())
+        return (*self.engine.waits_for(), *calls, *inputs, *self._busy(), *told)
+
+    async def rest(self) -> int | None:
+        """Wait until all is done that can be done now; give `Now.elapsed` at which time alone brings more, if it does."""
+        waiter = asyncio.get_running_loop().create_future()
+        self._resting.append(waiter)
+        self._stirred.set()
+        at: int | None = await waiter
+        return at
 
     async def run(self) -> None:
         """Run until `stop`; what fails unexpectedly ends it and is raised."""
@@ -59,8 +78,10 @@ class Driver:
                 if self._failure is not None:
                     raise self._failure
             finally:
-                for task in (*follow, *self._calls):
+                left = (*follow, *self._calls)
+                for task in left:
                     task.cancel()
+                await asyncio.wait(left)
 
     async def _decide(self) -> None:
         while not self._stopping.is_set():
@@ -71,7 +92,16 @@ class Driver:
                 task = asyncio.create_task(self._do(call))
                 self._calls.add(task)
                 task.add_done_callback(self._ended)
+            self._wake_at = step.wake_at
+            if self._resting and not self.waits_for():
+                self._rested()
             await self._sleep(step.wake_at)
+
+    def _rested(self) -> None:
+        waiters, self._resting = self._resting, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(self._wake_at)
 
     async def _sleep(self, wake_at: int | None) -> None:
         if self._inbox:
@@ -86,6 +116,8 @@ class Driver:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._calls.discard(task)
+        if self._resting:  # whether it was the last is looked at after the next step
+            self._stirred.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failure = error
             LOG.critical("event=call-crashed error=%r", error)
@@ -132,6 +164,7 @@ class Driver:
             except ApiError as error:
                 level = logging.INFO if isinstance(error, Expired) else logging.WARNING
                 name = type(error).__name__
+                self._trouble[kind] = f"{name}: {error}{_advice(error)}"
                 LOG.log(
                     level,
                     "event=watch-ended kind=%s error=%s: %s%s",
@@ -147,6 +180,7 @@ class Driver:
     async def _list_and_watch(self, kind: type[Object]) -> None:
         listing = await self._store.find(kind.KIND)
         self.tell(Synced(kind=kind, items=listing.items, version=int(listing.resource_version)))
+        self._trouble.pop(kind, None)
         watch: Watch = await self._store.watch(kind.KIND, resource_version=listing.resource_version)
         try:
             while True:

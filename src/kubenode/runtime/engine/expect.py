@@ -55,6 +55,10 @@ class Expectations:
         del self._waiting[key]
         return None
 
+    def waiting(self, cache: Cache) -> tuple[Key, ...]:
+        """Give the keys that wait."""
+        return tuple(key for key in list(self._waiting) if self.unseen(key, cache) is not None)
+
     def overdue(self, key: Key, now: int) -> bool:
         """Tell whether a key has waited so long that the watch must have lost something."""
         waiting = self._waiting.get(key)

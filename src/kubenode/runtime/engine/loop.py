@@ -126,6 +126,7 @@ class Decided:
     now: Now
     key: Key
     question: Question
+    policy: Policy
     decision: Decision[Any]
     acts: tuple[Act, ...]
 
@@ -146,6 +147,7 @@ class Engine:
     def __init__(
         self, cache: Cache, controllers: Sequence[Controller], *, policy: Callable[[], Policy],
         fold: Callable[[Change], None] = lambda _: None, record: Recorder | None = None, fault: Fault = raised,
+        observes: bool = False,
     ) -> None:  # fmt: skip
         self.cache = cache
         self._controllers = {controller.name: controller for controller in controllers}
@@ -153,11 +155,13 @@ class Engine:
         self._fold = fold
         self._record = record
         self._fault = fault
+        self._observes = observes
         self._queue = WorkQueue()
         self._expect = Expectations()
         self._sightings: dict[Key, Mapping[str, int]] = {}
         self._acts_of: dict[Key, tuple[Act, ...]] = {}
         self._repeats: set[Key] = set()
+        self._troubled: set[Key] = set()
         self._unsynced = set(cache.kinds)
 
     def step(self, inputs: Iterable[Input], now: Now) -> Step:
@@ -176,6 +180,16 @@ class Engine:
             if not isinstance(call, Call):
                 self._queue.put_back(key)
         return Step(calls=tuple(calls), wake_at=self._queue.next_due())
+
+    def waits_for(self) -> tuple[str, ...]:
+        """Say what keeps it from rest: kinds not listed, own writes not seen, keys to be tried again; empty: nothing.
+
+        What becomes due by time alone is no unrest.
+        """
+        kinds = (f"{kind.KIND.name}: not listed yet" for kind in self._unsynced)
+        unseen = (f"{key}: its own write has not been seen" for key in self._expect.waiting(self.cache))
+        again = (f"{key}: is tried again" for key in self._troubled)
+        return tuple(sorted((*kinds, *unseen, *again)))
 
     def ask(self, controller: str, name: str, now: Now) -> Decision[Any] | None:
         """Decide one key as it stands, for `explain`: nothing is done and nothing is remembered."""
@@ -212,6 +226,8 @@ class Engine:
         self._expect.add(done.key, done.written, now.elapsed)
         if done.error is not None:
             self._acts_of.pop(done.key, None)
+        if done.error is not None or done.key in self._repeats:
+            self._troubled.add(done.key)
         if done.error is None and done.key in self._repeats:
             # It succeeded before with the very same acts, and was wanted again: the world does not follow.
             pause = self._queue.failed(done.key)
@@ -243,6 +259,7 @@ class Engine:
             return self._decide(key, now)
         except Exception as error:
             self._fault(key, error)
+            self._troubled.add(key)
             self._queue.add(key, now.elapsed + self._queue.failed(key))
             return None
 
@@ -250,20 +267,25 @@ class Engine:
         controller = self._controllers[key.controller]
         question = controller.question(key.name, now, self._sightings.get(key, NOTHING_SEEN))
         if question is None:
+            self._troubled.discard(key)
             self._sightings.pop(key, None)
             self._acts_of.pop(key, None)
             return None
-        decision = controller.decide(question.snapshot, self._policy())
+        policy = self._policy()
+        decision = controller.decide(question.snapshot, policy)
         if decision.sightings:
             self._sightings[key] = decision.sightings
         else:
             self._sightings.pop(key, None)
         acts = _acts(question, decision)
         if self._record is not None:
-            self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
+            self._record(
+                Decided(now=now, key=key, question=question, policy=policy, decision=decision, acts=acts)
+            )
         if decision.wake_at is not None:
             self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
-        if acts:
+        self._troubled.discard(key)
+        if acts and not self._observes:
             return self._called(key, acts)
         self._acts_of.pop(key, None)  # it is as wanted: what was done last is of no further use
         return None

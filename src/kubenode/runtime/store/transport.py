@@ -22,6 +22,7 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.answer import Answer, read
 from kubenode.runtime.store.client import Connection
+from kubenode.runtime.threads import called
 
 LOG = logging.getLogger("kubenode.store")
 
@@ -272,8 +273,8 @@ class Transport:
             return held
 
     async def _read_identity(self, connection: Connection | None = None) -> _Identity:
-        known = connection if connection is not None else await asyncio.to_thread(self._load)
-        authorization = await asyncio.to_thread(known.authorization)
+        known = connection if connection is not None else await called("kubenode kubeconfig", self._load)
+        authorization = await called("kubenode credentials", known.authorization)
         return _Identity(connection=known, authorization=authorization, since=self._elapsed())
 
     def _elapsed(self) -> int:

@@ -1,0 +1,344 @@
+"""The Engine of embedders: it starts and ends what decides and acts, inside a host that has other things to do.
+
+What is decided and how calls are made is `runtime/engine`; which controllers there are, `controller/wiring`.
+Here is the life of it: inert, then running in the host's loop or in one of its own, then gone.
+"""
+
+import asyncio
+import contextlib
+import enum
+import logging
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self
+
+from kubenode.core.errors import InvalidObjectError, KubenodeError
+from kubenode.core.policy import Policy
+from kubenode.runtime.clock import Clock, SystemClock
+from kubenode.runtime.controller.remedy import rung_problems
+from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
+from kubenode.runtime.embed.arguments import check
+from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.own_loop import in_own_loop
+from kubenode.runtime.embed.panel import Panel
+from kubenode.runtime.embed.sinks import Outlet, outlets
+from kubenode.runtime.embed.teller import Teller
+from kubenode.runtime.engine.drive import Driver, survived
+from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.record import Record, Sink
+from kubenode.runtime.store.contract import Store
+from kubenode.runtime.threads import called, ended
+
+LOG = logging.getLogger("kubenode.engine")
+GRACE: Final = timedelta(seconds=5)
+"""How long sinks and reviewers are waited for at the end."""
+REVIEW_LIMIT: Final = timedelta(seconds=5)
+SETTLE_LIMIT: Final = timedelta(minutes=1)
+
+
+class _Life(enum.Enum):
+    NEW = "new"
+    RUNNING = "running"
+    OVER = "over"
+
+
+class Engine:
+    """The controllers of kubenode, on a store. Inert until it is entered or run; an engine runs once.
+
+        async with Engine(store, plugins=plugins, policy=policy):
+            await serve()
+
+    Leaving the block begins nothing more, lets calls under way end, and cancels its own tasks only. When it
+    fails, the block is cancelled, and `EngineFailed` is raised from it. Without a loop of your own:
+    `run()`, in a thread if you like, and `stop()` from any; or `run_until_settled()`.
+
+    Args:
+        store: entered already, but for `run` and `run_until_settled`, which enter it themselves.
+        plugins: None discovers what is installed, when the engine starts.
+        policy: joins what stands in the store: all limits of both bind; a NodeRemedier stands in for one of
+            the same name. What is in the store stays in force: nobody's freeze is overruled by your code.
+        identity: who this is, in logs, and in the names of tasks and threads.
+        controllers: which of them decide, by name; None is all. The others are somebody else's business.
+        observe_only: write nothing at all; say in the log, and to the sinks, what would be done next.
+        sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
+        review_within: a reviewer that has not answered by then has denied.
+
+    Raises:
+        InvalidObjectError: an argument is wrong; every problem at once.
+        PluginError: a sink is none.
+    """
+
+    def __init__(
+        self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
+        controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
+        review_within: timedelta = REVIEW_LIMIT,
+    ) -> None:  # fmt: skip
+        only = NAMES if controllers is None else tuple(controllers)
+        check(store=store, plugins=plugins, policy=policy, controllers=controllers)
+        self.identity = identity
+        self._store = store
+        self._plugins = plugins
+        self._policy = policy if policy is not None else Policy()
+        self._only = only
+        self._observes = observe_only
+        self._sinks = dict(Plugins.given(sinks=sinks or {}).sinks)
+        self._review_within = review_within
+        self._clock: Clock = SystemClock()
+        self._life = _Life.NEW
+        self._stop_asked = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._driver: Driver | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._host: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._cancelled_host = False
+        self._closing = False
+        self._failure: BaseException | None = None
+        self._panel: Panel | None = None
+        self._outlets: tuple[Outlet, ...] = ()
+        self._teller = Teller(observes=observe_only)
+
+    def __repr__(self) -> str:
+        what = ", ".join(self._only) if self._only != NAMES else "all controllers"
+        observes = ", observes" if self._observes else ""
+        return f"<Engine {self.identity!r} {self._life.value}: {what}{observes}>"
+
+    # In an event loop.
+
+    async def __aenter__(self) -> Self:
+        """Start; what was discovered, and what of it is wrong, is logged.
+
+        Raises:
+            EngineMisused: it has run before.
+            InvalidObjectError: a rung of `policy` names a remedy that no plugin brings, or has wrong parameters.
+        """
+        if self._life is not _Life.NEW:
+            raise EngineMisused(f"engine {self.identity!r} is {self._life.value}; an engine runs once, make another")  # fmt: skip
+        self._life = _Life.RUNNING
+        self._host = asyncio.current_task()
+        self._cancelling = self._host.cancelling() if self._host is not None else 0
+        try:
+            await self._start()
+        except BaseException:
+            self._life = _Life.OVER
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; raise EngineFailed if that is why the block was cancelled."""
+        self._closing = True
+        await self._finished(
+            asyncio.ensure_future(self._shut()), told=isinstance(error, asyncio.CancelledError)
+        )
+        self._life = _Life.OVER
+        self._loop = None
+        ours = self._uncancelled()
+        if self._failure is None:
+            return
+        failed = EngineFailed(f"engine {self.identity!r} failed: {_said(self._failure)}")
+        if error is None or (isinstance(error, asyncio.CancelledError) and ours):
+            raise failed from self._failure
+        error.add_note(str(failed))  # the block has an error of its own, which must not be hidden
+
+    async def wait(self) -> None:
+        """Wait until the engine is told to stop. One that fails cancels its host instead, as told above."""
+        if self._task is None:
+            raise EngineMisused("wait() is for a running engine; fix: async with engine: await engine.wait()")
+        await asyncio.wait({self._task})
+
+    async def settled(self, within: timedelta = SETTLE_LIMIT) -> datetime | None:
+        """Wait until all is done that can be done now.
+
+        Returns:
+            When more is to be done by time alone; None when only a change can bring more.
+
+        Raises:
+            NotSettled: there is still something to do after `within`; with what.
+            EngineMisused: it does not run.
+        """
+        driver = self._driver
+        if driver is None or self._task is None or self._task.done():
+            raise EngineMisused("settled() is for a running engine; fix: async with engine: await engine.settled()")  # fmt: skip
+        resting = asyncio.ensure_future(driver.rest())
+        try:
+            await asyncio.wait(
+                {resting, self._task}, timeout=within.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not resting.done():
+                stopped = ("the engine was told to stop",) if self._task.done() else ()
+                raise NotSettled(within, stopped or driver.waits_for())
+            at = resting.result()
+        finally:
+            resting.cancel()
+        if at is None:
+            return None
+        now = self._clock.now()
+        return now.wall + timedelta(microseconds=(at - now.elapsed) // 1000)
+
+    # Without one.
+
+    def run(self) -> None:
+        """Run in an event loop of its own, in this thread, until `stop` is called.
+
+        Raises:
+            EngineMisused: an event loop runs in this thread, or the engine has run before.
+            EngineFailed: it met what it cannot go on with.
+        """
+        in_own_loop("run()", "async with engine: await engine.wait()", self._run(), self.stop)
+
+    def run_until_settled(self, within: timedelta = SETTLE_LIMIT) -> datetime | None:
+        """Do all that can be done now, then end: for cron and notebooks.
+
+        Returns:
+            When more is to be done by time alone; None when only a change can bring more.
+
+        Raises:
+            NotSettled: there is still something to do after `within`; with what.
+            EngineMisused: an event loop runs in this thread, or the engine has run before.
+            EngineFailed: it met what it cannot go on with.
+        """
+        fix = "async with engine: await engine.settled()"
+        return in_own_loop("run_until_settled()", fix, self._settle(within), self.stop)
+
+    def stop(self) -> None:
+        """Tell it to stop, from any thread, also before it has begun; returns at once. The block of a host goes on."""
+        self._stop_asked = True
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile, and its loop is closed
+                loop.call_soon_threadsafe(self._stop_now)
+
+    async def _run(self) -> None:
+        async with self._entered(), self:
+            await self.wait()
+
+    async def _settle(self, within: timedelta) -> datetime | None:
+        async with self._entered(), self:
+            return await self.settled(within)
+
+    def _entered(self) -> Any:
+        """Give the store as a context manager; one that has nothing to open may have none."""
+        return self._store if hasattr(self._store, "__aenter__") else contextlib.nullcontext(self._store)
+
+    # Its life.
+
+    async def _start(self) -> None:
+        loop = self._loop = asyncio.get_running_loop()
+        plugins = self._plugins
+        if plugins is None:
+            plugins = await called(f"kubenode {self.identity} plugins", Plugins.discover)
+        for problem in plugins.problems:
+            LOG.error("event=plugin-problem engine=%s %s", self.identity, problem)
+        if "remedy" in self._only:
+            wrong = tuple(rung_problems(plugins, self._policy.remediers))
+            if wrong:
+                raise InvalidObjectError(wrong)
+        self._panel = Panel(
+            plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post, stir=self._stir,
+            name=self.identity,
+        )  # fmt: skip
+        self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
+        core = controllers(
+            plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
+            observes=self._observes,
+        )  # fmt: skip
+        self._driver = Driver(
+            core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
+            busy=self._reviewing,
+        )  # fmt: skip
+        if self._stop_asked:
+            self._driver.stop()
+        self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
+        self._task.add_done_callback(self._ended)
+        LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Let the host know of a failure: once, and only while it is in its block."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        self._failure = error
+        LOG.critical("event=failed engine=%s error=%r", self.identity, error, exc_info=error)
+        if not self._closing and self._host is not None:
+            self._cancelled_host = True
+            self._host.cancel(f"engine {self.identity!r} failed")
+
+    async def _shut(self) -> None:
+        """End the driver, then the threads."""
+        if self._driver is not None and self._task is not None:
+            self._driver.stop()
+            await asyncio.wait({self._task})
+        for outlet in self._outlets:
+            outlet.end()
+        panel = self._panel.workers.values() if self._panel is not None else ()
+        for workers in panel:
+            workers.end(drop=True)
+        left = await ended((*(outlet.workers for outlet in self._outlets), *panel), within=GRACE)
+        for what in left:
+            LOG.warning("event=call-never-returned engine=%s call=%r fix='give it a time limit'", self.identity, what)  # fmt: skip
+        LOG.info("event=stopped engine=%s", self.identity)
+
+    async def _finished(self, shutting: asyncio.Task[None], *, told: bool) -> None:
+        """Wait until all has ended, whoever cancels the host meanwhile; a cancellation makes it hurry.
+
+        Args:
+            shutting: what ends it.
+            told: the block has been cancelled: that of ours has been delivered, if there was one.
+        """
+        interrupted: asyncio.CancelledError | None = None
+        while not shutting.done():
+            try:
+                await asyncio.wait({shutting})
+            except asyncio.CancelledError as error:
+                if self._cancelled_host and not told:
+                    told = True
+                    continue
+                interrupted = error
+                if self._task is not None:
+                    self._task.cancel()
+        shutting.result()
+        if interrupted is not None:
+            self._life = _Life.OVER
+            self._uncancelled()
+            raise interrupted
+
+    def _uncancelled(self) -> bool:
+        """Take our cancellation of the host back; tell whether it was the only one."""
+        if not self._cancelled_host or self._host is None:
+            return False
+        self._cancelled_host = False
+        return self._host.uncancel() <= self._cancelling
+
+    def _stop_now(self) -> None:
+        if self._driver is not None:
+            self._driver.stop()
+
+    def _post(self, call: Callable[[], None]) -> None:
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
+                loop.call_soon_threadsafe(call)
+
+    def _stir(self) -> None:
+        if self._driver is not None:
+            self._driver.tell(FIRST)
+
+    def _reviewing(self) -> tuple[str, ...]:
+        return ("reviewers have not answered yet",) if self._panel is not None and self._panel.busy else ()
+
+    def _decided(self, decided: Decided) -> None:
+        """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
+        self._teller.tell(decided)
+        if self._outlets:
+            record = Record.of(decided)
+            for outlet in self._outlets:
+                outlet.put(record)
+
+
+def _said(error: BaseException) -> str:
+    return str(error) if isinstance(error, KubenodeError) else f"{type(error).__name__}: {error}"
