@@ -126,6 +126,7 @@ class Decided:
     now: Now
     key: Key
     question: Question
+    policy: Policy
     decision: Decision[Any]
     acts: tuple[Act, ...]
 
@@ -253,14 +254,17 @@ class Engine:
             self._sightings.pop(key, None)
             self._acts_of.pop(key, None)
             return None
-        decision = controller.decide(question.snapshot, self._policy())
+        policy = self._policy()
+        decision = controller.decide(question.snapshot, policy)
         if decision.sightings:
             self._sightings[key] = decision.sightings
         else:
             self._sightings.pop(key, None)
         acts = _acts(question, decision)
         if self._record is not None:
-            self._record(Decided(now=now, key=key, question=question, decision=decision, acts=acts))
+            self._record(
+                Decided(now=now, key=key, question=question, policy=policy, decision=decision, acts=acts)
+            )
         if decision.wake_at is not None:
             self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
         if acts:
