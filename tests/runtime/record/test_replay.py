@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +168,13 @@ def test_each_record_is_decided_under_the_policy_of_its_time(tmp_path: Path) -> 
         simulation.listen(lambda decided: told.append(recorded(decided)))
         simulation.listen(lambda decided: recorder(recorded(decided)))
         edit = {"spec": {"condition": {"for": "10s"}}}
-        simulation.at(timedelta(seconds=315), lambda: simulation.change(m.NodeRemedier, "hung-task", edit))
+        pending = [lambda: simulation.change(m.NodeRemedier, "hung-task", edit)]
+
+        def person() -> None:
+            if pending and any(one.controller == "remedy" and one.decision.deferred for one in told):
+                pending.pop()()
+
+        simulation.watch(person)
 
     cast = Cast.read([examples() / "hung.yaml"])
     with Recorder(tmp_path / "edited.knrec") as recorder:
