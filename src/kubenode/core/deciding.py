@@ -19,6 +19,7 @@ from kubenode.core.machine.decide import decide as decide_machine
 from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.machineset.decide import decide as decide_machineset
 from kubenode.core.model.componentset import MachineComponentSetStatus
+from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, MachineStatus
 from kubenode.core.model.machineset import MachineSetStatus
 from kubenode.core.model.now import Now
@@ -47,13 +48,14 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
     MachineStatus: frozenset({"conditions", "observed_generation"}),
     MachineSetStatus: frozenset({
         "conditions", "observed_generation", "replicas", "ready", "available", "starting", "unavailable", "deleting",
-        "selector", "updated",
+        "selector",
     }),
     MachineComponentSetStatus: frozenset({
         "conditions", "observed_generation", "phase", "selected", "updated", "unavailable", "skipped",
     }),
     RemedyOperationJobStatus: frozenset({"conditions"}),
     RiskLedgerStatus: frozenset({"checkpoint", "storms"}),
+    AcceptedStatus: frozenset({"conditions", "observed_generation"}),
     AgentStatus: frozenset(field.name for field in attrs.fields(AgentStatus)),
 })  # fmt: skip
 """Fields of a status that only tell what was seen: a Decision that changes nothing else records nothing new."""
@@ -126,7 +128,7 @@ def _wrong(where: str, value: object, what: str) -> InvalidObjectError:
 
 
 def judged(decision: Decision[S], stored: S | None) -> Decision[S]:
-    """Say whether the status records something that the stored one does not."""
+    """Say whether a decider's status records something that the stored one does not; so a Decision gets its verdict."""
     wanted = decision.status
     if wanted is None or wanted == stored:
         return decision

@@ -1,229 +1,230 @@
-"""The file of a recording: what is in it, and what a damaged, unfinished or newer one is told."""
+"""The file: whole lines, nothing overwritten, and what is wrong with one is told with its line and the fix."""
 
+import errno
 import gzip
 import json
+import os
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import attrs
 import pytest
 
-from kubenode.core.decision import Decision
-from kubenode.core.errors import InvalidObjectError, KubenodeError
-from kubenode.core.model import Machine, MachineSpec, Now, ObjectMeta
-from kubenode.core.policy import Policy
-from kubenode.core.risk.decide import RiskSnapshot
-from kubenode.runtime.record import Record, Recording, RecordingError, recorder
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.policy import BUILT_IN, HUNG_TASK, Policy
+from kubenode.runtime.record import Recorder, Recording, file
+from tests.runtime.record.test_record import SNAPSHOTS, record
 
-NOW = Now(wall=datetime(2026, 3, 2, 9, tzinfo=UTC), elapsed=7)
-FIRST = Record(
-    now=NOW, controller="risk", key="cluster", snapshot=RiskSnapshot(ledger=None, history=False, now=NOW),
-    policy=Policy(), decision=Decision(),
-)  # fmt: skip
-SECOND = attrs.evolve(FIRST, policy=Policy.default())
+Copy = Callable[[], Path]
 
 
-def lines(path: Path) -> list[dict[str, Any]]:
-    """Give the lines of a plain recording."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def problem(path: Path) -> Problem:
+    """Give what is wrong with a recording."""
+    with pytest.raises(InvalidObjectError) as caught:
+        Recording.load(path)
+    (found,) = caught.value.problems
+    assert found.file == str(path)
+    return found
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """A recording of three decisions, under two policies."""
-    path = tmp_path / "monday.knrec"
-    with recorder(path) as kept:
-        for record in (FIRST, SECOND, SECOND):
-            kept(record)
-    return path
+def spoil(path: Path, number: int, change: Callable[[str], str]) -> None:
+    """Change one line of a file, from 1."""
+    lines = path.read_text().splitlines()
+    lines[number - 1] = change(lines[number - 1])
+    path.write_text("\n".join(lines) + "\n")
 
 
-def test_a_recording_says_what_it_is_and_how_much_there_is(path: Path) -> None:
-    """Format, version and policy first; a policy where it changes, and only there; the number last."""
-    found = lines(path)
-    assert [next(iter({"knrec", "record", "policy", "end"} & set(line))) for line in found[1:]] == [
-        "record", "policy", "record", "record", "end",
-    ]  # fmt: skip
-    assert (found[0]["knrec"], found[0]["kubenode"]) == (1, version("kubenode"))
-    assert set(found[0]) == {"knrec", "kubenode", "policy"}
-    assert found[-1] == {"end": 3}
+def test_the_first_line_says_what_it_is(tmp_path: Path) -> None:
+    """Format, its version, who wrote it, and the policy as objects of the wire."""
+    with Recorder(tmp_path / "x.knrec", Policy(risk=(BUILT_IN,))):
+        pass
+    (line,) = (tmp_path / "x.knrec").read_text().splitlines()
+    head = json.loads(line)
+    assert list(head) == ["format", "version", "kubenode", "policy"]
+    assert (head["format"], head["version"]) == ("knrec", 1)
+    assert head["policy"]["risk"][0]["kind"] == "RiskPolicy"
+    read = Recording.load(tmp_path / "x.knrec")
+    assert (read.policy, read.records, read.kubenode) == (Policy(risk=(BUILT_IN,)), (), head["kubenode"])
 
 
-def test_what_was_written_is_read(path: Path) -> None:
-    """Record by record, each with the policy that stood then."""
-    found = Recording.load(path)
-    assert found.records == (FIRST, SECOND, SECOND)
-    assert (found.whole, found.kubenode, found.policy) == (True, version("kubenode"), Policy.default())
+def test_a_policy_stands_there_once_and_is_named_by_number(tmp_path: Path) -> None:
+    """Though engines take turns, each with its own; and what a newer version wrote in it is kept."""
+    novel = attrs.evolve(HUNG_TASK, metadata=attrs.evolve(HUNG_TASK.metadata, unknown=("spec.novel",)))
+    policies = [Policy(), Policy(risk=(BUILT_IN,)), Policy(remediers=(novel,))]
+    turns = [0, 1, 0, 2, 1, 0]
+    with Recorder(tmp_path / "x.knrec") as recorder:
+        for turn in turns:
+            recorder(record(SNAPSHOTS["machine"], policy=attrs.evolve(policies[turn])))
+    lines = [json.loads(line) for line in (tmp_path / "x.knrec").read_text().splitlines()]
+    assert [one["under"] for one in lines if "under" in one] == turns
+    assert sum("policy" in one for one in lines) == len(policies)
+    assert [one.policy for one in Recording.load(tmp_path / "x.knrec").records] == [
+        policies[turn] for turn in turns
+    ]
 
 
-def test_a_packed_recording_is_the_same_and_has_no_time_in_it(path: Path, tmp_path: Path) -> None:
-    """Equal runs give equal files."""
-    packed = [tmp_path / "one.knrec.gz", tmp_path / "two.knrec.gz"]
-    for one in packed:
-        with recorder(one) as kept:
-            for record in (FIRST, SECOND, SECOND):
-                kept(record)
-    assert packed[0].read_bytes() == packed[1].read_bytes()
-    assert gzip.decompress(packed[0].read_bytes()) == path.read_bytes()
-    assert Recording.load(packed[0]).records == (FIRST, SECOND, SECOND)
+def test_a_recording_that_is_there_is_never_overwritten(hung: Copy) -> None:
+    """It may be the night that somebody wants to look at."""
+    path = hung()
+    before = path.read_bytes()
+    with pytest.raises(InvalidObjectError, match=r"is there already(.|\n)*another name"), Recorder(path):
+        pass
+    assert path.read_bytes() == before
 
 
-def test_a_run_without_a_decision_has_a_recording_too(tmp_path: Path) -> None:
-    """Empty is not cut off."""
-    with recorder(tmp_path / "quiet.knrec"):
-        assert not (tmp_path / "quiet.knrec").exists()
-    assert Recording.load(tmp_path / "quiet.knrec").records == ()
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """Before anything is played."""
+    with (
+        pytest.raises(InvalidObjectError, match="cannot be written: No such file"),
+        Recorder(tmp_path / "no" / "x"),
+    ):
+        pass
 
 
-def test_what_was_recorded_before_a_crash_is_there(tmp_path: Path) -> None:
-    """Every line is written out at once: a process that is killed leaves all but the end."""
-    kept = recorder(tmp_path / "killed.knrec")
-    kept(FIRST)
-    found = Recording.load(tmp_path / "killed.knrec", partial=True)
-    assert (found.records, found.whole) == ((FIRST,), False)
-    kept.close()
-    assert Recording.load(tmp_path / "killed.knrec").whole
+def test_what_was_recorded_is_in_the_file_at_once(tmp_path: Path) -> None:
+    """A process that dies loses no line that was written."""
+    with Recorder(tmp_path / "x.knrec") as recorder:
+        for count in range(1, 4):
+            recorder(record(SNAPSHOTS["agent"]))
+            assert len(Recording.load(tmp_path / "x.knrec").records) == count
 
 
-def test_a_closed_recording_takes_nothing_more(path: Path, tmp_path: Path) -> None:
-    """Closing twice is no fault, writing after it is."""
-    kept = recorder(tmp_path / "closed.knrec")
-    kept(FIRST)
-    kept.close()
-    kept.close()
-    with pytest.raises(ValueError, match=r"closed\.knrec: the recording is closed"):
-        kept(FIRST)
-    assert Recording.load(tmp_path / "closed.knrec").records == (FIRST,)
+def test_a_recorder_outside_its_block_says_how_it_is_used(tmp_path: Path) -> None:
+    """Neither before it is entered nor after it was left."""
+    recorder = Recorder(tmp_path / "x.knrec")
+    with pytest.raises(ValueError, match="with Recorder"):
+        recorder(record(SNAPSHOTS["machine"]))
+    with recorder:
+        pass
+    with pytest.raises(ValueError, match="with Recorder"):
+        recorder(record(SNAPSHOTS["machine"]))
 
 
-def told(path: Path, *, partial: bool = False) -> str:
-    """Give what is said of a recording that cannot be read."""
-    with pytest.raises(RecordingError) as caught:
-        Recording.load(path, partial=partial)
-    assert isinstance(caught.value, InvalidObjectError | KubenodeError)
-    (problem,) = caught.value.problems
-    assert problem.file == str(path)
-    return str(problem)
+def test_a_line_that_cannot_be_written_whole_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that is full in the middle of a line: the file stays whole, and goes on when there is room."""
+    path, room, write = tmp_path / "x.knrec", [100], os.write
+
+    def full(number: int, data: memoryview) -> int:
+        if not room[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written = write(number, data[: room[0]])
+        room[0] -= written
+        return written
+
+    with Recorder(path) as recorder:
+        recorder(record(SNAPSHOTS["machine"]))
+        before = path.read_bytes()
+        monkeypatch.setattr(file.os, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            recorder(record(SNAPSHOTS["agent"]))
+        monkeypatch.undo()
+        assert path.read_bytes() == before
+        recorder(record(SNAPSHOTS["risk"]))
+    assert [type(one.snapshot) for one in Recording.load(path).records] == [
+        type(SNAPSHOTS[kind]) for kind in ("machine", "risk")
+    ]
 
 
-def test_a_recording_that_is_cut_off_anywhere_says_so(path: Path, tmp_path: Path) -> None:
-    """At every end of a line, just beside it and between: told; with `partial`, all whole records are given."""
+def test_a_last_line_that_is_cut_off_is_left_out_and_said(hung: Copy) -> None:
+    """Wherever it is cut: all before it is read."""
+    path = hung()
     whole = path.read_bytes()
-    cut = tmp_path / "cut.knrec"
-    counts = set()
-    ends = [at for at, byte in enumerate(whole) if byte == ord("\n")]
-    for length in sorted({0, 1, *(at + by for at in ends for by in (0, 1, 2)), *range(0, len(whole), 997)}):
-        if length >= len(whole):
-            continue
-        cut.write_bytes(whole[:length])
-        assert ("is empty" if length == 0 else "is cut off after") in told(cut)
-        if length > 0:
-            found = Recording.load(cut, partial=True)
-            assert found.records == (FIRST, SECOND, SECOND)[: len(found.records)]
-            counts.add(len(found.records))
-    assert counts == {0, 1, 2, 3}
+    records = Recording.load(path).records
+    count = whole.count(b"\n")
+    begin = whole[:-1].rindex(b"\n") + 1
+    for end in (begin + 1, (begin + len(whole)) // 2, len(whole) - 2):
+        path.write_bytes(whole[:end])
+        read = Recording.load(path)
+        assert read.cut == count
+        assert read.records == records[:-1]
+    path.write_bytes(whole[:begin] + b"\0" * 512)  # as a file system leaves it after a loss of power
+    assert Recording.load(path).cut == count
 
 
-def test_a_packed_recording_that_is_cut_off_says_so(path: Path, tmp_path: Path) -> None:
-    """Wherever that is, as long as anything of it is lost: what is missing after its end is nobody's."""
-    whole = gzip.compress(path.read_bytes(), mtime=0)
-    cut = tmp_path / "cut.knrec.gz"
-    for length in range(0, len(whole) - 12, 7):
-        cut.write_bytes(whole[:length])
-        assert "is empty" in (text := told(cut)) or "is cut off after" in text
-    spoilt = bytearray(whole)
-    spoilt[len(whole) // 2] ^= 1
-    cut.write_bytes(spoilt)
-    told(cut)
+def test_a_compressed_recording_is_read_too(hung: Copy) -> None:
+    """Also one that was cut off, and one that was compressed in two parts."""
+    path = hung()
+    whole, records = path.read_bytes(), Recording.load(path).records
+    begin = whole.index(b"\n") + 1
+    path.write_bytes(gzip.compress(whole[:begin]) + gzip.compress(whole[begin:]))
+    assert Recording.load(path).records == records
+    packed = gzip.compress(whole)
+    path.write_bytes(packed[: len(packed) // 2])
+    read = Recording.load(path)
+    assert read.cut == len(read.records) + 2 + (whole.count(b'{"policy"'))
+    assert read.records == records[: len(read.records)]
+    path.write_bytes(packed[:100] + b"\xff" * 50 + packed[150:])
+    assert "damaged" in problem(path).what
 
 
-def test_how_to_read_one_that_is_cut_off_is_said(path: Path) -> None:
-    """The words of the fix work."""
-    path.write_bytes(path.read_bytes()[:-5])
-    assert "is cut off after 3 records" in told(path)
-    assert "fix: take what is there: Recording.load(path, partial=True)" in told(path)
-    assert len(Recording.load(path, partial=True).records) == 3
-
-
-def _without(line: dict[str, Any], key: str) -> dict[str, Any]:
-    return {name: value for name, value in line.items() if name != key}
-
-
-DAMAGES: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], int, str]] = {
-    "no header": (lambda found: found.pop(0), 1, "has no header of a recording"),
-    "a newer format": (
-        lambda found: found[0].update(knrec=2, kubenode="1.4.0"), 1,
-        f"has the format 2, recorded by kubenode 1.4.0; kubenode {version('kubenode')} reads 1\n    fix: read it with kubenode 1.4.0",
-    ),
-    "a field of a newer version": (
-        lambda found: found[1]["record"]["snapshot"].update(weather="fine"), 2,
-        f"RiskSnapshot.weather is not known to kubenode {version('kubenode')}; recorded by {version('kubenode')}",
-    ),
-    "a class of a newer version": (
-        lambda found: found[1]["record"]["snapshot"].update({"!": "core.spell.Snapshot"}), 2, "core.spell.Snapshot is not known",
-    ),
-    "a missing field": (
-        lambda found: found[1].update(record=_without(found[1]["record"], "decision")), 2, "cannot be read: KeyError: 'decision'",
-    ),
-    "a field that the snapshot needs": (
-        lambda found: found[1]["record"].update(snapshot=_without(found[1]["record"]["snapshot"], "history")), 2,
-        "cannot be read: TypeError: ",
-    ),
-    "a time that is none": (lambda found: found[1]["record"].update(wall="soon"), 2, "cannot be read: ValueError: "),
-    "no snapshot": (
-        lambda found: found[1]["record"].update(snapshot=found[0]["policy"]), 2, "a value of type Policy is no snapshot",
-    ),
-    "no policy": (lambda found: found[2].update(policy={"a": 1}), 3, "has a dict where a Policy belongs"),
-    "another line": (lambda found: found.insert(2, {"noise": 1}), 3, "is no line of a recording"),
-    "a lost line": (lambda found: found.pop(3), 5, "has 2 records, and its last line says 3"),
-    "two recordings in one": (lambda found: found.append(found[0]), 7, "goes on after its end"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_told_with_its_line(damage: str, path: Path) -> None:
-    """What is wrong, where, and what to do; whole or partial, nothing is guessed."""
-    spoil, line, said = DAMAGES[damage]
-    found = lines(path)
-    spoil(found)
-    path.write_text("".join(json.dumps(one) + "\n" for one in found))
-    for partial in (False, True):
-        text = told(path, partial=partial)
-        assert text.startswith(f"{path}:{line}: recording: ")
-        assert said in text
+def test_a_corrupt_line_is_named_with_what_can_be_done(hung: Copy) -> None:
+    """The lines before it are sound."""
+    path = hung()
+    spoil(path, 17, lambda line: line.replace(":", ";", 1))
+    found = problem(path)
+    assert (found.line, found.where, found.what) == (17, "line 17", "is no JSON")
+    assert found.fix == "take another copy; the 16 lines before it are sound"
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("old", "new"),
     [
-        (b"", "is empty, not even a header"),
-        (b"{]\n", "is no JSON: "),
-        (b"[]\n", "is no JSON object"),
-        (b"\xff\xfe\n", "has bytes that no recording has"),
-        (b"kind: Machine\n", "is no JSON: "),
+        ('"kind":"', '"kind":"no-such-'), ('"snapshot":{', '"snapshot":{"novel":1,'), ('"elapsed":', '"elapsed":"7",'),
+        ('"under":2', '"under":77'), ('"under":2', '"under":true'), ('"acts":', '"atcs":'),
     ],
-)
-def test_what_is_no_recording_is_told(content: bytes, said: str, path: Path) -> None:
-    """Some other file."""
+)  # fmt: skip
+def test_a_line_that_says_something_else_is_named(old: str, new: str, hung: Copy) -> None:
+    """A word that is not known, a type that is wrong, a part that is missing: nothing is guessed."""
+    path = hung()
+    lines = path.read_text().splitlines()
+    number = next(number for number, line in enumerate(lines, 1) if number > 1 and old in line)
+    spoil(path, number, lambda line: line.replace(old, new, 1))
+    found = problem(path)
+    assert found.line == number
+    assert "is not as kubenode" in found.what or found.what == "is no JSON"
+    assert found.fix
+
+
+def test_a_line_of_another_version_names_that_version(hung: Copy) -> None:
+    """Whoever recorded it can read it."""
+    path = hung()
+    spoil(path, 1, lambda line: line.replace('"kubenode":"', '"kubenode":"9.'))
+    spoil(path, 5, lambda line: line.replace('"snapshot":{', '"snapshot":{"novel":1,'))
+    found = problem(path)
+    assert found.line == 5
+    assert found.fix.startswith("read it with kubenode 9.")
+
+
+def test_a_newer_format_says_which_version_reads_it(hung: Copy) -> None:
+    """And which is known here."""
+    path = hung()
+    spoil(
+        path,
+        1,
+        lambda line: line.replace('"version":1', '"version":2').replace('"kubenode":"', '"kubenode":"9.'),
+    )
+    found = problem(path)
+    assert "in version 2 of the format; known is 1" in found.what
+    assert found.fix.startswith("read it with kubenode 9.")
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "is empty"), (b"\x7fELF\xff\xfe\n", "is no recording of kubenode"), (b"kind: Machine\n", "is no recording"),
+        (b'{"format":"knrec","ver', "is cut off before anything was recorded"), (b"[]\n", "is no recording"),
+        (b'{"format":"knrec","version":1,"kubenode":"x","policy":{}}\n', "is not as kubenode"),
+    ],
+)  # fmt: skip
+def test_what_is_no_recording_is_told(content: bytes, what: str, tmp_path: Path) -> None:
+    """An empty file, another program's, another format of ours."""
+    path = tmp_path / "x.knrec"
     path.write_bytes(content)
-    assert said in told(path)
+    assert what in problem(path).what
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    """Or is a folder."""
-    assert "cannot be read: No such file or directory" in told(tmp_path / "gone.knrec")
-    assert "cannot be read: Is a directory" in told(tmp_path)
-
-
-def test_an_object_of_the_user_is_in_it_whole(tmp_path: Path) -> None:
-    """Labels that look like our own marks, too."""
-    from kubenode.core.machine.snapshot import MachineSnapshot
-
-    machine = Machine(metadata=ObjectMeta(name="n1", labels={"!": "model.meta.Switch"}), spec=MachineSpec())
-    record = attrs.evolve(FIRST, snapshot=MachineSnapshot(machine=machine, now=NOW))
-    with recorder(tmp_path / "one.knrec") as kept:
-        kept(record)
-    assert Recording.load(tmp_path / "one.knrec").records == (record,)
+    """As what it is, with its name."""
+    assert problem(tmp_path / "no.knrec").what == "cannot be read: No such file or directory"

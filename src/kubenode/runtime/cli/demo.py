@@ -14,7 +14,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 from kubenode.runtime.cli.output import NO, Output, document, examples
-from kubenode.runtime.record import Record, Recorder, recorder
+from kubenode.runtime.record import Recorder, Sink, recorded
 from kubenode.runtime.report import Collector, ReportData, follow, render
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.stories import STORIES
@@ -26,7 +26,7 @@ HELP = examples(
     "kubenode demo --story upgrade --file docs/examples/upgrade.yaml",
     "kubenode demo --story hung -o json --seed 7",
     "kubenode demo --story upgrade --report upgrade.html",
-    "kubenode demo --story hung --record hung.knrec",
+    "kubenode demo --story outage --record outage.knrec",
 )
 
 
@@ -49,7 +49,7 @@ def demo(
     record: Annotated[
         Path | None,
         typer.Option(
-            help="Write every decision to this file, for kubenode replay; FILE.knrec or FILE.knrec.gz."
+            help="Write every decision to this new file, for replay and explain; needs one --story."
         ),
     ] = None,
     output: Annotated[
@@ -69,10 +69,11 @@ def demo(
         )
     if file and len(chosen) != 1:
         raise typer.BadParameter("your own file needs one story, e.g. --story upgrade", param_hint="--file")
+    if record is not None and len(chosen) != 1:
+        raise typer.BadParameter("a recording is of one story, e.g. --story upgrade", param_hint="--record")
     album = Album() if report is not None else None
-    kept = recorder(record) if record is not None else None
-    with kept if kept is not None else nullcontext():
-        told = play_all(chosen, file, seed, _teller(output, chosen), album, kept)
+    with nullcontext(None) if record is None else Recorder(record) as sink:
+        told = play_all(chosen, file, seed, _teller(output, chosen), album, sink)
     if report is not None and album is not None:
         report.write_text(render(*album.runs), encoding="utf-8")
     passed = all(one.passed for one in told)
@@ -81,7 +82,7 @@ def demo(
     else:
         _summary(told)
         sys.stdout.write(f"report: {report}\n" if report is not None else "")
-        sys.stdout.write(f"recording: {record}, {kept.records} decisions\n" if kept is not None else "")
+        sys.stdout.write(f"recording: {record}\n" if record is not None else "")
     if not passed:
         raise typer.Exit(NO)
 
@@ -105,15 +106,15 @@ class Album:
 
 def play_all(
     names: list[str], files: list[Path] | None, seed: int, teller: "Teller", album: Album | None = None,
-    kept: Recorder | None = None,
+    sink: Sink | None = None,
 ) -> list[Told]:  # fmt: skip
-    """Play stories one after another; an album is given what a report needs of each, a recorder every decision."""
+    """Play stories one after another; an album is given what a report needs of each, a sink every decision."""
 
     def attend(simulation: Simulation) -> None:
         if album is not None:
             album.attend(simulation)
-        if kept is not None:
-            simulation.listen(lambda decided: kept(Record.of(decided)))
+        if sink is not None:
+            simulation.listen(lambda decided: sink(recorded(decided)))
 
     told = []
     with teller:

@@ -1,103 +1,122 @@
-"""`kubenode replay`: the decisions of a recording made again, under the same policy or another one."""
+"""`kubenode replay`: what was recorded, decided again."""
 
 import sys
+from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from kubenode.core.decision import Decision
+from kubenode.core.errors import InvalidObjectError
 from kubenode.core.policy import Policy
-from kubenode.runtime.cli.output import NO, Output, document, examples, rows
+from kubenode.runtime.cli.output import NO, UNKNOWN, Output, document, examples, fail, rows
 from kubenode.runtime.loading import load
 from kubenode.runtime.record import Change, Recording, Replay
 from kubenode.runtime.record import replay as replayed
+from kubenode.runtime.report.axis import clock
 
 HELP = examples(
-    "kubenode replay monday.knrec.gz",
-    "kubenode replay monday.knrec.gz --policy docs/examples/python/policies -o json",
+    "kubenode replay monday.knrec",
+    "kubenode replay monday.knrec -o json",
+    "kubenode replay monday.knrec --policy docs/examples/python/policies || test $? -eq 1",
 )
 SHOWN = 20
-"""Most changes in a table."""
+"""Most changes that the screen for people shows."""
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="A recording: of kubenode demo --record, or of an engine.")],
+    recording: Annotated[Path, typer.Argument(help="What demo --record or your own engine wrote.")],
     policy: Annotated[
-        list[Path] | None,
+        Path | None,
         typer.Option(
-            help="A file or folder of NodeRemediers and RiskPolicies that stands in for all that stood then. "
-            "May be repeated."
+            help="A file or folder of NodeRemediers and RiskPolicies; without it that of the recording."
         ),
     ] = None,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Take what is there of a recording that is cut off.")
-    ] = False,
     output: Annotated[
         Output, typer.Option("-o", "--output", help="json, yaml: one document.")
     ] = Output.TABLE,
 ) -> None:
-    """Make every decision of a recording again, each from what was known then, and tell which are others now.
+    """Decide a recording again, by this version and its own policy or another, and show what is otherwise.
 
-    Exit status: 0 when all are the same, or another policy was tried; 1 when the same policy decides otherwise.
-    """
-    tried = None if not policy else Policy.of(load(*policy))
-    found = replayed(Recording.load(file, partial=partial), tried)
+    After the first change all is conjecture: what was recorded then is the world as the other decision made it.
+    Exit status: 0 when every decision is the same, 1 when one is not, 3 when the recording cannot be read.
+    """  # fmt: skip
+    other = None if policy is None else Policy.of(load(policy))
+    try:
+        found = replayed(recording, other)
+    except InvalidObjectError as error:
+        fail(error, output, UNKNOWN)
+    warn(recording, found.recording)
     if output is Output.TABLE:
-        _table(found, another=tried is not None)
+        _screen(found)
     else:
-        document(told(found), output)
-    if found.changes and tried is None:
+        document(told(recording, found), output)
+    if found.changes:
         raise typer.Exit(NO)
 
 
-def told(found: Replay) -> dict[str, Any]:
-    """Give what `-o json` prints."""
+def warn(path: Path, recording: Recording) -> None:
+    """Say on stderr that a recording is not whole, if it is not."""
+    if recording.cut:
+        sys.stderr.write(f"warning: {path}:{recording.cut}: is cut off, and was left out\n")
+
+
+def told(path: Path, found: Replay) -> dict[str, Any]:
+    """Give what `-o json` prints; seconds are since the first record."""
+    begins = _begins(found)
+    changes = [
+        {
+            "at": one.at.isoformat(), "at_seconds": (one.record.now.elapsed - begins) / 1e9,
+            "controller": one.controller, "key": one.key, "before": _said(one.before), "after": _said(one.after),
+        }
+        for one in found.changes
+    ]  # fmt: skip
     return {
-        "recorded_by": found.recording.kubenode, "decided_by": found.decided_by, "whole": found.recording.whole,
-        "decisions": len(found.recording.records), "changed": len(found.changes),
-        "open_loop_after": None if found.open_loop_after is None else found.open_loop_after.isoformat(),
-        "changes": [_change(one) for one in found.changes],
+        "recording": str(path), "recorded_by": found.recording.kubenode, "decided_by": version("kubenode"),
+        "decisions": found.decisions, "same": not found.changes, "changes": changes,
+        "open_loop_after_seconds": changes[0]["at_seconds"] if changes else None,
+        "cut_line": found.recording.cut or None,
     }  # fmt: skip
 
 
-def _change(one: Change) -> dict[str, Any]:
+def _begins(found: Replay) -> int:
+    return found.recording.records[0].now.elapsed if found.recording.records else 0
+
+
+def _said(decision: Decision[Any]) -> dict[str, Any]:
+    note = decision.binding or next(iter(decision.notes), None)
     return {
-        "at": one.at.isoformat(), "controller": one.controller, "key": one.key,
-        "before": _side(one.before), "after": _side(one.after),
+        "verdict": decision.verdict.value, "code": None if note is None else note.code,
+        "text": None if note is None else note.text, "effects": len(decision.effects),
     }  # fmt: skip
 
 
-def _side(decision: Decision[Any]) -> dict[str, Any]:
-    return {
-        "verdict": decision.verdict.value,
-        "notes": [note.text for note in decision.notes],
-        "effects": [type(effect).__name__ for effect in decision.effects],
-    }
+def _screen(found: Replay) -> None:
+    begins = _begins(found)
+    if found.changes:
+        rows(("AT", "WHO", "OF", "BEFORE", "AFTER"), (_row(one, begins) for one in found.changes[:SHOWN]))
+        if len(found.changes) > SHOWN:
+            sys.stdout.write(f"and {len(found.changes) - SHOWN:,} more; -o json has them all\n")
+    sys.stdout.writelines(f"{line}\n" for line in _summary(found, begins))
 
 
-def _table(found: Replay, *, another: bool) -> None:
-    count, all_of_them = len(found.changes), len(found.recording.records)
-    by = f"recorded by {found.recording.kubenode}; " if found.other_version else ""
-    who = "the other policy" if another else found.decided_by
-    if not count:
-        sys.stdout.write(f"{by}{all_of_them:,} decisions, all the same\n")
-        return
-    sys.stdout.write(f"{by}{who} decides otherwise in {count:,} of {all_of_them:,}\n")
-    shown = found.changes[:SHOWN]
-    rows(
-        ("AT", "DECIDER", "KEY", "BEFORE", "AFTER", "BECAUSE"),
-        ((f"{one.at:%Y-%m-%d %H:%M:%S}", one.controller, one.key, one.before.verdict.name, one.after.verdict.name, _because(one))
-         for one in shown),
+def _row(one: Change, begins: int) -> tuple[str, ...]:
+    return (
+        clock(one.record.now.elapsed - begins), one.controller, one.key, _short(one.before), _short(one.after),
     )  # fmt: skip
-    if count > len(shown):
-        sys.stdout.write(f"and {count - len(shown):,} more\n")
-    sys.stdout.write(
-        f"after {found.open_loop_after:%H:%M:%S} it is conjecture: the world would have gone on otherwise\n"
-    )
 
 
-def _because(one: Change) -> str:
-    """Give the first note that is another one now."""
-    before = {note.text for note in one.before.notes}
-    return next((note.text for note in one.after.notes if note.text not in before), "-")
+def _short(decision: Decision[Any]) -> str:
+    said = _said(decision)
+    return decision.verdict.name if said["code"] is None else f"{decision.verdict.name} {said['code']}"
+
+
+def _summary(found: Replay, begins: int) -> Iterable[str]:
+    by = f"recorded by {found.recording.kubenode}; {version('kubenode')} decides"
+    if not found.changes:
+        yield f"{by} the same in all of {found.decisions:,}"
+        return
+    yield f"{by} otherwise in {len(found.changes):,} of {found.decisions:,}"
+    yield f"after {clock(found.changes[0].record.now.elapsed - begins)} all is conjecture"

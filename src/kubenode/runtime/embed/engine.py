@@ -27,7 +27,7 @@ from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.record import Record, Sink
+from kubenode.runtime.record import Record, Sink, recorded
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.threads import called, ended
 
@@ -335,7 +335,7 @@ class Engine:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
         self._teller.tell(decided)
         if self._outlets:
-            record = Record.of(decided)
+            record = recorded(decided)
             for outlet in self._outlets:
                 outlet.put(record)
 

@@ -1,14 +1,11 @@
-"""Recordings: every decision with all that it depended on, so that it can be made again later.
+"""Recordings: every decision of a run with all that it depended on, in a file that can be decided anew.
 
-A sink is given one `Record` a decision; `recorder(path)` is the sink that writes a `.knrec` file,
-`Recording.load` reads one, and `replay` decides all of it anew, under the same policy or another one.
+An engine gives a `Record` of each decision to its sinks; `Recorder` is the sink that writes a file, `Recording`
+reads it, `replay` decides it again. A `Record` is one of the public names, and so is `replay`.
 """
 
-from kubenode.runtime.record.coding import canonical
-from kubenode.runtime.record.file import Recorder, Recording, RecordingError, recorder
-from kubenode.runtime.record.record import Record, Sink
-from kubenode.runtime.record.replays import Change, Replay, replay
+from kubenode.runtime.record.file import Recorder, Recording
+from kubenode.runtime.record.record import Record, Sink, recorded
+from kubenode.runtime.record.replay import Change, Replay, replay
 
-__all__ = [
-    "Change", "Record", "Recorder", "Recording", "RecordingError", "Replay", "Sink", "canonical", "recorder", "replay",
-]  # fmt: skip
+__all__ = ["Change", "Record", "Recorder", "Recording", "Replay", "Sink", "recorded", "replay"]

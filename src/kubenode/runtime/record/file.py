@@ -1,256 +1,221 @@
-"""The file of a recording, `.knrec`: JSON lines, as gzip when its name ends in `.gz`.
+"""The file of a recording: lines of JSON, one a decision, that later versions read.
 
-    {"knrec": 1, "kubenode": "0.1.0", "policy": {...}}      a header, with the policy that stood first
-    {"record": {"wall": ..., "elapsed": ..., ...}}          a line a decision, as `Record.to_json` gives it
-    {"policy": {...}}                                       where another policy stands from here on
-    {"end": 8113}                                           how many there were; without it the file is cut off
-
-No line holds a time or a chance of its own, so equal runs give equal bytes.
+The first line says what it is, who wrote it and under which policy it began. A policy that is new gets a line and a
+number; a record names the policy it was decided under by that number. A line is written whole or taken back, so
+only the last one can be cut off: by the end of the process in the middle of it.
 """
 
-import gzip
 import json
+import os
 import zlib
-from collections.abc import Callable, Iterable
-from datetime import datetime
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self
+from typing import Any, Final
 
 import attrs
 
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.model import Now
+from kubenode.core.model import Json
 from kubenode.core.policy import Policy
-from kubenode.runtime.record.coding import UnknownClass, canonical, decoded, text_of
-from kubenode.runtime.record.deciders import SNAPSHOTS
+from kubenode.runtime.record import codec
 from kubenode.runtime.record.record import Record
 
-FORMAT: Final = 1
-
-
-class RecordingError(InvalidObjectError):
-    """A recording cannot be read: it is no recording, damaged, cut off, or of a newer version."""
+FORMAT: Final = "knrec"
+VERSION: Final = 1
+"""The newest version of the format that is written and read here; every older one is read too."""
+_GZIP: Final = b"\x1f\x8b"
 
 
 class Recorder:
-    """A sink that writes a recording; made by `recorder`, closed by the engine that was given it.
+    """A sink that writes a recording. Inert until it is entered; for one engine, or several that take turns.
 
-    A file that is not closed lacks only its last line. Not thread-safe.
+    A file that is there already is not touched: it may be the night that somebody wants to look at.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._raw: IO[bytes] | None = None
-        self._packed: gzip.GzipFile | None = None
-        self._policy: Policy | None = None
-        self._closed = False
-        self.records = 0
+    def __init__(self, path: str | os.PathLike[str], policy: Policy | None = None) -> None:
+        """Say where to write, and which policy holds when it begins; None: nobody has written one yet."""
+        self._path = Path(path)
+        self._policies = [Policy() if policy is None else policy]
+        self._file: int = -1
+        self._end = 0
 
-    def __call__(self, record: Record) -> None:
-        """Write one record, and the policy before it where it is another one. Raises OSError."""
-        if self._closed:
-            raise ValueError(f"{self._path}: the recording is closed")
-        if self._policy is None:
-            self._begin(record.policy)
-        elif self._policy is not record.policy and self._policy != record.policy:
-            self._line(f'{{"policy":{canonical(record.policy)}}}')
-        self._policy = record.policy
-        self._line(f'{{"record":{record.to_json()}}}')
-        self.records += 1
+    def __enter__(self) -> "Recorder":
+        """Begin the file.
 
-    def __enter__(self) -> Self:
+        Raises:
+            InvalidObjectError: there is a file of that name, or none can be made there.
+        """
+        try:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        except FileExistsError:
+            raise _wrong(self._path, "is there already", "move it, or record under another name") from None
+        except OSError as error:
+            raise _wrong(self._path, f"cannot be written: {error.strerror}") from None
+        head = {"format": FORMAT, "version": VERSION, "kubenode": version("kubenode")}
+        self._write(codec.text({**head, "policy": _policy_written(self._policies[0])}))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        """End the file; what was recorded is on the disk then."""
+        os.fsync(self._file)
+        os.close(self._file)
+        self._file = -1
 
-    def close(self) -> None:
-        """Write the last line and close the file; of a run without a decision, too. May be called again."""
-        if self._closed:
-            return
-        if self._policy is None:
-            self._begin(Policy())
-        self._line(text_of({"end": self.records}))
-        self._closed = True
-        for file in (self._packed, self._raw):
-            if file is not None:
-                file.close()
+    def __call__(self, record: Record) -> None:
+        """Write one record.
 
-    def _begin(self, policy: Policy) -> None:
-        self._raw = self._path.open("wb")
-        if self._path.suffix == ".gz":  # without a name and a time in it, equal recordings are equal files
-            self._packed = gzip.GzipFile(filename="", mode="wb", fileobj=self._raw, mtime=0)
-        head = {"knrec": FORMAT, "kubenode": version("kubenode")}
-        self._line(f'{text_of(head)[:-1]},"policy":{canonical(policy)}}}')
-        self._policy = policy
+        Raises:
+            OSError: it cannot be written; the file is as it was before.
+            ValueError: the recorder is not entered, or was left.
+        """
+        if self._file < 0:
+            raise ValueError(
+                "a Recorder records between entering and leaving it: with Recorder(path) as sink:"
+            )
+        number = self._number(record.policy)
+        self._write(f'{{"under":{number},{record.to_json().removeprefix("{")}')
 
-    def _line(self, text: str) -> None:
-        line = text.encode("ascii") + b"\n"
-        if self._packed is not None:
-            self._packed.write(line)
-        elif self._raw is not None:
-            self._raw.write(line)
-            self._raw.flush()  # what was written before the process is killed is there
+    def _number(self, policy: Policy) -> int:
+        """Give the number of a policy; a new one is written first."""
+        for number, known in enumerate(self._policies):
+            if known is policy or known == policy:
+                self._policies[number] = policy  # the next comparison is of one object with itself
+                return number
+        self._write(codec.text({"policy": _policy_written(policy)}))
+        self._policies.append(policy)
+        return len(self._policies) - 1
 
-
-def recorder(path: Path | str) -> Recorder:
-    """Give a sink that writes a recording to a file, which is made with the first decision.
-
-        Plugins.discover(sinks={"recording": recorder("monday.knrec")})
-
-    Args:
-        path: ends in `.knrec`, or in `.knrec.gz` to be a tenth as large and unreadable until it is closed.
-    """
-    return Recorder(Path(path))
+    def _write(self, line: str) -> None:
+        left = memoryview(f"{line}\n".encode())
+        length = len(left)
+        try:
+            while left:
+                left = left[os.write(self._file, left) :]
+        except OSError:
+            os.ftruncate(self._file, self._end)
+            os.lseek(self._file, self._end, os.SEEK_SET)
+            raise
+        self._end += length
 
 
 @attrs.frozen(kw_only=True)
 class Recording:
-    """What an engine decided, and by what.
+    """A recording, read.
 
     Attributes:
-        path: where it was read from.
+        policy: the one under which it began; each record has its own.
+        records: in the order of the decisions.
         kubenode: the version that recorded it.
-        policy: the policy that stood last; each record has the one that stood then.
-        records: in the order in which they were decided.
-        whole: False when its end is missing, as of a process that was killed.
+        cut: the number of the last line, from 1, if it is cut off and so was left out; else 0.
     """
 
-    path: Path
-    kubenode: str
     policy: Policy
-    records: tuple[Record, ...] = attrs.field(repr=False)
-    whole: bool = True
+    records: tuple[Record, ...]
+    kubenode: str
+    cut: int = 0
 
     @classmethod
-    def load(cls, path: Path | str, *, partial: bool = False) -> "Recording":
-        """Read a recording, whole into memory.
-
-        Args:
-            path: of the file.
-            partial: take what is there of one that is cut off.
+    def load(cls, path: str | os.PathLike[str]) -> "Recording":
+        """Read a recording; one that was compressed by gzip too.
 
         Raises:
-            RecordingError: there is no such file, or it cannot be read; with the line.
+            InvalidObjectError: it cannot be read, is no recording, is corrupt or of a newer version; with the
+                line, and what to do.
         """
-        return _Reading(Path(path)).read(partial=partial)
+        file = Path(path)
+        lines = list(_lines(file))
+        head, policies = _head(file, lines)
+        records: list[Record] = []
+        cut = 0
+        for number, line in enumerate(lines[1:], 2):
+            try:
+                _take(json.loads(line), policies, records)
+            except Exception as error:  # whatever of the line is not as it was written
+                if number == len(lines) and not line.endswith(b"\n"):
+                    cut = number
+                    break
+                raise _corrupt(file, number, str(head["kubenode"]), error) from error
+        return cls(policy=policies[0], records=tuple(records), kubenode=str(head["kubenode"]), cut=cut)
 
 
-class _Reading:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._line = 0
-        self._wrote = ""
-        self._policy = Policy()
-        self._records: list[Record] = []
+def _take(raw: Json, policies: list[Policy], records: list[Record]) -> None:
+    """Take one line: a policy, or a record."""
+    if "under" in raw:
+        records.append(Record.read(raw, policies[codec.read(raw["under"], int)]))
+    else:
+        policies.append(_policy_read(raw["policy"]))
 
-    def read(self, *, partial: bool) -> Recording:
-        whole = False
-        for line in self._lines():
-            self._line += 1
-            if whole:
-                raise self._wrong("goes on after its end", "take one recording a file")
-            if not line.endswith("\n"):  # the process was killed while it wrote this
-                break
-            body = self._parsed(line)
-            if self._line == 1:
-                self._head(body)
-            else:
-                whole = self._body(body)
-        if self._line == 0:
-            raise self._wrong("is empty, not even a header")
-        if not whole and not partial:
-            raise self._wrong(
-                f"is cut off after {len(self._records)} records; the process that wrote it was killed, or still runs",
-                "take what is there: Recording.load(path, partial=True)",
-            )
-        return Recording(
-            path=self._path, kubenode=self._wrote, policy=self._policy, records=tuple(self._records), whole=whole
+
+def _head(file: Path, lines: list[bytes]) -> tuple[Json, list[Policy]]:
+    if not lines:
+        raise _wrong(file, "is empty: nothing was recorded")
+    try:
+        head = json.loads(lines[0])
+        is_ours = head["format"] == FORMAT
+        newest = head["version"] if is_ours else 0
+    except (ValueError, KeyError, TypeError):
+        is_ours, newest, head = False, 0, {}
+    if not is_ours and len(lines) == 1 and not lines[0].endswith(b"\n"):
+        raise _wrong(file, "is cut off before anything was recorded", line=1)
+    if not is_ours:
+        fix = "give a file that `kubenode demo --record` or a Recorder wrote"
+        raise _wrong(file, "is no recording of kubenode", fix, line=1)
+    if newest != VERSION:
+        what = f"was recorded by kubenode {head.get('kubenode')}, in version {newest} of the format; known is {VERSION}"
+        raise _wrong(file, what, f"read it with kubenode {head.get('kubenode')} or newer", line=1)
+    try:
+        return head, [_policy_read(head["policy"])]
+    except Exception as error:
+        raise _corrupt(file, 1, str(head.get("kubenode")), error) from error
+
+
+def _policy_written(policy: Policy) -> Json:
+    return {
+        part: [codec.write_object(one) for one in getattr(policy, part)] for part in ("remediers", "risk")
+    }
+
+
+def _policy_read(raw: Json) -> Policy:
+    parts: dict[str, Any] = {part: tuple(map(codec.read_object, raw[part])) for part in ("remediers", "risk")}
+    return Policy(**parts)
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    """Give the lines of a file with their ends; of one that is compressed as far as it can be read."""
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise _wrong(file, f"cannot be read: {error.strerror}") from None
+    if not content.startswith(_GZIP):
+        return iter(content.splitlines(keepends=True))
+    unpacked, packed = [], content
+    try:
+        while packed.startswith(_GZIP):
+            reader = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            unpacked.append(reader.decompress(packed))
+            packed = reader.unused_data
+    except zlib.error as error:
+        raise _wrong(file, f"is compressed, and damaged: {error}", "take another copy") from None
+    return iter(b"".join(unpacked).splitlines(keepends=True))
+
+
+def _corrupt(file: Path, line: int, recorder: str, error: Exception) -> InvalidObjectError:
+    here = version("kubenode")
+    if isinstance(error, json.JSONDecodeError):
+        what, fix = "is no JSON", f"take another copy; the {line - 1} lines before it are sound"
+    else:
+        what = f"is not as kubenode {here} writes it: {type(error).__name__}: {error}"[:400]
+        fix = (
+            f"read it with kubenode {recorder}, which recorded it" if recorder != here
+            else f"take another copy; the {line - 1} lines before it are sound"
         )  # fmt: skip
+    return _wrong(file, what, fix, line=line)
 
-    def _lines(self) -> Iterable[str]:
-        """Give the lines of the file as far as they can be unpacked."""
-        try:
-            with self._path.open("rb") as raw:
-                packed = raw.read(2) == b"\x1f\x8b"
-                raw.seek(0)
-                file: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
-                for line in file:
-                    yield line.decode("ascii")
-        except (EOFError, zlib.error):
-            return  # the packed stream is cut off: so is the recording
-        except UnicodeDecodeError:
-            self._line += 1
-            raise self._wrong("is no JSON: it has bytes that no recording has") from None
-        except OSError as error:
-            raise self._wrong(f"cannot be read: {error.strerror or error}") from error
 
-    def _parsed(self, line: str) -> Any:
-        try:
-            body = json.loads(line)
-        except ValueError as error:
-            raise self._wrong(f"is no JSON: {error}", "take another copy of the file") from None
-        if not isinstance(body, dict):
-            raise self._wrong("is no JSON object", "take another copy of the file")
-        return body
-
-    def _head(self, body: dict[str, Any]) -> None:
-        if "knrec" not in body:
-            raise self._wrong("has no header of a recording", "record one: kubenode demo --record FILE.knrec")
-        self._wrote = str(body.get("kubenode", "an unknown version"))
-        if body["knrec"] != FORMAT:
-            raise self._wrong(
-                f"has the format {body['knrec']!r}, recorded by kubenode {self._wrote}; kubenode {version('kubenode')} reads {FORMAT}",
-                f"read it with kubenode {self._wrote}",
-            )  # fmt: skip
-        self._policy = self._of(Policy, lambda: decoded(body["policy"]))
-
-    def _body(self, body: dict[str, Any]) -> bool:
-        """Take one line; tell whether it is the end."""
-        match body:
-            case {"record": dict(record)}:
-                self._records.append(self._of(Record, lambda: self._record(record)))
-            case {"policy": dict(policy)}:
-                self._policy = self._of(Policy, lambda: decoded(policy))
-            case {"end": int(count)}:
-                if count != len(self._records):
-                    what = f"has {len(self._records)} records, and its last line says {count}"
-                    raise self._wrong(what, "take another copy of the file")
-                return True
-            case _:
-                raise self._wrong("is no line of a recording", "take another copy of the file")
-        return False
-
-    def _record(self, body: dict[str, Any]) -> Record:
-        now = Now(wall=datetime.fromisoformat(body["wall"]), elapsed=body["elapsed"])
-        snapshot, decision, acts = (decoded(body[part]) for part in ("snapshot", "decision", "acts"))
-        if type(snapshot) not in SNAPSHOTS:
-            raise TypeError(f"a value of type {type(snapshot).__name__} is no snapshot")
-        return Record(
-            now=now, controller=body["controller"], key=body["key"], snapshot=snapshot, policy=self._policy,
-            decision=decision, acts=acts,
-        )  # fmt: skip
-
-    def _of(self, cls: type[Any], read: Callable[[], Any]) -> Any:
-        """Read one value; say what is wrong with it, and whether a newer version wrote it."""
-        try:
-            value = read()
-        except UnknownClass as unknown:
-            raise self._wrong(
-                f"{unknown} is not known to kubenode {version('kubenode')}; recorded by {self._wrote}",
-                f"read it with kubenode {self._wrote}",
-            ) from None  # fmt: skip
-        except Exception as error:
-            what = f"cannot be read: {type(error).__name__}: {error}"
-            raise self._wrong(what, "take another copy of the file") from error
-        if not isinstance(value, cls):
-            raise self._wrong(f"has a {type(value).__name__} where a {cls.__name__} belongs")
-        return value
-
-    def _wrong(self, what: str, fix: str = "") -> RecordingError:
-        problem = Problem(where="recording", what=what, fix=fix, file=str(self._path), line=self._line)
-        return RecordingError((problem,))
+def _wrong(file: Path, what: str, fix: str = "", *, line: int = 0) -> InvalidObjectError:
+    where = f"line {line}" if line else "recording"
+    return InvalidObjectError((Problem(where=where, what=what, fix=fix, file=str(file), line=line),))
