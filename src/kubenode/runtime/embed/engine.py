@@ -27,7 +27,7 @@ from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.record import Record, Sink, recorded
+from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.threads import called, ended
 

@@ -20,6 +20,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from kubenode.core import wire
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision
+from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.host.decide import AgentSnapshot
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.machineset.crew import MachineSetSnapshot
@@ -42,6 +43,7 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "machine": (MachineSnapshot, Decision[MachineStatus]),
     "machineset": (MachineSetSnapshot, Decision[MachineSetStatus]),
     "rollout": (RolloutSnapshot, Decision[MachineComponentSetStatus]),
+    "drift": (DriftSnapshot, Decision[MachineComponentSetStatus]),
     "remedy": (RemedySnapshot, Decision[RemedyOperationJobStatus]),
     "abandoned": (AbandonedSnapshot, Decision[RemedyOperationJobStatus]),
     "accept": (AcceptSnapshot, Decision[AcceptedStatus]),

@@ -12,6 +12,8 @@ from kubenode.core.accept import decide as accept
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.deciding import judged
 from kubenode.core.decision import Decision
+from kubenode.core.drift import decide as drift
+from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host import decide as host
 from kubenode.core.host.decide import AgentSnapshot
@@ -34,7 +36,7 @@ from kubenode.runtime.record.file import Recording
 from kubenode.runtime.record.record import Record
 
 _DECIDERS: Final[Mapping[str, ModuleType]] = {
-    "machine": machine, "machineset": machineset, "rollout": rollout, "remedy": remedy, "abandoned": abandoned,
+    "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy, "abandoned": abandoned,
     "accept": accept, "risk": risk, "agent": host,
 }  # fmt: skip
 """Who decides on which kind of snapshot, by the words of the codec."""
@@ -129,7 +131,7 @@ def _standing(seen: Any) -> Any:
     match seen:
         case MachineSnapshot():
             return seen.machine.status
-        case MachineSetSnapshot() | RolloutSnapshot():
+        case MachineSetSnapshot() | RolloutSnapshot() | DriftSnapshot():
             return seen.set.status
         case AgentSnapshot():
             return seen.machine.status.agent
