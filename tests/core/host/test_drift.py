@@ -368,3 +368,15 @@ def test_no_hour_sees_more_than_three_repairs_of_a_component_whatever_happens(
     host.until(host.at + 2 * HOUR)
     assert all(not host.report(name).drifting for name in host.names)
     assert host.snapshot().host.boot_id == BOOT
+
+
+@pytest.mark.parametrize("disruption", [m.Disruption.DRAIN, m.Disruption.REBOOT])
+def test_another_try_of_class_drain_or_reboot_would_take_a_permit(disruption: m.Disruption) -> None:
+    """The first try had the permit of its rollout; a failed one is not repeated by the agent alone."""
+    one = component()
+    one = attrs.evolve(one, spec=attrs.evolve(one.spec, disruption=disruption))
+    first = decide(seen(entries={"kubelet": entry()}), Policy()).effects[0]
+    assert isinstance(first, RunSteps)
+    snapshot = seen(entries={"kubelet": entry()}, journal={first.op_id: journalled(BROKE)})
+    decision = decide(attrs.evolve(snapshot, components={one.metadata.name: one}), Policy())
+    assert (decision.effects, [note.code for note in decision.notes]) == ((), ["RetryNeedsPermit"])

@@ -52,6 +52,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "core/machineset/test_story.py::test_a_mass_delete_holds_the_set_until_a_person_speaks",
             "core/machineset/test_story.py::test_slow_deletes_lower_replicas_and_our_own_are_no_mass_delete",
             "core/machineset/test_story.py::test_the_window_is_exact",
+            "core/machineset/test_story.py::test_losses_that_are_not_stored_yet_are_not_forgotten",
+            "core/machineset/test_story.py::test_a_set_that_goes_deletes_nothing_while_losses_are_not_acknowledged",
             "core/machineset/test_properties.py::test_only_the_surplus_is_deleted_and_nothing_while_held",
         ),
     ),

@@ -294,3 +294,35 @@ def test_a_late_decision_makes_no_machine_too_many(lost: tuple[int, ...]) -> Non
     world.settle()
     world.apply(world.set, attrs.evolve(late, status=None))
     assert (len(world.machines), world.clash) == (3, 3)
+
+
+def test_losses_that_are_not_stored_yet_are_not_forgotten() -> None:
+    """The status was refused (a conflict): the marks in memory know who was counted, and they are counted again."""
+    world = World.of(8, 8)
+    world.settle()
+    world.slow = True
+    for number in range(6):
+        world.delete(f"old-{number}")
+    first = decide(world.snapshot(), Policy())
+    again = decide(world.snapshot(sightings=first.sightings), Policy())
+    assert first.status is not None
+    assert (first.status.lost, again.status) == (6, first.status)
+    assert again.effects == ()
+
+
+def test_a_set_that_goes_deletes_nothing_while_losses_are_not_acknowledged() -> None:
+    """A CRD being deleted takes the machines first or the sets first: either way the rest stays until a person speaks."""
+    world = World.of(8, 8)
+    world.settle()
+    world.slow = True
+    for number in range(6):
+        world.delete(f"old-{number}")
+    world.settle()
+    world.set = attrs.evolve(world.set, metadata=attrs.evolve(world.set.metadata, deletion_timestamp=START))
+    world.settle()
+    assert sum(one.metadata.deletion_timestamp is None for one in world.machines.values()) == 2
+    decision = decide(world.snapshot(), Policy())
+    assert (decision.effects, decision.deferred) == ((), True)
+    world.ask(acknowledged_losses=6)
+    world.settle()
+    assert all(one.metadata.deletion_timestamp is not None for one in world.machines.values())
