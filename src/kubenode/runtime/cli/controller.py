@@ -58,6 +58,6 @@ async def serve(kubeconfig: Path | None, context: str | None) -> None:
 
 
 def _log(decided: Decided) -> None:
-    notes = "; ".join(note.text for note in decided.decision.notes)
+    notes = "; ".join(f"{note.code}: {note.text}" for note in decided.decision.notes)
     level = logging.INFO if decided.acts else logging.DEBUG
     LOG.log(level, "event=decided key=%s acts=%d notes=%r", decided.key, len(decided.acts), notes)
