@@ -3,21 +3,28 @@
 `python -m tests.docs.test_reasons` writes anew what is generated: who says it, and the index.
 """
 
+import logging
 import re
 import types
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from kubenode.core.decision import Note
+from kubenode.core.decision import Decision, Note
 from kubenode.core.model import condition as conditions
 from kubenode.core.model.condition import Claim
+from kubenode.core.model.now import Now
+from kubenode.runtime.embed.teller import Teller
+from kubenode.runtime.engine.loop import Decided, Question
+from kubenode.runtime.engine.queue import Key
 from tests.docs.collect import FLOWS, OTHERS, SOURCE, Module, Said, collect, collected, parsed
 
 FOLDER = Path(__file__).parents[2] / "docs" / "reference" / "reasons"
 INDEX = FOLDER / "README.md"
 SAID = collect()
 WORDS = sorted({said.word for said in SAID})
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
 PAGE = re.compile(
     r"# (?P<word>\w+)\n\n(?P<where>.+?)\n\nSaid by: (?P<rooms>.+?)\n\n"
     r"## Meaning\n\n(?P<meaning>.+?)\n\n## Cause\n\n(?P<cause>.+?)\n\n## Fix\n\n(?P<fix>.+?)\n",
@@ -74,9 +81,8 @@ def test_a_page_has_meaning_cause_and_fix(word: str) -> None:
 @pytest.mark.parametrize("word", WORDS)
 def test_a_page_names_conditions_and_fields_that_exist(word: str) -> None:
     """What stands in backticks where a page says who shows it is a word of the source."""
-    source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py"))
     for name in re.findall(r"`([A-Z]\w+)`", page(word)["where"]):
-        assert f'"{name}"' in source, f"{word}.md names {name}"
+        assert f'"{name}"' in TEXT, f"{word}.md names {name}"
 
 
 def test_the_index_is_drawn_from_the_pages() -> None:
@@ -86,9 +92,21 @@ def test_the_index_is_drawn_from_the_pages() -> None:
 
 def test_nothing_is_explained_that_is_not_needed() -> None:
     """Each flow that is written down is in the source, and each folder that is left out is there."""
-    source = "\n".join(path.read_text(encoding="utf-8") for path in SOURCE.rglob("*.py")).replace('"', "'")
+    source = TEXT.replace('"', "'")
     assert [flow for flow in FLOWS if flow.removeprefix("*") not in source] == []
     assert [room for room in OTHERS if not (SOURCE / room).is_dir()] == []
+
+
+def test_the_log_names_the_reason_before_its_sentence(caplog: pytest.LogCaptureFixture) -> None:
+    """So whoever is paged finds the page."""
+    note = Note(code="ZoneOutage", text="zone b: 7 of 10 not ready, limit 5")
+    decided = Decided(
+        now=Now(wall=datetime(2026, 3, 2, tzinfo=UTC), elapsed=0), key=Key("remedy", "m1"),
+        question=Question(snapshot=None, subject=None, stored=None), decision=Decision(notes=(note,)), acts=(),
+    )  # fmt: skip
+    with caplog.at_level(logging.DEBUG, logger="kubenode.engine"):
+        Teller(observes=False).tell(decided)
+    assert "ZoneOutage: zone b: 7 of 10 not ready, limit 5" in caplog.text
 
 
 # The collector: how a reason can be said, and that none of these ways hides it.

@@ -27,7 +27,7 @@ class Teller:
             self._would.pop(decided.key, None)
         if LOG.isEnabledFor(level):
             acts = "; ".join(_named(act) for act in decided.acts)
-            notes = "; ".join(note.text for note in decided.decision.notes)
+            notes = "; ".join(f"{note.code}: {note.text}" for note in decided.decision.notes)
             LOG.log(level, "event=%s key=%s acts=%r notes=%r", event, decided.key, acts, notes)
 
 
