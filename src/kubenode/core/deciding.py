@@ -19,6 +19,7 @@ from kubenode.core.machine.decide import decide as decide_machine
 from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.machineset.decide import decide as decide_machineset
 from kubenode.core.model.componentset import MachineComponentSetStatus
+from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, MachineStatus
 from kubenode.core.model.machineset import MachineSetStatus
 from kubenode.core.model.now import Now
@@ -54,6 +55,7 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
     }),
     RemedyOperationJobStatus: frozenset({"conditions"}),
     RiskLedgerStatus: frozenset({"checkpoint", "storms"}),
+    AcceptedStatus: frozenset({"conditions", "observed_generation"}),
     AgentStatus: frozenset(field.name for field in attrs.fields(AgentStatus)),
 })  # fmt: skip
 """Fields of a status that only tell what was seen: a Decision that changes nothing else records nothing new."""
@@ -93,20 +95,20 @@ def decide(seen: Snapshot, policy: Policy) -> Decision[Any]:
     _check_policy(policy)
     match seen:
         case MachineSnapshot():
-            return _judged(decide_machine(seen, policy), seen.machine.status)
+            return judged(decide_machine(seen, policy), seen.machine.status)
         case MachineSetSnapshot():
-            return _judged(decide_machineset(seen, policy), seen.set.status)
+            return judged(decide_machineset(seen, policy), seen.set.status)
         case RolloutSnapshot():
-            return _judged(decide_rollout(_rollout_by_hand(seen), policy), seen.set.status)
+            return judged(decide_rollout(_rollout_by_hand(seen), policy), seen.set.status)
         case NodeSnapshot():
-            return _judged(decide_node(seen, policy), seen.machine.status.agent)
+            return judged(decide_node(seen, policy), seen.machine.status.agent)
         case RemedySnapshot():
             job = open_job(seen.jobs)
-            return _judged(
+            return judged(
                 decide_remedy(_remedy_by_hand(seen, policy), policy), None if job is None else job.status
             )
         case FleetSnapshot():
-            return _judged(decide_fleet(seen, policy), None if seen.ledger is None else seen.ledger.status)
+            return judged(decide_fleet(seen, policy), None if seen.ledger is None else seen.ledger.status)
         case _:
             raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(__all__[:6])}")
 
@@ -125,8 +127,8 @@ def _wrong(where: str, value: object, what: str) -> InvalidObjectError:
     return InvalidObjectError((Problem(where=where, what=f"{said} {what}"),))
 
 
-def _judged(decision: Decision[S], stored: S | None) -> Decision[S]:
-    """Say whether the status records something that the stored one does not."""
+def judged(decision: Decision[S], stored: S | None) -> Decision[S]:
+    """Say whether a decider's status records something that the stored one does not; so a Decision gets its verdict."""
     wanted = decision.status
     if wanted is None or wanted == stored:
         return decision

@@ -73,14 +73,14 @@ def word_of(snapshot: Any) -> str:
 
 
 def text(value: Any) -> str:
-    """Give JSON as one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """Give JSON as one line of ASCII."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def canonical(decision: Decision[Any], word: str) -> str:
     """Give the one text of a decision: keys are sorted, so that equal decisions are equal byte for byte."""
     _, cls = SNAPSHOTS[word]
-    return json.dumps(write(decision, cls), ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return json.dumps(write(decision, cls), separators=(",", ":"), sort_keys=True)
 
 
 def write_object(obj: Object) -> Json:

@@ -1,0 +1,61 @@
+"""Recordings of the four stories of the demo, each played once: with its small cast where it has one."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import attrs
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core.policy import Policy
+from kubenode.runtime.record import Record, Recorder, recorded
+from kubenode.runtime.sim.run import Simulation
+from kubenode.runtime.sim.stories import STORIES
+from kubenode.runtime.sim.story import Cast, examples
+
+MACHINES: Final = {"import": 0, "upgrade": 20, "hung": 0, "outage": 0}
+"""How many machines are added; 0 where the file has its own."""
+
+
+@attrs.frozen
+class Recorded:
+    """A story in a file, and what the recorder was told."""
+
+    path: Path
+    told: tuple[Record, ...]
+
+
+def record(story: str, path: Path) -> Recorded:
+    """Play a story and record it."""
+    told: list[Record] = []
+    cast = Cast.read([examples() / f"{story}.yaml"])
+    cast = cast.with_machines(MACHINES[story]) if MACHINES[story] else cast
+    policy = Policy.of((*cast.of(m.NodeRemedier), *cast.of(m.RiskPolicy)))
+
+    def attend(simulation: Simulation) -> None:
+        simulation.listen(lambda decided: told.append(recorded(decided)))
+        simulation.listen(lambda decided: recorder(recorded(decided)))
+
+    with Recorder(path, policy) as recorder:
+        STORIES[story](cast, 0, lambda _: None, attend)
+    return Recorded(path, tuple(told))
+
+
+@pytest.fixture(scope="session")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Recorded]:
+    """All four."""
+    folder = tmp_path_factory.mktemp("recordings")
+    return {story: record(story, folder / f"{story}.knrec") for story in STORIES}
+
+
+@pytest.fixture
+def hung(recordings: Mapping[str, Recorded], tmp_path: Path) -> Callable[[], Path]:
+    """Give a copy of the recording of `hung`, to spoil."""
+
+    def copy() -> Path:
+        path = tmp_path / "hung.knrec"
+        path.write_bytes(recordings["hung"].path.read_bytes())
+        return path
+
+    return copy
