@@ -1,7 +1,8 @@
 """Deployments for nodes, as a library. What is named here is public; deep paths are not.
 
 Objects and `model` (their parts) · `decide` and `explain` from a snapshot and a `Policy` · `load` and `dump` ·
-plugins: `hookimpl`, and for their authors `kubenode.providers`, `kubenode.components`, `kubenode.remedies`.
+`Record` and `replay`, of what was decided · plugins: `hookimpl`, and for their authors `kubenode.providers`,
+`kubenode.components`, `kubenode.remedies`.
 
 Every name loads when it is first used, so that importing the package costs next to nothing.
 """
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     )
     from kubenode.core.policy import Policy
     from kubenode.runtime.loading import dump, load
+    from kubenode.runtime.record import Record, replay
 
 __all__ = [
     "Decision",
@@ -50,6 +52,7 @@ __all__ = [
     "NodeSnapshot",
     "PluginError",
     "Policy",
+    "Record",
     "RemedyOperationJob",
     "RemedySnapshot",
     "RiskPolicy",
@@ -60,6 +63,7 @@ __all__ = [
     "hookimpl",
     "load",
     "model",
+    "replay",
 ]
 
 # Hidden from type checkers, which would else believe that every name exists.
@@ -77,6 +81,7 @@ if not TYPE_CHECKING:
         ),
         "kubenode.core.policy": "Policy",
         "kubenode.runtime.loading": "dump load",
+        "kubenode.runtime.record": "Record replay",
     }
     _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
     _MODULES = {"model": "kubenode.core.parts"}

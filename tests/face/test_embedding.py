@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
+from typer.testing import CliRunner
 
 import kubenode
 from kubenode import Policy, RemedySnapshot, decide, load
@@ -20,13 +21,14 @@ from kubenode.core.policy import BUILT_IN
 from kubenode.providers import conformance as providers
 from kubenode.remedies import Reboot
 from kubenode.remedies import conformance as remedies
+from kubenode.runtime.cli.app import app
 from tests.third_party.kit import broken, laws
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "embedding.md"
 EXAMPLES = ROOT / "docs" / "examples" / "python"
 BLOCK = re.compile(r"^`(\w+\.py)`\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SHOWN = ("a_decide.py", "rack.py", "test_rack.py", "d_e.py", "test_d_e.py")
+SHOWN = ("a_decide.py", "rack.py", "test_rack.py", "d_e.py", "test_d_e.py", "h_replay.py")
 
 
 def test_the_page_shows_the_examples() -> None:
@@ -56,6 +58,56 @@ def test_every_driver_of_the_page_is_green_under_its_kit(tmp_path: Path) -> None
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
     assert f"{len(providers.LAWS) + len(components.LAWS) + len(remedies.LAWS)} passed" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the example's policies and a recording, as the page says it is made."""
+    folder = tmp_path_factory.mktemp("night")
+    (folder / "policies").symlink_to(EXAMPLES / "policies")
+    words = ["demo", "--story", "outage", "--record", str(folder / "monday.knrec")]
+    assert " ".join(words[:-1]) in PAGE.read_text()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    return folder
+
+
+def test_the_example_of_replay_runs(night: Path) -> None:
+    """The same policy changes nothing; the other says what it would have done, a line a change."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", EXAMPLES / "h_replay.py"], cwd=night, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (0, "")
+    first, *changes = result.stdout.splitlines()
+    assert first.startswith(f"{len(changes)} of ")
+    assert changes
+    assert all(" -> Verdict." in line for line in changes)
+
+
+def test_a_spoilt_recording_is_told_as_the_page_says(night: Path, tmp_path: Path) -> None:
+    """Each line of its table."""
+    lines = (night / "monday.knrec").read_text().splitlines(keepends=True)
+    path = tmp_path / "monday.knrec"
+    newer = lines[0].replace('"version":1', '"version":2')
+    newer = re.sub('"kubenode":"[^"]*"', '"kubenode":"9.0"', newer)
+    spoilt = {
+        "not there": None,
+        "a damaged line": [*lines[:8], "{\n", *lines[9:]],
+        "of a newer format": [newer, *lines[1:]],
+    }
+    table = PAGE.read_text().partition("| recording | said |")[2].partition("\n\n")[0]
+    told = dict(re.findall(r"^\| ([^`|]*) \| `(.*)` \|$", table, re.MULTILINE))
+    assert set(spoilt) <= set(told)
+    for what, content in spoilt.items():
+        if content is not None:
+            path.write_text("".join(content))
+        with pytest.raises(kubenode.InvalidObjectError) as caught:
+            kubenode.replay(path)
+        for part in told[what].split("`, fix: `"):
+            assert part in str(caught.value)
+    path.write_text("".join(lines[:57])[:-10])
+    assert kubenode.replay(path).changes == ()
+    said = CliRunner().invoke(app, ["replay", str(path)]).stderr
+    assert told["cut off in its last line"].rpartition("`")[2] in said.replace(f"{tmp_path}/", "")
 
 
 def test_the_examples_are_typed(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ PUBLIC = {
     "MachineSnapshot", "MachineSetSnapshot", "RolloutSnapshot", "NodeSnapshot", "RemedySnapshot", "FleetSnapshot",
     # the wire
     "dump", "load",
+    # recordings
+    "Record", "replay",
     # plugins
     "hookimpl",
     # errors

@@ -10,7 +10,8 @@ from kubenode.core.deciding import decide
 from kubenode.core.decision import Verdict
 from kubenode.core.explain import what_if
 from kubenode.runtime.cli.app import app
-from kubenode.runtime.cli.explain import Listener, Subject, parse_at, why
+from kubenode.runtime.cli.explain import Subject, parse_at, why
+from kubenode.runtime.record import Record, recorded
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, examples
 
@@ -80,12 +81,11 @@ def test_times_are_read_as_they_are_written_in_reports(text: str, minutes: float
 
 def test_every_explanation_is_the_decision_itself() -> None:
     """What is told was decided in the run with the policy of that moment, and the counterfactual is decided anew."""
-    listeners: list[Listener] = []
+    moments: list[Record] = []
     STORIES["outage"](
         Cast.read([examples() / "outage.yaml"]), 0, lambda _: None,
-        lambda simulation: listeners.append(Listener(simulation)),
+        lambda simulation: simulation.listen(lambda decided: moments.append(recorded(decided))),
     )  # fmt: skip
-    moments = listeners[0].moments
     deferred = 0
     for at in range(0, 50 * MINUTE, 5 * MINUTE):
         for one in why(moments, Subject.NODE, "n001", at):

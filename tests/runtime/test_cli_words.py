@@ -23,7 +23,7 @@ from kubenode.runtime.manifests import Manifests
 
 ROOT = Path(__file__).resolve().parents[2]
 KUBENODE = str(Path(sys.executable).with_name("kubenode"))
-WORDS = ("demo", "manifests", "validate", "plan", "explain", "plugins", "version")
+WORDS = ("demo", "manifests", "validate", "plan", "explain", "replay", "plugins", "version")
 RUNNER = CliRunner()
 
 
@@ -35,13 +35,22 @@ def examples(word: str) -> list[str]:
     return [line.strip() for line in rest.splitlines() if line.strip().startswith("kubenode ")]
 
 
+@pytest.fixture(scope="session")
+def monday(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a recording, as the command itself makes one."""
+    path = tmp_path_factory.mktemp("recordings") / "monday.knrec"
+    assert RUNNER.invoke(app, ["demo", "--story", "outage", "--record", str(path)]).exit_code == 0
+    return path
+
+
 EXAMPLES = [(word, line) for word in WORDS for line in examples(word)]
 
 
 @pytest.mark.parametrize(("word", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
-def test_every_example_of_every_help_runs(word: str, line: str, tmp_path: Path) -> None:
-    """As a person would type it, in a folder with the docs; it succeeds, and says something."""
+def test_every_example_of_every_help_runs(word: str, line: str, tmp_path: Path, monday: Path) -> None:
+    """As a person would type it, in a folder with the docs and a recording; it succeeds, and says something."""
     (tmp_path / "docs").symlink_to(ROOT / "docs")
+    (tmp_path / "monday.knrec").symlink_to(monday)
     assert line.split()[1] == word
     command = line.replace("kubenode", shlex.quote(KUBENODE), 1)
     done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -98,6 +107,13 @@ def error_of(result: Any) -> dict[str, Any]:
         (["nonsense"], 2, "UsageError"),
         (["explain", "node", "n1", "--story", "hung", "--at", "soon"], 2, "UsageError"),
         (["explain", "node", "no-such", "--story", "hung"], 3, "CouldNotTell"),
+        (["explain", "node", "n1"], 2, "UsageError"),
+        (["explain", "node", "n1", "--story", "hung", "--recording", "x"], 2, "UsageError"),
+        (["explain", "node", "n1", "--recording", "no-such.knrec"], 3, "InvalidObjectError"),
+        (["demo", "--record", "x.knrec"], 2, "UsageError"),
+        (["replay", "no-such.knrec"], 3, "InvalidObjectError"),
+        (["replay", "x.knrec", "--policy", "no-such"], 1, "InvalidObjectError"),
+        (["replay"], 2, "UsageError"),
     ],
 )
 @pytest.mark.parametrize("form", ["-o json", "-ojson", "--output=json", "--output json"])
@@ -268,4 +284,5 @@ def test_bash_completes_words_and_stories() -> None:
     """The completion that typer writes is answered by the installed command, in a real bash."""
     assert completed("kubenode ex") == ["explain"]
     assert completed("kubenode demo --story ou") == ["outage"]
+    assert completed("kubenode rep") == ["replay"]
     assert set(completed("kubenode p")) == {"plan", "plugins"}

@@ -11,6 +11,8 @@ from kubenode.runtime.cli.files import MANIFESTS, VALIDATE, manifests, validate
 from kubenode.runtime.cli.installed import PLUGINS, VERSION, plugins, version
 from kubenode.runtime.cli.plan import HELP as PLAN
 from kubenode.runtime.cli.plan import plan
+from kubenode.runtime.cli.replay import HELP as REPLAY
+from kubenode.runtime.cli.replay import replay
 from kubenode.runtime.cli.sim import sim
 from kubenode.runtime.cli.words import Words
 
@@ -26,6 +28,7 @@ app.command(epilog=DEMO)(demo)
 app.command(epilog=VALIDATE)(validate)
 app.command(epilog=PLAN)(plan)
 app.command(epilog=EXPLAIN)(explain)
+app.command(epilog=REPLAY)(replay)
 app.command(epilog=MANIFESTS)(manifests)
 app.command(epilog=PLUGINS)(plugins)
 app.command(epilog=VERSION)(version)

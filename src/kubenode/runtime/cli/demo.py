@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,10 +14,11 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 from kubenode.runtime.cli.output import NO, Output, document, examples
+from kubenode.runtime.record import Recorder, Sink, recorded
 from kubenode.runtime.report import Collector, ReportData, follow, render
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.stories import STORIES
-from kubenode.runtime.sim.story import Cast, Progress, Tell, Told, alone
+from kubenode.runtime.sim.story import Cast, Progress, Tell, Told
 from kubenode.runtime.sim.story import examples as folder
 
 HELP = examples(
@@ -24,6 +26,7 @@ HELP = examples(
     "kubenode demo --story upgrade --file docs/examples/upgrade.yaml",
     "kubenode demo --story hung -o json --seed 7",
     "kubenode demo --story upgrade --report upgrade.html",
+    "kubenode demo --story outage --record outage.knrec",
 )
 
 
@@ -43,6 +46,12 @@ def demo(
     report: Annotated[
         Path | None, typer.Option(help="Write what happened to this file, as one HTML page.")
     ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write every decision to this new file, for replay and explain; needs one --story."
+        ),
+    ] = None,
     output: Annotated[
         Output, typer.Option("-o", "--output", help="json, yaml: one document.")
     ] = Output.TABLE,
@@ -60,8 +69,11 @@ def demo(
         )
     if file and len(chosen) != 1:
         raise typer.BadParameter("your own file needs one story, e.g. --story upgrade", param_hint="--file")
+    if record is not None and len(chosen) != 1:
+        raise typer.BadParameter("a recording is of one story, e.g. --story upgrade", param_hint="--record")
     album = Album() if report is not None else None
-    told = play_all(chosen, file, seed, _teller(output, chosen), album)
+    with nullcontext(None) if record is None else Recorder(record) as sink:
+        told = play_all(chosen, file, seed, _teller(output, chosen), album, sink)
     if report is not None and album is not None:
         report.write_text(render(*album.runs), encoding="utf-8")
     passed = all(one.passed for one in told)
@@ -70,6 +82,7 @@ def demo(
     else:
         _summary(told)
         sys.stdout.write(f"report: {report}\n" if report is not None else "")
+        sys.stdout.write(f"recording: {record}\n" if record is not None else "")
     if not passed:
         raise typer.Exit(NO)
 
@@ -92,14 +105,22 @@ class Album:
 
 
 def play_all(
-    names: list[str], files: list[Path] | None, seed: int, teller: "Teller", album: Album | None = None
+    names: list[str], files: list[Path] | None, seed: int, teller: "Teller", album: Album | None = None,
+    sink: Sink | None = None,
 ) -> list[Told]:  # fmt: skip
-    """Play stories one after another; an album is given what a report needs of each."""
+    """Play stories one after another; an album is given what a report needs of each, a sink every decision."""
+
+    def attend(simulation: Simulation) -> None:
+        if album is not None:
+            album.attend(simulation)
+        if sink is not None:
+            simulation.listen(lambda decided: sink(recorded(decided)))
+
     told = []
     with teller:
         for name in names:
             cast = Cast.read(files or [folder() / f"{name}.yaml"])
-            one = STORIES[name](cast, seed, teller.tell, album.attend if album is not None else alone)
+            one = STORIES[name](cast, seed, teller.tell, attend)
             if album is not None:
                 album.end(one)
             teller.end(one)

@@ -1,34 +1,33 @@
-"""`kubenode explain`: why something was decided as it was, from the decisions of a run."""
+"""`kubenode explain`: why something was decided as it was, from the decisions of a run, played or recorded."""
 
 import enum
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import attrs
 import typer
 
-from kubenode.core import model as m
-from kubenode.core import wire
 from kubenode.core.deciding import FleetSnapshot, MachineSnapshot, RemedySnapshot, RolloutSnapshot, Snapshot
-from kubenode.core.decision import Decision, Verdict
+from kubenode.core.decision import Verdict
+from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import Explanation
 from kubenode.core.explain import explain as explained
-from kubenode.core.policy import Policy
-from kubenode.runtime.cli.output import CouldNotTell, Output, document, examples
-from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.cli.output import UNKNOWN, CouldNotTell, Output, document, examples, fail
+from kubenode.runtime.cli.replay import warn
+from kubenode.runtime.record import Record, Recording, recorded
 from kubenode.runtime.report.axis import clock
-from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast
 from kubenode.runtime.sim.story import examples as folder
-from kubenode.runtime.store.embedded import now_or_never
 
 HELP = examples(
     "kubenode explain node n001 --story outage",
     "kubenode explain node n001 --story outage --at +10:00 -o json",
     "kubenode explain set node-exporter --story upgrade --at +6:00",
+    "kubenode explain node n001 --recording monday.knrec",
 )
 _ORDER = (Verdict.DEFER, Verdict.ACT, Verdict.IGNORE)
 _AT = re.compile(r"\+?(?:(\d+):)?(\d+):(\d\d)", re.ASCII)
@@ -42,60 +41,11 @@ class Subject(enum.StrEnum):
 
 
 @attrs.frozen(kw_only=True)
-class Moment:
-    """One decision of a run, with all that it depended on."""
-
-    now: m.Now
-    controller: str
-    key: str
-    snapshot: Any
-    policy: Policy
-    decision: Decision[Any]
-
-
-@attrs.frozen(kw_only=True)
 class Why:
     """One decision explained."""
 
-    moment: Moment
+    moment: Record
     explanation: Explanation
-
-
-class Listener:
-    """Keeps every decision of a simulation with the policy that stood then."""
-
-    def __init__(self, simulation: Simulation) -> None:
-        self.moments: list[Moment] = []
-        store = simulation.store
-        self._watches = {
-            kind: now_or_never(
-                store.watch(kind.KIND, resource_version=now_or_never(store.find(kind.KIND)).resource_version)
-            )
-            for kind in (m.NodeRemedier, m.RiskPolicy)
-        }
-        self._policy = Policy()
-        simulation.listen(self.decided)
-
-    def decided(self, decided: Decided) -> None:
-        """Keep one decision."""
-        for kind, watch in self._watches.items():
-            for event in watch.drain():
-                self._policy = _with(self._policy, wire.read(event.object, kind))
-        self.moments.append(Moment(
-            now=decided.now, controller=decided.key.controller, key=decided.key.name,
-            snapshot=decided.question.snapshot, policy=self._policy, decision=decided.decision,
-        ))  # fmt: skip
-
-
-def _with(policy: Policy, one: m.Object) -> Policy:
-    """Put an object into a policy; the stories delete none."""
-    remedies = {it.metadata.name: it for it in policy.remediers}
-    risk = {it.metadata.name: it for it in policy.risk}
-    if isinstance(one, m.NodeRemedier):
-        remedies[one.metadata.name] = one
-    elif isinstance(one, m.RiskPolicy):
-        risk[one.metadata.name] = one
-    return Policy(remediers=tuple(remedies.values()), risk=tuple(risk.values()))
 
 
 def explain(
@@ -105,32 +55,31 @@ def explain(
     ],
     name: Annotated[str, typer.Argument(help="Its name.")],
     story: Annotated[
-        str,
-        typer.Option(help=f"The run to look at: {', '.join(STORIES)}.", autocompletion=lambda: list(STORIES)),
-    ],
+        str | None,
+        typer.Option(
+            help=f"Play this story and look at it: {', '.join(STORIES)}.",
+            autocompletion=lambda: list(STORIES),
+        ),
+    ] = None,
+    recording: Annotated[
+        Path | None, typer.Option(help="Look at this file, which demo --record or your own engine wrote.")
+    ] = None,
     at: Annotated[
         str | None,
         typer.Option(
             help="When, since the beginning, as +1:30; without it the last time that a limit bound it."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="As for demo.")] = 0,
+    seed: Annotated[int, typer.Option(help="As for demo; with --story.")] = 0,
     output: Annotated[
         Output, typer.Option("-o", "--output", help="json, yaml: one document.")
     ] = Output.TABLE,
 ) -> None:
     """Say why something is done or not: what binds, by how much, when it frees, and what would have to differ.
 
-    Exit status: 0 when it could be explained, 3 when the run has no decision about it.
+    Exit status: 0 when it could be explained, 3 when the run has no decision about it or cannot be read.
     """  # fmt: skip
-    if story not in STORIES:
-        raise typer.BadParameter(f"no story {story!r}; known: {', '.join(STORIES)}", param_hint="--story")
-    listeners: list[Listener] = []
-    STORIES[story](
-        Cast.read([folder() / f"{story}.yaml"]), seed, lambda _: None,
-        lambda simulation: listeners.append(Listener(simulation)),
-    )  # fmt: skip
-    moments = listeners[0].moments
+    moments = _played(story, seed) if recording is None else _read(recording, story, output)
     whys = why(moments, subject, name, None if at is None else parse_at(at))
     if output is Output.TABLE:
         for line in lines(whys, moments[0].now.elapsed):
@@ -138,6 +87,32 @@ def explain(
     else:
         decisions = [told(one, moments[0].now.elapsed) for one in whys]
         document({"kind": subject.value, "name": name, "decisions": decisions}, output)
+
+
+def _played(story: str | None, seed: int) -> Sequence[Record]:
+    """Play a story and give its decisions."""
+    if story is None:
+        raise typer.BadParameter("name the run: --story outage, or --recording FILE", param_hint="--story")
+    if story not in STORIES:
+        raise typer.BadParameter(f"no story {story!r}; known: {', '.join(STORIES)}", param_hint="--story")
+    moments: list[Record] = []
+    STORIES[story](
+        Cast.read([folder() / f"{story}.yaml"]), seed, lambda _: None,
+        lambda simulation: simulation.listen(lambda decided: moments.append(recorded(decided))),
+    )  # fmt: skip
+    return moments
+
+
+def _read(path: Path, story: str | None, output: Output) -> Sequence[Record]:
+    """Read the decisions of a recording."""
+    if story is not None:
+        raise typer.BadParameter("give --story or --recording, not both", param_hint="--recording")
+    try:
+        recording = Recording.load(path)
+    except InvalidObjectError as error:
+        fail(error, output, UNKNOWN)
+    warn(path, recording)
+    return recording.records
 
 
 def parse_at(text: str) -> int:
@@ -155,7 +130,7 @@ def parse_at(text: str) -> int:
     return (hours * 3600 + minutes * 60 + seconds) * 1_000_000_000
 
 
-def why(moments: Sequence[Moment], subject: Subject, name: str, at: int | None) -> list[Why]:
+def why(moments: Sequence[Record], subject: Subject, name: str, at: int | None) -> list[Why]:
     """Explain the last decisions about a subject.
 
     Args:
@@ -191,7 +166,7 @@ def why(moments: Sequence[Moment], subject: Subject, name: str, at: int | None) 
     )  # fmt: skip
 
 
-def _machine(moments: Iterable[Moment], name: str) -> str:
+def _machine(moments: Iterable[Record], name: str) -> str:
     """Give the machine of that name, or whose Node has it."""
     for one in moments:
         if isinstance(one.snapshot, MachineSnapshot):
@@ -201,7 +176,7 @@ def _machine(moments: Iterable[Moment], name: str) -> str:
     return name
 
 
-def _concerns(one: Moment, name: str, machine: str) -> bool:
+def _concerns(one: Record, name: str, machine: str) -> bool:
     match one.snapshot:
         case FleetSnapshot():
             return any(ask.waiting and ask.machine.name == machine for ask in one.snapshot.asks)
@@ -213,7 +188,7 @@ def _concerns(one: Moment, name: str, machine: str) -> bool:
             return bool(machine) and one.key == machine
 
 
-def _binds(one: Moment, name: str, machine: str) -> bool:
+def _binds(one: Record, name: str, machine: str) -> bool:
     """Tell whether a limit kept it waiting; the ledger's notes name whom."""
     mine = f"{machine}: " if isinstance(one.snapshot, FleetSnapshot) else ""
     return (
@@ -223,7 +198,7 @@ def _binds(one: Moment, name: str, machine: str) -> bool:
     )
 
 
-def _explained(one: Moment, machine: str) -> Explanation:
+def _explained(one: Record, machine: str) -> Explanation:
     seen: Snapshot = one.snapshot
     return explained(seen, one.policy, about=machine if isinstance(seen, FleetSnapshot) else "")
 
@@ -262,7 +237,7 @@ def lines(whys: Sequence[Why], begins: int) -> Iterable[str]:
         yield f"{'also':<9}{_called(one.moment)}: {one.explanation.verdict.name}{said}"
 
 
-def _called(moment: Moment) -> str:
+def _called(moment: Record) -> str:
     seen = moment.snapshot
     if isinstance(seen, RemedySnapshot):
         return f"remedy of {moment.key}"
@@ -273,7 +248,7 @@ def _called(moment: Moment) -> str:
     )
 
 
-def _frees(why: Explanation, moment: Moment, begins: int) -> str:
+def _frees(why: Explanation, moment: Record, begins: int) -> str:
     if why.frees_at is None:
         return ""
     length = (why.frees_at - moment.now.wall).total_seconds()
