@@ -4,6 +4,9 @@ A file is never replaced. A version that changes what is recorded adds one of it
 `kubenode demo --story hung --record x.knrec && gzip -9n x.knrec`.
 """
 
+import gzip
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,3 +42,17 @@ def test_the_kept_recordings_hold_nearly_every_kind_of_decision() -> None:
     """All but the MachineSet's, of which no story plays."""
     kinds = {codec.word_of(one.snapshot) for path in KEPT for one in replay(path).recording.records}
     assert set(codec.SNAPSHOTS) - kinds == {"machineset"}
+
+
+def test_the_reference_names_every_key_of_every_line() -> None:
+    """In their order; and every kind of snapshot."""
+    page = (ROOT / "docs" / "reference" / "recordings.md").read_text()
+    rows = re.findall(r"^\| (first|policy|record|) ?\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    lines: dict[str, list[str]] = {}
+    for line, key, _ in rows:
+        lines.setdefault(line or next(reversed(lines)), []).append(key)
+    first, *others = [json.loads(line) for line in gzip.decompress(KEPT[0].read_bytes()).splitlines()]
+    assert lines["first"] == list(first)
+    assert {tuple(one) for one in others} == {tuple(lines["policy"]), tuple(lines["record"])}
+    (kinds,) = (told for _, key, told in rows if key == "kind")
+    assert re.findall(r"`(\w+)`", kinds) == sorted(codec.SNAPSHOTS)
