@@ -170,7 +170,8 @@ def test_every_machine_ends_at_the_last_revision(world: World) -> None:
     assert decision.wake_at is None
     broken = {name for name, one in world.seats.items() if not one.available}
     if status.phase != "Complete":
-        assert status.phase == "Paused"
+        waits = "WaitingForPermits" in {note.code for note in decision.notes}
+        assert status.phase == "Paused" or waits, "machines that are down use up maxUnavailable"
         assert broken
         return
     for name, one in world.seats.items():

@@ -261,6 +261,17 @@ class MachineComponentSetStatus:
     batches: Annotated[tuple[BatchRecord, ...], Items(max=32), "the closed batches, the last 32"] = ()
     conditions: Conditions = ()
 
+    @property
+    def rolls_back(self) -> bool:
+        """Whether the update revision brings back the component that was last everywhere.
+
+        Back to one before that is a rollout as any other: nothing says that it ever completed.
+        """
+        current, update = self.current, self.update
+        if current is None or update is None:
+            return False
+        return update.number > current.number and update.component == current.component
+
 
 @attrs.frozen(kw_only=True)
 class MachineComponentSet:

@@ -236,7 +236,7 @@ def _gated(
     key = f"closed:{update.number}:{batch.number}"
     gate = judge_gate(
         batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key),
-        approved=is_approved(seen.set, update.number, batch.number),
+        approved=is_approved(seen.set, update.number, batch.number), way_back=status.rolls_back,
     )  # fmt: skip
     if gate.state is GateState.PASSED:
         batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]

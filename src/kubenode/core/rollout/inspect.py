@@ -1,6 +1,6 @@
-"""The gate at the end of a batch: every member ended, then observed, then inspected.
+"""The gate at the end of a batch: every member ended, then inspected, observed, and inspected until the end of that.
 
-One inspection in this version: those that were updated are still available when the observation ends.
+One inspection in this version: those that were updated are still available.
 """
 
 import enum
@@ -23,7 +23,7 @@ class GateState(enum.Enum):
     """Members are still under way, or there is no batch."""
     OBSERVING = "observing"
     INCONCLUSIVE = "inconclusive"
-    """The observation is over, and its inspection cannot say that all is well."""
+    """An inspection cannot say that all is well, whether or not the observation is over."""
     UNAPPROVED = "unapproved"
     """All is well, and a person is to say that the next batch may follow."""
     PASSED = "passed"
@@ -66,6 +66,7 @@ def judge_gate(
     since: int | None,
     *,
     approved: bool = True,
+    way_back: bool = False,
 ) -> Gate:
     """Judge whether the next batch may follow this one.
 
@@ -76,24 +77,30 @@ def judge_gate(
         now: the moment of the decision.
         since: when it was first seen closed; None for now. A restart observes afresh.
         approved: whether nobody is asked, or a person has agreed already.
+        way_back: it brings back what was last everywhere; then it is neither inspected nor observed.
 
     Returns:
-        OBSERVING until exactly the end, then INCONCLUSIVE for as long as a suspect is not available, then
+        INCONCLUSIVE for as long as a suspect is not available, else OBSERVING until exactly the end, then
         UNAPPROVED until a person agrees.
+
+    What is wrong pauses at once; the observation goes on meanwhile and is not begun again (api.md section 4).
     """
     if not is_over(batch):
         return NO_BATCH
     since = now.elapsed if since is None else since
-    until = since + nanoseconds(observation)
-    if now.elapsed < until:
-        return Gate(state=GateState.OBSERVING, since=since, until=until)
+    decided = Gate(state=GateState.PASSED if approved else GateState.UNAPPROVED, since=since)
+    if way_back:
+        return decided
     updated = {member.uid for member in batch.members if member.state is MemberState.UPDATED}
     suspects = sorted(
         seat.machine.name for seat in seats if seat.machine.uid in updated and not seat.available
     )
     if suspects:
         return Gate(state=GateState.INCONCLUSIVE, since=since, suspects=tuple(suspects))
-    return Gate(state=GateState.PASSED if approved else GateState.UNAPPROVED, since=since)
+    until = since + nanoseconds(observation)
+    if now.elapsed < until:
+        return Gate(state=GateState.OBSERVING, since=since, until=until)
+    return decided
 
 
 def recorded(batch: Batch) -> BatchRecord:
