@@ -40,6 +40,25 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("core/rollout/test_story.py::test_class_none_asks_for_no_permit", "core/rollout/test_story.py::test_the_first_revision_is_given_to_joining_machines"),
     ),
     ("A rollback waits for no inspection", ("core/rollout/test_story.py::test_going_back_is_a_new_revision", "core/rollout/test_upgrade.py::test_a_way_back_waits_for_no_inspection")),
+    (
+        "A freeze switch, honoured within one decision",
+        (
+            "core/rollout/test_hands.py::test_a_freeze_between_permit_and_start_stops_the_start",
+            "core/rollout/test_hands.py::test_a_freeze_ends_exactly",
+            "core/rollout/test_hands.py::test_what_has_begun_goes_on_in_a_freeze",
+            "runtime/test_rollout_controller.py::test_a_freeze_and_its_end_wake_the_sets_with_an_open_batch",
+        ),
+    ),
+    (
+        "label kubenode.dev/hold on Machine or Node",
+        (
+            "core/rollout/test_hands.py::test_a_rollout_does_not_start_on_a_held_machine",
+            "core/rollout/test_hands.py::test_a_machine_held_between_permit_and_start_is_not_touched",
+            "core/rollout/test_hands.py::test_what_has_begun_on_a_held_machine_goes_on",
+            "runtime/test_rollout_controller.py::test_a_rollout_passes_over_who_is_held_until_the_label_goes",
+        ),
+    ),
+    ("70 % of a zone NotReady: nothing is drained there", ("core/rollout/test_hands.py::test_unavailable_machines_are_not_touched_in_a_scope_whose_breaker_is_open",)),
     # Section 4, component upgrade.
     (
         "Sizes are increments (200 machines: 1, 5, 10, 50, 100, 34); the last repeats",
@@ -111,7 +130,10 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("but count in batch size and windows", ("core/rollout/test_upgrade.py::test_unavailable_machines_count_in_batch_size", "core/risk/test_decide.py::test_machine_that_is_down_already_counts_in_windows")),
     (
         "are not touched in a scope whose breaker is open",
-        ("core/risk/test_decide.py::test_no_grant_in_a_zone_that_is_down",),
+        (
+            "core/risk/test_decide.py::test_no_grant_in_a_zone_that_is_down",
+            "core/rollout/test_hands.py::test_unavailable_machines_are_not_touched_in_a_scope_whose_breaker_is_open",
+        ),
     ),
     (
         "a batch needs one formerly healthy member to count as proof",

@@ -39,12 +39,13 @@ def recount(
 
     def order(one: Seat) -> tuple[object, ...]:
         number = int(one.entry.revision) if one.entry is not None else 0
-        first = number if one.never_run else one.available
+        first = number if one.never_run else 2 if one.held else one.available
         return first, one.zone, digest(UID, one.machine.uid), one.machine.name
 
     outdated = sorted((one for one in behind if not one.never_run), key=order)
     kept = [one for one in outdated if kept_from is not None and place_of(UID, one) >= kept_from]
-    candidates = [one for one in outdated if one not in kept]
+    held = [one for one in outdated if one not in kept and one.held]
+    candidates = [one for one in outdated if one not in kept and not one.held]
     up = [one for one in seats.values() if not one.never_run]
     return TallyView(
         revision=revision,
@@ -56,6 +57,8 @@ def recount(
         outdated=len(outdated),
         kept=len(kept),
         kept_from=kept_from,
+        held=len(held),
+        held_first=tuple(held[:limit]),
         conflicts=len(theirs),
         conflict_names=tuple(theirs[:5]),
         highest=max((int(one.entry.revision) for one in ours if one.entry is not None), default=0),
@@ -190,6 +193,7 @@ def seats(draw: st.DrawFn, name: str) -> Seat:
         report=done,
         available=draw(st.booleans()),
         never_run=draw(st.booleans()),
+        held=draw(st.booleans()),
     )
 
 

@@ -175,7 +175,7 @@ class MemberState(enum.Enum):
     FAILED = "Failed"
     GONE = "Gone"
     SKIPPED = "Skipped"
-    """Not touched, because `skip` names it or `partition` keeps it."""
+    """Not touched, because `skip` names it, `partition` keeps it or a person holds it by label."""
 
 
 @attrs.frozen(kw_only=True)
@@ -238,6 +238,7 @@ class MachineComponentSetStatus:
         total: machines selected when the update revision began; batch percentages are of it.
         revisions: the last ones, oldest first; setting spec.component to an earlier one goes back to it.
         skipped: machines that `skip` names and that are not at the update revision.
+        held: machines that a person holds by label, and that therefore are not at the update revision.
         proven: closed batches of the update revision in which a machine that had been available was updated;
             only they let batches grow.
         failed: the update revision's failures, oldest first; the first 64 by name, all by `failures`.
@@ -255,6 +256,7 @@ class MachineComponentSetStatus:
     failures: Annotated[int, Number(min=0, max=1_000_000)] = 0
     excused: Annotated[int, Number(min=0, max=1_000_000)] = 0
     skipped: Annotated[int, Number(min=0, max=SKIP_LIMIT)] = 0
+    held: Annotated[int, Number(min=0, max=1_000_000)] = 0
     proven: Annotated[int, Number(min=0, max=1_000_000)] = 0
     failed: Annotated[tuple[Failure, ...], Items(max=64)] = ()
     batch: Batch | None = None

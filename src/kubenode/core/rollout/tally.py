@@ -6,7 +6,7 @@ bounded, frozen `TallyView`. Whether a machine may be touched now is not decided
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,6 +27,10 @@ Place: TypeAlias = tuple[str, str, str]
 NOBODY_KEPT = IntOrPercent(0)
 
 _Key: TypeAlias = tuple[int, str, str, str]
+_Span: TypeAlias = tuple[list[_Key], int, int]
+_FREE: Final = (0, 1)
+"""How the keys of those begin that may be next: of unavailable machines, of the others."""
+_HELD: Final = 2
 _K = TypeVar("_K", int, str)
 _T = TypeVar("_T", str, Place, _Key)
 
@@ -41,6 +45,7 @@ class Seat:
         report: what its agent found under that name.
         available: its Node is Ready and not cordoned. Open holds are not counted here.
         never_run: it was never Running; nothing done to it needs a permit.
+        held: a person put the label `kubenode.dev/hold` on it or on its Node.
     """
 
     machine: Ref
@@ -49,6 +54,7 @@ class Seat:
     report: ComponentReport | None = None
     available: bool
     never_run: bool = False
+    held: bool = False
 
     def is_foreign(self, set_name: str) -> bool:
         """Tell whether another set wrote its entry: then this one leaves it alone."""
@@ -88,9 +94,11 @@ class TallyView:
         outdated: machines that have run and whose entry is ours or missing, but has another component.
         kept: those of `outdated` that the partition keeps as they are.
         kept_from: the first place that the partition keeps; None when it keeps none.
+        held: those of `outdated` that are not kept, and that a person holds by label; the first stand in `held_first`.
         conflicts: entries that name another set; the first by name stand in `conflict_names`.
         highest: the highest revision in any entry of this set; 0 when there is none.
-        candidates: the first of `outdated` that are not kept: unavailable ones first, then by zone, then by stable hash.
+        candidates: the first of `outdated` that are neither kept nor held: unavailable ones first, then by zone, then
+            by stable hash.
         joining: machines that never ran, with an entry that is missing (these first) or not at the revision.
     """
 
@@ -103,6 +111,8 @@ class TallyView:
     outdated: int = 0
     kept: int = 0
     kept_from: Place | None = None
+    held: int = 0
+    held_first: tuple[Seat, ...] = ()
     conflicts: int = 0
     conflict_names: tuple[str, ...] = ()
     highest: int = 0
@@ -150,15 +160,16 @@ class Tally:
         """Give the counts and at most `limit` candidates; costs what it returns.
 
         Args:
-            limit: most candidates.
+            limit: most candidates, and most that are held.
             component: of the revision; who has it by an earlier revision is not touched. Empty: nobody has.
             keep: how many machines, the last ones, are no candidates; a percentage of all, rounded up.
         """
         kept_from = self._kept_from(keep.scaled(len(self._seats), up=True))
         behind = [keys for name, keys in self._behind.items() if not name or name != component]
-        open_ = [span for keys in behind for span in _spans(keys, kept_from)]
+        open_ = [span for keys in behind for rank in _FREE for span in _span(keys, rank, kept_from)]
+        hands = [span for keys in behind for span in _span(keys, _HELD, kept_from)]
         outdated, same = sum(map(len, behind)), self._behind.get(component, ()) if component else ()
-        first = sorted(key for keys, begin, end in open_ for key in keys[begin : min(end, begin + limit)])
+        held, due = sum(end - begin for _, begin, end in hands), sum(end - begin for _, begin, end in open_)
         return TallyView(
             revision=self._revision,
             selected=len(self._seats),
@@ -167,17 +178,23 @@ class Tally:
             at_revision=self._at_revision + len(same),
             updated=self._updated + self._behind_at_target.get(component, 0),
             outdated=outdated,
-            kept=outdated - sum(end - begin for _, begin, end in open_),
+            kept=outdated - due - held,
             kept_from=kept_from,
+            held=held,
+            held_first=self._first(hands, limit),
             conflicts=len(self._conflicts),
             conflict_names=tuple(self._conflicts[:NAMES_LIMIT]),
             highest=max(self._revisions, default=0),
-            candidates=self._named(first[:limit]),
+            candidates=self._first(open_, limit),
             joining=self._named(self._joining[: min(limit, JOIN_LIMIT)]),
         )
 
     def _kept_from(self, keep: int) -> Place | None:
         return self._order[-min(keep, len(self._order))] if keep and self._order else None
+
+    def _first(self, spans: list[_Span], limit: int) -> tuple[Seat, ...]:
+        keys = sorted(key for keys, begin, end in spans for key in keys[begin : min(end, begin + limit)])
+        return self._named(keys[:limit])
 
     def _named(self, keys: list[_Key]) -> tuple[Seat, ...]:
         return tuple(self._seats[name] for *_, name in keys)
@@ -205,7 +222,7 @@ class Tally:
     def _fold_behind(self, seat: Seat, sign: int) -> None:
         name = seat.entry.component if seat.entry is not None else ""
         keys = self._behind.setdefault(name, [])
-        _place(keys, self._key(seat, int(seat.available)), sign)
+        _place(keys, self._key(seat, _HELD if seat.held else int(seat.available)), sign)
         if not keys:
             del self._behind[name]
         if seat.at_target:
@@ -215,14 +232,11 @@ class Tally:
         return (first, *place_of(self._set_uid, seat))
 
 
-def _spans(keys: list[_Key], kept_from: Place | None) -> Iterator[tuple[list[_Key], int, int]]:
-    """Give where in sorted keys those stand that are not kept: of the unavailable machines, of the others."""
-    if kept_from is None:
-        yield keys, 0, len(keys)
-        return
-    for first in (0, 1):
-        begin = bisect_left(keys, (first, "", "", ""))
-        yield keys, begin, bisect_left(keys, (first, *kept_from))
+def _span(keys: list[_Key], rank: int, kept_from: Place | None) -> Iterator[_Span]:
+    """Give where in sorted keys those of one rank stand that are not kept."""
+    begin = bisect_left(keys, (rank, "", "", ""))
+    end = (rank + 1, "", "", "") if kept_from is None else (rank, *kept_from)
+    yield keys, begin, bisect_left(keys, end)
 
 
 def _number(entry: ComponentEntry | None) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kubenode.core import model as m
+from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
@@ -206,7 +207,7 @@ class Inventory:
             one.metadata.name: Seat(
                 machine=m.ref(machine), zone=zone, entry=machine.spec.components.get(one.spec.name),
                 report=machine.status.agent.components.get(one.spec.name) if machine.status.agent else None,
-                available=ready, never_run=not ran,
+                available=ready, never_run=not ran, held=is_held(machine, node),
             )
             for one in self._cache.all(m.MachineComponentSet)
             if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
