@@ -110,6 +110,15 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "then inspections; inconclusive pauses",
         ("core/rollout/test_story.py::test_an_unavailable_updated_machine_makes_the_inspection_inconclusive", "core/rollout/test_upgrade.py::test_an_inspection_pauses_at_once_and_the_observation_goes_on"),
     ),
+    (
+        "condition rate of updated against not-yet-updated machines",
+        (
+            "core/rollout/test_control.py::test_chance_by_hand",
+            "core/rollout/test_control.py::test_a_worse_rate_pauses_with_its_numbers",
+            "core/rollout/test_control.py::test_too_few_machines_pause_only_if_the_spec_says_so",
+            "core/rollout/test_tally.py::test_the_fold_equals_a_recount",
+        ),
+    ),
     ("then the observation time; then the next", ("core/rollout/test_story.py::test_a_closed_batch_is_observed_before_the_next_opens",)),
     (
         "failureThreshold (0) counts the revision's failures",

@@ -94,6 +94,35 @@ class Skip:
     machines: Annotated[tuple[Name, ...], Items(max=SKIP_LIMIT, min=1)]
 
 
+class Inconclusive(enum.Enum):
+    """What follows when there are too few machines to tell."""
+
+    CONTINUE = "Continue"
+    PAUSE = "Pause"
+
+
+@attrs.frozen(kw_only=True)
+class ControlGroup:
+    """Compare updated machines with those that are not updated yet.
+
+    Attributes:
+        conditions: types of Node conditions that count as a fault when True (`Ready`: when it is not True).
+        confidence: in percent; a difference that chance would make more often than in the rest is borne.
+        inconclusive: Continue, since of few machines nothing can ever be told; Pause for who wants to look.
+    """
+
+    conditions: Annotated[tuple[Annotated[str, Text(max=316, min=1)], ...], Items(max=8, min=1)]
+    confidence: Annotated[int, Number(min=50, max=99)] = 95
+    inconclusive: Inconclusive = Inconclusive.CONTINUE
+
+
+@attrs.frozen(kw_only=True)
+class Inspection:
+    """What a closed batch must show before the next opens, beside that its machines are available."""
+
+    control_group: ControlGroup | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Rollout:
     """How a changed `component` reaches the machines.
@@ -143,6 +172,13 @@ class Rollout:
     excuse: Excuse | None = None
     approve: Approve | None = None
     skip: Skip | None = None
+    inspection: Inspection = Inspection()
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The conditions by which updated machines are compared with the others."""
+        group = self.inspection.control_group
+        return group.conditions if group is not None else ()
 
 
 @attrs.frozen(kw_only=True)

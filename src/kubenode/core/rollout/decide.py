@@ -21,6 +21,7 @@ from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import next_batch
+from kubenode.core.rollout.control import compared
 from kubenode.core.rollout.hands import obstacle
 from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, proves, recorded
 from kubenode.core.rollout.member import Judged, Terms, judge
@@ -284,6 +285,7 @@ def _gated(
     gate = judge_gate(
         batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key),
         approved=is_approved(seen.set, update.number, batch.number), way_back=status.rolls_back,
+        verdict=compared(seen.tally.rates, seen.set.spec.rollout.inspection.control_group),
     )  # fmt: skip
     if gate.state is GateState.PASSED:
         batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]

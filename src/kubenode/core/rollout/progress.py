@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -43,6 +44,8 @@ class Reason(enum.Enum):
     PAUSED = "Paused"
     FAILURE_THRESHOLD = "FailureThreshold"
     INSPECTION_INCONCLUSIVE = "InspectionInconclusive"
+    CONTROL_GROUP_WORSE = "ControlGroupWorse"
+    CONTROL_GROUP_TOO_SMALL = "ControlGroupTooSmall"
     AWAITING_APPROVAL = "AwaitingApproval"
     PARTITION = "Partition"
     HELD = "Held"
@@ -58,6 +61,13 @@ class Code(enum.Enum):
     MIN_READY = "MinReady"
     TALLY_STALE = "TallyStale"
     DELETING = "Deleting"
+
+
+_FOUND: Final = {
+    GateState.WORSE: Reason.CONTROL_GROUP_WORSE,
+    GateState.TOO_FEW: Reason.CONTROL_GROUP_TOO_SMALL,
+}
+_STANDING: Final = frozenset({*_FOUND, GateState.INCONCLUSIVE, GateState.UNAPPROVED})
 
 
 @attrs.frozen(kw_only=True)
@@ -103,7 +113,7 @@ class Course:
         """The phase."""
         if self.complete:
             return Phase.COMPLETE
-        held = self.stop is not None or self.gate.state in (GateState.INCONCLUSIVE, GateState.UNAPPROVED)
+        held = self.stop is not None or self.gate.state in _STANDING
         return Phase.PAUSED if held else Phase.PROGRESSING
 
 
@@ -183,6 +193,8 @@ def _progressing(
         return Claim.of(PROGRESSING, False, course.stop.reason.value, course.stop.text)
     if course.gate.state is GateState.INCONCLUSIVE:
         return Claim.of(PROGRESSING, False, Reason.INSPECTION_INCONCLUSIVE.value, _suspects_text(course.gate))
+    if course.gate.state in _FOUND:
+        return Claim.of(PROGRESSING, False, _FOUND[course.gate.state].value, course.gate.finding)
     if course.gate.state is GateState.UNAPPROVED:
         return Claim.of(PROGRESSING, False, Reason.AWAITING_APPROVAL.value, _approval_text(status))
     if course.gate.state is GateState.OBSERVING:
@@ -253,6 +265,8 @@ def notes(
         )
     if gate.state is GateState.INCONCLUSIVE:
         found.append(Note(code=Reason.INSPECTION_INCONCLUSIVE.value, text=_suspects_text(gate), scope=scope))
+    if gate.state in _FOUND:
+        found.append(Note(code=_FOUND[gate.state].value, text=gate.finding, scope=scope))
     if gate.state is GateState.UNAPPROVED:
         text = _approval_text(status)
         found.append(Note(code=Reason.AWAITING_APPROVAL.value, text=text, scope=scope))

@@ -27,11 +27,13 @@ Place: TypeAlias = tuple[str, str, str]
 NOBODY_KEPT = IntOrPercent(0)
 
 _Key: TypeAlias = tuple[int, str, str, str]
+_Fault: TypeAlias = tuple[str, str | None, bool]
+"""A fault, the component of the entry (None: of the revision), and whether the machine is at target."""
 _Span: TypeAlias = tuple[list[_Key], int, int]
 _FREE: Final = (0, 1)
 """How the keys of those begin that may be next: of unavailable machines, of the others."""
 _HELD: Final = 2
-_K = TypeVar("_K", int, str)
+_K = TypeVar("_K", int, str, _Fault)
 _T = TypeVar("_T", str, Place, _Key)
 
 
@@ -45,6 +47,7 @@ class Seat:
         report: what its agent found under that name.
         available: its Node is Ready and not cordoned. Open holds are not counted here.
         never_run: it was never Running; nothing done to it needs a permit.
+        faults: types of its Node's conditions that are True; `Ready`, when that is not True.
         held: a person put the label `kubenode.dev/hold` on it or on its Node.
     """
 
@@ -55,6 +58,7 @@ class Seat:
     available: bool
     never_run: bool = False
     held: bool = False
+    faults: frozenset[str] = frozenset()
 
     def is_foreign(self, set_name: str) -> bool:
         """Tell whether another set wrote its entry: then this one leaves it alone."""
@@ -81,6 +85,17 @@ class Seat:
 
 
 @attrs.frozen(kw_only=True)
+class Rate:
+    """How many machines have a fault: of those updated, and of those that have run and wait for their turn."""
+
+    type: str
+    updated: int
+    of_updated: int
+    waiting: int
+    of_waiting: int
+
+
+@attrs.frozen(kw_only=True)
 class TallyView:
     """What one decision may know of a set's machines.
 
@@ -99,6 +114,7 @@ class TallyView:
         highest: the highest revision in any entry of this set; 0 when there is none.
         candidates: the first of `outdated` that are neither kept nor held: unavailable ones first, then by zone, then
             by stable hash.
+        rates: of the conditions asked for, in their order; empty without a revision.
         joining: machines that never ran, with an entry that is missing (these first) or not at the revision.
     """
 
@@ -118,6 +134,7 @@ class TallyView:
     highest: int = 0
     candidates: tuple[Seat, ...] = ()
     joining: tuple[Seat, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
 
 def place_of(set_uid: str, seat: Seat) -> Place:
@@ -144,6 +161,7 @@ class Tally:
         self._behind: dict[str, list[_Key]] = {}
         self._behind_at_target: dict[str, int] = {}
         self._joining: list[_Key] = []
+        self._faults: dict[_Fault, int] = {}
         self._conflicts: list[str] = []
 
     def moved(self, before: Seat | None, after: Seat | None) -> None:
@@ -156,13 +174,21 @@ class Tally:
             self._seats[after.machine.name] = after
             self._fold(after, +1)
 
-    def view(self, limit: int, *, component: str = "", keep: IntOrPercent = NOBODY_KEPT) -> TallyView:
+    def view(
+        self,
+        limit: int,
+        *,
+        component: str = "",
+        keep: IntOrPercent = NOBODY_KEPT,
+        conditions: tuple[str, ...] = (),
+    ) -> TallyView:
         """Give the counts and at most `limit` candidates; costs what it returns.
 
         Args:
             limit: most candidates, and most that are held.
             component: of the revision; who has it by an earlier revision is not touched. Empty: nobody has.
             keep: how many machines, the last ones, are no candidates; a percentage of all, rounded up.
+            conditions: types whose rates are wanted.
         """
         kept_from = self._kept_from(keep.scaled(len(self._seats), up=True))
         behind = [keys for name, keys in self._behind.items() if not name or name != component]
@@ -170,13 +196,14 @@ class Tally:
         hands = [span for keys in behind for span in _span(keys, _HELD, kept_from)]
         outdated, same = sum(map(len, behind)), self._behind.get(component, ()) if component else ()
         held, due = sum(end - begin for _, begin, end in hands), sum(end - begin for _, begin, end in open_)
+        updated = self._updated + self._behind_at_target.get(component, 0)
         return TallyView(
             revision=self._revision,
             selected=len(self._seats),
             up=self._up,
             unavailable=self._unavailable,
             at_revision=self._at_revision + len(same),
-            updated=self._updated + self._behind_at_target.get(component, 0),
+            updated=updated,
             outdated=outdated,
             kept=outdated - due - held,
             kept_from=kept_from,
@@ -187,7 +214,19 @@ class Tally:
             highest=max(self._revisions, default=0),
             candidates=self._first(open_, limit),
             joining=self._named(self._joining[: min(limit, JOIN_LIMIT)]),
+            rates=tuple(self._rate(type_, component, updated, outdated) for type_ in conditions),
         )
+
+    def _rate(self, type_: str, component: str, updated: int, outdated: int) -> Rate:
+        """Count a fault. Who has the revision's component is updated when at target, whatever entry it is by."""
+        found = [(fault, count) for fault, count in self._faults.items() if fault[0] == type_]
+        behind = sum(
+            count for (_, name, _), count in found if name is not None and not (name and name == component)
+        )
+        done = sum(
+            count for (_, name, good), count in found if good and (name is None or name == component != "")
+        )
+        return Rate(type=type_, updated=done, of_updated=updated, waiting=behind, of_waiting=outdated)
 
     def _kept_from(self, keep: int) -> Place | None:
         return self._order[-min(keep, len(self._order))] if keep and self._order else None
@@ -214,6 +253,7 @@ class Tally:
         if seat.is_at(self._set_name, self._revision):
             self._at_revision += sign
             self._updated += sign * seat.at_target
+            self._fold_faults(seat, None, sign)
         elif seat.never_run:
             _place(self._joining, self._key(seat, written), sign)
         else:
@@ -227,6 +267,11 @@ class Tally:
             del self._behind[name]
         if seat.at_target:
             _count(self._behind_at_target, name, sign)
+        self._fold_faults(seat, name, sign)
+
+    def _fold_faults(self, seat: Seat, name: str | None, sign: int) -> None:
+        for type_ in seat.faults:
+            _count(self._faults, (type_, name, seat.at_target), sign)
 
     def _key(self, seat: Seat, first: int) -> _Key:
         return (first, *place_of(self._set_uid, seat))

@@ -67,6 +67,7 @@ class RolloutController:
             CANDIDATES,
             component=update.component if update is not None else "",
             keep=found.spec.rollout.partition,
+            conditions=found.spec.rollout.compared,
         )
         members = self._members(found)
         snapshot = RolloutSnapshot(

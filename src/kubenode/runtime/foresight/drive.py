@@ -75,6 +75,7 @@ def _asked(
         CANDIDATES,
         component=update.component if update is not None else "",
         keep=one.spec.rollout.partition,
+        conditions=one.spec.rollout.compared,
     )
     return RolloutSnapshot(
         set=one, component=component, tally=view, now=now, sightings=sightings,
