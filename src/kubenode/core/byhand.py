@@ -62,5 +62,5 @@ def make_tally(owner: MachineComponentSet, seats: Iterable[Seat]) -> TallyView:
         tally.moved(None, seat)
     return tally.view(
         BATCH_LIMIT + SKIP_LIMIT, component="" if update is None else update.component,
-        keep=owner.spec.rollout.partition,
+        keep=owner.spec.rollout.partition, conditions=owner.spec.rollout.compared,
     )  # fmt: skip

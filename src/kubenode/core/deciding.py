@@ -51,7 +51,7 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
         "selector",
     }),
     MachineComponentSetStatus: frozenset({
-        "conditions", "observed_generation", "phase", "selected", "updated", "unavailable", "skipped",
+        "conditions", "observed_generation", "phase", "selected", "updated", "unavailable", "skipped", "held",
     }),
     RemedyOperationJobStatus: frozenset({"conditions"}),
     RiskLedgerStatus: frozenset({"checkpoint", "storms"}),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.identity import digest
-from kubenode.core.rollout.tally import JOIN_LIMIT, REVISION_LIMIT, Seat, Tally, TallyView, place_of
+from kubenode.core.rollout.tally import JOIN_LIMIT, REVISION_LIMIT, Rate, Seat, Tally, TallyView, place_of
 from tests.core.rollout.world import SET, entry, report, seat
 
 UID = "uid-set"
@@ -24,7 +24,12 @@ def tally_of(*seats: Seat, revision: int | None = 2) -> Tally:
 
 
 def recount(
-    seats: dict[str, Seat], revision: int | None, limit: int, component: str = "", keep: int = 0
+    seats: dict[str, Seat],
+    revision: int | None,
+    limit: int,
+    component: str = "",
+    keep: int = 0,
+    conditions: tuple[str, ...] = (),
 ) -> TallyView:
     """Count again from nothing, the slow way."""
     ours = [one for one in seats.values() if one.entry is None or one.entry.set == SET]
@@ -39,12 +44,13 @@ def recount(
 
     def order(one: Seat) -> tuple[object, ...]:
         number = int(one.entry.revision) if one.entry is not None else 0
-        first = number if one.never_run else one.available
+        first = number if one.never_run else 2 if one.held else one.available
         return first, one.zone, digest(UID, one.machine.uid), one.machine.name
 
     outdated = sorted((one for one in behind if not one.never_run), key=order)
     kept = [one for one in outdated if kept_from is not None and place_of(UID, one) >= kept_from]
-    candidates = [one for one in outdated if one not in kept]
+    held = [one for one in outdated if one not in kept and one.held]
+    candidates = [one for one in outdated if one not in kept and not one.held]
     up = [one for one in seats.values() if not one.never_run]
     return TallyView(
         revision=revision,
@@ -56,10 +62,22 @@ def recount(
         outdated=len(outdated),
         kept=len(kept),
         kept_from=kept_from,
+        held=len(held),
+        held_first=tuple(held[:limit]),
         conflicts=len(theirs),
         conflict_names=tuple(theirs[:5]),
         highest=max((int(one.entry.revision) for one in ours if one.entry is not None), default=0),
         candidates=tuple(candidates[:limit]),
+        rates=tuple(
+            Rate(
+                type=kind,
+                updated=sum(one.at_target and kind in one.faults for one in at),
+                of_updated=sum(one.at_target for one in at),
+                waiting=sum(kind in one.faults for one in outdated),
+                of_waiting=len(outdated),
+            )
+            for kind in conditions
+        ),
         joining=tuple(sorted((one for one in behind if one.never_run), key=order)[: min(limit, JOIN_LIMIT)]),
     )
 
@@ -190,6 +208,8 @@ def seats(draw: st.DrawFn, name: str) -> Seat:
         report=done,
         available=draw(st.booleans()),
         never_run=draw(st.booleans()),
+        held=draw(st.booleans()),
+        faults=draw(st.frozensets(st.sampled_from(["Hung", "Ready"]))),
     )
 
 
@@ -207,8 +227,9 @@ def test_the_fold_equals_a_recount(
         if after is not None:
             known[name] = after
         assert tally.view(limit) == recount(known, revision, limit)
-        seen = tally.view(limit, component="kubelet-1", keep=m.IntOrPercent(keep))
-        assert seen == recount(known, revision, limit, "kubelet-1", keep)
+        both = ("Ready", "Hung")
+        seen = tally.view(limit, component="kubelet-1", keep=m.IntOrPercent(keep), conditions=both)
+        assert seen == recount(known, revision, limit, "kubelet-1", keep, both)
     turned = tally_of(*(known[name] for name in sorted(known, reverse=True)), revision=revision)
     assert turned.view(limit) == tally.view(limit)
 

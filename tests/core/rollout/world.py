@@ -124,7 +124,8 @@ class World:
         """Give the tally as the controller asks for it."""
         update = self.owner.status.update
         named = update.component if update is not None else ""
-        return self.tally.view(LIMIT, component=named, keep=self.owner.spec.rollout.partition)
+        rollout = self.owner.spec.rollout
+        return self.tally.view(LIMIT, component=named, keep=rollout.partition, conditions=rollout.compared)
 
     def snapshot(self, **changes: Any) -> RolloutSnapshot:
         """Give what the decider may see now."""

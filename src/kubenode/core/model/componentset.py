@@ -94,6 +94,35 @@ class Skip:
     machines: Annotated[tuple[Name, ...], Items(max=SKIP_LIMIT, min=1)]
 
 
+class Inconclusive(enum.Enum):
+    """What follows when there are too few machines to tell."""
+
+    CONTINUE = "Continue"
+    PAUSE = "Pause"
+
+
+@attrs.frozen(kw_only=True)
+class ControlGroup:
+    """Compare updated machines with those that are not updated yet.
+
+    Attributes:
+        conditions: types of Node conditions that count as a fault when True (`Ready`: when it is not True).
+        confidence: in percent; a difference that chance would make more often than in the rest is borne.
+        inconclusive: Continue, since of few machines nothing can ever be told; Pause for who wants to look.
+    """
+
+    conditions: Annotated[tuple[Annotated[str, Text(max=316, min=1)], ...], Items(max=8, min=1)]
+    confidence: Annotated[int, Number(min=50, max=99)] = 95
+    inconclusive: Inconclusive = Inconclusive.CONTINUE
+
+
+@attrs.frozen(kw_only=True)
+class Inspection:
+    """What a closed batch must show before the next opens, beside that its machines are available."""
+
+    control_group: ControlGroup | None = None
+
+
 @attrs.frozen(kw_only=True)
 class Rollout:
     """How a changed `component` reaches the machines.
@@ -143,6 +172,13 @@ class Rollout:
     excuse: Excuse | None = None
     approve: Approve | None = None
     skip: Skip | None = None
+    inspection: Inspection = Inspection()
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """The conditions by which updated machines are compared with the others."""
+        group = self.inspection.control_group
+        return group.conditions if group is not None else ()
 
 
 @attrs.frozen(kw_only=True)
@@ -189,7 +225,7 @@ class MemberState(enum.Enum):
     FAILED = "Failed"
     GONE = "Gone"
     SKIPPED = "Skipped"
-    """Not touched, because `skip` names it or `partition` keeps it."""
+    """Not touched, because `skip` names it, `partition` keeps it or a person holds it by label."""
 
 
 @attrs.frozen(kw_only=True)
@@ -252,6 +288,7 @@ class MachineComponentSetStatus:
         total: machines selected when the update revision began; batch percentages are of it.
         revisions: the last ones, oldest first; setting spec.component to an earlier one goes back to it.
         skipped: machines that `skip` names and that are not at the update revision.
+        held: machines that a person holds by label, and that therefore are not at the update revision.
         proven: closed batches of the update revision in which a machine that had been available was updated;
             only they let batches grow.
         failed: the update revision's failures, oldest first; the first 64 by name, all by `failures`.
@@ -269,11 +306,23 @@ class MachineComponentSetStatus:
     failures: Annotated[int, Number(min=0, max=1_000_000)] = 0
     excused: Annotated[int, Number(min=0, max=1_000_000)] = 0
     skipped: Annotated[int, Number(min=0, max=SKIP_LIMIT)] = 0
+    held: Annotated[int, Number(min=0, max=1_000_000)] = 0
     proven: Annotated[int, Number(min=0, max=1_000_000)] = 0
     failed: Annotated[tuple[Failure, ...], Items(max=64)] = ()
     batch: Batch | None = None
     batches: Annotated[tuple[BatchRecord, ...], Items(max=32), "the closed batches, the last 32"] = ()
     conditions: Conditions = ()
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether the update revision brings back the component that was last everywhere.
+
+        Back to one before that is a rollout as any other: nothing says that it ever completed.
+        """
+        current, update = self.current, self.update
+        if current is None or update is None:
+            return False
+        return update.number > current.number and update.component == current.component
 
 
 @attrs.frozen(kw_only=True)

@@ -116,14 +116,8 @@ def asks_of_set(
 
 
 def is_rollback(mcs: MachineComponentSet) -> bool:
-    """Tell whether a set's rollout brings back the component that was last everywhere.
-
-    Back to one before that is a rollout as any other: nothing says that it ever completed.
-    """
-    current, update = mcs.status.current, mcs.status.update
-    if current is None or update is None:
-        return False
-    return update.number > current.number and update.component == current.component
+    """Tell whether a set's rollout brings back the component that was last everywhere."""
+    return mcs.status.rolls_back
 
 
 def act_of_entry(

@@ -6,6 +6,8 @@ from datetime import datetime
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Decision, Note, SetEntry, soonest
+from kubenode.core.health.freeze import Place, thaws
+from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.component import Disruption, MachineComponent
 from kubenode.core.model.componentset import (
     Batch,
@@ -19,18 +21,21 @@ from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import next_batch
+from kubenode.core.rollout.control import compared
+from kubenode.core.rollout.hands import obstacle
 from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, proves, recorded
 from kubenode.core.rollout.member import Judged, Terms, judge
 from kubenode.core.rollout.progress import (
     PROGRESSING,
     Code,
     Course,
+    Held,
     Phase,
     Reason,
     Stop,
     claims,
+    left_alone,
     notes,
-    partitioned,
     stop_of,
 )
 from kubenode.core.rollout.revision import (
@@ -59,6 +64,8 @@ class RolloutSnapshot:
         members: seats of those members of the open batch that still exist with the same uid and are
             selected; in any order.
         holds: op-ids of all open permits.
+        places: uid of a member -> where it is, as the scopes of a freeze go; who is missing is in its zone and this set.
+        zones: Nodes of each zone that Machines claim, and how many of them are not Ready.
         now: an aware datetime will do.
         sightings: what the last decision on this set returned; empty after a restart.
     """
@@ -68,6 +75,8 @@ class RolloutSnapshot:
     tally: TallyView
     members: tuple[Seat, ...] = ()
     holds: frozenset[str] = frozenset()
+    places: Mapping[str, Place] = attrs.field(factory=dict)
+    zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -82,8 +91,8 @@ def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSe
 
     Args:
         seen: the snapshot.
-        policy: not looked at: what limits disruption is the risk decider's, who sees the open batch as
-            the request and answers in the ledger.
+        policy: what limits disruption is the risk decider's, who sees the open batch as the request and
+            answers in the ledger. Here only freezes and zone breakers are looked at again, before a start.
 
     Returns:
         The whole status, and entries to write: of members that it records as Started, and of machines
@@ -109,7 +118,7 @@ def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSe
         return Decision(
             notes=(Note(code=Code.TALLY_STALE.value, text=text),), sightings=seen.sightings, deferred=True
         )
-    return _advanced(seen)
+    return _advanced(seen, policy)
 
 
 def _newer(owner: MachineComponentSet) -> str:
@@ -131,20 +140,23 @@ def _hands_off(seen: RolloutSnapshot, newer: str) -> Decision[MachineComponentSe
     return Decision(status=attrs.evolve(owner.status, conditions=said + others), notes=(note,), deferred=True)
 
 
-def _advanced(seen: RolloutSnapshot) -> Decision[MachineComponentSetStatus]:
+def _advanced(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSetStatus]:
     """Judge, start, close, open, join: each on the status the last one left."""
     owner = seen.set
     judged = _judged(seen)
     status = _counted(seen, judged)
     stop = stop_of(owner, status, seen.component)
-    status, starts = _started(seen, status, stop)
+    started = _started(seen, policy, status, stop)
+    status, starts = started.status, started.starts
     status, gate, since = _gated(seen, status)
     if status.batch is None and stop is None:
         status = attrs.evolve(status, batch=next_batch(owner, status, _due(seen), seen.now))
-        stop = partitioned(status, seen.tally)
+        stop = left_alone(status, seen.tally, _held(seen))
     course = Course(
         stop=stop,
         gate=gate,
+        obstacles=started.obstacles,
+        held=_held(seen),
         dwells=judged.dwells if judged is not None else (),
         complete=_is_complete(seen.tally, status, stop),
     )
@@ -155,8 +167,8 @@ def _advanced(seen: RolloutSnapshot) -> Decision[MachineComponentSetStatus]:
     return attrs.evolve(
         decision,
         effects=starts + joining,
-        wake_at=soonest((*(judged.wakes if judged is not None else ()), gate.until)),
-        sightings={**(judged.sightings if judged is not None else {}), **since},
+        wake_at=soonest((*(judged.wakes if judged is not None else ()), gate.until, *started.thaws.values())),
+        sightings={**(judged.sightings if judged is not None else {}), **since, **started.thaws},
     )
 
 
@@ -174,7 +186,9 @@ def _spared(seen: RolloutSnapshot) -> frozenset[str]:
     return frozenset(
         seat.machine.uid
         for seat in seen.members
-        if seat.machine.name in named or (kept_from is not None and place_of(uid, seat) >= kept_from)
+        if seat.held
+        or seat.machine.name in named
+        or (kept_from is not None and place_of(uid, seat) >= kept_from)
     )
 
 
@@ -182,6 +196,14 @@ def _due(seen: RolloutSnapshot) -> tuple[Seat, ...]:
     """Give the candidates that nobody wants skipped."""
     named = named_to_skip(seen.set)
     return tuple(seat for seat in seen.tally.candidates if seat.machine.name not in named)
+
+
+def _held(seen: RolloutSnapshot) -> Held:
+    """Give the machines that a person holds by label, but for those that are skipped anyway."""
+    named = named_to_skip(seen.set)
+    first = tuple(seat.machine.name for seat in seen.tally.held_first)
+    names = tuple(name for name in first if name not in named)
+    return Held(names=names, count=seen.tally.held - (len(first) - len(names)))
 
 
 def _counted(seen: RolloutSnapshot, judged: Judged | None) -> MachineComponentSetStatus:
@@ -194,32 +216,58 @@ def _counted(seen: RolloutSnapshot, judged: Judged | None) -> MachineComponentSe
             failures=status.failures + len(judged.failures),
             failed=(status.failed + judged.failures)[:FAILED_LIMIT],
         )
-    skipped = len(seen.tally.candidates) - len(_due(seen))
-    status = attrs.evolve(status, updated=seen.tally.updated, skipped=skipped)
+    held = _held(seen).count
+    skipped = len(seen.tally.candidates) - len(_due(seen)) + seen.tally.held - held
+    status = attrs.evolve(status, updated=seen.tally.updated, skipped=skipped, held=held)
     return attrs.evolve(status, excused=excused(seen.set, status))
 
 
+@attrs.frozen(kw_only=True)
+class _Starts:
+    """Who starts, who may not though it has its permit, and when a freeze in its way is over."""
+
+    status: MachineComponentSetStatus
+    starts: tuple[SetEntry, ...] = ()
+    obstacles: tuple[Note, ...] = ()
+    thaws: Mapping[str, int] = NOTHING_SEEN
+
+
 def _started(
-    seen: RolloutSnapshot, status: MachineComponentSetStatus, stop: Stop | None
-) -> tuple[MachineComponentSetStatus, tuple[SetEntry, ...]]:
+    seen: RolloutSnapshot, policy: Policy, status: MachineComponentSetStatus, stop: Stop | None
+) -> _Starts:
     """Start the waiting members that may: record them as Started, and write their entries after that.
 
     Who was recorded as Started and yet lacks its entry was judged as waiting, and so starts again.
     """
     batch, component, update = status.batch, seen.component, status.update
     if batch is None or component is None or update is None or stop is not None:
-        return status, ()
+        return _Starts(status=status)
     seats = {seat.machine.uid: seat for seat in seen.members}
-    free = not needs_permit(component)
+    disrupts, ends = needs_permit(component), thaws(policy.limits, seen.now, seen.sightings)
     members: list[Member] = []
     starts: list[SetEntry] = []
+    obstacles: list[Note] = []
     for member in batch.members:
-        if member.state is MemberState.WAITING and (free or member.op_id in seen.holds):
-            members.append(attrs.evolve(member, state=MemberState.STARTED))
-            starts.append(write(seen.set, seats[member.uid], update, batch.number))
-        else:
+        if member.state is not MemberState.WAITING or (disrupts and member.op_id not in seen.holds):
             members.append(member)
-    return attrs.evolve(status, batch=attrs.evolve(batch, members=tuple(members))), tuple(starts)
+            continue
+        seat = seats[member.uid]
+        place = seen.places.get(member.uid, _place(seen.set, seat))
+        note = obstacle(seat, place, policy, seen.zones, seen.now, ends, disrupts=disrupts)
+        if note is not None:
+            obstacles.append(note)
+            members.append(member)
+            continue
+        members.append(attrs.evolve(member, state=MemberState.STARTED))
+        starts.append(write(seen.set, seat, update, batch.number))
+    return _Starts(
+        status=attrs.evolve(status, batch=attrs.evolve(batch, members=tuple(members))),
+        starts=tuple(starts), obstacles=tuple(obstacles), thaws=ends if obstacles else NOTHING_SEEN,
+    )  # fmt: skip
+
+
+def _place(owner: MachineComponentSet, seat: Seat) -> Place:
+    return Place(machine=seat.machine.name, zone=seat.zone, region="", sets=(owner.metadata.name,))
 
 
 def _gated(
@@ -236,7 +284,8 @@ def _gated(
     key = f"closed:{update.number}:{batch.number}"
     gate = judge_gate(
         batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key),
-        approved=is_approved(seen.set, update.number, batch.number),
+        approved=is_approved(seen.set, update.number, batch.number), way_back=status.rolls_back,
+        verdict=compared(seen.tally.rates, seen.set.spec.rollout.inspection.control_group),
     )  # fmt: skip
     if gate.state is GateState.PASSED:
         batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]

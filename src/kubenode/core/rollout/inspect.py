@@ -1,6 +1,6 @@
-"""The gate at the end of a batch: every member ended, then observed, then inspected.
+"""The gate at the end of a batch: every member ended, then inspected, observed, and inspected until the end of that.
 
-One inspection in this version: those that were updated are still available when the observation ends.
+Two inspections in this version: those that were updated are still available, and the control group.
 """
 
 import enum
@@ -12,6 +12,7 @@ import attrs
 from kubenode.core.model.componentset import Batch, BatchRecord, MemberState
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.rollout.control import Verdict
 from kubenode.core.rollout.member import ENDED
 from kubenode.core.rollout.tally import Seat
 
@@ -23,7 +24,11 @@ class GateState(enum.Enum):
     """Members are still under way, or there is no batch."""
     OBSERVING = "observing"
     INCONCLUSIVE = "inconclusive"
-    """The observation is over, and its inspection cannot say that all is well."""
+    """An inspection cannot say that all is well, whether or not the observation is over."""
+    WORSE = "worse"
+    """Updated machines have a fault more often than those not yet updated."""
+    TOO_FEW = "too few"
+    """Of so few machines nothing can be told, and the set wants to be paused then."""
     UNAPPROVED = "unapproved"
     """All is well, and a person is to say that the next batch may follow."""
     PASSED = "passed"
@@ -36,6 +41,7 @@ class Gate:
     Attributes:
         since: `Now.elapsed` at which this process first saw the batch closed; None while it is open.
         until: when the observation ends; None unless it runs.
+        finding: what the control group says; only when worse or too few.
         suspects: names of updated members that are not available; only when inconclusive.
     """
 
@@ -43,6 +49,7 @@ class Gate:
     since: int | None = None
     until: int | None = None
     suspects: tuple[str, ...] = ()
+    finding: str = ""
 
 
 NO_BATCH = Gate(state=GateState.OPEN)
@@ -66,6 +73,8 @@ def judge_gate(
     since: int | None,
     *,
     approved: bool = True,
+    way_back: bool = False,
+    verdict: Verdict | None = None,
 ) -> Gate:
     """Judge whether the next batch may follow this one.
 
@@ -76,24 +85,34 @@ def judge_gate(
         now: the moment of the decision.
         since: when it was first seen closed; None for now. A restart observes afresh.
         approved: whether nobody is asked, or a person has agreed already.
+        verdict: what the control group says against going on; None when nothing.
+        way_back: it brings back what was last everywhere; then it is neither inspected nor observed.
 
     Returns:
-        OBSERVING until exactly the end, then INCONCLUSIVE for as long as a suspect is not available, then
+        INCONCLUSIVE for as long as a suspect is not available, else WORSE or TOO_FEW by the verdict, else OBSERVING until exactly the end, then
         UNAPPROVED until a person agrees.
+
+    What is wrong pauses at once; the observation goes on meanwhile and is not begun again (api.md section 4).
     """
     if not is_over(batch):
         return NO_BATCH
     since = now.elapsed if since is None else since
-    until = since + nanoseconds(observation)
-    if now.elapsed < until:
-        return Gate(state=GateState.OBSERVING, since=since, until=until)
+    decided = Gate(state=GateState.PASSED if approved else GateState.UNAPPROVED, since=since)
+    if way_back:
+        return decided
     updated = {member.uid for member in batch.members if member.state is MemberState.UPDATED}
     suspects = sorted(
         seat.machine.name for seat in seats if seat.machine.uid in updated and not seat.available
     )
     if suspects:
         return Gate(state=GateState.INCONCLUSIVE, since=since, suspects=tuple(suspects))
-    return Gate(state=GateState.PASSED if approved else GateState.UNAPPROVED, since=since)
+    if verdict is not None:
+        state = GateState.WORSE if verdict.worse else GateState.TOO_FEW
+        return Gate(state=state, since=since, finding=verdict.text)
+    until = since + nanoseconds(observation)
+    if now.elapsed < until:
+        return Gate(state=GateState.OBSERVING, since=since, until=until)
+    return decided
 
 
 def recorded(batch: Batch) -> BatchRecord:

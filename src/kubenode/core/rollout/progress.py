@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Sequence
+from typing import Final
 
 import attrs
 
@@ -15,6 +16,7 @@ from kubenode.core.model.componentset import (
     MemberState,
 )
 from kubenode.core.model.condition import Claim
+from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.model.quantity import format_duration
 from kubenode.core.rollout.inspect import Gate, GateState
 from kubenode.core.rollout.tally import TallyView
@@ -42,8 +44,11 @@ class Reason(enum.Enum):
     PAUSED = "Paused"
     FAILURE_THRESHOLD = "FailureThreshold"
     INSPECTION_INCONCLUSIVE = "InspectionInconclusive"
+    CONTROL_GROUP_WORSE = "ControlGroupWorse"
+    CONTROL_GROUP_TOO_SMALL = "ControlGroupTooSmall"
     AWAITING_APPROVAL = "AwaitingApproval"
     PARTITION = "Partition"
+    HELD = "Held"
     COMPONENT_MISSING = "ComponentMissing"
     NEWER_VERSION = "NewerVersion"
     OTHER_SET = "OtherSet"
@@ -58,6 +63,13 @@ class Code(enum.Enum):
     DELETING = "Deleting"
 
 
+_FOUND: Final = {
+    GateState.WORSE: Reason.CONTROL_GROUP_WORSE,
+    GateState.TOO_FEW: Reason.CONTROL_GROUP_TOO_SMALL,
+}
+_STANDING: Final = frozenset({*_FOUND, GateState.INCONCLUSIVE, GateState.UNAPPROVED})
+
+
 @attrs.frozen(kw_only=True)
 class Stop:
     """Why no member may start and no batch may open. A limit is there only where counting stopped it."""
@@ -69,11 +81,21 @@ class Stop:
 
 
 @attrs.frozen(kw_only=True)
+class Held:
+    """Machines that a person holds by label, so that the rollout passes them over; the first ones by name."""
+
+    names: tuple[str, ...] = ()
+    count: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class Course:
     """What a decision found, to be told.
 
     Attributes:
         gate: of the open batch, or of the one that has just passed.
+        obstacles: why members that have their permit do not start, one a member.
+        held: who is passed over.
         dwells: when members that are ready will have been so for long enough.
         complete: every machine that has run, but those skipped, has the update revision's component, and
             nothing holds it up.
@@ -81,6 +103,8 @@ class Course:
 
     stop: Stop | None
     gate: Gate
+    obstacles: tuple[Note, ...] = ()
+    held: Held = Held()
     dwells: tuple[int, ...] = ()
     complete: bool = False
 
@@ -89,7 +113,7 @@ class Course:
         """The phase."""
         if self.complete:
             return Phase.COMPLETE
-        held = self.stop is not None or self.gate.state in (GateState.INCONCLUSIVE, GateState.UNAPPROVED)
+        held = self.stop is not None or self.gate.state in _STANDING
         return Phase.PAUSED if held else Phase.PROGRESSING
 
 
@@ -118,15 +142,21 @@ def stop_of(
     return None
 
 
-def partitioned(status: MachineComponentSetStatus, tally: TallyView) -> Stop | None:
-    """Give the stop of a rollout in which only machines are left that the partition keeps."""
-    if status.batch is not None or not tally.kept or tally.outdated > tally.kept + status.skipped:
+def left_alone(status: MachineComponentSetStatus, tally: TallyView, held: Held) -> Stop | None:
+    """Give the stop of a rollout in which only machines are left that a person holds or the partition keeps."""
+    left = tally.outdated - status.skipped - held.count - tally.kept
+    if status.batch is not None or left > 0 or not (held.count or tally.kept):
         return None
-    text = (
-        f"{tally.updated} of {tally.selected} updated; {tally.kept} stay at the revision they have; "
-        "to go on lower spec.rollout.partition"
-    )
+    done = f"{tally.updated} of {tally.selected} updated; "
+    if held.count:
+        return Stop(reason=Reason.HELD, text=done + _held_text(held), observed=held.count, limit=0)
+    text = f"{done}{tally.kept} stay at the revision they have; to go on lower spec.rollout.partition"
     return Stop(reason=Reason.PARTITION, text=text, observed=tally.kept)
+
+
+def _held_text(held: Held) -> str:
+    who = _some(held.names, held.count)
+    return f"{who} held by label {HOLD_LABEL} on the Machine or its Node; to go on take it away"
 
 
 def _failure_text(status: MachineComponentSetStatus, revision: int, threshold: int) -> str:
@@ -163,6 +193,8 @@ def _progressing(
         return Claim.of(PROGRESSING, False, course.stop.reason.value, course.stop.text)
     if course.gate.state is GateState.INCONCLUSIVE:
         return Claim.of(PROGRESSING, False, Reason.INSPECTION_INCONCLUSIVE.value, _suspects_text(course.gate))
+    if course.gate.state in _FOUND:
+        return Claim.of(PROGRESSING, False, _FOUND[course.gate.state].value, course.gate.finding)
     if course.gate.state is GateState.UNAPPROVED:
         return Claim.of(PROGRESSING, False, Reason.AWAITING_APPROVAL.value, _approval_text(status))
     if course.gate.state is GateState.OBSERVING:
@@ -233,6 +265,8 @@ def notes(
         )
     if gate.state is GateState.INCONCLUSIVE:
         found.append(Note(code=Reason.INSPECTION_INCONCLUSIVE.value, text=_suspects_text(gate), scope=scope))
+    if gate.state in _FOUND:
+        found.append(Note(code=_FOUND[gate.state].value, text=gate.finding, scope=scope))
     if gate.state is GateState.UNAPPROVED:
         text = _approval_text(status)
         found.append(Note(code=Reason.AWAITING_APPROVAL.value, text=text, scope=scope))
@@ -241,6 +275,11 @@ def notes(
         found.append(Note(code=Reason.OBSERVING.value, text=text, scope=scope, frees_at=gate.until))
     if status.batch is not None:
         found += _batch_notes(owner, status.batch, course, until)
+    if course.held.count and (stop is None or stop.reason is not Reason.HELD):
+        text = _held_text(course.held)
+        found.append(
+            Note(code=Reason.HELD.value, text=text, scope=scope, observed=course.held.count, limit=0)
+        )
     if tally.conflicts:
         text = _conflict_text(owner, tally)
         found.append(Note(code=CONFLICT, text=text, scope=scope, observed=tally.conflicts))
@@ -248,8 +287,9 @@ def notes(
 
 
 def _batch_notes(owner: MachineComponentSet, batch: Batch, course: Course, until: int | None) -> list[Note]:
-    scope, found = f"set={owner.metadata.name}", []
-    waiting = sum(member.state is MemberState.WAITING for member in batch.members)
+    scope, found = f"set={owner.metadata.name}", list[Note]()
+    found += dict.fromkeys(course.obstacles)
+    waiting = sum(member.state is MemberState.WAITING for member in batch.members) - len(course.obstacles)
     if waiting and course.stop is None:
         text = f"batch {batch.number}: waiting for permits {waiting} of {len(batch.members)}"
         found.append(Note(code=Code.WAITING_FOR_PERMITS.value, text=text, scope=scope, observed=waiting))

@@ -43,6 +43,7 @@ def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetSt
         failures=0,
         excused=0,
         skipped=0,
+        held=0,
         proven=0,
         failed=(),
         batch=None,

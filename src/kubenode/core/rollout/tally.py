@@ -6,7 +6,7 @@ bounded, frozen `TallyView`. Whether a machine may be touched now is not decided
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -27,7 +27,13 @@ Place: TypeAlias = tuple[str, str, str]
 NOBODY_KEPT = IntOrPercent(0)
 
 _Key: TypeAlias = tuple[int, str, str, str]
-_K = TypeVar("_K", int, str)
+_Fault: TypeAlias = tuple[str, str | None, bool]
+"""A fault, the component of the entry (None: of the revision), and whether the machine is at target."""
+_Span: TypeAlias = tuple[list[_Key], int, int]
+_FREE: Final = (0, 1)
+"""How the keys of those begin that may be next: of unavailable machines, of the others."""
+_HELD: Final = 2
+_K = TypeVar("_K", int, str, _Fault)
 _T = TypeVar("_T", str, Place, _Key)
 
 
@@ -41,6 +47,8 @@ class Seat:
         report: what its agent found under that name.
         available: its Node is Ready and not cordoned. Open holds are not counted here.
         never_run: it was never Running; nothing done to it needs a permit.
+        faults: types of its Node's conditions that are True; `Ready`, when that is not True.
+        held: a person put the label `kubenode.dev/hold` on it or on its Node.
     """
 
     machine: Ref
@@ -49,6 +57,8 @@ class Seat:
     report: ComponentReport | None = None
     available: bool
     never_run: bool = False
+    held: bool = False
+    faults: frozenset[str] = frozenset()
 
     def is_foreign(self, set_name: str) -> bool:
         """Tell whether another set wrote its entry: then this one leaves it alone."""
@@ -76,6 +86,17 @@ class Seat:
 
 
 @attrs.frozen(kw_only=True)
+class Rate:
+    """How many machines have a fault: of those updated, and of those that have run and wait for their turn."""
+
+    type: str
+    updated: int
+    of_updated: int
+    waiting: int
+    of_waiting: int
+
+
+@attrs.frozen(kw_only=True)
 class TallyView:
     """What one decision may know of a set's machines.
 
@@ -89,9 +110,12 @@ class TallyView:
         outdated: machines that have run and whose entry is ours or missing, but has another component.
         kept: those of `outdated` that the partition keeps as they are.
         kept_from: the first place that the partition keeps; None when it keeps none.
+        held: those of `outdated` that are not kept, and that a person holds by label; the first stand in `held_first`.
         conflicts: entries that name another set; the first by name stand in `conflict_names`.
         highest: the highest revision in any entry of this set; 0 when there is none.
-        candidates: the first of `outdated` that are not kept: unavailable ones first, then by zone, then by stable hash.
+        candidates: the first of `outdated` that are neither kept nor held: unavailable ones first, then by zone, then
+            by stable hash.
+        rates: of the conditions asked for, in their order; empty without a revision.
         joining: machines that never ran, with an entry that is missing (these first) or not at the revision.
     """
 
@@ -104,11 +128,14 @@ class TallyView:
     outdated: int = 0
     kept: int = 0
     kept_from: Place | None = None
+    held: int = 0
+    held_first: tuple[Seat, ...] = ()
     conflicts: int = 0
     conflict_names: tuple[str, ...] = ()
     highest: int = 0
     candidates: tuple[Seat, ...] = ()
     joining: tuple[Seat, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
 
 def place_of(set_uid: str, seat: Seat) -> Place:
@@ -135,6 +162,7 @@ class Tally:
         self._behind: dict[str, list[_Key]] = {}
         self._behind_at_target: dict[str, int] = {}
         self._joining: list[_Key] = []
+        self._faults: dict[_Fault, int] = {}
         self._conflicts: list[str] = []
 
     def moved(self, before: Seat | None, after: Seat | None) -> None:
@@ -147,38 +175,66 @@ class Tally:
             self._seats[after.machine.name] = after
             self._fold(after, +1)
 
-    def view(self, limit: int, *, component: str = "", keep: IntOrPercent = NOBODY_KEPT) -> TallyView:
+    def view(
+        self,
+        limit: int,
+        *,
+        component: str = "",
+        keep: IntOrPercent = NOBODY_KEPT,
+        conditions: tuple[str, ...] = (),
+    ) -> TallyView:
         """Give the counts and at most `limit` candidates; costs what it returns.
 
         Args:
-            limit: most candidates.
+            limit: most candidates, and most that are held.
             component: of the revision; who has it by an earlier revision is not touched. Empty: nobody has.
             keep: how many machines, the last ones, are no candidates; a percentage of all, rounded up.
+            conditions: types whose rates are wanted.
         """
         kept_from = self._kept_from(keep.scaled(len(self._seats), up=True))
         behind = [keys for name, keys in self._behind.items() if not name or name != component]
-        open_ = [span for keys in behind for span in _spans(keys, kept_from)]
+        open_ = [span for keys in behind for rank in _FREE for span in _span(keys, rank, kept_from)]
+        hands = [span for keys in behind for span in _span(keys, _HELD, kept_from)]
         outdated, same = sum(map(len, behind)), self._behind.get(component, ()) if component else ()
-        first = sorted(key for keys, begin, end in open_ for key in keys[begin : min(end, begin + limit)])
+        held, due = sum(end - begin for _, begin, end in hands), sum(end - begin for _, begin, end in open_)
+        updated = self._updated + self._behind_at_target.get(component, 0)
         return TallyView(
             revision=self._revision,
             selected=len(self._seats),
             up=self._up,
             unavailable=self._unavailable,
             at_revision=self._at_revision + len(same),
-            updated=self._updated + self._behind_at_target.get(component, 0),
+            updated=updated,
             outdated=outdated,
-            kept=outdated - sum(end - begin for _, begin, end in open_),
+            kept=outdated - due - held,
             kept_from=kept_from,
+            held=held,
+            held_first=self._first(hands, limit),
             conflicts=len(self._conflicts),
             conflict_names=tuple(self._conflicts[:NAMES_LIMIT]),
             highest=max(self._revisions, default=0),
-            candidates=self._named(first[:limit]),
+            candidates=self._first(open_, limit),
             joining=self._named(self._joining[: min(limit, JOIN_LIMIT)]),
+            rates=tuple(self._rate(type_, component, updated, outdated) for type_ in conditions),
         )
+
+    def _rate(self, type_: str, component: str, updated: int, outdated: int) -> Rate:
+        """Count a fault. Who has the revision's component is updated when at target, whatever entry it is by."""
+        found = [(fault, count) for fault, count in self._faults.items() if fault[0] == type_]
+        behind = sum(
+            count for (_, name, _), count in found if name is not None and not (name and name == component)
+        )
+        done = sum(
+            count for (_, name, good), count in found if good and (name is None or name == component != "")
+        )
+        return Rate(type=type_, updated=done, of_updated=updated, waiting=behind, of_waiting=outdated)
 
     def _kept_from(self, keep: int) -> Place | None:
         return self._order[-min(keep, len(self._order))] if keep and self._order else None
+
+    def _first(self, spans: list[_Span], limit: int) -> tuple[Seat, ...]:
+        keys = sorted(key for keys, begin, end in spans for key in keys[begin : min(end, begin + limit)])
+        return self._named(keys[:limit])
 
     def _named(self, keys: list[_Key]) -> tuple[Seat, ...]:
         return tuple(self._seats[name] for *_, name in keys)
@@ -198,6 +254,7 @@ class Tally:
         if seat.is_at(self._set_name, self._revision):
             self._at_revision += sign
             self._updated += sign * seat.at_target
+            self._fold_faults(seat, None, sign)
         elif seat.never_run:
             _place(self._joining, self._key(seat, written), sign)
         else:
@@ -206,24 +263,26 @@ class Tally:
     def _fold_behind(self, seat: Seat, sign: int) -> None:
         name = seat.entry.component if seat.entry is not None else ""
         keys = self._behind.setdefault(name, [])
-        _place(keys, self._key(seat, int(seat.available)), sign)
+        _place(keys, self._key(seat, _HELD if seat.held else int(seat.available)), sign)
         if not keys:
             del self._behind[name]
         if seat.at_target:
             _count(self._behind_at_target, name, sign)
+        self._fold_faults(seat, name, sign)
+
+    def _fold_faults(self, seat: Seat, name: str | None, sign: int) -> None:
+        for type_ in seat.faults:
+            _count(self._faults, (type_, name, seat.at_target), sign)
 
     def _key(self, seat: Seat, first: int) -> _Key:
         return (first, *place_of(self._set_uid, seat))
 
 
-def _spans(keys: list[_Key], kept_from: Place | None) -> Iterator[tuple[list[_Key], int, int]]:
-    """Give where in sorted keys those stand that are not kept: of the unavailable machines, of the others."""
-    if kept_from is None:
-        yield keys, 0, len(keys)
-        return
-    for first in (0, 1):
-        begin = bisect_left(keys, (first, "", "", ""))
-        yield keys, begin, bisect_left(keys, (first, *kept_from))
+def _span(keys: list[_Key], rank: int, kept_from: Place | None) -> Iterator[_Span]:
+    """Give where in sorted keys those of one rank stand that are not kept."""
+    begin = bisect_left(keys, (rank, "", "", ""))
+    end = (rank + 1, "", "", "") if kept_from is None else (rank, *kept_from)
+    yield keys, begin, bisect_left(keys, end)
 
 
 def _number(entry: ComponentEntry | None) -> int:

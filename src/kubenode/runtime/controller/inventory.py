@@ -9,6 +9,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.drift.count import DriftCount, Suspect
+from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
@@ -227,7 +228,8 @@ class Inventory:
             one.metadata.name: Seat(
                 machine=m.ref(machine), zone=zone, entry=machine.spec.components.get(one.spec.name),
                 report=machine.status.agent.components.get(one.spec.name) if machine.status.agent else None,
-                available=ready, never_run=not ran,
+                available=ready, never_run=not ran, held=is_held(machine, node),
+                faults=faults_of(node),
             )
             for one in self._cache.all(m.MachineComponentSet)
             if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
@@ -271,6 +273,12 @@ class Inventory:
                 gone.add(facts.machine.uid)
             elif sign < 0:
                 gone.discard(facts.machine.uid)
+
+
+def faults_of(node: m.Node | None) -> frozenset[str]:
+    """Give the types of a Node's conditions that are True, and `Ready` when that is not."""
+    conditions = node.status.conditions if node is not None else ()
+    return frozenset(one.type for one in conditions if (one.status is m.Switch.TRUE) != (one.type == "Ready"))
 
 
 def is_ledger(change: Change) -> bool:

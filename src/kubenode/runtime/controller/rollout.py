@@ -5,6 +5,7 @@ from typing import Any
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
+from kubenode.core.health.freeze import Place
 from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot, decide
@@ -27,7 +28,10 @@ class RolloutController:
         self._inventory = inventory
 
     def concerns(self, change: Change) -> Iterable[str]:
-        """A set, those that select a machine (or did), those that run a component, and those that wait for a permit."""
+        """A set, those that select a machine (or did), those that run a component, and those with an open batch.
+
+        An open batch waits for permits, for the end of a freeze, and for zones to be back.
+        """
         if change.kind is m.MachineComponentSet:
             yield change.name
         elif change.kind is m.Machine:
@@ -39,10 +43,15 @@ class RolloutController:
             for machine in self._inventory.claimants(change.name):
                 facts = self._inventory.facts(machine)
                 yield from facts.seats if facts is not None else ()
+            if _is_ready(change.before) != _is_ready(change.after):
+                yield from self._open()
         elif change.kind is m.MachineComponent:
             yield from (one.metadata.name for one in self._sets() if one.spec.component == change.name)
-        elif is_ledger(change):
-            yield from (one.metadata.name for one in self._sets() if one.status.batch is not None)
+        elif is_ledger(change) or change.kind is m.RiskPolicy:
+            yield from self._open()
+
+    def _open(self) -> Iterable[str]:
+        return (one.metadata.name for one in self._sets() if one.status.batch is not None)
 
     def _sets(self) -> Iterable[m.MachineComponentSet]:
         return self._cache.all(m.MachineComponentSet)
@@ -58,11 +67,13 @@ class RolloutController:
             CANDIDATES,
             component=update.component if update is not None else "",
             keep=found.spec.rollout.partition,
+            conditions=found.spec.rollout.compared,
         )
+        members = self._members(found)
         snapshot = RolloutSnapshot(
             set=found, component=self._cache.get(m.MachineComponent, found.spec.component),
-            tally=view, members=self._members(found), holds=self._inventory.op_ids(),
-            now=now, sightings=sightings,
+            tally=view, members=members, holds=self._inventory.op_ids(), places=self._places(members),
+            zones=self._inventory.zones() if members else {}, now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)
 
@@ -74,6 +85,20 @@ class RolloutController:
                 seats.append(facts.seats[found.metadata.name])
         return tuple(seats)
 
+    def _places(self, members: Iterable[Seat]) -> Mapping[str, Place]:
+        found: dict[str, Place] = {}
+        for seat in members:
+            facts = self._inventory.facts(seat.machine.name)
+            if facts is not None:
+                found[seat.machine.uid] = Place(
+                    machine=facts.machine.name, zone=facts.zone, region=facts.region, sets=tuple(facts.seats)
+                )
+        return found
+
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/rollout."""
         return decide(snapshot, policy)
+
+
+def _is_ready(obj: m.Object | None) -> bool | None:
+    return obj.ready if isinstance(obj, m.Node) else None

@@ -7,6 +7,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Delete, SetEntry, SetFinalizers, SetOwner
+from kubenode.core.health.held import is_held
 from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.machineset.decide import decide as decide_machines
 from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
@@ -74,6 +75,7 @@ def _asked(
         CANDIDATES,
         component=update.component if update is not None else "",
         keep=one.spec.rollout.partition,
+        conditions=one.spec.rollout.compared,
     )
     return RolloutSnapshot(
         set=one, component=component, tally=view, now=now, sightings=sightings,
@@ -96,7 +98,7 @@ def _seat(one: m.MachineComponentSet, machine: m.Machine, world: World) -> Seat:
         machine=m.ref(machine), zone=world.zone(machine), entry=machine.spec.components.get(one.spec.name),
         report=agent.components.get(one.spec.name) if agent is not None else None,
         available=node is None or (node.ready and not node.spec.unschedulable),
-        never_run=machine.status.first_running is None,
+        never_run=machine.status.first_running is None, held=is_held(machine, node),
     )  # fmt: skip
 
 
