@@ -199,6 +199,16 @@ def test_nulls_are_absent() -> None:
     assert wire.load(raw) == seen
 
 
+def test_metadata_that_the_server_takes_is_taken() -> None:
+    """Keys of annotations may have capital letters in their domain; prefixes, owners and finalizers may stand."""
+    raw = wire.dump(MACHINE)
+    raw["metadata"] |= {
+        "annotations": {"Example.org/a": "b"}, "generateName": "a-", "finalizers": ["example.org/a"],
+        "ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u"}],
+    }  # fmt: skip
+    assert wire.load(raw).metadata.annotations == {"Example.org/a": "b"}
+
+
 NODE: m.Json = {
     "apiVersion": "v1", "kind": "Node",
     "metadata": {"name": "n1", "managedFields": [{}], "ownerReferences": [], "labels": {"a": "b"}},
@@ -315,6 +325,15 @@ def _problems(raw: Any) -> dict[str, tuple[str, str]]:
     ("metadata/labels", {"A.b/c": "c"}, "metadata.labels.A.b/c", "is no key"),
     ("metadata/labels", {"a": True}, "metadata.labels.a", '"true"'),
     ("metadata/labels", {"a": "x y"}, "metadata.labels.a", "no label value"),
+    ("metadata/annotations", {"A b": "c"}, "metadata.annotations.A b", "is no key"),
+    ("metadata/finalizers", ["a b"], "metadata.finalizers[0]", "is no finalizer"),
+    ("metadata/generateName", "A", "metadata.generateName", "begins no name"),
+    ("metadata/generateName", 7, "metadata.generateName", "must be a string"),
+    ("metadata/generation", 2**63, "metadata.generation", "does not fit 64 bits"),
+    ("metadata/ownerReferences", {}, "metadata.ownerReferences", "must be a list"),
+    ("metadata/ownerReferences", ["n"], "metadata.ownerReferences[0]", "must be a mapping"),
+    ("metadata/ownerReferences", [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": ""}],
+     "metadata.ownerReferences[0].uid", "missing"),
     ("metadata/annotations", {"a": 3}, "metadata.annotations.a", '"3"'),
     ("metadata/annotations", {"a": "x" * 300_000}, "metadata.annotations", "262144"),
     ("spec", ..., "spec", "is missing"),

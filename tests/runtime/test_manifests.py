@@ -245,6 +245,20 @@ def test_a_set_without_its_component_is_a_warning(write: Write) -> None:
     assert "'elsewhere'" in warning.what
 
 
+@pytest.mark.parametrize(("most", "what"), [
+    ("0", "no permit is ever given"), ("100%", "limits nothing"), ("2", None),
+])  # fmt: skip
+def test_a_policy_that_cannot_be_meant_is_a_warning(write: Write, most: str, what: str | None) -> None:
+    """A policy that never lets anything act, or limits nothing, is named with its line and the fix, and is no error."""
+    head = "apiVersion: kubenode.dev/v1alpha1\nkind: RiskPolicy\nmetadata: {name: p}\nspec:\n"
+    found = review([write(head + f"  limits:\n  - scope: zone\n    max: {most}\n")])
+    assert len(found.objects) == 1
+    assert [
+        what is not None and what in warning.what and bool(warning.fix) for warning in found.warnings
+    ] == [True] * (what is not None)
+    assert all(warning.line in {5, 7} for warning in found.warnings)
+
+
 # What `kubenode manifests` prints.
 
 

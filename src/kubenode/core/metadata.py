@@ -15,6 +15,8 @@ _WORD: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", re.ASCII)
 _NAME_MAX: Final = 253
 _WORD_MAX: Final = 63
 _ANNOTATIONS_MAX: Final = 262_144
+_INT64: Final = 2**63
+_OWNER: Final = ("apiVersion", "kind", "name", "uid")
 
 FIELDS: Final = (
     "name", "labels", "annotations", "finalizers", "generateName", "ownerReferences", "namespace", "uid",
@@ -45,8 +47,15 @@ def metadata_problems(metadata: Any, name_max: int = _NAME_MAX) -> Iterator[Prob
             where="metadata.namespace", what="objects of this kind have no namespace", fix="remove it"
         )
     yield from _name(metadata.get("name"), name_max)
+    yield from _prefix(metadata.get("generateName"))
     yield from _texts("labels", metadata.get("labels"))
     yield from _texts("annotations", metadata.get("annotations"))
+    yield from _finalizers(metadata.get("finalizers"))
+    yield from _owners(metadata.get("ownerReferences"))
+    generation = metadata.get("generation")
+    if type(generation) is int and not -_INT64 <= generation < _INT64:
+        what = f"{generation} does not fit 64 bits"
+        yield Problem(where="metadata.generation", what=what, fix="remove it; the server counts")
 
 
 def _name(name: Any, name_max: int) -> Iterator[Problem]:
@@ -69,6 +78,44 @@ def _name(name: Any, name_max: int) -> Iterator[Problem]:
         )
 
 
+def _prefix(prefix: Any) -> Iterator[Problem]:
+    """Judge what names are generated from; objects of ours have names, so it only may stand there."""
+    where, fix = "metadata.generateName", "remove it, since there is a name"
+    if prefix is not None and not isinstance(prefix, str):
+        yield Problem(where=where, what=f"must be a string, not {described(prefix)}", fix=fix)
+    elif prefix and not _NAME.fullmatch(f"{prefix[:-1]}a" if prefix.endswith("-") else prefix):
+        yield Problem(where=where, what=f"{prefix!r} begins no name for an object", fix=fix)
+
+
+def _finalizers(names: Any) -> Iterator[Problem]:
+    """Judge the spelling of finalizers; that it is a list of strings the reader sees."""
+    for index, name in enumerate(names if isinstance(names, list) else ()):
+        if isinstance(name, str) and not _is_qualified(name):
+            fix = "write domain/name, as in example.org/backup"
+            yield Problem(where=f"metadata.finalizers[{index}]", what=f"{name!r} is no finalizer", fix=fix)
+
+
+def _owners(owners: Any) -> Iterator[Problem]:
+    """Judge references to owners, which objects of ours do not need."""
+    where, fix = (
+        "metadata.ownerReferences",
+        "remove it, or write apiVersion, kind, name and uid of each owner",
+    )
+    if owners is None:
+        return
+    if not isinstance(owners, list):
+        yield Problem(where=where, what=f"must be a list, not {described(owners)}", fix=fix)
+        return
+    for index, owner in enumerate(owners):
+        at = f"{where}[{index}]"
+        if not isinstance(owner, dict):
+            yield Problem(where=at, what=f"must be a mapping, not {described(owner)}", fix=fix)
+            continue
+        for part in _OWNER:
+            if not isinstance(owner.get(part), str) or not owner[part]:
+                yield Problem(where=join(at, part), what="is no text, or missing", fix=fix)
+
+
 def _texts(part: str, texts: Any) -> Iterator[Problem]:
     """Judge labels or annotations."""
     where = f"metadata.{part}"
@@ -81,7 +128,8 @@ def _texts(part: str, texts: Any) -> Iterator[Problem]:
         return
     for key, value in texts.items():
         at = join(where, key)
-        if not _is_qualified(key):
+        # The server looks at keys of annotations as if they were written in small letters.
+        if not _is_qualified(key.lower() if part == "annotations" else key):
             fix = "write name or domain/name, each of letters, digits, '-', '_' and '.'; the name has at most 63"
             yield Problem(where=at, what=f"{key!r} is no key", fix=fix)
         if not isinstance(value, str):

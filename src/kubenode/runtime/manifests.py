@@ -7,9 +7,10 @@ from typing import Final
 import attrs
 
 from kubenode.core import wire
+from kubenode.core.accept.doubts import doubts
 from kubenode.core.crd import crds
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.model import KINDS, Json, MachineComponent, MachineComponentSet, Object
+from kubenode.core.model import KINDS, Json, MachineComponent, MachineComponentSet, Object, RiskPolicy
 from kubenode.core.model.meta import GROUP
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 
@@ -69,13 +70,19 @@ def _placed(problem: Problem, document: Document) -> Problem:
 
 
 def _odd(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[Problem]:
-    """Find sets that name a component of which there is no document: it may be in the cluster already."""
+    """Find what is well-formed and doubtful.
+
+    Sets that name a component of which there is no document, as it may be in the cluster already; and policies
+    that never let anything act, or limit nothing.
+    """
     components = {obj.metadata.name for obj in objects if isinstance(obj, MachineComponent)}
     for obj, document in zip(objects, documents, strict=True):
         if isinstance(obj, MachineComponentSet) and obj.spec.component not in components:
             what = f"MachineComponent {obj.spec.component!r} is in none of these files"
             fix = "apply it first, or before this set"
             yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
+        if isinstance(obj, RiskPolicy):
+            yield from (_placed(doubted.problem, document) for doubted in doubts(obj))
 
 
 def install() -> tuple[Json, ...]:
