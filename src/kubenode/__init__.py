@@ -1,6 +1,7 @@
 """Deployments for nodes, as a library. What is named here is public; deep paths are not.
 
 Objects and `model` (their parts) · `decide` and `explain` from a snapshot and a `Policy` · `load` and `dump` ·
+`simulate`, `compare` and `verify` a policy over a `Scenario`, drawn by `strategies` ·
 plugins: `hookimpl`, and for their authors `kubenode.providers`, `kubenode.components`, `kubenode.remedies`.
 
 Every name loads when it is first used, so that importing the package costs next to nothing.
@@ -34,9 +35,12 @@ if TYPE_CHECKING:
     )
     from kubenode.core.policy import Policy
     from kubenode.runtime.loading import dump, load
+    from kubenode.runtime.sim import strategies
+    from kubenode.runtime.sim.face import Fault, Scenario, compare, simulate, verify
 
 __all__ = [
     "Decision",
+    "Fault",
     "FleetSnapshot",
     "InvalidObjectError",
     "KubenodeError",
@@ -54,12 +58,17 @@ __all__ = [
     "RemedySnapshot",
     "RiskPolicy",
     "RolloutSnapshot",
+    "Scenario",
+    "compare",
     "decide",
     "dump",
     "explain",
     "hookimpl",
     "load",
     "model",
+    "simulate",
+    "strategies",
+    "verify",
 ]
 
 # Hidden from type checkers, which would else believe that every name exists.
@@ -77,9 +86,10 @@ if not TYPE_CHECKING:
         ),
         "kubenode.core.policy": "Policy",
         "kubenode.runtime.loading": "dump load",
+        "kubenode.runtime.sim.face": "Fault Scenario compare simulate verify",
     }
     _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-    _MODULES = {"model": "kubenode.core.parts"}
+    _MODULES = {"model": "kubenode.core.parts", "strategies": "kubenode.runtime.sim.strategies"}
     _EXTRAS = {
         "aiohttp": "kube",
         "dateutil": "kube",

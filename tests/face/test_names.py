@@ -23,6 +23,8 @@ PUBLIC = {
     "MachineSnapshot", "MachineSetSnapshot", "RolloutSnapshot", "NodeSnapshot", "RemedySnapshot", "FleetSnapshot",
     # the wire
     "dump", "load",
+    # trying a policy
+    "Fault", "Scenario", "compare", "simulate", "strategies", "verify",
     # plugins
     "hookimpl",
     # errors
