@@ -1,8 +1,9 @@
 """Deployments for nodes, as a library. What is named here is public; deep paths are not.
 
 Objects and `model` (their parts) · `decide` and `explain` from a snapshot and a `Policy` · `load` and `dump` ·
-`Record` and `replay`, of what was decided · plugins: `hookimpl`, and for their authors `kubenode.providers`,
-`kubenode.components`, `kubenode.remedies`.
+`Record` and `replay`, of what was decided ·
+`simulate`, `compare` and `verify` a policy over a `Scenario`, drawn by `strategies` ·
+plugins: `hookimpl`, and for their authors `kubenode.providers`, `kubenode.components`, `kubenode.remedies`.
 
 Every name loads when it is first used, so that importing the package costs next to nothing.
 """
@@ -36,9 +37,12 @@ if TYPE_CHECKING:
     from kubenode.core.policy import Policy
     from kubenode.runtime.loading import dump, load
     from kubenode.runtime.record import Record, replay
+    from kubenode.runtime.sim import strategies
+    from kubenode.runtime.sim.face import Fault, Scenario, compare, simulate, verify
 
 __all__ = [
     "Decision",
+    "Fault",
     "FleetSnapshot",
     "InvalidObjectError",
     "KubenodeError",
@@ -57,6 +61,8 @@ __all__ = [
     "RemedySnapshot",
     "RiskPolicy",
     "RolloutSnapshot",
+    "Scenario",
+    "compare",
     "decide",
     "dump",
     "explain",
@@ -64,6 +70,9 @@ __all__ = [
     "load",
     "model",
     "replay",
+    "simulate",
+    "strategies",
+    "verify",
 ]
 
 # Hidden from type checkers, which would else believe that every name exists.
@@ -82,9 +91,10 @@ if not TYPE_CHECKING:
         "kubenode.core.policy": "Policy",
         "kubenode.runtime.loading": "dump load",
         "kubenode.runtime.record": "Record replay",
+        "kubenode.runtime.sim.face": "Fault Scenario compare simulate verify",
     }
     _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-    _MODULES = {"model": "kubenode.core.parts"}
+    _MODULES = {"model": "kubenode.core.parts", "strategies": "kubenode.runtime.sim.strategies"}
     _EXTRAS = {
         "aiohttp": "kube",
         "dateutil": "kube",

@@ -25,6 +25,8 @@ PUBLIC = {
     "dump", "load",
     # recordings
     "Record", "replay",
+    # trying a policy
+    "Fault", "Scenario", "compare", "simulate", "strategies", "verify",
     # plugins
     "hookimpl",
     # errors

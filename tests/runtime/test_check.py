@@ -39,10 +39,11 @@ def span(
 
 
 def permit(
-    opened: int, closed: int | None = None, *, op: str = "op", scopes: tuple[str, ...] = ("cluster", "zone=a")
-) -> Permit:
+    opened: int, closed: int | None = None, *, op: str = "op", scopes: tuple[str, ...] = ("cluster", "zone=a"),
+    cause: m.Cause = m.Cause.REMEDY,
+) -> Permit:  # fmt: skip
     """A hold on m1 as the ledger showed it."""
-    hold = m.Hold(op_id=op, machine="m1", machine_uid="u", cause=m.Cause.REMEDY, scopes=scopes, since=1)
+    hold = m.Hold(op_id=op, machine="m1", machine_uid="u", cause=cause, scopes=scopes, since=1)
     return Permit(hold=hold, opened=opened * SECOND, closed=None if closed is None else closed * SECOND)
 
 
@@ -92,6 +93,32 @@ def test_windows_and_what_is_in_flight_are_counted(stage: tuple[Simulation, Witn
     witness.permits["c"] = permit(55, None, op="c")
     assert not limited(m.Limit(scope=m.Scope.ZONE, max=one), witness)
     assert limited(m.Limit(scope=m.Scope.ZONE, max=m.IntOrPercent(20, percent=True)), witness)
+
+
+def test_what_a_person_forces_is_no_violation_but_counts(stage: tuple[Simulation, Witness]) -> None:
+    """Forced second: sound. Automation second, beside what was forced: found."""
+    _, witness = stage
+    one = m.Limit(scope=m.Scope.CLUSTER, max=m.IntOrPercent(1))
+    hour = m.Limit(scope=m.Scope.CLUSTER, max=m.IntOrPercent(1), window=timedelta(hours=1))
+    automatic, forced = permit(0, 20, op="a"), permit(10, 30, op="b", cause=m.Cause.HUMAN)
+    witness.permits = {"a": automatic, "b": forced}
+    assert limited(one, witness)
+    assert limited(hour, witness)
+    witness.permits["c"] = permit(25, 40, op="c")
+    assert not limited(one, witness)
+    assert not limited(hour, witness)
+
+
+def test_limits_of_a_node_and_of_the_fleet_are_judged(stage: tuple[Simulation, Witness]) -> None:
+    """Of a node remedies alone count; the fleet is the cluster."""
+    _, witness = stage
+    week = m.Limit(scope=m.Scope.NODE, max=m.IntOrPercent(1), window=timedelta(hours=168))
+    fleet = m.Limit(scope=m.Scope.FLEET, max=m.IntOrPercent(1))
+    witness.permits = {"a": permit(0, 20, op="a"), "b": permit(10, 30, op="b", cause=m.Cause.ROLLOUT)}
+    assert limited(week, witness)
+    assert not limited(fleet, witness)
+    witness.permits["c"] = permit(90, 99, op="c")
+    assert not limited(week, witness)
 
 
 def test_two_acts_at_once_and_one_done_twice_are_found(stage: tuple[Simulation, Witness]) -> None:

@@ -38,10 +38,8 @@ RULES = tuple(
 
 
 def limits(*wanted: m.Limit) -> Policy:
-    """Give the rules of the example with these limits, and no other."""
-    spec = m.RiskPolicySpec(
-        limits=wanted, repair_width=m.RepairWidth(first=60)
-    )  # evidence does not bind here
+    """Give the rules of the example with these limits, and a width that does not bind before they do."""
+    spec = m.RiskPolicySpec(limits=wanted, repair_width=m.RepairWidth(first=100))
     risk = m.RiskPolicy(metadata=m.ObjectMeta(name="tried"), spec=spec)
     return Policy(remediers=RULES, risk=(risk,))
 
@@ -234,6 +232,19 @@ def test_the_notebook_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     result = runpy.run_path(str(PYTHON / "notebook.py"))["result"]
     assert capsys.readouterr().out == f"{result!r}\n"
     assert result.columns()["policy"] == ["shipped"] * 3 + ["ours"] * 3
+
+
+def test_the_plot_draws_machines_that_are_not_ready_over_minutes() -> None:
+    """A stepped line per policy and scenario, from the first that is down until none is."""
+    figure = compare([BOTH], {"zone": ONE_A_ZONE, "all": ONE_AT_ALL}).plot("fleet")
+    assert [line.name for line in figure.data] == ["zone", "all"]
+    together, one_by_one = ([*zip(line.x, line.y, strict=True)] for line in figure.data)
+    assert together[0] == (0.0, 2)
+    assert together[-1][1] == one_by_one[-1][1] == 0
+    assert max(count for _, count in one_by_one) == 2
+    assert together[-1][0] < one_by_one[-1][0] < 10
+    assert {line.line.shape for line in figure.data} == {"hv"}
+    assert figure.layout.yaxis.title.text == "machines not Ready"
 
 
 @settings(max_examples=15)

@@ -4,17 +4,9 @@ from pathlib import Path
 
 from hypothesis import given
 
-from kubenode.core import model as m
-from kubenode.core.policy import Policy
-from kubenode.runtime.manifests import load_manifests
-from kubenode.runtime.sim import strategies
-from kubenode.runtime.sim.face import Scenario, simulate
+from kubenode import Policy, Scenario, load, simulate, strategies
 
-OBJECTS = load_manifests([Path(__file__).parent / "policies"])
-POLICY = Policy(
-    remediers=tuple(one for one in OBJECTS if isinstance(one, m.NodeRemedier)),
-    risk=tuple(one for one in OBJECTS if isinstance(one, m.RiskPolicy)),
-)
+POLICY = Policy.of(load(Path(__file__).parent / "policies"))
 
 
 @given(strategies.scenarios(max_zones=3, max_nodes=60))

@@ -82,6 +82,9 @@ def _covers(permit: Permit, at: int) -> bool:
 def limits_kept(policies: Sequence[m.RiskPolicy], witness: Witness, sizes: Callable[[str], int]) -> Check:
     """No limit was ever exceeded: neither starts in any window nor what was in flight, in true time.
 
+    What a person forces is never refused, so it may exceed; it counts against all that begins after it. Of
+    scope node only remedies count; of scope fleet the cluster, which is all there is of it.
+
     Args:
         policies: as the user wrote them; none means the built-in one.
         witness: the ledger over time.
@@ -93,7 +96,7 @@ def limits_kept(policies: Sequence[m.RiskPolicy], witness: Witness, sizes: Calla
             for limit in policy.spec.limits:
                 for scope, permits in _by_scope(limit.scope, witness).items():
                     most = max(1, limit.max.scaled(sizes(scope))) if limit.max.percent else limit.max.amount
-                    peak = _peak(permits, limit.window)
+                    peak = _worst(permits, limit.window)
                     if peak > most:
                         window = f"in {limit.window}" if limit.window is not None else "in flight"
                         yield f"{policy.metadata.name}: {scope}: {peak} {window}, limit {most}"
@@ -102,21 +105,38 @@ def limits_kept(policies: Sequence[m.RiskPolicy], witness: Witness, sizes: Calla
 
 
 def _by_scope(scope: m.Scope, witness: Witness) -> dict[str, list[Permit]]:
+    counted = m.Scope.CLUSTER if scope is m.Scope.FLEET else scope
     found: dict[str, list[Permit]] = {}
     for permit in witness.permits.values():
+        if scope is m.Scope.NODE:
+            if permit.hold.cause in (m.Cause.REMEDY, m.Cause.HUMAN):
+                found.setdefault(f"node={permit.hold.machine}", []).append(permit)
+            continue
         for text in permit.hold.scopes:
-            if text == scope.value or text.startswith(f"{scope.value}="):
+            if text == counted.value or text.startswith(f"{counted.value}="):
                 found.setdefault(text, []).append(permit)
     return found
 
 
-def _peak(permits: list[Permit], window: timedelta | None) -> int:
-    """Give the largest number of starts in any window, or open at once without one."""
-    if window is None:
-        return at_once((permit.opened, permit.closed) for permit in permits)
-    # A start counts in (t - window, t]: as if each were open for the window, the end left out.
-    length = nanoseconds(window)
-    return at_once((permit.opened, permit.opened + length) for permit in permits)
+def _worst(permits: list[Permit], window: timedelta | None) -> int:
+    """Give how many there were, at most, when one began that nobody forced.
+
+    A start counts in (t - window, t]; without a window it counts while it is open.
+    """
+    length = None if window is None else nanoseconds(window)
+
+    def counts(other: Permit, at: int) -> bool:
+        ended = other.closed if length is None else other.opened + length
+        return other.opened <= at and (ended is None or ended > at)
+
+    return max(
+        (
+            sum(counts(other, one.opened) for other in permits)
+            for one in permits
+            if one.hold.cause is not m.Cause.HUMAN
+        ),
+        default=0,
+    )
 
 
 def at_once(spans: Iterable[tuple[int, int | None]]) -> int:

@@ -27,11 +27,17 @@ def canonical(objects: Iterable[m.Json]) -> dict[str, m.Json]:
     """
     found = list(objects)
     names = _names(found)
-    return dict(
-        sorted(
-            (f"{one['kind']}/{one['metadata']['name']}", one) for one in (_one(raw, names) for raw in found)
-        )
-    )
+    made: dict[str, m.Json] = {}
+    for one in sorted((_one(raw, names) for raw in found), key=_name):
+        name = _name(one)
+        while name in made:  # two jobs of one episode, which must never be: both are shown
+            name += "+"
+        made[name] = one
+    return made
+
+
+def _name(one: m.Json) -> str:
+    return f"{one['kind']}/{one['metadata']['name']}"
 
 
 def _names(objects: list[m.Json]) -> dict[str, str]:

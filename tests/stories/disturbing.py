@@ -1,0 +1,216 @@
+"""One story, one of whose effects is disturbed: what the enumeration and its sabotages are made of.
+
+A disturbance strikes exactly one effect, of whichever process. What came of it is compared with the same
+story undisturbed: every check of the story, the final objects, and what was done on every host, in order.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import cache
+from typing import TypeAlias
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core.decision import RunSteps
+from kubenode.core.errors import Conflict, Unreachable
+from kubenode.core.host.plan import LONGEST_PAUSE
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.step import Step
+from kubenode.runtime.controller.wiring import FIRST, controllers
+from kubenode.runtime.engine.apply import Act, CrashPoint, NoHands
+from kubenode.runtime.sim.check import done_once, one_at_a_time
+from kubenode.runtime.sim.faults import Fault, FaultyStore
+from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Process, SimulatedCrash, Simulation
+from kubenode.runtime.sim.stories import STORIES
+from kubenode.runtime.sim.story import Cast, Told, examples
+from kubenode.runtime.testing.canonical import canonical
+
+CASTS = {"import": (0, "a"), "hung": (2, "ab"), "upgrade": (3, "a"), "outage": (6, "ab")}
+"""How many machines each story has, in which zones; the import's file has its own.
+
+The fewest with which a story is itself: two of a batch that wait for one permit, three silent Nodes that are
+an outage, and another zone that is none.
+"""
+MODES = ("before", "after", "lost", "conflict", "stale", "second")
+REFUSED = ("throttled", "failed", "reset")
+"""Ways in which a write is not done and the writer is told so, or hears nothing: milder than those above."""
+FAULTS = {fault.name.lower(): fault for fault in Fault if fault is not Fault.NONE}
+STALE = timedelta(seconds=20)
+"""How long a process sees nothing of what happens: less than any time limit of the stories, which would run out."""
+SECOND = timedelta(seconds=80)
+"""How long a second controller believes what it saw when it started, while the first goes on (decision 0036)."""
+
+Tracks: TypeAlias = dict[tuple[str, str], list[tuple[Step, ...]]]
+"""By machine and by what the steps are for (a component's entry, or the operation): the steps, in order.
+
+Two components that know nothing of each other may change in either order, so each has a track of its own.
+"""
+
+
+def nothing(_: Simulation) -> None:
+    """Do nothing to a simulation."""
+
+
+@attrs.define
+class Disturber:
+    """Counts the effects of the processes, and disturbs one of them."""
+
+    simulation: Simulation
+    mode: str
+    victim: int
+    on_crash: Callable[[Simulation], None]
+    seen: list[Act] = attrs.field(factory=list)
+    armed: bool = False
+    fired: int = 0
+
+    def watch(self, process: str, point: CrashPoint) -> None:
+        """Be told of a crash point."""
+        if point.after:
+            if self.armed and self.mode == "after":
+                self.crash()
+            self.armed = False
+            return
+        self.armed = len(self.seen) == self.victim
+        self.seen.append(point.act)
+        if not self.armed:
+            return
+        if self.mode == "before":
+            self.crash()
+        if self.mode in ("stale", "second"):
+            self.deafen(process)
+
+    def deafen(self, process: str) -> None:
+        """Let a process see nothing for a while: the victim's, or a second controller that starts now."""
+        self.fired += 1
+        simulation, lag = self.simulation, STALE
+        if self.mode == "second":
+            process, lag = self.mode, SECOND
+            simulation.processes[process] = Process(
+                lambda: controllers(simulation.plugins), simulation.store, NoHands(), (FIRST,)
+            )
+        simulation.processes[process].deaf_until = simulation.time.elapsed + nanoseconds(lag)
+        simulation.at(lag, lambda: None)  # so that what came meanwhile is looked at then
+
+    def crash(self) -> None:
+        """End the process."""
+        self.armed = False
+        self.fired += 1
+        self.on_crash(self.simulation)
+        raise SimulatedCrash
+
+    def fault(self, _: int) -> Fault:
+        """Give the fault of the write that is under way."""
+        wanted = FAULTS.get(self.mode)
+        if not self.armed or wanted is None:
+            return Fault.NONE
+        self.armed = False
+        self.fired += 1
+        return wanted
+
+
+@attrs.frozen
+class Hands:
+    """The hosts: they keep what they are asked for and had not begun, and their answer may be lost as a write's may."""
+
+    simulation: Simulation
+    disturber: Disturber
+    tracks: Tracks
+
+    async def run(self, effect: RunSteps) -> None:
+        """Run steps, or meet the fault."""
+        fault = self.disturber.fault(0)
+        if fault not in (Fault.NONE, Fault.LOST):
+            raise Conflict("the agent is busy") if fault is Fault.CONFLICT else Unreachable("nothing begun")
+        spans = self.simulation.hosts[effect.machine.name].spans
+        before = len(spans)
+        await self.simulation.run(effect)
+        if len(spans) > before:
+            self.tracks.setdefault((effect.machine.name, effect.answers), []).append(effect.steps)
+        if fault is Fault.LOST:
+            raise Unreachable("no answer after the start")
+
+
+@attrs.frozen
+class Played:
+    """One run: its judgement, its final objects, what was done on the hosts, its effects, how often it was disturbed."""
+
+    told: Told
+    final: dict[str, m.Json]
+    acts: Tracks
+    effects: tuple[Act, ...]
+    fired: int
+
+    def differs(self, whole: "Played") -> str:
+        """Say how it differs from the undisturbed run; nothing when it does not."""
+        failed = [f"{check.name}: {check.found}" for check in self.told.checks if not check.passed]
+        if failed:
+            return "; ".join(failed)
+        for track in sorted({*self.acts, *whole.acts}):
+            here, there = self.acts.get(track, []), whole.acts.get(track, [])
+            if here != there:
+                return f"{track}: {here} instead of {there}"
+        names = sorted({*self.final, *whole.final})
+        changed = [name for name in names if self.final.get(name) != whole.final.get(name)]
+        return (
+            f"{changed[0]}: {self.final.get(changed[0])} instead of {whole.final.get(changed[0])}"
+            if changed
+            else ""
+        )
+
+
+@cache
+def cast_of(story: str) -> Cast:
+    """Give the small cast of a story."""
+    count, zones = CASTS[story]
+    cast = Cast.read([examples() / f"{story}.yaml"])
+    return cast.with_machines(count, zones=tuple(zones)) if count else cast
+
+
+def play(
+    story: str, mode: str = "", victim: int = -1, *, whole: Played | None = None,
+    on_crash: Callable[[Simulation], None] = nothing,
+) -> Played:  # fmt: skip
+    """Play a story in which one effect is disturbed.
+
+    A try that failed is repeated for ever, and how long an agent waits it counts from when it saw the failure
+    itself: an agent that crashed meanwhile waits anew (decision 0023). So that both are compared at the same
+    point, a run that has done less than the undisturbed one goes on for one such pause.
+    """
+    made: list[Disturber] = []
+    tracks: Tracks = {}
+
+    def attend(one: Simulation) -> None:
+        disturber = Disturber(one, mode, victim, on_crash)
+        made.append(disturber)
+        for name in (CONTROLLER, AGENTS):
+            one.processes[name].watchman = lambda point, name=name: disturber.watch(name, point)
+            one.processes[name].writes_to = FaultyStore(one.store, disturber.fault)
+        one.processes[AGENTS]._hands = Hands(one, disturber, tracks)
+
+    told = STORIES[story](cast_of(story), 0, lambda _: None, attend)
+    [disturber] = made
+    one, effects = disturber.simulation, tuple(disturber.seen)
+    if whole is not None and tracks != whole.acts and told.passed:
+        wanted = sum(map(len, whole.acts.values()))
+        one.run_until(lambda: sum(map(len, tracks.values())) >= wanted and _idle(one), limit=LONGEST_PAUSE)
+        told = attrs.evolve(told, checks=(*told.checks, one_at_a_time(one), done_once(one)))
+    final = canonical([raw for kind in m.WATCHED for raw in one.objects(kind)])
+    return Played(told, final, tracks, effects, disturber.fired)
+
+
+def _idle(one: Simulation) -> bool:
+    return all(span.ended is not None for host in one.hosts.values() for span in host.spans)
+
+
+def differences(
+    story: str, mode: str, whole: Played, *, of: type | None = None,
+    on_crash: Callable[[Simulation], None] = nothing,
+) -> Iterator[str]:  # fmt: skip
+    """Disturb every effect in turn, or every one of a type, and say what went differently."""
+    for victim, effect in enumerate(whole.effects):
+        if of is None or isinstance(effect, of):
+            one = play(story, mode, victim, whole=whole, on_crash=on_crash)
+            assert one.fired == 1, f"effect {victim} was not reached"
+            if what := one.differs(whole):
+                yield f"effect {victim}: {what}"
