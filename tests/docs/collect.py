@@ -28,6 +28,8 @@ OTHERS: Final[Mapping[str, str]] = MappingProxyType(
         "runtime/testing": "as in runtime/store",
         "runtime/cli": "exit codes",
         "runtime/report": "draws what was said",
+        "runtime/controller/panel.py": "sentences of reviewers",
+        "runtime/embed/panel.py": "sentences of reviewers",
     }
 )
 """Folders in which the words mean something else, and what."""
@@ -35,6 +37,7 @@ WORDS: Final = frozenset({"reason", "code"})
 WITHOUT: Final[Mapping[str, str]] = MappingProxyType({"spec_changed": "one other signal always follows it"})
 """Signals that are no note's code, and why."""
 
+CONTROL_GROUP: Final = ("ControlGroupWorse", "ControlGroupTooSmall")
 FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         # A condition of the Node that opened an episode is somebody else's word.
@@ -48,6 +51,10 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "seen.contest[0]": tuple(one.value for one in MachineReason),
         "_HELD.get(phase)": tuple(one.value for one in MachineReason),
         "*_loss(crew, losses)": tuple(one.value for one in SetReason),
+        "_FOUND[gate.state].value": CONTROL_GROUP,
+        "_FOUND[course.gate.state].value": CONTROL_GROUP,
+        "_FOUND[gate.state]": CONTROL_GROUP,
+        "_FOUND[course.gate.state]": CONTROL_GROUP,
         "first.doubt": tuple(one.value for one in Doubt),
         # The phase of a Machine follows a signal, and the note says which.
         "signal.name.title().replace('_', '')": tuple(
