@@ -15,6 +15,7 @@ from kubenode.core.decision import Decision, Note
 from kubenode.core.model import condition as conditions
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.now import Now
+from kubenode.core.policy import Policy
 from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.loop import Decided, Question
 from kubenode.runtime.engine.queue import Key
@@ -94,7 +95,7 @@ def test_nothing_is_explained_that_is_not_needed() -> None:
     """Each flow that is written down is in the source, and each folder that is left out is there."""
     source = TEXT.replace('"', "'")
     assert [flow for flow in FLOWS if flow.removeprefix("*") not in source] == []
-    assert [room for room in OTHERS if not (SOURCE / room).is_dir()] == []
+    assert [room for room in OTHERS if not (SOURCE / room).exists()] == []
 
 
 def test_the_log_names_the_reason_before_its_sentence(caplog: pytest.LogCaptureFixture) -> None:
@@ -102,7 +103,7 @@ def test_the_log_names_the_reason_before_its_sentence(caplog: pytest.LogCaptureF
     note = Note(code="ZoneOutage", text="zone b: 7 of 10 not ready, limit 5")
     decided = Decided(
         now=Now(wall=datetime(2026, 3, 2, tzinfo=UTC), elapsed=0), key=Key("remedy", "m1"),
-        question=Question(snapshot=None, subject=None, stored=None), decision=Decision(notes=(note,)), acts=(),
+        question=Question(snapshot=None, subject=None, stored=None), decision=Decision(notes=(note,)), acts=(), policy=Policy(),
     )  # fmt: skip
     with caplog.at_level(logging.DEBUG, logger="kubenode.engine"):
         Teller(observes=False).tell(decided)
