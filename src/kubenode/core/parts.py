@@ -22,6 +22,7 @@ from kubenode.core.decision import (
 )
 from kubenode.core.errors import Problem
 from kubenode.core.explain import Explanation
+from kubenode.core.health.freeze import Place
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import HostSeen
@@ -30,12 +31,37 @@ from kubenode.core.model import *
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import SetRoom
 from kubenode.core.risk.success import Outcome
-from kubenode.core.rollout.tally import Seat, TallyView
+from kubenode.core.rollout.tally import Rate, Seat, TallyView
 
 __all__ = [
-    "Ask", "Create", "Delete", "Effect", "Explanation", "Have", "HostSeen", "JournalEntry", "JournalState", "Note",
-    "Outcome", "PatchNode", "PatchNodeConditions", "Problem", "RunSteps", "Seat", "SetEntry", "SetFinalizers",
-    "SetOperation", "SetOwner", "SetRoom", "TallyView", "Verdict", "ZoneTally", "make_machine", "make_node",
+    "Ask",
+    "Create",
+    "Delete",
+    "Effect",
+    "Explanation",
+    "Have",
+    "HostSeen",
+    "JournalEntry",
+    "JournalState",
+    "Note",
+    "Outcome",
+    "PatchNode",
+    "PatchNodeConditions",
+    "Place",
+    "Problem",
+    "Rate",
+    "RunSteps",
+    "Seat",
+    "SetEntry",
+    "SetFinalizers",
+    "SetOperation",
+    "SetOwner",
+    "SetRoom",
+    "TallyView",
+    "Verdict",
+    "ZoneTally",
+    "make_machine",
+    "make_node",
     "make_tally",
 ]  # fmt: skip
 __all__ += model.__all__

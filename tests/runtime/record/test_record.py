@@ -11,6 +11,7 @@ from kubenode.core import model as m
 from kubenode.core import step
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision, PatchNode, RunSteps, SetEntry
+from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import AgentSnapshot, HostSeen
@@ -78,6 +79,7 @@ SNAPSHOTS: dict[str, Any] = {
         set=SET, component=None, members=(SEAT,), holds=frozenset({"op2", "op1"}), now=NOW,
         tally=TallyView(revision=3, kept_from=("a", "f00", "n1"), candidates=(SEAT,), conflict_names=("n9",)),
     ),
+    "drift": DriftSnapshot(set=SET, now=NOW, sightings={"kubelet": 3}),
     "remedy": RemedySnapshot(
         machine=MACHINE, node=None, jobs=(JOB,), now=NOW,
         steps={

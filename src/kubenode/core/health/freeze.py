@@ -70,7 +70,7 @@ def frozen(
     notes = []
     for policy in policies:
         for one in policy.spec.freeze:
-            if _concerns(one, Place(machine=machine, zone=zone, region=region, sets=sets)):
+            if _concerns(one, Place(machine=machine, zone=zone, region=region, sets=tuple(sets))):
                 ends = [end for _, end in _end(one, now, sightings)]
                 if one.until is None or ends[0] > now.elapsed:
                     notes.append(_note(one, ends[0] if ends else None))
@@ -84,7 +84,7 @@ class Place:
     machine: str
     zone: str
     region: str
-    sets: Collection[str]
+    sets: tuple[str, ...]
 
 
 def _concerns(one: Freeze, place: Place) -> bool:

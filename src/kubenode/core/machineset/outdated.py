@@ -7,7 +7,6 @@ adopted, and stays. Nothing is replaced unless the strategy asks for it.
 import json
 from collections.abc import Iterable, Sequence
 
-from kubenode.core import wire
 from kubenode.core.identity import digest
 from kubenode.core.machineset.order import Standing, standing, victims
 from kubenode.core.model.machine import Machine
@@ -23,9 +22,9 @@ def stamp(template: MachineTemplate) -> str:
     spec = template.spec
     said = (
         template.labels, template.annotations, spec.infrastructure.provider, spec.infrastructure.parameters,
-        spec.labels, spec.taints, spec.deletion_policy.value,
+        spec.labels, [(one.key, one.value, one.effect.value) for one in spec.taints], spec.deletion_policy.value,
     )  # fmt: skip
-    return digest(json.dumps(wire.dump_part(said), sort_keys=True))
+    return digest(json.dumps(said, sort_keys=True, default=dict))
 
 
 def outdated(owner: MachineSet, machines: Iterable[Machine]) -> tuple[Machine, ...]:
