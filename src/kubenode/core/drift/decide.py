@@ -108,7 +108,7 @@ def _written(owner: MachineComponentSet, view: DriftView, why: str) -> Iterator[
 
 
 def _entry(name: str, one: Suspect, held: str) -> SetEntry:
-    entry = attrs.evolve(one.entry, held=held)
+    entry = attrs.evolve(one.entry, held=held or None)
     return SetEntry(machine=one.machine, name=name, expect=one.entry, entry=entry)
 
 
