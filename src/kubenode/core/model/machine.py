@@ -96,7 +96,9 @@ class ComponentEntry:
     revision: Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$"), "the set's revision that wrote this"]
     batch: Annotated[int, Number(min=0, max=1_000_000), "the batch it was part of; 0 when it joined"] = 0
     state: Running = Running.RUNNING
-    held: Annotated[str | None, Text(max=1024), "why drift is not repaired here; absent when it may be"] = None
+    held: Annotated[str | None, Text(max=1024), "why drift is not repaired here; absent when it may be"] = (
+        None
+    )
 
 
 class StepAction(enum.Enum):
