@@ -191,8 +191,10 @@ def test_an_engine_that_is_stopped_while_it_settles_says_so() -> None:
 CTRL_C = """
 import os, signal, threading
 from kubenode.runtime.embed import EmbeddedStore, Engine
+sent = []
 def interrupt(record):
-    os.kill(os.getpid(), signal.SIGINT)
+    if not sent:
+        sent.append(os.kill(os.getpid(), signal.SIGINT))
 engine = Engine(EmbeddedStore(cel=False), sinks={"interrupt": interrupt})
 try:
     engine.run()

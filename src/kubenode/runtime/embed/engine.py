@@ -182,13 +182,19 @@ class Engine:
     # Without one.
 
     def run(self) -> None:
-        """Run in an event loop of its own, in this thread, until `stop` is called.
+        """Run in an event loop of its own, and return when `stop` was called.
 
         Raises:
             EngineMisused: an event loop runs in this thread, or the engine has run before.
             EngineFailed: it met what it cannot go on with.
         """
-        in_own_loop("run()", "async with engine: await engine.wait()", self._run(), self.stop)
+        in_own_loop(
+            "run()",
+            "async with engine: await engine.wait()",
+            self._run(),
+            self.stop,
+            name=f"kubenode {self.identity}",
+        )
 
     def run_until_settled(self, within: timedelta = SETTLE_LIMIT) -> datetime | None:
         """Do all that can be done now, then end: for cron and notebooks.
@@ -202,7 +208,9 @@ class Engine:
             EngineFailed: it met what it cannot go on with.
         """
         fix = "async with engine: await engine.settled()"
-        return in_own_loop("run_until_settled()", fix, self._settle(within), self.stop)
+        return in_own_loop(
+            "run_until_settled()", fix, self._settle(within), self.stop, name=f"kubenode {self.identity}"
+        )
 
     def stop(self) -> None:
         """Tell it to stop, from any thread, also before it has begun; returns at once. The block of a host goes on."""

@@ -61,6 +61,8 @@ class Panel:
 
     def __call__(self, requests: Sequence[PermitRequest], now: Now) -> Mapping[str, tuple[Reviewed, ...]]:
         """Give what is known, and ask what is not; what waits for no permit any more is forgotten."""
+        if not self._reviewers:
+            return {}
         said = {
             request.op_id: tuple(self._said(name, request, now) for name in self._reviewers)
             for request in requests

@@ -19,19 +19,22 @@ class Outlet:
         self._name = name
         self._sink = sink
         self._failed = False
+        self._behind = False
         self._lost = 0
         self.workers = Workers(f"kubenode {engine} sink {name}")
 
     def put(self, record: Record) -> None:
         """Tell it of a decision, later; never waits."""
-        if self.workers.waiting >= MOST_WAITING:
-            if not self._lost:
+        waiting = self.workers.waiting
+        if waiting >= MOST_WAITING:
+            if not self._behind:
                 LOG.error("event=sink-behind sink=%s fix='records are lost; make it faster'", self._name)
+            self._behind = True
             self._lost += 1
             return
-        if self._lost:
+        if self._behind and waiting <= MOST_WAITING // 2:
             LOG.error("event=sink-caught-up sink=%s lost=%d", self._name, self._lost)
-            self._lost = 0
+            self._behind, self._lost = False, 0
         self.workers.submit(f"sink {self._name}", lambda: self._tell(record))
 
     def end(self) -> None:
