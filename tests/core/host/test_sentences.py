@@ -3,12 +3,9 @@
 The words are those of api.md, sections 1, 3 and 4 ("Drift", "Component upgrade", "Hung node").
 """
 
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).resolve().parents[2]
+from tests.sentences import CLASS, FUNCTION, check_shown
 
 SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Section 4, drift.
@@ -93,8 +90,4 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
 @pytest.mark.parametrize(("sentence", "tests"), SENTENCES, ids=[sentence for sentence, _ in SENTENCES])
 def test_a_sentence_is_shown_by_tests_that_exist(sentence: str, tests: tuple[str, ...]) -> None:
     """A test that is renamed or removed takes its sentence with it, and this tells."""
-    assert tests, sentence
-    for test in tests:
-        path, _, name = test.partition("::")
-        found = re.search(rf"^(def|class) {name}\b", (TESTS / path).read_text(), re.MULTILINE)
-        assert found, f"{sentence!r} names {test}, which is not there"
+    check_shown(sentence, tests, FUNCTION, CLASS)

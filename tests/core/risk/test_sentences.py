@@ -4,12 +4,9 @@ The words are those of api.md, sections 3 and 4 ("Hung node", "Zone outage"). Wh
 upgrade and drift, the agent's detector, MachineSets) is shown in theirs.
 """
 
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).resolve().parents[2]
+from tests.sentences import ASSIGNED, CLASS, FUNCTION, check_shown
 
 SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Section 3, permits.
@@ -177,10 +174,4 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
 @pytest.mark.parametrize(("sentence", "tests"), SENTENCES, ids=[sentence for sentence, _ in SENTENCES])
 def test_a_sentence_is_shown_by_tests_that_exist(sentence: str, tests: tuple[str, ...]) -> None:
     """A test that is renamed or removed takes its sentence with it, and this tells."""
-    assert tests, sentence
-    for test in tests:
-        path, _, name = test.partition("::")
-        found = re.search(rf"^(def|class) {name}\b", (TESTS / path).read_text(), re.MULTILINE)
-        if found is None:  # unittest cases of state machines are assigned
-            found = re.search(rf"^{name} = ", (TESTS / path).read_text(), re.MULTILINE)
-        assert found, f"{sentence!r} names {test}, which is not there"
+    check_shown(sentence, tests, FUNCTION, CLASS, ASSIGNED)

@@ -3,12 +3,9 @@
 The words are those of api.md, sections 1 to 3 where they bind a rollout, and section 4, "Component upgrade".
 """
 
-import re
-from pathlib import Path
-
 import pytest
 
-TESTS = Path(__file__).resolve().parents[2]
+from tests.sentences import FUNCTION, check_shown
 
 SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Sections 1 and 2.
@@ -169,7 +166,4 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
 @pytest.mark.parametrize(("sentence", "tests"), SENTENCES, ids=[sentence for sentence, _ in SENTENCES])
 def test_a_sentence_is_shown_by_tests_that_exist(sentence: str, tests: tuple[str, ...]) -> None:
     """A test that is renamed or removed takes its sentence with it, and this tells."""
-    assert tests, sentence
-    for test in tests:
-        path, _, name = test.partition("::")
-        assert re.search(rf"^def {name}\(", (TESTS / path).read_text(), re.MULTILINE), f"{test} is not there"
+    check_shown(sentence, tests, FUNCTION)
