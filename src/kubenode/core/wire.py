@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -21,6 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from kubenode.core.crd import NAME_LIMITS, schema_of
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.fields import Field, fields_of, is_model
+from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.metadata import metadata_problems
 from kubenode.core.model import KINDS, WATCHED, IntOrPercent, Json, Node, Object, ObjectMeta
 from kubenode.core.model.meta import LABEL
@@ -268,23 +269,6 @@ def _is_optional(cls: Any) -> bool:
     return is_union and len(get_args(cls)) == 2 and NoneType in get_args(cls)
 
 
-def _is_tuple(cls: Any) -> bool:
-    return get_origin(cls) is tuple
-
-
-def _is_map(cls: Any) -> bool:
-    origin = get_origin(cls)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
-def _is_annotated(cls: Any) -> bool:
-    return get_origin(cls) is Annotated
-
-
-def _is_enum(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, enum.Enum)
-
-
 def _spelling(cls: type[Any]) -> Any:
     """Tell cattrs how the fields are spelled; `metadata.unknown` is not on the wire."""
     return {
@@ -303,12 +287,12 @@ def _converter(*, forbids: bool) -> Converter:
     made.register_structure_hook(timedelta, lambda value, _: parse_duration(value))
     made.register_structure_hook_factory(is_model, lambda cls: _model_hook(cls, made, forbids=forbids))
     made.register_structure_hook(IntOrPercent, lambda value, _: IntOrPercent.parse(value))
-    made.register_structure_hook_factory(_is_enum, _enum_hook)
+    made.register_structure_hook_factory(is_enum, _enum_hook)
     # cattrs would look up the hook of what is annotated anew for each value.
-    made.register_structure_hook_factory(_is_annotated, lambda cls: made.get_structure_hook(get_args(cls)[0]))
+    made.register_structure_hook_factory(is_annotated, lambda cls: made.get_structure_hook(get_args(cls)[0]))
     made.register_structure_hook_factory(_is_optional, lambda cls: _optional_hook(cls, made))
-    made.register_structure_hook_factory(_is_tuple, lambda cls: _list_hook(cls, made))
-    made.register_structure_hook_factory(_is_map, lambda cls: _map_hook(cls, made))
+    made.register_structure_hook_factory(is_tuple, lambda cls: _list_hook(cls, made))
+    made.register_structure_hook_factory(is_map, lambda cls: _map_hook(cls, made))
     return made
 
 
@@ -352,9 +336,9 @@ def _writer() -> Converter:
     made.register_unstructure_hook_factory(is_model, lambda cls: _write_hook(cls, made))
     made.register_unstructure_hook(IntOrPercent, lambda value: value.wire)
     # A value that an enumeration does not know was kept as text by `read`.
-    made.register_unstructure_hook_factory(_is_enum, lambda _: lambda value: getattr(value, "value", value))
-    made.register_unstructure_hook_factory(_is_tuple, lambda cls: _list_writer(cls, made))
-    made.register_unstructure_hook_factory(_is_map, lambda cls: _map_writer(cls, made))
+    made.register_unstructure_hook_factory(is_enum, lambda _: lambda value: getattr(value, "value", value))
+    made.register_unstructure_hook_factory(is_tuple, lambda cls: _list_writer(cls, made))
+    made.register_unstructure_hook_factory(is_map, lambda cls: _map_writer(cls, made))
     return made
 
 

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, TypeAlias, Union, get_args, get_origin
+from typing import Any, Final, TypeAlias, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -21,6 +21,7 @@ from kubenode.core import wire
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision
 from kubenode.core.drift.decide import DriftSnapshot
+from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.host.decide import AgentSnapshot
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.machineset.crew import MachineSetSnapshot
@@ -120,29 +121,12 @@ def _is_union(cls: Any) -> bool:
     return get_origin(cls) in (Union, UnionType)
 
 
-def _is_tuple(cls: Any) -> bool:
-    return get_origin(cls) is tuple
-
-
 def _is_set(cls: Any) -> bool:
     return get_origin(cls) is frozenset
 
 
-def _is_map(cls: Any) -> bool:
-    origin = get_origin(cls)
-    return isinstance(origin, type) and issubclass(origin, Mapping)
-
-
-def _is_annotated(cls: Any) -> bool:
-    return get_origin(cls) is Annotated
-
-
-def _is_enum(cls: Any) -> bool:
-    return isinstance(cls, type) and issubclass(cls, enum.Enum)
-
-
 def _bare(cls: Any) -> Any:
-    return get_args(cls)[0] if _is_annotated(cls) else cls
+    return get_args(cls)[0] if is_annotated(cls) else cls
 
 
 def _read_union(cls: Any, converter: Converter) -> Hook:
@@ -153,7 +137,7 @@ def _read_union(cls: Any, converter: Converter) -> Hook:
         inner = converter.get_structure_hook(only)
         return lambda value, _: None if value is None else inner(value, only)
     named = {part.__name__: (part, converter.get_structure_hook(part)) for part in parts if attrs.has(part)}
-    lists = [(part, converter.get_structure_hook(part)) for part in parts if _is_tuple(part)]
+    lists = [(part, converter.get_structure_hook(part)) for part in parts if is_tuple(part)]
     nullable = NoneType in get_args(cls)
 
     def read_one(value: Any, _: Any) -> Any:
@@ -178,7 +162,7 @@ def _write_union(cls: Any, converter: Converter) -> Callable[[Any], Any]:
         inner = converter.get_unstructure_hook(only)
         return lambda value: None if value is None else inner(value)
     named = {part: converter.get_unstructure_hook(part) for part in parts if attrs.has(part)}
-    lists = [converter.get_unstructure_hook(part) for part in parts if _is_tuple(part)]
+    lists = [converter.get_unstructure_hook(part) for part in parts if is_tuple(part)]
 
     def write_one(value: Any) -> Any:
         if value is None:
@@ -294,15 +278,15 @@ def _made() -> Converter:
             ),
             lambda cls: _write_class(cls, made),
         ),
-        (_is_enum, _read_enum, lambda _: lambda value: getattr(value, "value", value)),
+        (is_enum, _read_enum, lambda _: lambda value: getattr(value, "value", value)),
         (
-            _is_annotated,
+            is_annotated,
             lambda cls: made.get_structure_hook(_bare(cls)),
             lambda cls: made.get_unstructure_hook(_bare(cls)),
         ),
-        (_is_tuple, lambda cls: _read_tuple(cls, made), lambda cls: _write_tuple(cls, made)),
+        (is_tuple, lambda cls: _read_tuple(cls, made), lambda cls: _write_tuple(cls, made)),
         (_is_set, lambda cls: _read_set(cls, made), lambda cls: _write_set(cls, made)),
-        (_is_map, lambda cls: _read_map(cls, made), lambda cls: _write_map(cls, made)),
+        (is_map, lambda cls: _read_map(cls, made), lambda cls: _write_map(cls, made)),
         (_is_union, lambda cls: _read_union(cls, made), lambda cls: _write_union(cls, made)),
         (_is_object, lambda _: lambda value, _: read_object(value), lambda _: write_object),
     )
