@@ -336,12 +336,12 @@ def test_a_machine_that_would_be_terminated_is_explained() -> None:
     assert found.counterfactual == "would act if spec.deletionPolicy is Release"
 
 
-def test_a_mass_delete_is_explained() -> None:
-    """By the number that a person has to acknowledge."""
-    owner = m.MachineSet(
+def bereft(replicas: int) -> m.MachineSet:
+    """Give a set that lost seven machines."""
+    return m.MachineSet(
         metadata=m.ObjectMeta(name="pool", uid="u", finalizers=(MACHINESET_FINALIZER,)),
         spec=m.MachineSetSpec(
-            replicas=9,
+            replicas=replicas,
             selector=m.Selector(match_labels={"pool": "a"}),
             template=m.MachineTemplate(
                 labels={"pool": "a"},
@@ -350,26 +350,18 @@ def test_a_mass_delete_is_explained() -> None:
         ),
         status=m.MachineSetStatus(lost=7),
     )
-    found = explain(MachineSetSnapshot(set=owner, now=NOW), DEFAULT)
+
+
+def test_a_mass_delete_is_explained() -> None:
+    """By the number that a person has to acknowledge."""
+    found = explain(MachineSetSnapshot(set=bereft(9), now=NOW), DEFAULT)
     assert (found.verdict, found.observed, found.limit) == (Verdict.DEFER, 7, 0)
     assert found.counterfactual == "would act if spec.acknowledgedLosses is 7 (now 0)"
 
 
 def test_where_nothing_is_left_to_do_it_says_so() -> None:
     """Then it would not act either."""
-    owner = m.MachineSet(
-        metadata=m.ObjectMeta(name="pool", uid="u", finalizers=(MACHINESET_FINALIZER,)),
-        spec=m.MachineSetSpec(
-            replicas=0,
-            selector=m.Selector(match_labels={"pool": "a"}),
-            template=m.MachineTemplate(
-                labels={"pool": "a"},
-                spec=m.MachineTemplateSpec(infrastructure=m.Infrastructure(provider="memory")),
-            ),
-        ),
-        status=m.MachineSetStatus(lost=7),
-    )
-    found = explain(MachineSetSnapshot(set=owner, now=NOW), DEFAULT)
+    found = explain(MachineSetSnapshot(set=bereft(0), now=NOW), DEFAULT)
     assert found.counterfactual == "would have nothing to do if spec.acknowledgedLosses is 7 (now 0)"
 
 

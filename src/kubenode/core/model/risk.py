@@ -44,6 +44,17 @@ def _no_duration(field: str) -> str:
     return f"self.{field}.size() < 2 || !self.{field}.matches('{DURATION_PATTERN}')"
 
 
+def _window_up_to(words: str, most: timedelta, *, like: str) -> Rule:
+    """Give the rule of a `window` from ten seconds to `most`, which is `words` as people write it."""
+    return Rule(
+        cel=f"{_no_duration('window')} || "
+        f"(duration(self.window) >= duration('10s') && duration(self.window) <= duration('{words}'))",
+        check=lambda owner: timedelta(seconds=10) <= owner.window <= most,
+        message=f"is from 10s to {words}, as in {like}",
+        path=".window",
+    )
+
+
 class Scope(enum.Enum):
     """What a limit is counted over; from the narrowest to the widest."""
 
@@ -152,17 +163,7 @@ class SuccessGate:
         min_percent: so many of them must have succeeded.
     """
 
-    SHAPE: ClassVar[Shape] = Shape(
-        rules=(
-            Rule(
-                cel=f"{_no_duration('window')} || "
-                "(duration(self.window) >= duration('10s') && duration(self.window) <= duration('24h'))",
-                check=lambda gate: timedelta(seconds=10) <= gate.window <= MAX_WINDOW,
-                message="is from 10s to 24h, as in 1h",
-                path=".window",
-            ),
-        )
-    )
+    SHAPE: ClassVar[Shape] = Shape(rules=(_window_up_to("24h", MAX_WINDOW, like="1h"),))
 
     window: timedelta = timedelta(hours=1)
     min_attempts: Annotated[int, Number(min=1, max=10_000)] = 5
@@ -179,17 +180,7 @@ class RepairWidth:
         window: how long a proven repair is evidence.
     """
 
-    SHAPE: ClassVar[Shape] = Shape(
-        rules=(
-            Rule(
-                cel=f"{_no_duration('window')} || "
-                "(duration(self.window) >= duration('10s') && duration(self.window) <= duration('168h'))",
-                check=lambda width: timedelta(seconds=10) <= width.window <= NODE_WINDOW,
-                message="is from 10s to 168h, as in 24h",
-                path=".window",
-            ),
-        )
-    )
+    SHAPE: ClassVar[Shape] = Shape(rules=(_window_up_to("168h", NODE_WINDOW, like="24h"),))
 
     first: Annotated[int, Number(min=1, max=10_000)] = 1
     window: timedelta = timedelta(hours=24)
