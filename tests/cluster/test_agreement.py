@@ -278,6 +278,9 @@ _JOB: Final[m.Json] = {
     "apiVersion": "kubenode.dev/v1alpha1", "kind": "RemedyOperationJob", "metadata": {"name": "j"},
     "spec": {"machine": {"name": "m", "uid": "u"}, "remedier": "r", "episode": 1, "cause": {"type": "T"}},
 }  # fmt: skip
+_POLICY: Final[m.Json] = {
+    "apiVersion": "kubenode.dev/v1alpha1", "kind": "RiskPolicy", "metadata": {"name": "p"},
+}  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)
@@ -311,6 +314,11 @@ DIFFERENCES: Final = (
         where=r"spec\..*", says=r"must be a whole number, not the number -?[0-9.e+]+",
         why="The server takes a float that is whole for a whole number",
         raw={**_JOB, "spec": {**_JOB["spec"], "firstRung": 1.0}},
+    ),
+    Difference(
+        where=r"spec\..*", says=r"must be a number or a percentage, not the number -?[0-9]+\.0$",
+        why="The server takes a float that is whole for a whole number",
+        raw={**_POLICY, "spec": {"limits": [{"scope": "zone", "max": 3.0}]}},
     ),
 )  # fmt: skip
 """What core refuses and the server does not. There is nothing that the server refuses and core does not."""
