@@ -6,7 +6,7 @@ lets the stamps of a hand-made snapshot stand in for sightings, and gives the De
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar, overload
+from typing import Any, Final, TypeAlias, TypeVar, assert_never, overload
 
 import attrs
 
@@ -93,24 +93,43 @@ def decide(seen: Snapshot, policy: Policy) -> Decision[Any]:
     Invariant: for what is valid it never raises.
     """
     _check_policy(policy)
+    return judged(_decided(seen, policy), standing(seen))
+
+
+def _decided(seen: Snapshot, policy: Policy) -> Decision[Any]:
     match seen:
         case MachineSnapshot():
-            return judged(decide_machine(seen, policy), seen.machine.status)
+            return decide_machine(seen, policy)
         case MachineSetSnapshot():
-            return judged(decide_machineset(seen, policy), seen.set.status)
+            return decide_machineset(seen, policy)
         case RolloutSnapshot():
-            return judged(decide_rollout(_rollout_by_hand(seen), policy), seen.set.status)
+            return decide_rollout(_rollout_by_hand(seen), policy)
         case NodeSnapshot():
-            return judged(decide_node(seen, policy), seen.machine.status.agent)
+            return decide_node(seen, policy)
         case RemedySnapshot():
-            job = open_job(seen.jobs)
-            return judged(
-                decide_remedy(_remedy_by_hand(seen, policy), policy), None if job is None else job.status
-            )
+            return decide_remedy(_remedy_by_hand(seen, policy), policy)
         case FleetSnapshot():
-            return judged(decide_fleet(seen, policy), None if seen.ledger is None else seen.ledger.status)
+            return decide_fleet(seen, policy)
         case _:
             raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(__all__[:6])}")
+
+
+def standing(seen: Snapshot) -> Any:
+    """Give the status that stands when it is decided, None when there is none: what differs from it is an act."""
+    match seen:
+        case MachineSnapshot():
+            return seen.machine.status
+        case MachineSetSnapshot() | RolloutSnapshot():
+            return seen.set.status
+        case NodeSnapshot():
+            return seen.machine.status.agent
+        case RemedySnapshot():
+            job = open_job(seen.jobs)
+            return None if job is None else job.status
+        case FleetSnapshot():
+            return None if seen.ledger is None else seen.ledger.status
+        case _:
+            assert_never(seen)
 
 
 def _check_policy(policy: object) -> None:

@@ -10,27 +10,20 @@ import attrs
 
 from kubenode.core.accept import decide as accept
 from kubenode.core.accept.decide import AcceptSnapshot
-from kubenode.core.deciding import judged
+from kubenode.core.deciding import judged, standing
 from kubenode.core.decision import Decision
 from kubenode.core.drift import decide as drift
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host import decide as host
-from kubenode.core.host.decide import AgentSnapshot
 from kubenode.core.machine import decide as machine
-from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.machineset import decide as machineset
-from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.policy import Policy
 from kubenode.core.remedy import abandoned
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
-from kubenode.core.remedy.decide import RemedySnapshot
-from kubenode.core.remedy.ladder import open_job
 from kubenode.core.risk import decide as risk
-from kubenode.core.risk.decide import RiskSnapshot
 from kubenode.core.rollout import decide as rollout
-from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.runtime.record import codec
 from kubenode.runtime.record.file import Recording
 from kubenode.runtime.record.record import Record
@@ -127,22 +120,13 @@ def _changed(record: Record, policy: Policy) -> Change | None:
 
 
 def _standing(seen: Any) -> Any:
-    """Give the status that stood when it was decided, None when there was none: what differs from it is an act."""
+    """Give the status that stood when it was decided; of the deciders that are not public, here."""
     match seen:
-        case MachineSnapshot():
-            return seen.machine.status
-        case MachineSetSnapshot() | RolloutSnapshot() | DriftSnapshot():
+        case DriftSnapshot():
             return seen.set.status
-        case AgentSnapshot():
-            return seen.machine.status.agent
-        case RemedySnapshot():
-            job = open_job(seen.jobs)
-            return None if job is None else job.status
         case AbandonedSnapshot():
             return seen.job.status
         case AcceptSnapshot():
             return seen.ruling.status
-        case RiskSnapshot():
-            return None if seen.ledger is None else seen.ledger.status
         case _:
-            raise TypeError(seen)
+            return standing(seen)
