@@ -161,6 +161,7 @@ class Candidate:
     offset: int
     percent: int
     awake_at: int = 0
+    cut_until: int = 0
     pending: Callable[[], None] | None = None
 
     def clock(self, true: int) -> int:
@@ -172,7 +173,7 @@ class Candidate:
         return term_of(self.state, self.clock(true), TIMES) is not None
 
 
-FAULTS = st.sampled_from(["none"] * 6 + ["lost", "lost after", "slow", "paused"])
+FAULTS = st.sampled_from(["none"] * 6 + ["lost", "lost after", "slow", "paused", "cut"])
 
 
 @given(
@@ -186,7 +187,7 @@ def test_of_several_candidates_at_most_one_leads(
 ) -> None:
     """At no moment of true time do two lead, and some time after the last fault one does.
 
-    Clocks differ and drift by a tenth, answers are lost before and after the write or come late, and processes stop
+    Clocks differ and drift by a tenth, answers are lost before and after the write or come late, the server is away for one of them, and processes stop
     for up to a minute, also between a question and its answer. (A person who deletes the Lease is not among them: then a
     newcomer may begin at once, and only the preconditions keep the two apart.)
     """
@@ -226,7 +227,10 @@ def _turn(server: Server, one: Candidate, true: int, fault: str, seconds: int) -
     act = next_act(one.state, now)
     if isinstance(act, Wait):
         return
-    answer: LeaseAnswer = Lost() if fault == "lost" else server.do(one.state.me, act)
+    if fault == "cut":
+        one.cut_until = true + seconds * S
+    is_lost = fault == "lost" or true < one.cut_until
+    answer: LeaseAnswer = Lost() if is_lost else server.do(one.state.me, act)
     if fault == "lost after":
         answer = Lost()
 
