@@ -224,11 +224,11 @@ def _turn(server: Server, one: Candidate, true: int, fault: str, seconds: int) -
     if fault == "paused":
         one.awake_at = true + seconds * S
         return
+    if fault == "cut":
+        one.cut_until = true + seconds * S
     act = next_act(one.state, now)
     if isinstance(act, Wait):
         return
-    if fault == "cut":
-        one.cut_until = true + seconds * S
     is_lost = fault == "lost" or true < one.cut_until
     answer: LeaseAnswer = Lost() if is_lost else server.do(one.state.me, act)
     if fault == "lost after":
