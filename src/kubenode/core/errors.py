@@ -72,6 +72,14 @@ class PluginError(KubenodeError):
         super().__init__("\n".join([head, *(f"  {problem}" for problem in problems)]))
 
 
+class NotInstalled(KubenodeError):
+    """A cluster lacks what this program needs, or has an older one; `problems` name each with its fix."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
 class ApiError(KubenodeError):
     """The API server refused, or could not be asked.
 

@@ -12,6 +12,7 @@ from kubenode.core.errors import (
     ApiError,
     InvalidObjectError,
     KubenodeError,
+    NotInstalled,
     PluginError,
     Problem,
     Retry,
@@ -97,7 +98,7 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def code_of(error: KubenodeError) -> int:
     """Give the exit code of an error's meaning."""
     match error:
-        case InvalidObjectError() | PluginError():
+        case InvalidObjectError() | PluginError() | NotInstalled():
             return NO
         case CouldNotTell():
             return UNKNOWN

@@ -13,13 +13,16 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self
 
+from kubenode.core import model as m
 from kubenode.core.errors import InvalidObjectError, KubenodeError
 from kubenode.core.policy import Policy
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.controller.remedy import rung_problems
+from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
 from kubenode.runtime.embed.arguments import check
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.leading import Leading
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
@@ -29,6 +32,8 @@ from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.installed import Checked
+from kubenode.runtime.store.lease import Lease
 from kubenode.runtime.threads import called, ended
 
 LOG = logging.getLogger("kubenode.engine")
@@ -61,7 +66,9 @@ class Engine:
             the same name. What is in the store stays in force: nobody's freeze is overruled by your code.
         identity: who this is, in logs, and in the names of tasks and threads.
         controllers: which of them decide, by name; None is all. The others are somebody else's business.
-        observe_only: write nothing at all; say in the log, and to the sinks, what would be done next.
+        lease: keep it, and decide only while it is held: of several engines with the same one, one acts. When it
+            is lost, calls under way are dropped, and the engine waits for its turn.
+        observe_only: write nothing at all but that lease; say in the log, and to the sinks, what would be done next.
         sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
         review_within: a reviewer that has not answered by then has denied.
 
@@ -70,10 +77,10 @@ class Engine:
         PluginError: a sink is none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the store have a default, and a name
         self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
-        review_within: timedelta = REVIEW_LIMIT,
+        review_within: timedelta = REVIEW_LIMIT, lease: Lease | None = None,
     ) -> None:  # fmt: skip
         only = NAMES if controllers is None else tuple(controllers)
         check(store=store, plugins=plugins, policy=policy, controllers=controllers)
@@ -90,6 +97,7 @@ class Engine:
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
+        self._leading = Leading(lease, store, self._clock, self._led)
         self._task: asyncio.Task[None] | None = None
         self._host: asyncio.Task[Any] | None = None
         self._cancelling = 0
@@ -112,6 +120,7 @@ class Engine:
 
         Raises:
             EngineMisused: it has run before.
+            NotInstalled: the server lacks what is needed, or is too old; every problem with its fix.
             InvalidObjectError: a rung of `policy` names a remedy that no plugin brings, or has wrong parameters.
         """
         if self._life is not _Life.NEW:
@@ -236,6 +245,8 @@ class Engine:
 
     async def _start(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
+        if isinstance(self._store, Checked):
+            await self._store.check(m.KINDS, rights(self._only, observes=self._observes))
         plugins = self._plugins
         if plugins is None:
             plugins = await called(f"kubenode {self.identity} plugins", Plugins.discover)
@@ -256,12 +267,13 @@ class Engine:
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._reviewing,
+            busy=self._reviewing, term=self._leading.term,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
+        self._leading.start(f"kubenode {self.identity} lease", self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -281,6 +293,7 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
+        await self._leading.end()
         for outlet in self._outlets:
             outlet.end()
         panel = self._panel.workers.values() if self._panel is not None else ()
@@ -336,8 +349,13 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(FIRST)
 
+    def _led(self) -> None:
+        if self._driver is not None:
+            self._driver.led()
+
     def _reviewing(self) -> tuple[str, ...]:
-        return ("reviewers have not answered yet",) if self._panel is not None and self._panel.busy else ()
+        busy = self._panel is not None and self._panel.busy
+        return (*self._leading.waits(), *(("reviewers have not answered yet",) if busy else ()))
 
     def _decided(self, decided: Decided) -> None:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""

@@ -163,13 +163,22 @@ class Engine:
         self._repeats: set[Key] = set()
         self._troubled: set[Key] = set()
         self._unsynced = set(cache.kinds)
+        self._term: int | None = 0
 
-    def step(self, inputs: Iterable[Input], now: Now) -> Step:
-        """Fold what has happened, decide every key that is due, and ask for the calls."""
+    def step(self, inputs: Iterable[Input], now: Now, *, term: int | None = 0) -> Step:
+        """Fold what has happened, decide every key that is due, and ask for the calls.
+
+        Args:
+            inputs: what has happened since the last step.
+            now: the moment.
+            term: in which this engine may decide; None when another one does: then it only folds.
+        """
         calls: list[Call | Relist] = []
         for item in inputs:
             self._take(item, now)
-        if self._unsynced:  # a cache that is not whole shows a world that never was
+        if term != self._term:
+            self._begin(term, now)
+        if term is None or self._unsynced:  # a cache that is not whole shows a world that never was
             return Step(calls=(), wake_at=None)
         while (key := self._queue.take(now.elapsed)) is not None:
             call = (
@@ -197,6 +206,18 @@ class Engine:
         question = asked.question(name, now, self._sightings.get(Key(controller, name), NOTHING_SEEN))
         return None if question is None else asked.decide(question.snapshot, self._policy())
 
+    def _begin(self, term: int | None, now: Now) -> None:
+        """Begin a term: what was seen in an earlier one was not watched in between, and every key is due."""
+        self._term = term
+        self._sightings.clear()
+        self._acts_of.clear()
+        self._repeats.clear()
+        if term is None:
+            return
+        for kind in self.cache.kinds:
+            for obj in self.cache.all(kind):
+                self._concern(Change(kind=kind, before=None, after=obj), now)
+
     def _take(self, item: Input, now: Now) -> None:
         match item:
             case Event():
@@ -218,9 +239,12 @@ class Engine:
     def _changed(self, changes: Iterable[Change], now: Now) -> None:
         for change in changes:
             self._fold(change)
-            for controller in self._controllers.values():
-                for name in controller.concerns(change):
-                    self._queue.add(Key(controller.name, name), now.elapsed)
+            self._concern(change, now)
+
+    def _concern(self, change: Change, now: Now) -> None:
+        for controller in self._controllers.values():
+            for name in controller.concerns(change):
+                self._queue.add(Key(controller.name, name), now.elapsed)
 
     def _finish(self, done: Done, now: Now) -> None:
         self._expect.add(done.key, done.written, now.elapsed)
