@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kubenode.core.errors import InvalidObjectError, ObjectNotFound, Refused, ServerFailed, Unreachable
+from kubenode.core.errors import Forbidden, InvalidObjectError, ObjectNotFound, ServerFailed, Unreachable
 from kubenode.core.lease import LeaseTimes
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.contract import MergePatch, Patch
@@ -202,7 +202,7 @@ def test_a_release_that_fails_is_no_failure(caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (Refused("forbidden", status={"code": 403}), "grant the rights: kubenode manifests"),
+        (Forbidden("forbidden"), "grant the rights: kubenode manifests"),
         (ServerFailed("503", status={"code": 503}), "503"),
     ],
 )

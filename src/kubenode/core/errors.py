@@ -127,6 +127,12 @@ class Refused(ApiError):
     retry = Retry.NEVER
 
 
+class Forbidden(Refused):
+    """403: we lack a right. Somebody may grant it, so it is asked for again, after growing pauses."""
+
+    retry = Retry.BACKOFF
+
+
 class Expired(ApiError):
     """410: the resourceVersion asked for is gone; list again."""
 

@@ -10,7 +10,7 @@ import yaml
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import KubenodeError, NotInstalled, Problem, Refused
+from kubenode.core.errors import Forbidden, KubenodeError, NotInstalled, Problem
 from kubenode.core.lease import LeaseTimes
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.clock import SystemClock
@@ -235,7 +235,7 @@ def test_a_lease_that_cannot_be_had_is_no_failure_of_the_engine() -> None:
     class Forbidding(EmbeddedStore):
         async def get(self, kind: Kind, name: str) -> Json:
             if kind.name == "Lease":
-                raise Refused("leases is forbidden", status={"code": 403})
+                raise Forbidden("leases is forbidden")
             return await super().get(kind, name)
 
     async def main() -> None:

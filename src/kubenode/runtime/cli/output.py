@@ -15,6 +15,7 @@ from kubenode.core.errors import (
     NotInstalled,
     PluginError,
     Problem,
+    Refused,
     Retry,
 )
 from kubenode.runtime.cli.connect import ExtraMissing
@@ -104,6 +105,8 @@ def code_of(error: KubenodeError) -> int:
             return UNKNOWN
         case ExtraMissing():
             return USAGE
+        case Refused():
+            return NO
         case ApiError():
             return UNKNOWN if error.retry is Retry.BACKOFF else NO
         case _:

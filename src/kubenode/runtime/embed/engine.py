@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from kubenode.core import model as m
 from kubenode.core.errors import InvalidObjectError, KubenodeError
@@ -22,6 +22,8 @@ from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
 from kubenode.runtime.embed.arguments import check
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.figures import Figures, Meter
+from kubenode.runtime.embed.hosting import Hosting
 from kubenode.runtime.embed.leading import Leading
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
@@ -35,6 +37,9 @@ from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.installed import Checked
 from kubenode.runtime.store.lease import Lease
 from kubenode.runtime.threads import called, ended
+
+if TYPE_CHECKING:
+    from kubenode.runtime.metrics import EngineCollector
 
 LOG = logging.getLogger("kubenode.engine")
 GRACE: Final = timedelta(seconds=5)
@@ -97,11 +102,10 @@ class Engine:
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
-        self._leading = Leading(lease, store, self._clock, self._led)
+        self._leading = Leading(lease, store, self._clock, self._led, lambda: "; ".join(self._troubles()))
+        self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
-        self._host: asyncio.Task[Any] | None = None
-        self._cancelling = 0
-        self._cancelled_host = False
+        self._hosting = Hosting()
         self._closing = False
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
@@ -126,8 +130,7 @@ class Engine:
         if self._life is not _Life.NEW:
             raise EngineMisused(f"engine {self.identity!r} is {self._life.value}; an engine runs once, make another")  # fmt: skip
         self._life = _Life.RUNNING
-        self._host = asyncio.current_task()
-        self._cancelling = self._host.cancelling() if self._host is not None else 0
+        self._hosting.enter()
         try:
             await self._start()
         except BaseException:
@@ -140,12 +143,13 @@ class Engine:
     ) -> None:
         """End; raise EngineFailed if that is why the block was cancelled."""
         self._closing = True
-        await self._finished(
-            asyncio.ensure_future(self._shut()), told=isinstance(error, asyncio.CancelledError)
-        )
-        self._life = _Life.OVER
+        told = isinstance(error, asyncio.CancelledError)
+        try:
+            await self._hosting.finished(asyncio.ensure_future(self._shut()), self._hurry, told=told)
+        finally:
+            self._life = _Life.OVER
         self._loop = None
-        ours = self._uncancelled()
+        ours = self._hosting.uncancelled()
         if self._failure is None:
             return
         failed = EngineFailed(f"engine {self.identity!r} failed: {_said(self._failure)}")
@@ -188,7 +192,33 @@ class Engine:
         now = self._clock.now()
         return now.wall + timedelta(microseconds=(at - now.elapsed) // 1000)
 
-    # Without one.
+    # What can be asked of it at any time, from the thread of its loop.
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and has neither ended nor failed."""
+        return self._task is not None and not self._task.done()
+
+    def unready(self) -> tuple[str, ...]:
+        """Say why it cannot do all of its work, with what to do about it; empty when it can, also when another leads."""
+        if not self.runs or self._driver is None:
+            return ("it does not run",)
+        unlisted = (text for text in self._driver.engine.waits_for() if text.endswith("not listed yet"))
+        lease = self._leading.trouble
+        return (*self._troubles(), *unlisted, *((f"lease: {lease}",) if lease else ()))
+
+    def figures(self) -> Figures:
+        """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
+        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads)
+
+    @staticmethod
+    def collector(*engines: "Engine") -> "EngineCollector":
+        """Give one Prometheus collector for some engines, to be registered by you. Needs the extra `metrics`."""
+        from kubenode.runtime.metrics import EngineCollector
+
+        return EngineCollector(engines)
+
+    # Without a loop.
 
     def run(self) -> None:
         """Run in an event loop of its own, and return when `stop` was called.
@@ -284,9 +314,8 @@ class Engine:
             error = error.exceptions[0]
         self._failure = error
         LOG.critical("event=failed engine=%s error=%r", self.identity, error, exc_info=error)
-        if not self._closing and self._host is not None:
-            self._cancelled_host = True
-            self._host.cancel(f"engine {self.identity!r} failed")
+        if not self._closing:
+            self._hosting.cancel(f"engine {self.identity!r} failed")
 
     async def _shut(self) -> None:
         """End the driver, then the threads."""
@@ -304,36 +333,9 @@ class Engine:
             LOG.warning("event=call-never-returned engine=%s call=%r fix='give it a time limit'", self.identity, what)  # fmt: skip
         LOG.info("event=stopped engine=%s", self.identity)
 
-    async def _finished(self, shutting: asyncio.Task[None], *, told: bool) -> None:
-        """Wait until all has ended, whoever cancels the host meanwhile; a cancellation makes it hurry.
-
-        Args:
-            shutting: what ends it.
-            told: the block has been cancelled: that of ours has been delivered, if there was one.
-        """
-        interrupted: asyncio.CancelledError | None = None
-        while not shutting.done():
-            try:
-                await asyncio.wait({shutting})
-            except asyncio.CancelledError as error:
-                if self._cancelled_host and not told:
-                    told = True
-                    continue
-                interrupted = error
-                if self._task is not None:
-                    self._task.cancel()
-        shutting.result()
-        if interrupted is not None:
-            self._life = _Life.OVER
-            self._uncancelled()
-            raise interrupted
-
-    def _uncancelled(self) -> bool:
-        """Take our cancellation of the host back; tell whether it was the only one."""
-        if not self._cancelled_host or self._host is None:
-            return False
-        self._cancelled_host = False
-        return self._host.uncancel() <= self._cancelling
+    def _hurry(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def _stop_now(self) -> None:
         if self._driver is not None:
@@ -349,6 +351,9 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(FIRST)
 
+    def _troubles(self) -> tuple[str, ...]:
+        return self._driver.troubles() if self._driver is not None else ()
+
     def _led(self) -> None:
         if self._driver is not None:
             self._driver.led()
@@ -360,6 +365,7 @@ class Engine:
     def _decided(self, decided: Decided) -> None:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
         self._teller.tell(decided)
+        self._meter.count(decided)
         if self._outlets:
             record = recorded(decided)
             for outlet in self._outlets:

@@ -17,10 +17,16 @@ class Leading:
         store: where it is.
         clock: for durations and stamps.
         changed: is called when a term has begun or ended.
+        degraded: says what cannot be done at the moment.
     """
 
-    def __init__(self, lease: Lease | None, store: Store, clock: Clock, changed: Callable[[], None]) -> None:
-        self._keeper = None if lease is None else LeaseKeeper(lease, store, changed=changed, clock=clock)
+    def __init__(
+        self, lease: Lease | None, store: Store, clock: Clock, changed: Callable[[], None],
+        degraded: Callable[[], str],
+    ) -> None:  # fmt: skip
+        self._keeper = None
+        if lease is not None:
+            self._keeper = LeaseKeeper(lease, store, changed=changed, degraded=degraded, clock=clock)
         self._task: asyncio.Task[None] | None = None
 
     def start(self, name: str, ended: Callable[[asyncio.Task[None]], None]) -> None:

@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from kubenode.core.errors import ApiError, Expired, KubenodeError, ObjectNotFound, Retry
+from kubenode.core.errors import ApiError, Expired, Forbidden, KubenodeError, ObjectNotFound, Retry
 from kubenode.core.model import Object
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, Watchman, apply, pass_by
@@ -47,6 +48,7 @@ class Driver:
         self._told: dict[type[Object], int] = {}
         self._busy = busy
         self._term = term
+        self.calls: Counter[tuple[str, str]] = Counter()
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
         self._resting: list[asyncio.Future[int | None]] = []
@@ -69,6 +71,16 @@ class Driver:
                 self._dropped.add(task)
                 task.cancel()
         self._stirred.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        return len(self._calls)
+
+    def troubles(self) -> tuple[str, ...]:
+        """Say what it cannot do at the moment, and why; empty when it can do all."""
+        kinds = (f"{kind.KIND.name}: {text}" for kind, text in self._trouble.items())
+        return (*kinds, *(f"forbidden: {text}" for text in self.engine.denied()))
 
     def waits_for(self) -> tuple[str, ...]:
         """Say what keeps it from rest; empty when all is done that can be done now."""
@@ -179,11 +191,12 @@ class Driver:
     async def _apply(self, call: Call, term: int | None) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
         outcome = await apply(call.acts, self._store, self._hands, self._guard(term))
+        result = "ok" if outcome.error is None else type(outcome.error).__name__
+        self.calls[call.key.controller, result] += 1
         if outcome.error is None:
             LOG.info("event=acted key=%s acts=%r", call.key, acts)
         else:
-            error = type(outcome.error).__name__
-            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, error, outcome.error)
+            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, result, outcome.error)
         return Done(key=call.key, written=outcome.written, error=outcome.error)
 
     async def _relist(self, kind: type[Object]) -> None:
@@ -234,7 +247,7 @@ class Driver:
 def _advice(error: ApiError) -> str:
     if isinstance(error, ObjectNotFound):
         return "; fix: install the CRDs: kubenode manifests | kubectl apply -f -"
-    if error.code == 403:
+    if isinstance(error, Forbidden):
         return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
     return ""
 

@@ -12,7 +12,7 @@ import attrs
 
 from kubenode.core import wire
 from kubenode.core.decision import NOTHING_SEEN, Decision
-from kubenode.core.errors import KubenodeError, Retry
+from kubenode.core.errors import Forbidden, KubenodeError, Retry
 from kubenode.core.model import Json, Now, Object, ref
 from kubenode.core.policy import Policy
 from kubenode.runtime.engine.apply import Act, WriteStatus
@@ -163,6 +163,7 @@ class Engine:
         self._repeats: set[Key] = set()
         self._troubled: set[Key] = set()
         self._unsynced = set(cache.kinds)
+        self._denied: dict[Key, str] = {}
         self._term: int | None = 0
 
     def step(self, inputs: Iterable[Input], now: Now, *, term: int | None = 0) -> Step:
@@ -199,6 +200,14 @@ class Engine:
         unseen = (f"{key}: its own write has not been seen" for key in self._expect.waiting(self.cache))
         again = (f"{key}: is tried again" for key in self._troubled)
         return tuple(sorted((*kinds, *unseen, *again)))
+
+    def denied(self) -> tuple[str, ...]:
+        """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
+        return tuple(sorted({text.rpartition("is forbidden: ")[2] for text in self._denied.values()}))
+
+    def counts(self) -> Mapping[str, int]:
+        """Give the number of keys that wait or are in hand, under the empty name, and of the objects of each kind."""
+        return {"": len(self._queue), **{kind.KIND.name: self.cache.count(kind) for kind in self.cache.kinds}}
 
     def ask(self, controller: str, name: str, now: Now) -> Decision[Any] | None:
         """Decide one key as it stands, for `explain`: nothing is done and nothing is remembered."""
@@ -250,6 +259,10 @@ class Engine:
         self._expect.add(done.key, done.written, now.elapsed)
         if done.error is not None:
             self._acts_of.pop(done.key, None)
+        if isinstance(done.error, Forbidden):
+            self._denied[done.key] = str(done.error)
+        elif done.error is None:
+            self._denied.pop(done.key, None)
         if done.error is not None or done.key in self._repeats:
             self._troubled.add(done.key)
         if done.error is None and done.key in self._repeats:
@@ -294,6 +307,7 @@ class Engine:
             self._troubled.discard(key)
             self._sightings.pop(key, None)
             self._acts_of.pop(key, None)
+            self._denied.pop(key, None)
             return None
         policy = self._policy()
         decision = controller.decide(question.snapshot, policy)
@@ -312,6 +326,7 @@ class Engine:
         if acts and not self._observes:
             return self._called(key, acts)
         self._acts_of.pop(key, None)  # it is as wanted: what was done last is of no further use
+        self._denied.pop(key, None)
         return None
 
     def _called(self, key: Key, acts: tuple[Act, ...]) -> Call:

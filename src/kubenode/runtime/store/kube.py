@@ -94,6 +94,11 @@ class KubeStore:
             partial(load, kubeconfig, context), field_manager=field_manager, limits=limits, timing=timing
         )
 
+    @property
+    def requests(self) -> Mapping[tuple[str, int], int]:
+        """Attempts of requests so far, by method and status code; 0 without an answer, or while there is none yet."""
+        return self._transport.requests
+
     async def __aenter__(self) -> Self:
         """Read the configuration; raises InvalidObjectError when it is missing or wrong."""
         await self._transport.open()

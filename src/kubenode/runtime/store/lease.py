@@ -18,6 +18,7 @@ from kubenode.core.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
+    Forbidden,
     InvalidObjectError,
     ObjectNotFound,
     Problem,
@@ -44,13 +45,16 @@ from kubenode.core.lease import (
     term_of,
 )
 from kubenode.core.model import Json, Kind
-from kubenode.core.model.meta import LABEL, matches
+from kubenode.core.model.meta import GROUP, LABEL, matches
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.contract import MergePatch, Store
 
 LOG = logging.getLogger("kubenode.lease")
 
+DEGRADED: Final = f"{GROUP}/degraded"
+"""Annotation of a Lease: what its holder cannot do at the moment, and the fix; missing when there is nothing."""
+_LONGEST: Final = 1024
 _INSTALL: Final = "kubenode manifests | kubectl apply -f -"
 _RELEASED_S: Final = 1
 
@@ -104,19 +108,22 @@ class LeaseKeeper:
         lease: which one.
         store: where it is.
         changed: is called when a term has begun or ended; in the loop's thread.
+        degraded: says what a leader cannot do, which its Lease then carries; empty when it can do all.
         clock: for durations by its monotonic reading, and for stamps that people read.
         sleep: waits for some seconds.
         jitter: gives a number from 0 up to 1.
     """
 
     def __init__(
-        self, lease: Lease, store: Store, *, changed: Callable[[], None] = lambda: None, clock: Clock | None = None,
+        self, lease: Lease, store: Store, *, changed: Callable[[], None] = lambda: None,
+        degraded: Callable[[], str] = str, clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, jitter: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
         self._lease = lease
         self._kind = leases(lease.namespace)
         self._store = store
         self._changed = changed
+        self._degraded = degraded
         self._clock = clock if clock is not None else SystemClock()
         self._sleep = sleep
         self._jitter = jitter if jitter is not None else secrets.SystemRandom().random
@@ -212,7 +219,9 @@ class LeaseKeeper:
         return await self._write(act.version, {**self._spec(act.transitions), **more})
 
     async def _write(self, version: str, spec: Json) -> Json:
-        body = MergePatch({"metadata": {"resourceVersion": version}, "spec": spec})
+        degraded = self._degraded()[:_LONGEST] or None
+        metadata = {"resourceVersion": version, "annotations": {DEGRADED: degraded}}
+        body = MergePatch({"metadata": metadata, "spec": spec})
         return await self._store.patch(self._kind, self._lease.name, body)
 
     def _spec(self, transitions: int) -> Json:
@@ -262,6 +271,6 @@ def _said(error: ApiError | TimeoutError) -> str:
 def _advice(error: ApiError | TimeoutError, lease: Lease) -> str:
     if isinstance(error, ObjectNotFound):
         return f"; fix: make the namespace {lease.namespace}: {_INSTALL}"
-    if isinstance(error, ApiError) and error.code == 403:
+    if isinstance(error, Forbidden):
         return f"; fix: grant the rights: {_INSTALL}"
     return ""
