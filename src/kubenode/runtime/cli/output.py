@@ -20,6 +20,7 @@ from kubenode.core.errors import (
 )
 from kubenode.runtime.cli.connect import ExtraMissing
 from kubenode.runtime.manifests import to_yaml
+from kubenode.runtime.uninstall import ControllerRuns
 
 YES, NO, USAGE, UNKNOWN, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes: yes, no, wrong use, could not tell, our bug, interrupted."""
@@ -100,6 +101,8 @@ def code_of(error: KubenodeError) -> int:
     """Give the exit code of an error's meaning."""
     match error:
         case InvalidObjectError() | PluginError() | NotInstalled():
+            return NO
+        case ControllerRuns():
             return NO
         case CouldNotTell():
             return UNKNOWN
