@@ -22,6 +22,7 @@ from kubenode.core.errors import (
     InvalidObjectError,
     ObjectNotFound,
     Problem,
+    Unauthorized,
 )
 from kubenode.core.lease import (
     CONTROLLER,
@@ -271,6 +272,6 @@ def _said(error: ApiError | TimeoutError) -> str:
 def _advice(error: ApiError | TimeoutError, lease: Lease) -> str:
     if isinstance(error, ObjectNotFound):
         return f"; fix: make the namespace {lease.namespace}: {_INSTALL}"
-    if isinstance(error, Forbidden):
+    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
         return f"; fix: grant the rights: {_INSTALL}"
     return ""
