@@ -9,42 +9,36 @@ Refusals are the server's, word for word. What differs from a server: CEL rules 
 it is written.
 """
 
-import hashlib
-import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from kubenode.core.errors import Conflict, ObjectNotFound
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store import objectmeta, refusals
+from kubenode.runtime.store.births import Births
 from kubenode.runtime.store.contract import (
-    INITIAL_EVENTS_END,
     ApplyPatch,
     EventType,
     JsonPatch,
-    Listing,
-    Match,
     MergePatch,
     Patch,
     Propagation,
-    Wanted,
-    WatchEvent,
 )
-from kubenode.runtime.store.garbage import Drop, Loosen, plan_garbage
+from kubenode.runtime.store.garbage import done, plan_garbage
 from kubenode.runtime.store.history import EmbeddedWatch
-from kubenode.runtime.store.options import asked, holding
+from kubenode.runtime.store.options import holding
 from kubenode.runtime.store.ownership import Owners
 from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
+from kubenode.runtime.store.reads import EmbeddedReads
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
 T = TypeVar("T")
 
 WINDOW: Final = 10_000
 _WARNINGS: Final = 1_000
-_NAME_LIMIT: Final = 58
 
 
 def now_or_never(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -62,7 +56,7 @@ def now_or_never(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError(f"{coroutine!r} suspended")
 
 
-class EmbeddedStore:
+class EmbeddedStore(EmbeddedReads):
     """The Store contract in process; every method finishes without suspending.
 
     Attributes:
@@ -94,51 +88,9 @@ class EmbeddedStore:
         Raises:
             ValueError: a schema uses what is not supported, or `rules` names another kind.
         """
-        self._clock = clock
-        self._seed = seed
-        self._version = 1  # 0 would mean "any" to a watch
-        self._born = 0
+        super().__init__(kinds, window=window, rules=rules, manager=field_manager, cel=cel)
+        self._births = Births(clock, seed)
         self.warnings: deque[str] = deque(maxlen=_WARNINGS)
-        self._tables: dict[tuple[str, str], Table] = {}
-        given = dict(rules or {})
-        for kind, schema in kinds:
-            rules_of_kind = given.pop(kind.name, None)
-            self._tables[kind.group, kind.plural] = Table.of(
-                kind, schema, rules_of_kind, window=window, manager=field_manager, laws=cel
-            )
-        if given:
-            raise ValueError(f"rules for kinds that are not served: {', '.join(sorted(given))}")
-
-    @property
-    def unchecked_rules(self) -> tuple[str, ...]:
-        """The CEL rules of all schemas that are not evaluated, each as `Kind path: rule`."""
-        return tuple(
-            f"{table.kind.name} {rule}" for table in self._tables.values() for rule in table.laws.unchecked
-        )
-
-    async def get(self, kind: Kind, name: str) -> Json:
-        """Give one object. Raises ObjectNotFound."""
-        return self._table(kind).held(name)
-
-    async def find(
-        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
-        resource_version: str = "", match: Match | None = None,
-    ) -> Listing:  # fmt: skip
-        """Give all objects of a kind, or those that are selected, or a page of them, sorted by name.
-
-        Raises:
-            Expired: the state that is asked for is forgotten.
-            Refused: a selector cannot be read, the options do not go together, or the cursor is none.
-            ServerFailed: that state is yet to come.
-        """
-        table = self._table(kind)
-        wanted = table.selection(labels, fields)
-        objects = map(table.objects.__getitem__, table.names)
-        page = table.pages.page
-        if not resource_version and match is None:
-            return page(objects, self._version, wanted, limit=limit, cursor=cursor)
-        limit, exact = asked(resource_version, match, self._version, limit=limit, cursor=cursor)
-        return page(objects, self._version, wanted, limit=limit, cursor=cursor, exact=exact)
 
     async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
@@ -153,17 +105,17 @@ class EmbeddedStore:
     def _create(
         self, table: Table, given: Json, metadata: Json, owners: Owners | None = None, *, dry_run: bool
     ) -> Json:
-        name = metadata.get("name") or self._generated(metadata.get("generateName") or "")
+        name = metadata.get("name") or self._births.name(metadata.get("generateName") or "")
         written = {**objectmeta.written(metadata, {}), "name": name}
         made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
         table.judge(made, None)
         if name in table.objects:
             deleting = "deletionTimestamp" in table.objects[name]["metadata"]
             raise refusals.exists(table.kind, name, deleting=deleting)
-        born = {"uid": self._uid(), "creationTimestamp": self._stamp(), "generation": 1}
+        born = {"uid": self._births.uid(), "creationTimestamp": self._births.stamp(), "generation": 1}
         if dry_run:
             return _stamped(made, **born)
-        self._born += 1
+        self._births.note()
         table.claims.note(None, made, owners, is_status=False)
         return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
 
@@ -286,33 +238,12 @@ class EmbeddedStore:
             return refusals.deleted(kind, name, metadata["uid"])
         marks: Json = {"finalizers": finalizers}
         if "deletionTimestamp" not in metadata:
-            marks |= {"deletionTimestamp": self._stamp(), "deletionGracePeriodSeconds": 0}
+            marks |= {"deletionTimestamp": self._births.stamp(), "deletionGracePeriodSeconds": 0}
             marks["generation"] = metadata["generation"] + 1
         elif finalizers == metadata["finalizers"]:
             return held
         marked = _stamped(held, **marks)
         return marked if dry_run else self._store(table, marked, EventType.MODIFIED)
-
-    async def watch(
-        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
-        labels: Wanted = None, fields: Wanted = None,
-    ) -> EmbeddedWatch:  # fmt: skip
-        """Watch a kind from a resourceVersion that `find` gave; from "0", all that exists is told first.
-
-        With `initial`, too, and then a bookmark; with `bookmarks`, one at each call of `bookmark`.
-        """
-        table = self._table(kind)
-        wanted = table.selection(labels, fields)
-        version = parse_version(resource_version or "0")
-        first: list[WatchEvent] = []
-        if version == 0 or initial:
-            existing = (await self.find(kind, labels=labels, fields=fields)).items
-            first += [WatchEvent(type=EventType.ADDED, object=item) for item in existing]
-            version = self._version
-        if initial:
-            first.append(table.bookmark(version, {"annotations": {INITIAL_EVENTS_END: "true"}}))
-        mark = table.bookmark if bookmarks else None
-        return EmbeddedWatch(table.history, version, tuple(first), mark, wanted or None)
 
     async def collect_garbage(self) -> int:
         """Do what a cluster's garbage collector does, until there is nothing left for it; give how many writes.
@@ -322,28 +253,10 @@ class EmbeddedStore:
         start, before = self._version, -1
         while before != self._version:
             before = self._version
-            objects = [
-                (table.kind, table.objects[name]) for table in self._tables.values() for name in table.names
-            ]
-            for act in plan_garbage((table.kind for table in self._tables.values()), objects):
+            for act in plan_garbage((table.kind for table in self._tables.values()), self._objects()):
                 with suppress(Conflict, ObjectNotFound):  # an earlier act has changed it: the next look tells
-                    match act:
-                        case Drop(kind=kind, name=name, uid=uid, propagation=propagation):
-                            await self.delete(kind, name, uid=uid, propagation=propagation)
-                        case Loosen(kind=kind, name=name, patch=patch):
-                            await self.patch(kind, name, patch)
+                    await done(self, act)
         return self._version - start
-
-    def bookmark(self) -> None:
-        """Tell all watches that asked for bookmarks how far the store is, as a server does each minute."""
-        for table in self._tables.values():
-            table.history.mark(self._version)
-
-    def _table(self, kind: Kind) -> Table:
-        table = self._tables.get((kind.group, kind.plural))
-        if table is None:
-            raise refusals.no_such_kind(kind)
-        return table
 
     def _tidied(
         self, table: Table, obj: Json, metadata: Json, known: Json | None, owners: Owners | None
@@ -378,19 +291,6 @@ class EmbeddedStore:
         table.drop(obj["metadata"]["name"])
         last = _stamped(obj, resourceVersion=str(self._version))
         table.history.add(self._version, EventType.DELETED, last, obj)
-
-    def _uid(self) -> str:
-        digest = hashlib.sha256(f"{self._seed}:{self._born}".encode()).digest()
-        return str(uuid.UUID(bytes=digest[:16], version=4))
-
-    def _generated(self, prefix: str) -> str:
-        if not prefix:
-            return ""
-        digest = hashlib.sha256(f"{self._seed}:{self._born}:{prefix}".encode()).hexdigest()
-        return f"{prefix[:_NAME_LIMIT]}{digest[:5]}"
-
-    def _stamp(self) -> str:
-        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _stamped(obj: Json, **marks: Any) -> Json:
