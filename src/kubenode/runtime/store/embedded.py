@@ -29,6 +29,7 @@ from kubenode.runtime.store.contract import (
 )
 from kubenode.runtime.store.garbage import done, plan_garbage
 from kubenode.runtime.store.history import EmbeddedWatch
+from kubenode.runtime.store.objectmeta import placed
 from kubenode.runtime.store.options import holding
 from kubenode.runtime.store.ownership import Owners
 from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
@@ -38,6 +39,8 @@ from kubenode.runtime.store.table import Rules, Table, parse_version
 T = TypeVar("T")
 
 WINDOW: Final = 10_000
+NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+"""Those that a cluster has from the beginning."""
 _WARNINGS: Final = 1_000
 
 
@@ -73,6 +76,7 @@ class EmbeddedStore(EmbeddedReads):
         rules: Mapping[str, Rules] | None = None,
         field_manager: str = "kubenode",
         cel: bool = True,
+        namespaces: Iterable[str] = NAMESPACES,
     ) -> None:
         """Make an empty store.
 
@@ -84,11 +88,14 @@ class EmbeddedStore(EmbeddedReads):
             rules: by the name of a kind, laws to check besides its schema.
             field_manager: who makes the writes that are no apply.
             cel: evaluate the CEL rules of schemas, if the extra `cel` is installed.
+            namespaces: all that exist.
 
         Raises:
             ValueError: a schema uses what is not supported, or `rules` names another kind.
         """
-        super().__init__(kinds, window=window, rules=rules, manager=field_manager, cel=cel)
+        super().__init__(
+            kinds, window=window, rules=rules, manager=field_manager, cel=cel, namespaces=namespaces
+        )
         self._births = Births(clock, seed)
         self.warnings: deque[str] = deque(maxlen=_WARNINGS)
 
@@ -100,6 +107,7 @@ class EmbeddedStore(EmbeddedReads):
         table.check_type(metadata.get("name") or "", given)
         if metadata.get("resourceVersion"):
             raise refusals.bad_create()
+        metadata = self._homed(kind, metadata)
         return self._create(table, given, metadata, dry_run=dry_run)
 
     def _create(
@@ -107,26 +115,50 @@ class EmbeddedStore(EmbeddedReads):
     ) -> Json:
         name = metadata.get("name") or self._births.name(metadata.get("generateName") or "")
         written = {**objectmeta.written(metadata, {}), "name": name}
+        if metadata.get("namespace"):
+            written["namespace"] = metadata["namespace"]
+        place = objectmeta.place(written)
         made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
         table.judge(made, None)
-        if name in table.objects:
-            deleting = "deletionTimestamp" in table.objects[name]["metadata"]
+        if place in table.objects:
+            deleting = "deletionTimestamp" in table.objects[place]["metadata"]
             raise refusals.exists(table.kind, name, deleting=deleting)
-        born = {"uid": self._births.uid(), "creationTimestamp": self._births.stamp(), "generation": 1}
+        born: Json = {"uid": self._births.uid(), "creationTimestamp": self._births.stamp()}
+        if table.native is None:
+            born["generation"] = 1
         if dry_run:
             return _stamped(made, **born)
         self._births.note()
         table.claims.note(None, made, owners, is_status=False)
         return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
 
-    def _create_applied(self, table: Table, name: str, patch: ApplyPatch, *, dry_run: bool) -> Json:
+    def _create_applied(
+        self, kind: Kind, table: Table, name: str, patch: ApplyPatch, *, dry_run: bool
+    ) -> Json:
         given, owners = table.claims.applied(name, None, patch, is_status=False)
         metadata = objectmeta.decoded(table.kind, given["metadata"])
         if metadata.get("name") != name:
             raise refusals.other_name(name, metadata.get("name") or "")
         if metadata.get("uid"):
             raise refusals.no_such_uid(table.kind, name, metadata["uid"])
-        return self._create(table, given, metadata, owners, dry_run=dry_run)
+        return self._create(table, given, self._homed(kind, metadata), owners, dry_run=dry_run)
+
+    def _homed(self, kind: Kind, metadata: Json) -> Json:
+        """Give the metadata of a new object with the namespace that it is created in, or with none."""
+        given = metadata.get("namespace")
+        if not kind.namespaced:
+            return (
+                {name: value for name, value in metadata.items() if name != "namespace"}
+                if given
+                else metadata
+            )
+        if not kind.namespace:
+            raise refusals.not_allowed()
+        if given and given != kind.namespace:
+            raise refusals.other_namespace()
+        if kind.namespace not in self._namespaces:
+            raise refusals.no_such_namespace(kind.namespace)
+        return {**metadata, "namespace": kind.namespace}
 
     async def patch(
         self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
@@ -141,11 +173,11 @@ class EmbeddedStore(EmbeddedReads):
         """
         table = self._table(kind)
         is_status = subresource == "status"
-        if isinstance(patch, ApplyPatch) and name not in table.objects and not subresource:
-            return self._create_applied(table, name, patch, dry_run=dry_run)
-        before = table.held(name)
-        if subresource not in {"", "status"}:
-            raise refusals.not_found(kind, name)
+        place = placed(kind, name)
+        if isinstance(patch, ApplyPatch) and place not in table.objects and not subresource:
+            return self._create_applied(kind, table, name, patch, dry_run=dry_run)
+        before = table.held(place)
+        table.check_subresource(name, subresource)
         owners: Owners | None = None
         if isinstance(patch, ApplyPatch):
             given, owners = table.claims.applied(name, before, patch, is_status=is_status)
@@ -166,13 +198,16 @@ class EmbeddedStore(EmbeddedReads):
         metadata = objectmeta.decoded(kind, given.get("metadata") or {})
         name = metadata.get("name") or ""
         table.check_type(name, given)
-        before = table.held(name)
-        if subresource not in {"", "status"}:
-            raise refusals.not_found(kind, name)
+        place = placed(kind, name)
+        if table.native is not None and place not in table.objects:
+            return await self.create(kind, given, dry_run=dry_run)
+        before = table.held(place)
+        table.check_subresource(name, subresource)
+        table.check_readable(given)
         found = before["metadata"]["uid"]
         if metadata.get("uid") and metadata["uid"] != found:
             raise refusals.other_incarnation(kind, name, given=metadata["uid"], found=found)
-        if not metadata.get("resourceVersion") or parse_version(metadata["resourceVersion"]) == 0:
+        if table.native is None and parse_version(metadata.get("resourceVersion") or "0") == 0:
             raise refusals.unversioned(kind, name)
         return self._change(table, before, given, None, is_status=subresource == "status", dry_run=dry_run)
 
@@ -193,13 +228,15 @@ class EmbeddedStore(EmbeddedReads):
         else:
             table.check_type(before["metadata"]["name"], given, exists=True)
             kept = objectmeta.written(metadata, before["metadata"])
-            wanted = _with_status({**given, "metadata": kept}, before)
+            wanted = {**given, "metadata": kept}
+            if table.native is None:
+                wanted = _with_status(wanted, before)
             after = adopted(self._tidied(table, wanted, metadata, before, owners), before)
         same_owners = owners is None or owners == table.claims.owners(before)
         if after is before and not fixed and same_owners:
             return after
         table.judge(after, before, known=fixed, is_status=is_status)
-        if not is_status and _differ(after, before):
+        if not is_status and table.native is None and _differ(after, before):
             after = _stamped(after, generation=after["metadata"]["generation"] + 1)
         if dry_run:
             return after  # with its old resourceVersion, as the server does
@@ -223,7 +260,7 @@ class EmbeddedStore(EmbeddedReads):
             Conflict: it has another uid or resourceVersion.
         """
         table = self._table(kind)
-        held = table.held(name)
+        held = table.held(placed(kind, name))
         metadata = held["metadata"]
         for what, given, found in (
             ("UID", uid, metadata["uid"]),
@@ -231,6 +268,8 @@ class EmbeddedStore(EmbeddedReads):
         ):
             if given is not None and given != found:
                 raise refusals.precondition(kind, name, what, given=given, found=found)
+        if table.native is not None:  # the garbage collector does not look at them
+            propagation = Propagation.BACKGROUND
         finalizers = holding(metadata.get("finalizers", []), propagation)
         if not finalizers:
             if not dry_run:
@@ -239,7 +278,8 @@ class EmbeddedStore(EmbeddedReads):
         marks: Json = {"finalizers": finalizers}
         if "deletionTimestamp" not in metadata:
             marks |= {"deletionTimestamp": self._births.stamp(), "deletionGracePeriodSeconds": 0}
-            marks["generation"] = metadata["generation"] + 1
+            if "generation" in metadata:
+                marks["generation"] = metadata["generation"] + 1
         elif finalizers == metadata["finalizers"]:
             return held
         marked = _stamped(held, **marks)
@@ -281,14 +321,14 @@ class EmbeddedStore(EmbeddedReads):
     def _store(self, table: Table, obj: Json, type: EventType) -> Json:
         self._version += 1
         stored = _stamped(obj, resourceVersion=str(self._version))
-        before = table.objects.get(stored["metadata"]["name"])
+        before = table.objects.get(objectmeta.place(stored["metadata"]))
         table.put(stored)
         table.history.add(self._version, type, stored, before)
         return stored
 
     def _remove(self, table: Table, obj: Json) -> None:
         self._version += 1
-        table.drop(obj["metadata"]["name"])
+        table.drop(obj)
         last = _stamped(obj, resourceVersion=str(self._version))
         table.history.add(self._version, EventType.DELETED, last, obj)
 

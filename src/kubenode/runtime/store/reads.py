@@ -10,6 +10,7 @@ from kubenode.core.model import Json, Kind
 from kubenode.runtime.store import refusals
 from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Listing, Match, Wanted, WatchEvent
 from kubenode.runtime.store.history import EmbeddedWatch
+from kubenode.runtime.store.objectmeta import placed
 from kubenode.runtime.store.options import asked
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
@@ -22,7 +23,7 @@ class EmbeddedReads:
 
     def __init__(
         self, kinds: Iterable[tuple[Kind, Json | None]], *, window: int, rules: Mapping[str, Rules] | None,
-        manager: str, cel: bool,
+        manager: str, cel: bool, namespaces: Iterable[str],
     ) -> None:  # fmt: skip
         """Make empty tables; the arguments are the store's.
 
@@ -30,6 +31,7 @@ class EmbeddedReads:
             ValueError: a schema uses what is not supported, or `rules` names another kind.
         """
         self._version = _FIRST
+        self._namespaces = frozenset(namespaces)
         self._tables: dict[tuple[str, str], Table] = {}
         given = dict(rules or {})
         for kind, schema in kinds:
@@ -49,7 +51,7 @@ class EmbeddedReads:
 
     async def get(self, kind: Kind, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
-        return self._table(kind).held(name)
+        return self._table(kind).held(placed(kind, name))
 
     async def find(
         self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
@@ -63,8 +65,8 @@ class EmbeddedReads:
             ServerFailed: that state is yet to come.
         """
         table = self._table(kind)
-        wanted = table.selection(labels, fields)
-        objects = map(table.objects.__getitem__, table.names)
+        wanted = table.selection(labels, fields, kind.namespace)
+        objects = map(table.objects.__getitem__, table.places)
         page = table.pages.page
         if not resource_version and match is None:
             return page(objects, self._version, wanted, limit=limit, cursor=cursor)
@@ -80,7 +82,7 @@ class EmbeddedReads:
         With `initial`, too, and then a bookmark; with `bookmarks`, one at each call of `bookmark`.
         """
         table = self._table(kind)
-        wanted = table.selection(labels, fields)
+        wanted = table.selection(labels, fields, kind.namespace)
         version = parse_version(resource_version or "0")
         first: list[WatchEvent] = []
         if version == 0 or initial:
@@ -98,7 +100,13 @@ class EmbeddedReads:
             table.history.mark(self._version)
 
     def _objects(self) -> list[tuple[Kind, Json]]:
-        return [(table.kind, table.objects[name]) for table in self._tables.values() for name in table.names]
+        found = []
+        for table in self._tables.values():
+            for place in table.places:
+                obj = table.objects[place]
+                namespace = obj["metadata"].get("namespace")
+                found.append((table.kind.within(namespace) if namespace else table.kind, obj))
+        return found
 
     def _table(self, kind: Kind) -> Table:
         table = self._tables.get((kind.group, kind.plural))
