@@ -23,6 +23,8 @@ PUBLIC = {
     "MachineSnapshot", "MachineSetSnapshot", "RolloutSnapshot", "NodeSnapshot", "RemedySnapshot", "FleetSnapshot",
     # the wire
     "dump", "load",
+    # inside your program
+    "EmbeddedStore", "Engine", "KubeStore", "Plugins", "Sink", "Store",
     # recordings
     "Record", "replay",
     # trying a policy
@@ -33,6 +35,8 @@ PUBLIC = {
     "InvalidObjectError", "KubenodeError", "PluginError",
 }  # fmt: skip
 MOST = 40
+ALIASES = {"Sink"}
+"""Names for a type, which cannot have a docstring; the source and the page for embedders say what they are."""
 
 
 def _ran(code: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +58,7 @@ def test_every_name_is_there(name: str) -> None:
     """It loads, and a second look gives the same thing."""
     found = getattr(kubenode, name)
     assert found is getattr(kubenode, name)
-    assert found.__doc__
+    assert bool(found.__doc__) is (name not in ALIASES)
 
 
 def test_type_checkers_see_the_names_that_there_are() -> None:
@@ -127,6 +131,27 @@ def _loaded(code: str) -> set[str]:
     result = _ran(script)
     assert result.returncode == 0, result.stderr
     return set(result.stdout.split())
+
+
+def test_the_engine_needs_no_extra_and_the_store_of_a_cluster_names_its_own() -> None:
+    """Who embeds an engine on a store of their own, or on the embedded one, installs nothing more."""
+    missing = (
+        "import sys\nfor name in ('aiohttp', 'kubernetes', 'orjson', 'dateutil'): sys.modules[name] = None\n"
+    )
+    inside = "from kubenode import EmbeddedStore, Engine, Plugins, Record, Sink, Store\n"
+    run = "print(Engine(EmbeddedStore(), plugins=Plugins.discover()).run_until_settled())"
+    done = _ran(missing + inside + run)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+    said = _ran(missing + "from kubenode import KubeStore").stderr
+    assert said.endswith("ImportError: kubenode.KubeStore needs orjson: pip install 'kubenode[kube]'\n")
+
+
+def test_the_engine_loads_no_sdk() -> None:
+    """Nor what reads files, draws or plays: a program that embeds it pays for what it uses."""
+    loaded = _loaded("from kubenode import EmbeddedStore, Engine, Plugins, Record, Sink, Store")
+    tops = {name.partition(".")[0] for name in loaded}
+    assert tops.isdisjoint({*NEVER} - {"logging", "ssl"}), sorted(tops)  # which asyncio loads
+    assert not [name for name in loaded if name.startswith(("kubenode.runtime.sim", "kubenode.runtime.cli"))]
 
 
 def test_importing_the_package_loads_nothing() -> None:
