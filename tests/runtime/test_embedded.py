@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kubenode.core.crd import schema_of
-from kubenode.core.errors import ApiError, Conflict, Expired, ObjectNotFound, Refused, ServerFailed
+from kubenode.core.errors import ApiError, Conflict, Expired, ObjectNotFound, Refused
 from kubenode.core.model import KINDS, Json, Kind, Machine, Node
 from kubenode.core.schema import Cause
 from kubenode.runtime.store.contract import EventType, JsonPatch, Listing, MergePatch, Patch, WatchEvent
@@ -258,7 +258,7 @@ def test_watch_from_zero_tells_all_first() -> None:
     found = [(event.type.value, event.object["metadata"]["name"]) for event in watch.drain()]
     assert found == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a")]
     assert now_or_never(store.watch(KIND, resource_version="99")).drain() == ()
-    with pytest.raises(ServerFailed):
+    with pytest.raises(Refused):
         now_or_never(store.watch(KIND, resource_version="abc"))
 
 
@@ -386,7 +386,7 @@ def test_a_custom_status_ignores_the_uid() -> None:
     assert now_or_never(store.patch(KIND, "m", patch, subresource="status"))["status"]["phase"] == "x"
     for metadata, error in (
         ({"resourceVersion": "1"}, Conflict), ({"resourceVersion": None}, Refused), ({"name": "x"}, Refused),
-        ({"resourceVersion": "abc"}, ServerFailed), (None, Refused), (5, Refused), ({"labels": {"a": 5}}, Refused),
+        ({"resourceVersion": "abc"}, Refused), (None, Refused), (5, Refused), ({"labels": {"a": 5}}, Refused),
     ):  # fmt: skip
         with pytest.raises(error):
             now_or_never(store.patch(KIND, "m", MergePatch({"metadata": metadata}), subresource="status"))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kubenode.core.crd import schema_of
-from kubenode.core.errors import Conflict, ServerFailed
+from kubenode.core.errors import Conflict, Refused
 from kubenode.core.model import Json, Machine, Node
 from kubenode.runtime.store.contract import ApplyPatch, MergePatch
 from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never
@@ -121,7 +121,7 @@ def test_a_kind_without_a_schema() -> None:
     made = now_or_never(api.patch(Node.KIND, "n", ApplyPatch({**body, "spec": {"a": {"b": [2]}}}, "A")))
     assert made["spec"] == {"a": {"b": [2], "c": 1}}
     wrong = {**body, "metadata": {"name": "n", "labels": {"a": 1}}}
-    with pytest.raises(ServerFailed, match=r"\.metadata\.labels\.a: expected string"):
+    with pytest.raises(Refused, match=r"\.metadata\.labels\.a: expected string"):
         now_or_never(api.patch(Node.KIND, "n", ApplyPatch(wrong, "A")))
 
 

@@ -17,6 +17,7 @@ from kubenode.core.errors import (
     InvalidObjectError,
     Problem,
     Refused,
+    Retry,
     ServerFailed,
     TooManyRequests,
     Unreachable,
@@ -77,7 +78,7 @@ BROKEN: dict[str, tuple[Say, type[ApiError]]] = {
     "500": (fails(500, "InternalError"), ServerFailed),
     "503": (fails(503, "ServiceUnavailable"), ServerFailed),
     "504": (fails(504, "Timeout"), ServerFailed),
-    "500 without reason": (fails(500, message="failed to create typed patch object"), ServerFailed),
+    "500 without reason": (fails(500, message="rpc error"), ServerFailed),
     "a proxy's page": (says(b"<html>Bad Gateway</html>", 502), ServerFailed),
     "reset": (resets, Unreachable),
     "cut short": (streams(b'{"kind":', then=resets), Unreachable),
@@ -93,6 +94,38 @@ def test_a_write_that_may_have_been_done_is_not_made_again(call: str, broken: st
     error, server = refused(say, do=WRITES[call])
     assert type(error) is meaning
     assert len(server.asked) == 1
+
+
+FRUITLESS = {
+    "a schema that does not fit": "failed to create typed patch object (/m1; kubenode.dev/v1alpha1, Kind=Machine): .spec.a: x",
+    "a version in a create": "resourceVersion should not be set on objects to be created",
+    "no number": 'strconv.ParseUint: parsing "abc": invalid syntax',
+    "too large": "etcdserver: request is too large",
+}
+
+
+@pytest.mark.parametrize("call", [*READS, *WRITES])
+@pytest.mark.parametrize("why", FRUITLESS)
+def test_a_500_that_blames_the_request_is_never_made_again(call: str, why: str) -> None:
+    """The server calls these its own fault; the same request would spin for ever."""
+    error, server = refused(fails(500, message=FRUITLESS[why]), do={**READS, **WRITES}[call])
+    assert (type(error), error.code, error.retry) == (Refused, 500, Retry.NEVER)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("call", READS)
+def test_a_503_is_asked_again_after_the_pause_the_server_wants(call: str) -> None:
+    """Retry-After holds for 503 as for 429."""
+    time = FakeTime()
+    last = says(listing() if call == "find" else machine("m1"))
+    _, server = run(fails(503, Retry_After="4"), last, do=READS[call], time=time)
+    assert (len(server.asked), [4 <= pause <= 4.3 for pause in time.pauses]) == (2, [True])
+
+
+def test_a_write_that_met_a_503_says_how_long_to_wait() -> None:
+    """It may have been done: whoever decides again waits as long as the server wants."""
+    error, server = refused(fails(503, Retry_After="4"), do=WRITES["patch"])
+    assert (type(error), error.retry_after, len(server.asked)) == (ServerFailed, timedelta(seconds=4), 1)
 
 
 @pytest.mark.parametrize("broken", BROKEN)

@@ -114,7 +114,7 @@ class Conflict(ApiError):
 
 
 class Refused(ApiError):
-    """400, 403, 415 or 422: the same call would be refused again."""
+    """400, 403, 415 or 422, and those 500s that say what was sent is wrong: the same call would be refused again."""
 
     retry = Retry.NEVER
 

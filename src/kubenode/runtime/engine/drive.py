@@ -11,7 +11,8 @@ from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import Hands, NoHands, apply
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Relist, Synced
 from kubenode.runtime.engine.queue import Key
-from kubenode.runtime.store.contract import Store, Watch
+from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.following import follow
 
 LOG = logging.getLogger("kubenode.engine")
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
@@ -178,10 +179,9 @@ class Driver:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _list_and_watch(self, kind: type[Object]) -> None:
-        listing = await self._store.find(kind.KIND)
+        listing, watch = await follow(self._store, kind.KIND)
         self.tell(Synced(kind=kind, items=listing.items, version=int(listing.resource_version)))
         self._trouble.pop(kind, None)
-        watch: Watch = await self._store.watch(kind.KIND, resource_version=listing.resource_version)
         try:
             while True:
                 for event in await watch.events():

@@ -26,6 +26,13 @@ from kubenode.core.model import Json, Kind
 _LONGEST_TEXT: Final = 500
 _BULK: Final = 1 << 18
 """From this size on an answer is a page of objects."""
+_FRUITLESS: Final = (
+    "failed to create typed patch object",
+    "resourceVersion should not be set on objects to be created",
+    "strconv.ParseUint: parsing",
+    "etcdserver: request is too large",
+)
+"""What the server calls its own fault, with 500, and is the request's: it would fail the same way for ever."""
 _BY_CODE: Final[Mapping[int, type[ApiError]]] = {
     404: ObjectNotFound,
     410: Expired,
@@ -90,7 +97,8 @@ def _meaning(status: Json, *, has_test: bool) -> type[ApiError]:
     if code == 422 and _has_moved(status, has_test=has_test):
         return Conflict
     if code >= 500:
-        return ServerFailed
+        text = str(status.get("message") or "")
+        return Refused if code == 500 and any(known in text for known in _FRUITLESS) else ServerFailed
     return _BY_CODE.get(code, Refused)
 
 

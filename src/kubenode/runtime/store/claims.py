@@ -77,8 +77,7 @@ class Claims:
 
         Raises:
             Conflict: another manager owns a field.
-            Refused: the configuration names another kind, or nobody applies it.
-            ServerFailed: it does not fit the schema.
+            Refused: the configuration names another kind or does not fit the schema, or nobody applies it.
         """
         config = self._checked(name, patch)
         live = before if before is not None else {}

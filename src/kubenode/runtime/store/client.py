@@ -5,6 +5,7 @@ and who we are. What is said to the server is `transport.py`'s. Reading may run 
 blocks, so callers do it in a thread.
 """
 
+import logging
 import os
 import ssl
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import attrs
@@ -89,10 +90,37 @@ def _pod(config: Any, settings: Any) -> Connection:
 
 
 def _user(config: Any, settings: Any, paths: str, context: str | None, scratch: str) -> Connection:
-    config.load_kube_config(
-        config_file=paths, context=context, client_configuration=settings, temp_file_path=scratch
-    )
+    with _Overheard() as overheard:
+        config.load_kube_config(
+            config_file=paths, context=context, client_configuration=settings, temp_file_path=scratch
+        )
+    if overheard.errors and not settings.api_key and not settings.cert_file:
+        # Without credentials the server would take us for anonymous, and refuse for another reason.
+        raise ValueError(f"no credentials: {overheard.errors[-1]}")
     return _connection(settings, paths)
+
+
+class _Overheard(logging.Handler):
+    """What the package tells the root logger and nobody else: why a credential plugin failed.
+
+    While it listens the root logger has a handler, so `logging.error` does not configure one for the host.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.errors: list[str] = []
+        self._thread = threading.get_ident()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name == "root" and record.thread == self._thread:
+            self.errors.append(record.getMessage())
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 @contextmanager
@@ -142,7 +170,7 @@ def _connection(settings: Any, paths: str) -> Connection:
 
 
 def _authorization(settings: Any, paths: str) -> str:
-    with _explained(paths):
+    with _explained(paths), _Overheard():
         # A token read from a file may end in a newline, which no header can hold.
         return str(settings.get_api_key_with_prefix("BearerToken") or "").strip()
 

@@ -163,8 +163,7 @@ class Store(Protocol):
         Raises:
             ObjectNotFound: there is no such object; an apply creates it.
             Conflict: resourceVersion, uid or a JSON-patch test did not fit, or another manager owns a field.
-            Refused: the result is invalid.
-            ServerFailed: an apply has fields or types that the schema does not know; trying again is in vain.
+            Refused: the result is invalid; 500 too, when an apply has fields or types that the schema does not know.
         """
 
     async def delete(

@@ -168,8 +168,7 @@ class EmbeddedStore(EmbeddedReads):
         Raises:
             ObjectNotFound: there is no such object; an apply creates it.
             Conflict: resourceVersion, uid or a JSON-patch test did not fit, or another manager owns a field.
-            Refused: the result is invalid.
-            ServerFailed: what is applied does not fit the schema.
+            Refused: the result is invalid, or what is applied does not fit the schema.
         """
         table = self._table(kind)
         is_status = subresource == "status"

@@ -5,6 +5,8 @@ Reads are made again while the server is away; a write whose answer was lost rai
 ServerFailed, and whoever decides looks again.
 """
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -13,7 +15,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
-from kubenode.core.errors import Expired, Refused
+from kubenode.core.errors import ApiError, Expired, Refused
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.client import Connection, load
 from kubenode.runtime.store.contract import (
@@ -37,6 +39,8 @@ try:
 except ModuleNotFoundError as missing:
     _HINT: Final = f"a real cluster needs the package {missing.name}: pip install 'kubenode[kube]'"
     raise ModuleNotFoundError(_HINT, name=missing.name) from missing
+
+LOG = logging.getLogger("kubenode.store")
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -67,6 +71,7 @@ class KubeStore:
     ) -> None:  # fmt: skip
         self._transport = Transport(load, limits or Limits(), timing or Timing())
         self._writer = {"fieldManager": field_manager}
+        self._streams = True
 
     @classmethod
     def connect(
@@ -225,6 +230,26 @@ class KubeStore:
             self._transport, kind, _path(kind), resource_version, initial=initial, selection=selection
         )
 
+    async def follow(self, kind: Kind) -> tuple[Listing, KubeWatch]:
+        """Give all objects of a kind, and a watch of what happens after that.
+
+        They come as a stream, of which neither side ever holds the whole text; in pages from a server that has no
+        streams, and when a stream breaks.
+
+        Raises:
+            ApiError: they cannot be listed.
+        """
+        if self._streams:
+            watch = KubeWatch(self._transport, kind, _path(kind), "", initial=True)
+            try:
+                async with asyncio.timeout(self._transport.limits.patience.total_seconds()):
+                    return await watch.listed(), watch
+            except (ApiError, TimeoutError) as error:
+                self._streams = not _has_no_streams(error)
+                LOG.info("event=listed-in-pages kind=%s error=%s: %s", kind.name, type(error).__name__, error)
+        listing = await self.find(kind)
+        return listing, await self.watch(kind, resource_version=listing.resource_version)
+
     async def _list(self, kind: Kind, query: Mapping[str, str]) -> Listing:
         items: list[Json] = []
         version = token = ""
@@ -246,6 +271,13 @@ class KubeStore:
             items=tuple(items), resource_version=metadata["resourceVersion"],
             cursor=metadata.get("continue") or "", remaining=metadata.get("remainingItemCount"),
         )  # fmt: skip
+
+
+def _has_no_streams(error: ApiError | TimeoutError) -> bool:
+    """Tell whether a server does not stream lists, rather than this one time."""
+    if isinstance(error, TimeoutError):  # it took the request for a plain watch
+        return True
+    return error.code in (400, 422) or (error.code == 500 and "RequestWatchProgress" in str(error))
 
 
 def _place(item: Json) -> str:

@@ -147,16 +147,16 @@ def bad_request(message: str) -> Refused:
     return Refused(message, status=status(400, "BadRequest", message))
 
 
-def bad_version(given: str) -> ServerFailed:
+def bad_version(given: str) -> Refused:
     """A resourceVersion is no number; the server calls that its own fault, too."""
     message = f'strconv.ParseUint: parsing "{given}": invalid syntax'
-    return ServerFailed(message, status=status(500, "", message))
+    return Refused(message, status=status(500, "", message))
 
 
-def bad_create() -> ServerFailed:
+def bad_create() -> Refused:
     """An object to be created has a resourceVersion; the server calls that its own fault."""
     message = "resourceVersion should not be set on objects to be created"
-    return ServerFailed(message, status=status(500, "", message))
+    return Refused(message, status=status(500, "", message))
 
 
 def patch_rejected(why: str, *, tested: bool) -> Refused | Conflict:
@@ -189,11 +189,11 @@ def owned(told: Mapping[str, Sequence[str]]) -> Conflict:
     return Conflict(message, status=status(409, "Conflict", message, {"causes": causes}))
 
 
-def untyped(kind: Kind, name: str, fault: str) -> ServerFailed:
+def untyped(kind: Kind, name: str, fault: str) -> Refused:
     """An applied configuration does not fit the schema; the server calls that its own fault."""
     typed = f"(/{name}; {kind.api_version}, Kind={kind.name})"
     message = f"failed to create typed patch object {typed}: {fault}"
-    return ServerFailed(message, status=status(500, "", message))
+    return Refused(message, status=status(500, "", message))
 
 
 def other_name(name: str, given: str) -> Refused:

@@ -13,10 +13,10 @@ import attrs
 import orjson
 
 from kubenode.core.errors import ApiError, Expired, ObjectNotFound, Refused, ServerFailed, Unreachable
-from kubenode.core.model import Kind
+from kubenode.core.model import Json, Kind
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.store.answer import clean, failure
-from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, WatchEvent
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Listing, WatchEvent
 from kubenode.runtime.store.transport import Backoff, Request, Transport, reaching
 
 LOG = logging.getLogger("kubenode.store")
@@ -47,6 +47,19 @@ class _Connected:
     since: int
     lines: Lines = attrs.field(factory=Lines)
     told: bool = False
+
+
+def _is_mark(event: WatchEvent) -> bool:
+    return INITIAL_EVENTS_END in (event.object["metadata"].get("annotations") or {})
+
+
+def _fold(objects: dict[str, Json], event: WatchEvent) -> None:
+    """Note an initial event; what happens while they are told may be among them."""
+    name = event.object["metadata"].get("name")
+    if event.type is EventType.DELETED:
+        objects.pop(name, None)
+    elif event.type is not EventType.BOOKMARK:
+        objects[name] = event.object
 
 
 async def _chunk(response: aiohttp.ClientResponse) -> bytes:
@@ -91,6 +104,31 @@ class KubeWatch:
         ready, self._ready = self._ready, []
         return tuple(ready)
 
+    async def listed(self) -> Listing:
+        """Read the initial events up to their mark as one listing; `events` goes on after it.
+
+        Nothing is ridden out here: whoever lists can also list in another way.
+
+        Raises:
+            ApiError: the events ended before their mark, whatever the reason; the watch is then closed.
+        """
+        objects: dict[str, Json] = {}
+        try:
+            while self._initial:
+                await self._receive()
+                events, self._ready = self._ready, []
+                for at, event in enumerate(events):
+                    if _is_mark(event):
+                        self._ready = events[at + 1 :]
+                        items = tuple(objects[name] for name in sorted(objects))
+                        version = event.object["metadata"]["resourceVersion"]
+                        return Listing(items=items, resource_version=version)
+                    _fold(objects, event)
+        except BaseException:
+            await self.close()
+            raise
+        raise RuntimeError("the initial events of this watch were read before")
+
     async def close(self) -> None:
         """Stop watching; a wait that is under way, and each later one, raises Unreachable."""
         self._fault = self._fault or Unreachable(f"the watch of {self._kind.plural} is closed")
@@ -124,11 +162,10 @@ class KubeWatch:
 
     def _advance_to(self, event: WatchEvent) -> None:
         """Note from where to resume: while initial events come by name, still from the beginning."""
-        metadata = event.object["metadata"]
-        if self._initial and INITIAL_EVENTS_END not in (metadata.get("annotations") or {}):
+        if self._initial and not _is_mark(event):
             return
         self._initial = False
-        self._version = metadata["resourceVersion"]
+        self._version = event.object["metadata"]["resourceVersion"]
 
     def _request(self) -> Request:
         seconds = self._transport.limits.watch.total_seconds()

@@ -273,7 +273,7 @@ def _below_status(cause: Cause) -> Cause:
 
 
 def parse_version(version: str) -> int:
-    """Read a resourceVersion. Raises ServerFailed, as the server does."""
+    """Read a resourceVersion. Raises Refused, with the 500 of the server."""
     if not (version.isascii() and version.isdigit()):
         raise refusals.bad_version(version)
     return int(version)

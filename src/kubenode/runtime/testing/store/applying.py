@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from kubenode.core.errors import Conflict, ObjectNotFound, Refused, ServerFailed
+from kubenode.core.errors import Conflict, ObjectNotFound, Refused
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.contract import ApplyPatch, Store
 from kubenode.runtime.testing.store.case import (
@@ -237,7 +237,7 @@ async def apply_does_not_fit_the_schema(store: Store, kind: Kind, fresh: Fresh) 
             '.spec.taints: duplicate entries for key [effect="NoSchedule",key="a"]',
         ),
     ):
-        error = await fails(ServerFailed, store.patch(kind, name, wish(name, host=HOST, **fields)))
+        error = await fails(Refused, store.patch(kind, name, wish(name, host=HOST, **fields)))
         same(error.code, 500, f"code of {fields}")
         same(error.status["message"], prefix + fault, "message")
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from kubenode.core.errors import AlreadyExists, ObjectNotFound, Refused, ServerFailed
+from kubenode.core.errors import AlreadyExists, ObjectNotFound, Refused
 from kubenode.core.model import Kind
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.testing.store.case import (
@@ -77,7 +77,7 @@ async def create_drops_status(store: Store, kind: Kind, fresh: Fresh) -> None:
 
 async def create_with_a_resource_version(store: Store, kind: Kind, fresh: Fresh) -> None:
     """500, oddly."""
-    error = await fails(ServerFailed, store.create(kind, machine(fresh(), metadata={"resourceVersion": "5"})))
+    error = await fails(Refused, store.create(kind, machine(fresh(), metadata={"resourceVersion": "5"})))
     same(error.code, 500, "code")
 
 

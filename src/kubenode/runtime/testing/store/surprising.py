@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kubenode.core.errors import Conflict, ObjectNotFound, Refused, ServerFailed
+from kubenode.core.errors import Conflict, ObjectNotFound, Refused
 from kubenode.core.model import Kind
 from kubenode.runtime.store.contract import ApplyPatch, MergePatch, Store
 from kubenode.runtime.testing.store.applying import HOST, config, wish
@@ -32,7 +32,7 @@ async def merge_takes_the_version_away(store: Store, kind: Kind, fresh: Fresh) -
     told(gone, code=422, reason="Invalid")
     text = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
     holds(gone.status["message"].endswith(text), gone.status["message"])
-    error = await fails(ServerFailed, store.patch(kind, name, metadata(resourceVersion="abc")))
+    error = await fails(Refused, store.patch(kind, name, metadata(resourceVersion="abc")))
     same(error.code, 500, "code")
 
 
