@@ -200,30 +200,25 @@ class Settings(Protocol):
         """Give the section `name` of kubenode.toml as a `shape`; every problem at once when it is wrong."""
 
 
-class Hooks:
+class Hooks(Protocol):
     """Each hook is called once, at start, alone. Parameters are positional; an implementation may take fewer."""
 
     @hookspec
     def register_providers(self, settings: Settings) -> Iterable[Provider[Any]]:
         """Give the providers of this distribution. Import the SDK inside the driver, not here."""
-        raise NotImplementedError
 
     @hookspec
     def register_components(self, settings: Settings) -> Iterable[ComponentDriver[Any]]:
         """Give the component drivers of this distribution."""
-        raise NotImplementedError
 
     @hookspec
     def register_remedies(self, settings: Settings) -> Iterable[RemedyAction[Any]]:
         """Give the remedy actions of this distribution."""
-        raise NotImplementedError
 
     @hookspec
     def register_reviewers(self, settings: Settings) -> Mapping[str, Reviewer]:
         """Give functions by name that are asked before a permit is granted; they veto or narrow."""
-        raise NotImplementedError
 
     @hookspec
     def register_sinks(self, settings: Settings) -> Mapping[str, Callable[[Any], None]]:
         """Give functions by name that are told every decision: a `kubenode.Record` each."""
-        raise NotImplementedError
