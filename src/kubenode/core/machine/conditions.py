@@ -6,12 +6,13 @@ True is the one to look at.
 
 from collections.abc import Iterable
 
+from kubenode.core.health.held import held_by
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState, Running
-from kubenode.core.model.meta import Switch
+from kubenode.core.model.meta import HOLD_LABEL, Switch
 from kubenode.core.node.sync import Marks
 
 READY = "Ready"
@@ -20,6 +21,19 @@ AGENT_READY = "AgentReady"
 NODE_READY = "NodeReady"
 LABELS_SYNCED = "LabelsSynced"
 COMPONENTS_READY = "ComponentsReady"
+PAUSED = "Paused"
+
+
+def paused_claim(seen: MachineSnapshot) -> tuple[Claim, ...]:
+    """Claim Paused while a person holds the machine, so that one sees why nothing happens; else nothing.
+
+    It takes no part in Ready: a machine that is held may be as well as any.
+    """
+    bearers = [f"{one.KIND.name} {one.metadata.name}" for one in held_by(seen.machine, seen.node)]
+    if not bearers:
+        return ()
+    text = f"label {HOLD_LABEL} on {' and '.join(bearers)}; nothing automatic disrupts it"
+    return (Claim.of(PAUSED, True, MachineReason.HELD.value, text),)
 
 
 def instance_claim(seen: MachineSnapshot) -> tuple[Claim, ...]:

@@ -9,6 +9,7 @@ import attrs
 
 from kubenode.core.model.condition import Conditions
 from kubenode.core.model.meta import (
+    LABEL,
     Column,
     DnsLabel,
     Items,
@@ -78,11 +79,24 @@ class Host:
 
 
 @attrs.frozen(kw_only=True)
+class SecretRef:
+    """Which Secret; what is in it is read by nobody but who needs it, and is never shown."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    namespace: DnsLabel
+    name: Annotated[str, Text(max=253, min=1, pattern=f"^{LABEL}([.]{LABEL})*$")]
+
+
+@attrs.frozen(kw_only=True)
 class Infrastructure:
     """A machine to be created by a provider."""
 
     provider: DnsLabel
     parameters: Parameters = attrs.field(factory=dict)
+    secret_ref: Annotated[SecretRef, "the Secret with the provider's credentials for this machine"] | None = (
+        None
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -177,8 +191,17 @@ class MachineSpec:
         "by component name; a missing entry never means uninstall, state Absent does",
     ] = attrs.field(factory=dict)  # fmt: skip
     operation: Annotated[Operation, "the one step the agent is asked to do now"] | None = None
-    deletion_policy: DeletionPolicy = DeletionPolicy.RELEASE
+    deletion_policy: (
+        Annotated[DeletionPolicy, "Release when absent and host is given; else Terminate"] | None
+    ) = None
     set_ref: Annotated[SetRef, "the MachineSet it belongs to; written by that set"] | None = None
+
+    @property
+    def on_deletion(self) -> DeletionPolicy:
+        """What becomes of the host: as it says, else Release of what was there before and Terminate of what was made."""
+        if self.deletion_policy is not None:
+            return self.deletion_policy
+        return DeletionPolicy.TERMINATE if self.host is None else DeletionPolicy.RELEASE
 
 
 @attrs.frozen(kw_only=True)
