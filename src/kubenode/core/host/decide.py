@@ -4,17 +4,15 @@ One act at a time. What was begun is known by the host's journal and never run t
 is read from the journal and from the host, not from memory. Called by runtime/agent and the simulator.
 """
 
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Final
+from collections.abc import Iterable
 
 import attrs
 
-from kubenode.core.decision import NOTHING_SEEN, Decision, Note, RunSteps
+from kubenode.core.decision import Decision, Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.drift import (
-    REPAIRABLE,
+    INSTALL_FAILED,
     Drift,
     Repairs,
     drifted,
@@ -25,97 +23,25 @@ from kubenode.core.host.drift import (
 )
 from kubenode.core.host.inspection import woken
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import (
-    RESUME_PAUSE,
-    Tries,
-    disruption,
-    host_steps,
-    is_at_target,
-    pause,
-    reboots,
-    tries,
-)
+from kubenode.core.host.operation import answered
+from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tries
+from kubenode.core.host.snapshot import AgentSnapshot, HostSeen
 from kubenode.core.host.turn import Turn
-from kubenode.core.model.component import MachineComponent
-from kubenode.core.model.condition import Condition
+from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.machine import (
     AgentStatus,
     AnswerState,
     ComponentEntry,
     ComponentReport,
     ConfigState,
-    Machine,
-    Operation,
-    OperationAnswer,
     Running,
 )
 from kubenode.core.model.meta import ref
-from kubenode.core.model.now import Now, moment
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 from kubenode.core.step import Step, refusal
 
-INSTALL_FAILED = "InstallFailed"
 COMPONENT_MISSING = "ComponentMissing"
-INTERRUPTED = "interrupted by a reboot"
-_ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
-    {
-        JournalState.STARTED: AnswerState.ACKNOWLEDGED,
-        JournalState.DONE: AnswerState.DONE,
-        JournalState.FAILED: AnswerState.FAILED,
-    }
-)
-
-
-@attrs.frozen(kw_only=True)
-class HostSeen:
-    """What the agent knows of its host without asking anybody.
-
-    Attributes:
-        conditions: what the detector found.
-        journal: by op-id; what was begun here, in whichever boot.
-    """
-
-    boot_id: str
-    node_name: str
-    agent_version: str
-    conditions: tuple[Condition, ...] = ()
-    journal: Mapping[str, JournalEntry] = attrs.field(factory=dict)
-
-
-@attrs.frozen(kw_only=True)
-class AgentSnapshot:
-    """One machine as its agent sees it.
-
-    Attributes:
-        components: by their own names, those that entries name and that are there.
-        have: by the name of the entry; what its driver found, judged against what the entry wants.
-        plans: by the name of the entry; the driver's steps, or why there are none: a Problem whose `what`
-            begins with its reason, as in `PluginMissing: no such driver`.
-        inspect: how often the host is looked at though nothing was heard of it, nanoseconds; 0: never, for who is
-            told of every change.
-    """
-
-    machine: Machine
-    components: Mapping[str, MachineComponent] = attrs.field(factory=dict)
-    have: Mapping[str, Have] = attrs.field(factory=dict)
-    plans: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
-    host: HostSeen
-    inspect: int = 0
-    now: Now = attrs.field(converter=moment)
-    sightings: Mapping[str, int] = NOTHING_SEEN
-
-    @property
-    def before(self) -> AgentStatus:
-        """What the agent reported last."""
-        return self.machine.status.agent or AgentStatus()
-
-    @property
-    def running(self) -> str:
-        """The op-id whose steps run now; empty when none do. Of several the first by name."""
-        return min(
-            (op for op, one in self.host.journal.items() if one.is_running(self.host.boot_id)), default=""
-        )
 
 
 def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
@@ -134,7 +60,7 @@ def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
 
 def _decided(seen: AgentSnapshot) -> Decision[AgentStatus]:
     held = _held_back(seen)
-    answer, asked = _operation(seen, may_begin=held is None)
+    answer, asked = answered(seen, may_begin=held is None)
     reports: dict[str, ComponentReport] = {}
     turns: list[Turn] = []
     for name, entry in sorted(seen.machine.spec.components.items()):
@@ -200,51 +126,6 @@ def _held_back(seen: AgentSnapshot) -> Note | None:
     return None
 
 
-# The operation.
-
-
-def _operation(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
-    """Answer the operation by the journal; begin it when it was never begun here."""
-    operation = seen.machine.spec.operation
-    if operation is None:  # the last word stands; nobody waits for another
-        return seen.before.operation, Turn()
-    entry = seen.host.journal.get(operation.op_id)
-    if entry is not None:
-        return _journalled(operation, entry, seen.host.boot_id), Turn()
-    said = seen.before.operation
-    if said is not None and said.op_id == operation.op_id:
-        if said.state is not AnswerState.ACKNOWLEDGED:
-            return said, Turn()
-        if seen.before.boot_id != seen.host.boot_id:
-            # Acknowledged in another boot and not journalled: the journal is lost (a host imaged anew) or it
-            # was never begun. Nobody knows which, so it is not run; the next rung asks anew.
-            return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), Turn()
-    if not may_begin:
-        return said, Turn()
-    acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
-    if seen.running and not reboots(operation):
-        # A reboot waits for nobody: what hangs is what it is for, and what it interrupts is tried again.
-        note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
-        return acknowledged, Turn(note=note)
-    run = RunSteps(
-        machine=ref(seen.machine), op_id=operation.op_id, steps=host_steps(operation.steps),
-        disruption=disruption(operation),
-    )  # fmt: skip
-    return acknowledged, Turn(run=run)
-
-
-def _journalled(operation: Operation, entry: JournalEntry, boot_id: str) -> OperationAnswer:
-    if entry.is_interrupted(boot_id):
-        if reboots(operation):
-            return _answered(operation, AnswerState.DONE)
-        return _answered(operation, AnswerState.FAILED, INTERRUPTED)
-    return _answered(operation, _ANSWERS[entry.state], entry.message)
-
-
-def _answered(operation: Operation, state: AnswerState, message: str = "") -> OperationAnswer:
-    return OperationAnswer(op_id=operation.op_id, state=state, message=message[:2048])
-
-
 # The components.
 
 
@@ -289,7 +170,7 @@ def _judged(
         return blind, Turn(note=Note(code="NotLooked", text=f"{name}: nobody has looked yet"))
     if is_at_target(entry, component, have):
         return _at_target(before, entry, have), Turn()
-    if was_at_target(before, entry, failed=INSTALL_FAILED):
+    if was_at_target(before, entry):
         found = attrs.evolve(before, version=have.version[:128], config=have.config, state=have.state)
         drift = Drift(
             machine=seen.machine, name=name, entry=entry, component=component, plan=plan, done=done,

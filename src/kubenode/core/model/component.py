@@ -1,7 +1,7 @@
 """MachineComponent: what one version of a node component is. Immutable."""
 
 import enum
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 
 import attrs
 
@@ -15,6 +15,10 @@ class Disruption(enum.Enum):
     RESTART = "restart"
     DRAIN = "drain"
     REBOOT = "reboot"
+
+
+REPAIRABLE: Final = frozenset({Disruption.NONE, Disruption.RESTART})
+"""Classes whose repair takes no permit when a component drifted (api.md section 4, "Drift")."""
 
 
 @attrs.frozen(kw_only=True)

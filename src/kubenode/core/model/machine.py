@@ -120,6 +120,8 @@ class StepAction(enum.Enum):
 
     RESTART_UNIT = "RestartUnit"
     REBOOT = "Reboot"
+    REPAIR = "Repair"
+    """Whatever brings a component that drifted back to target; the agent's driver knows the steps."""
 
 
 @attrs.frozen(kw_only=True)
@@ -133,11 +135,17 @@ class OperationStep:
                 check=lambda step: (step.action is StepAction.RESTART_UNIT) == (step.unit is not None),
                 message="unit goes with action RestartUnit, as in {action: RestartUnit, unit: kubelet.service}",
             ),
+            Rule(
+                cel="(self.action == 'Repair') == has(self.component)",
+                check=lambda step: (step.action is StepAction.REPAIR) == (step.component is not None),
+                message="component goes with action Repair, as in {action: Repair, component: kubelet}",
+            ),
         )
     )
 
     action: StepAction
     unit: Annotated[str, Text(max=255, min=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$")] | None = None
+    component: DnsLabel | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -241,6 +249,10 @@ class ComponentReport:
     message: Message = ""
     drifting: bool = False
     drifted_at: datetime | None = None
+
+    def is_of(self, entry: ComponentEntry) -> bool:
+        """Tell whether it speaks of what an entry wants; what it says of another component or revision is no drift of it."""
+        return (self.component, self.revision) == (entry.component, entry.revision)
 
 
 class AnswerState(enum.Enum):

@@ -35,7 +35,9 @@ from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
 
-_REMEDIES = frozenset({Cause.REMEDY, Cause.HUMAN})
+_AUTOMATIC = frozenset({Cause.REMEDY, Cause.DRIFT})
+"""What has to prove itself: it begins by itself, and by a rule that may be wrong on every machine at once."""
+_REMEDIES = _AUTOMATIC | {Cause.HUMAN}
 """What is counted as a remedy in flight: those that a person forced, too."""
 
 
@@ -246,7 +248,7 @@ class Round:
 
     def _success(self, ask: Ask) -> Refusal | None:
         """Remedies that do not help are not tried on more machines; what people roll out is not theirs to judge."""
-        if self._shut is None or ask.cause is not Cause.REMEDY:
+        if self._shut is None or ask.cause not in _AUTOMATIC:
             return None
         return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
 
@@ -265,7 +267,7 @@ class Round:
 
     def _width(self, ask: Ask) -> Refusal | None:
         """A remedier acts on more machines at once only as its repairs are proven."""
-        if ask.cause is not Cause.REMEDY:
+        if ask.cause not in _AUTOMATIC:
             return None
         running = sum(remedier in ("", ask.remedier) for remedier in self._remedies.values())
         found = [

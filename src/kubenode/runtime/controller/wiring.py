@@ -14,6 +14,7 @@ from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.machineset import MachineSetController
 from kubenode.runtime.controller.panel import Panel, in_place
 from kubenode.runtime.controller.remedy import RemedyController
+from kubenode.runtime.controller.repair import RepairController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, raised
@@ -25,7 +26,17 @@ FIRST = Stirred(key=Key("risk", LEDGER))
 """What a starting engine is told: the ledger has to be there before anybody asks."""
 
 
-NAMES: Final = ("machine", "machineset", "rollout", "drift", "remedy", "abandoned", "accept", "risk")
+NAMES: Final = (
+    "machine",
+    "machineset",
+    "rollout",
+    "drift",
+    "remedy",
+    "repair",
+    "abandoned",
+    "accept",
+    "risk",
+)
 """The central controllers."""
 
 
@@ -52,6 +63,7 @@ def controllers(
         RolloutController(cache, inventory),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),
+        RepairController(cache, inventory),
         AbandonedController(cache, inventory),
         AcceptController(cache, plugins),
         RiskController(cache, inventory, panel if panel is not None else in_place(plugins.reviewers)),

@@ -109,7 +109,7 @@ def _by_scope(scope: m.Scope, witness: Witness) -> dict[str, list[Permit]]:
     found: dict[str, list[Permit]] = {}
     for permit in witness.permits.values():
         if scope is m.Scope.NODE:
-            if permit.hold.cause in (m.Cause.REMEDY, m.Cause.HUMAN):
+            if permit.hold.cause in (m.Cause.REMEDY, m.Cause.DRIFT, m.Cause.HUMAN):
                 found.setdefault(f"node={permit.hold.machine}", []).append(permit)
             continue
         for text in permit.hold.scopes:
