@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 import kubenode
-from kubenode import components, providers, remedies
+from kubenode import components, inspections, providers, remedies
 
 SOURCE = Path(kubenode.__file__)
 PUBLIC = {
@@ -174,7 +174,7 @@ def test_first_use_of_a_decider_loads_core_attrs_and_pluggy() -> None:
     assert "kubenode.core.crd" not in loaded
 
 
-@pytest.mark.parametrize("name", ["providers", "components", "remedies"])
+@pytest.mark.parametrize("name", ["providers", "components", "remedies", "inspections"])
 def test_what_a_plugin_imports_loads_no_sdk(name: str) -> None:
     """A plugin is imported at every start."""
     tops = {
@@ -204,7 +204,7 @@ def test_model_holds_all_that_a_snapshot_is_made_of() -> None:
 
 def _public_values() -> Iterator[object]:
     """Give all that is public: here, and in the packages for plugin authors, where the steps are."""
-    for module in (kubenode, kubenode.model, components, providers, remedies):
+    for module in (kubenode, kubenode.model, components, inspections, providers, remedies):
         for name in module.__all__:
             yield getattr(module, name)
 

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import attrs
 import pluggy
 
+from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.review import Reviewer
@@ -193,6 +194,21 @@ class RemedyAction(Protocol[P]):
         """Give the steps; the agent refuses kinds of step that an operation cannot carry."""
 
 
+class Inspector(Protocol[P]):
+    """Inspects a closed batch of a rollout, from outside. A plain function, run in a thread, with a time limit."""
+
+    @property
+    def name(self) -> str:
+        """What a hook's `inspector` says."""
+
+    @property
+    def params(self) -> type[P]:
+        """The attrs class of the hook's `parameters`."""
+
+    def inspect(self, request: InspectionRequest[P], /) -> Answer:
+        """Say whether the updated machines do well. It only looks: the same question may be asked more than once."""
+
+
 class Settings(Protocol):
     """What the operator wrote for one plugin, read into the plugin's own attrs class."""
 
@@ -214,6 +230,11 @@ class Hooks(Protocol):
     @hookspec
     def register_remedies(self, settings: Settings) -> Iterable[RemedyAction[Any]]:
         """Give the remedy actions of this distribution."""
+
+    @hookspec
+    def register_inspections(self, settings: Settings) -> Iterable[Inspector[Any]]:
+        """Give the inspections of this distribution, which look at a rollout's batch before the next one opens."""
+        raise NotImplementedError
 
     @hookspec
     def register_reviewers(self, settings: Settings) -> Mapping[str, Reviewer]:

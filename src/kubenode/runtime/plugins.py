@@ -22,7 +22,7 @@ import cattrs
 import pluggy
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
-from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Provider, RemedyAction
+from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Inspector, Provider, RemedyAction
 from kubenode.core.model.meta import LABEL, matches
 from kubenode.core.review import Reviewer
 
@@ -35,7 +35,12 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 HOOK_LIMIT = timedelta(seconds=10)
 ENTRY_POINTS = "kubenode"
 KINDS: Mapping[str, type] = MappingProxyType(
-    {"providers": Provider, "components": ComponentDriver, "remedies": RemedyAction}
+    {
+        "providers": Provider,
+        "components": ComponentDriver,
+        "remedies": RemedyAction,
+        "inspections": Inspector,
+    }
 )
 FUNCTIONS = ("reviewers", "sinks")
 """What is a function of one argument, by name, and no driver."""
@@ -75,6 +80,7 @@ class Plugins:
     providers: Mapping[str, Provider[Any]] = attrs.field(factory=dict)
     components: Mapping[str, ComponentDriver[Any]] = attrs.field(factory=dict)
     remedies: Mapping[str, RemedyAction[Any]] = attrs.field(factory=dict)
+    inspections: Mapping[str, Inspector[Any]] = attrs.field(factory=dict)
     reviewers: Mapping[str, Reviewer] = attrs.field(factory=dict)
     sinks: Mapping[str, Callable[[Any], None]] = attrs.field(factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -83,8 +89,8 @@ class Plugins:
     @classmethod
     def given(
         cls, *, providers: Iterable[Provider[Any]] = (), components: Iterable[ComponentDriver[Any]] = (),
-        remedies: Iterable[RemedyAction[Any]] = (), reviewers: Mapping[str, Reviewer] = NONE,
-        sinks: Mapping[str, Callable[[Any], None]] = NONE,
+        remedies: Iterable[RemedyAction[Any]] = (), inspections: Iterable[Inspector[Any]] = (),
+        reviewers: Mapping[str, Reviewer] = NONE, sinks: Mapping[str, Callable[[Any], None]] = NONE,
     ) -> "Plugins":  # fmt: skip
         """Take drivers and functions from the caller, who hears of every fault at once; no installed plugin is looked for.
 
@@ -92,6 +98,7 @@ class Plugins:
             providers: drivers of clouds.
             components: drivers of components.
             remedies: what rungs of a NodeRemedier name.
+            inspections: what hooks of a rollout name; asked about a closed batch.
             reviewers: by name, asked before a permit is granted; they veto or narrow.
             sinks: by name, told every decision.
 
@@ -100,6 +107,7 @@ class Plugins:
         """
         drivers: Mapping[str, list[Any]] = {
             "providers": list(providers), "components": list(components), "remedies": list(remedies),
+            "inspections": list(inspections),
         }  # fmt: skip
         functions: Mapping[str, Mapping[str, Any]] = {"reviewers": reviewers, "sinks": sinks}
         bad = [
@@ -124,8 +132,8 @@ class Plugins:
     def discover(
         cls, settings: Mapping[str, Mapping[str, Any]] | Path | str | None = None, *, limit: timedelta = HOOK_LIMIT,
         providers: Iterable[Provider[Any]] = (), components: Iterable[ComponentDriver[Any]] = (),
-        remedies: Iterable[RemedyAction[Any]] = (), reviewers: Mapping[str, Reviewer] = NONE,
-        sinks: Mapping[str, Callable[[Any], None]] = NONE,
+        remedies: Iterable[RemedyAction[Any]] = (), inspections: Iterable[Inspector[Any]] = (),
+        reviewers: Mapping[str, Reviewer] = NONE, sinks: Mapping[str, Callable[[Any], None]] = NONE,
     ) -> "Plugins":  # fmt: skip
         """Load every installed plugin, and take your own drivers and functions.
 
@@ -138,6 +146,7 @@ class Plugins:
             providers: as for `given`; likewise those that follow.
             components: drivers of components.
             remedies: what rungs of a NodeRemedier name.
+            inspections: what hooks of a rollout name; asked about a closed batch.
             reviewers: by name, asked before a permit is granted.
             sinks: by name, told every decision.
 
@@ -146,8 +155,9 @@ class Plugins:
             InvalidObjectError: the settings cannot be read.
         """
         mine = cls.given(
-            providers=providers, components=components, remedies=remedies, reviewers=reviewers, sinks=sinks
-        )
+            providers=providers, components=components, remedies=remedies, inspections=inspections,
+            reviewers=reviewers, sinks=sinks,
+        )  # fmt: skip
         written = settings_of(settings) if isinstance(settings, str | Path) else settings
         found: list[tuple[str, Mapping[str, list[Any]]]] = []
         bad: list[Problem] = []

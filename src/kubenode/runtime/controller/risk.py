@@ -78,7 +78,7 @@ class RiskController:
         asks: list[Ask] = []
         ended: set[str] = set()
         for one in self._sets():
-            component = self._cache.get(m.MachineComponent, one.spec.component)
+            component = self._cache.get(m.MachineComponent, one.component)
             needs = component is None or needs_permit(ACT_OF[component.spec.disruption])
             asks += asks_of_set(
                 one, self._zone_of, self._sets_of, needs_permit=needs, region_of=self._region_of
@@ -116,7 +116,7 @@ class RiskController:
         )  # fmt: skip
 
     def _act(self, one: m.MachineComponentSet, seat: Seat) -> str:
-        component = self._cache.get(m.MachineComponent, one.spec.component)
+        component = self._cache.get(m.MachineComponent, one.component)
         if component is not None and not needs_permit(ACT_OF[component.spec.disruption]):
             return ""
         return act_of_entry(one, seat.machine, seat.entry, seat.report)

@@ -9,6 +9,8 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
 from kubenode.runtime.controller.drift import DriftController
+from kubenode.runtime.controller.inspections import Inspections
+from kubenode.runtime.controller.inspections import in_place as ask_in_place
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.machineset import MachineSetController
@@ -42,17 +44,19 @@ NAMES: Final = (
 
 def controllers(
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
-    only: Collection[str] = NAMES, panel: Panel | None = None, observes: bool = False,
+    only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
+    observes: bool = False,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
     Args:
-        plugins: whose drivers and reviewers they use.
+        plugins: whose drivers, reviewers and inspections they use.
         record: is told every decision.
         fault: is told of a bug of ours.
         policy: joins what stands in the store.
         only: the names of those that decide; the others are not there.
         panel: asks the reviewers; None asks them in place.
+        inspections: asks the hooks of rollouts.
         observes: decide, and call nothing.
     """
     cache = Cache(m.WATCHED)
@@ -60,7 +64,7 @@ def controllers(
     every = (
         MachineController(cache, inventory),
         MachineSetController(cache, inventory.crews),
-        RolloutController(cache, inventory),
+        RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),
         RepairController(cache, inventory),

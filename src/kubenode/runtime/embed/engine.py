@@ -20,12 +20,14 @@ from kubenode.runtime.controller.remedy import rung_problems
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
 from kubenode.runtime.embed.arguments import check
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.inspections import Inspections
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
 from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
-from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.engine.loop import Decided, Stirred
+from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
@@ -33,7 +35,7 @@ from kubenode.runtime.threads import called, ended
 
 LOG = logging.getLogger("kubenode.engine")
 GRACE: Final = timedelta(seconds=5)
-"""How long sinks and reviewers are waited for at the end."""
+"""How long sinks, reviewers and inspections are waited for at the end."""
 REVIEW_LIMIT: Final = timedelta(seconds=5)
 SETTLE_LIMIT: Final = timedelta(minutes=1)
 
@@ -97,6 +99,7 @@ class Engine:
         self._closing = False
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
+        self._inspections: Inspections | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
 
@@ -249,14 +252,17 @@ class Engine:
             plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post, stir=self._stir,
             name=self.identity,
         )  # fmt: skip
+        self._inspections = Inspections(
+            plugins.inspections, clock=self._clock, post=self._post, stir=self._stir_set, name=self.identity
+        )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
-            observes=self._observes,
+            inspections=self._inspections, observes=self._observes,
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._reviewing,
+            busy=self._asking,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
@@ -283,10 +289,14 @@ class Engine:
             await asyncio.wait({self._task})
         for outlet in self._outlets:
             outlet.end()
-        panel = self._panel.workers.values() if self._panel is not None else ()
-        for workers in panel:
+        asked = [
+            workers
+            for one in (self._panel, self._inspections) if one is not None
+            for workers in one.workers.values()
+        ]  # fmt: skip
+        for workers in asked:
             workers.end(drop=True)
-        left = await ended((*(outlet.workers for outlet in self._outlets), *panel), within=GRACE)
+        left = await ended((*(outlet.workers for outlet in self._outlets), *asked), within=GRACE)
         for what in left:
             LOG.warning("event=call-never-returned engine=%s call=%r fix='give it a time limit'", self.identity, what)  # fmt: skip
         LOG.info("event=stopped engine=%s", self.identity)
@@ -336,8 +346,13 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(FIRST)
 
-    def _reviewing(self) -> tuple[str, ...]:
-        return ("reviewers have not answered yet",) if self._panel is not None and self._panel.busy else ()
+    def _stir_set(self, name: str) -> None:
+        if self._driver is not None:
+            self._driver.tell(Stirred(key=Key("rollout", name)))
+
+    def _asking(self) -> tuple[str, ...]:
+        asked = (("reviewers", self._panel), ("inspections", self._inspections))
+        return tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
 
     def _decided(self, decided: Decided) -> None:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
