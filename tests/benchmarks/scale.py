@@ -29,8 +29,7 @@ from tests.benchmarks.meter import Sample
 
 ROOT: Final = Path(__file__).parents[2]
 SIZES: Final = (1000, 2000, 5000, 10_000)
-QUICK_ROOT: Final = Path(__file__).parents[2]
-SIZES: Final = (50, 100)
+QUICK_SIZES: Final = (50, 100)
 NO_OPS, STEPS, BYTES, GROWTH = 100_000, 10_000, 8 * 1024, 1.15
 """The aims."""
 
