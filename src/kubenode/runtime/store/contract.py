@@ -151,7 +151,7 @@ class Store(Protocol):
         Args:
             kind: whose objects.
             labels: which all must be carried.
-            fields: which must be so; the server knows metadata.name only.
+            fields: which must be so; metadata.name, and those that the kind declares as selectable.
             limit: how many to give at most; 0 for all.
             cursor: of the page before; the selection must be the same.
 

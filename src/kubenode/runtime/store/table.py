@@ -26,7 +26,8 @@ from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.events import NATIVES, Native
 from kubenode.runtime.store.history import History
 from kubenode.runtime.store.paging import Pages
-from kubenode.runtime.store.selector import NAME, Selection, by_name
+from kubenode.runtime.store.selectable import NAME, by_name, by_path, selectable_fault
+from kubenode.runtime.store.selector import Selection
 
 Rules: TypeAlias = Callable[[Json], tuple[Cause, ...]]
 """Laws over several fields of an object, checked in Python."""
@@ -86,12 +87,17 @@ class Table:
         if native is not None:
             return cls._native(kind, native, window=window, manager=manager)
         unsupported = check_supported(schema) if schema is not None else ()
+        told = (
+            ((path, selectable_fault(path, schema)) for path in kind.selectable) if schema is not None else ()
+        )
+        unsupported = (*unsupported, *(f".{path} {fault}" for path, fault in told if fault))
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
         return cls(
             kind=kind, schema=schema, status_schema=(schema or {}).get("properties", {}).get("status"), rules=rules, history=history, pages=Pages(history),
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
+            fields=MappingProxyType({**_FIELDS, **{path: by_path(path) for path in kind.selectable}}),
         )  # fmt: skip
 
     @classmethod
