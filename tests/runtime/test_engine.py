@@ -350,3 +350,38 @@ def test_a_bug_of_one_key_is_raised_here_and_survived_where_asked() -> None:
     assert step.wake_at > 0
     with pytest.raises(ZeroDivisionError):
         Engine(cache, (toy,), policy=Policy).step([Synced(kind=m.Machine, items=(raw(6),), version=6)], at(0))
+
+
+def test_without_a_term_it_follows_and_decides_nothing() -> None:
+    """A standby has the world in its cache, ready for the moment in which it leads."""
+    engine, toy = made()
+    assert engine.step([Synced(kind=m.Machine, items=(raw(5),), version=5)], at(0), term=None) == Step(
+        calls=(), wake_at=None
+    )
+    assert engine.step([event(6, "Other")], at(1), term=None).calls == ()
+    assert toy.asked == []
+    assert len(engine.step([], at(2), term=1).calls) == 1
+    assert [version for version, _ in toy.asked] == ["6"]
+
+
+def test_another_term_sees_everything_anew() -> None:
+    """Every key is decided again; what was seen since when in an earlier term was not watched in between."""
+    engine, toy = made()
+    toy.sees = {"hung": at(0).elapsed}
+    engine.step([Synced(kind=m.Machine, items=(raw(5, "Wanted"),), version=5)], at(0), term=1)
+    engine.step([event(6, "Wanted")], at(1), term=1)
+    assert [dict(seen) for _, seen in toy.asked] == [{}, {"hung": 0}]
+    engine.step([], at(2), term=1)
+    assert len(toy.asked) == 2
+    engine.step([], at(50), term=2)
+    assert [dict(seen) for _, seen in toy.asked] == [{}, {"hung": 0}, {}]
+    assert engine.step([], at(60), term=None) == Step(calls=(), wake_at=None)
+
+
+def test_a_call_of_an_earlier_term_is_answered_and_its_key_decided_again() -> None:
+    """It was dropped or not; the key is free for the next term."""
+    engine, toy = made()
+    engine.step([Synced(kind=m.Machine, items=(raw(5),), version=5)], at(0), term=1)
+    assert engine.step([Done(key=KEY, error=TooManyRequests("dropped"))], at(1), term=None).calls == ()
+    assert len(engine.step([], at(2), term=2).calls) == 1
+    assert len(toy.asked) == 2

@@ -14,6 +14,8 @@ from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.runtime import documents
+from kubenode.runtime.controller.rights import _WRITES, rights
+from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.manifests import install, load_manifests, read_documents, review, to_yaml
 from tests.strategies import objects
 
@@ -293,16 +295,42 @@ def test_the_controller_may_do_what_it_does_and_no_more() -> None:
     assert grants["kubenode-agent"] == {
         (ours, "machines"): read, (ours, "machinecomponents"): read, (ours, "machines/status"): {"patch"},
     }  # fmt: skip
+    follow = {"list", "watch"}
     assert grants["kubenode-controller"] == {
-        **{(ours, kind.KIND.plural): read for kind in m.KINDS},
-        (ours, "machines"): read | {"create", "delete", "patch"},
-        (ours, "machinesets"): read | {"patch"},
-        (ours, "remedyoperationjobs"): read | {"create"},
-        (ours, "riskledgers"): read | {"create"},
+        **{(ours, kind.KIND.plural): follow for kind in m.KINDS},
+        (ours, "machines"): follow | {"create", "delete", "patch"},
+        (ours, "machinesets"): follow | {"patch"},
+        (ours, "remedyoperationjobs"): follow | {"create"},
+        (ours, "riskledgers"): follow | {"create"},
         **{(ours, f"{plural}/status"): {"patch"} for plural in STATUSES},
-        ("", "nodes"): read | {"patch"},
+        ("", "nodes"): follow | {"patch"},
         ("", "nodes/status"): {"patch"},
+        ("apiextensions.k8s.io", "customresourcedefinitions"): {"get"},
     }
+
+
+def test_what_is_limited_to_names_is_not_granted_for_all() -> None:
+    """Of definitions only ours are read, and of Leases only two are; a Lease of any name may be created, in one namespace."""
+    named = {
+        (obj["kind"], resource, verb): tuple(rule.get("resourceNames", ()))
+        for obj in install() if obj["kind"] in ("Role", "ClusterRole")
+        for rule in obj["rules"] for resource in rule["resources"] for verb in rule["verbs"]
+    }  # fmt: skip
+    ours = tuple(sorted(f"{kind.KIND.plural}.kubenode.dev" for kind in m.KINDS))
+    assert {key: names for key, names in named.items() if names} == {
+        ("ClusterRole", "customresourcedefinitions", "get"): ours,
+        ("Role", "leases", "get"): ("kubenode-controller", "kubenode-observer"),
+        ("Role", "leases", "patch"): ("kubenode-controller", "kubenode-observer"),
+    }
+    assert ("Role", "leases", "create") in named
+    assert {obj["metadata"]["namespace"] for obj in install() if obj["kind"] == "Role"} == {"kubenode-system"}
+
+
+def test_every_controller_has_its_rights() -> None:
+    """The table of rights names the controllers that there are, and those together have all."""
+    assert set(_WRITES) == set(NAMES)
+    assert set(rights()) == {right for name in NAMES for right in rights((name,))}
+    assert {right.verb for right in rights(observes=True)} == {"get", "list", "watch"}
 
 
 def _split(objs: tuple[m.Json, ...]) -> list[m.Json]:

@@ -72,6 +72,14 @@ class PluginError(KubenodeError):
         super().__init__("\n".join([head, *(f"  {problem}" for problem in problems)]))
 
 
+class NotInstalled(KubenodeError):
+    """A cluster lacks what this program needs, or has an older one; `problems` name each with its fix."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
 class ApiError(KubenodeError):
     """The API server refused, or could not be asked.
 
@@ -117,6 +125,12 @@ class Refused(ApiError):
     """400, 403, 415 or 422, and those 500s that say what was sent is wrong: the same call would be refused again."""
 
     retry = Retry.NEVER
+
+
+class Forbidden(Refused):
+    """403: we lack a right. Somebody may grant it, so it is asked for again, after growing pauses."""
+
+    retry = Retry.BACKOFF
 
 
 class Expired(ApiError):

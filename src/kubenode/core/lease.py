@@ -18,6 +18,11 @@ import attrs
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model.quantity import nanoseconds
 
+NAMESPACE: Final = "kubenode-system"
+CONTROLLER: Final = "kubenode-controller"
+OBSERVER: Final = "kubenode-observer"
+"""The Lease of those that only observe: they keep nobody from acting."""
+
 JITTER: Final = 0.2
 """By how much of itself a pause is longer at most, so that candidates spread out."""
 

@@ -1,6 +1,6 @@
 """Manifests: the files that people write as objects, and what `kubenode manifests` prints to install us."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,17 +10,19 @@ from kubenode.core import wire
 from kubenode.core.accept.doubts import doubts
 from kubenode.core.crd import crds
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.model import KINDS, Json, MachineComponent, MachineComponentSet, Object, RiskPolicy
+from kubenode.core.lease import CONTROLLER, NAMESPACE
+from kubenode.core.model import Json, MachineComponent, MachineComponentSet, Object, RiskPolicy
 from kubenode.core.model.meta import GROUP
+from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
+from kubenode.runtime.store.rights import LEASES, Right, lease_rights
 
-NAMESPACE: Final = "kubenode-system"
-CONTROLLER: Final = "kubenode-controller"
 AGENT: Final = "kubenode-agent"
 AGENTS: Final = "kubenode:agents"
 """The group of all agents' certificates."""
 
 _RBAC: Final = "rbac.authorization.k8s.io"
+_CONTROLLER: Final = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}
 _READ: Final = ("get", "list", "watch")
 
 
@@ -99,25 +101,33 @@ def install() -> tuple[Json, ...]:
             "kind": "ServiceAccount",
             "metadata": {"name": CONTROLLER, "namespace": NAMESPACE},
         },
-        _role(CONTROLLER, _controller_rules()),
-        _binding(CONTROLLER, {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}),
+        _role(CONTROLLER, _rules(rights())),
+        _binding(CONTROLLER, _CONTROLLER),
+        _role(CONTROLLER, _rules(one for name in LEASES for one in lease_rights(name)), NAMESPACE),
+        _binding(CONTROLLER, _CONTROLLER, NAMESPACE),
         _role(AGENT, _agent_rules()),
         _binding(AGENT, {"kind": "Group", "apiGroup": _RBAC, "name": AGENTS}),
     )
 
 
-def _controller_rules() -> list[Json]:
-    status = (
-        "machines", "machinesets", "machinecomponentsets", "noderemediers", "remedyoperationjobs", "riskledgers",
-        "riskpolicies",
-    )  # fmt: skip
+def _rules(wanted: Iterable[Right]) -> list[Json]:
+    """Give the rules that grant some rights and no other, resources with the same verbs together."""
+    verbs: dict[tuple[str, str], set[str]] = {}
+    names: dict[tuple[str, str], set[str]] = {}
+    for one in wanted:
+        if one.name:
+            names.setdefault((one.group, one.resource), set()).add(one.name)
+        # What is limited to names and what is not would be granted together if they were one rule.
+        key = f"{one.resource} by name" if one.name else one.resource
+        verbs.setdefault((one.group, key), set()).add(one.verb)
+    together: dict[tuple[str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (group, key), granted in verbs.items():
+        resource = key.removesuffix(" by name")
+        named = tuple(sorted(names[group, resource])) if key != resource else ()
+        together.setdefault((group, tuple(sorted(granted)), named), []).append(resource)
     return [
-        _rule(GROUP, [cls.KIND.plural for cls in KINDS], _READ),
-        _rule(GROUP, ["machines", "machinesets", *(f"{plural}/status" for plural in status)], ["patch"]),
-        _rule(GROUP, ["machines", "remedyoperationjobs", "riskledgers"], ["create"]),
-        _rule(GROUP, ["machines"], ["delete"]),
-        _rule("", ["nodes"], [*_READ, "patch"]),
-        _rule("", ["nodes/status"], ["patch"]),
+        _rule(group, sorted(resources), granted) | ({"resourceNames": list(named)} if named else {})
+        for (group, granted, named), resources in sorted(together.items())
     ]
 
 
@@ -132,18 +142,24 @@ def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> Json:
     return {"apiGroups": [group], "resources": list(resources), "verbs": list(verbs)}
 
 
-def _role(name: str, rules: list[Json]) -> Json:
-    return {"apiVersion": f"{_RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": name}, "rules": rules}
+def _role(name: str, rules: list[Json], namespace: str = "") -> Json:
+    kind = "Role" if namespace else "ClusterRole"
+    return {"apiVersion": f"{_RBAC}/v1", "kind": kind, "metadata": _metadata(name, namespace), "rules": rules}
 
 
-def _binding(name: str, subject: Json) -> Json:
+def _binding(name: str, subject: Json, namespace: str = "") -> Json:
+    kind = "Role" if namespace else "ClusterRole"
     return {
         "apiVersion": f"{_RBAC}/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": _RBAC, "kind": "ClusterRole", "name": name},
+        "kind": f"{kind}Binding",
+        "metadata": _metadata(name, namespace),
+        "roleRef": {"apiGroup": _RBAC, "kind": kind, "name": name},
         "subjects": [subject],
     }
+
+
+def _metadata(name: str, namespace: str) -> Json:
+    return {"name": name, "namespace": namespace} if namespace else {"name": name}
 
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 import typer
 
+from kubenode.runtime.cli.controller import HELP as CONTROLLER
 from kubenode.runtime.cli.controller import controller
 from kubenode.runtime.cli.demo import HELP as DEMO
 from kubenode.runtime.cli.demo import demo
@@ -14,6 +15,8 @@ from kubenode.runtime.cli.plan import plan
 from kubenode.runtime.cli.replay import HELP as REPLAY
 from kubenode.runtime.cli.replay import replay
 from kubenode.runtime.cli.sim import sim
+from kubenode.runtime.cli.uninstall import HELP as UNINSTALL
+from kubenode.runtime.cli.uninstall import uninstall
 from kubenode.runtime.cli.words import Words
 
 app = typer.Typer(
@@ -34,7 +37,8 @@ app.command(epilog=MANIFESTS)(manifests)
 app.command(epilog=PLUGINS)(plugins)
 app.command(epilog=VERSION)(version)
 app.add_typer(sim, name="sim")
-app.command()(controller)
+app.command(epilog=CONTROLLER)(controller)
+app.command(epilog=UNINSTALL)(uninstall)
 
 
 def run() -> None:

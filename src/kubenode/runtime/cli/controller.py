@@ -1,21 +1,47 @@
 """`kubenode controller`: the central controllers against a real cluster."""
 
 import asyncio
+import logging
 import signal
+from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
+import attrs
 import typer
 
-from kubenode.core.errors import KubenodeError
+from kubenode.core.lease import CONTROLLER, NAMESPACE, OBSERVER, LeaseTimes
 from kubenode.runtime.cli.connect import connect
 from kubenode.runtime.cli.logs import to_stderr
-from kubenode.runtime.cli.output import Output, fail
+from kubenode.runtime.cli.output import examples
 from kubenode.runtime.embed import Engine
 from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.store.lease import Lease
+
+LOG = logging.getLogger("kubenode.controller")
+NOWHERE = "none"
+HELP = examples(
+    "kubenode controller --kubeconfig ~/.kube/config",
+    "kubenode controller --context prod --observe-only  # beside the real one: says what it would do",
+    "kubenode controller --listen 0.0.0.0:8484          # in a pod, for its probes and for Prometheus",
+    "curl 127.0.0.1:8484/readyz                         # why it cannot do its work, a line each",
+)
 
 
-def controller(
+@attrs.frozen(kw_only=True)
+class Wanted:
+    """What was asked for."""
+
+    kubeconfig: Path | None
+    context: str | None
+    settings: Path | None
+    lease: Lease | None
+    listen: str
+    observe_only: bool
+
+
+def controller(  # noqa: PLR0913, PLR0917 - one an option
     kubeconfig: Annotated[
         Path | None,
         typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own."),
@@ -24,34 +50,66 @@ def controller(
     settings: Annotated[
         Path | None, typer.Option(help="A TOML file with a table for each plugin, such as kubenode.toml.")
     ] = None,
+    lease: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Lease to keep: of several controllers with the same one, one acts. {NOWHERE}: act without one. "
+            f"[default: {CONTROLLER}, and {OBSERVER} with --observe-only]",
+            show_default=False,
+        ),
+    ] = None,
+    lease_namespace: Annotated[str, typer.Option(help="Namespace of the Lease.")] = NAMESPACE,
+    lease_seconds: Annotated[
+        int,
+        typer.Option(min=3, max=3600, help="After so long another one takes over from one that has died."),
+    ] = 15,
+    listen: Annotated[
+        str, typer.Option(help=f"Address of /healthz, /readyz and /metrics; {NOWHERE}: nowhere.")
+    ] = "127.0.0.1:8484",
     observe_only: Annotated[
-        bool, typer.Option("--observe-only", help="Write nothing at all; log what would be done next.")
+        bool, typer.Option("--observe-only", help="Write nothing but the Lease; log what would be done next.")
     ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")
     ] = False,
 ) -> None:
-    """Run the controllers until SIGTERM or SIGINT; a call under way is finished first.
+    """Run the controllers until SIGTERM or SIGINT; calls under way are finished first, then the Lease is released.
 
     Install what they need first: kubenode manifests | kubectl apply -f -
+
+    Exit status: 0 told to stop, 1 something is wrong with the configuration or the cluster, 2 wrong use,
+    3 the cluster cannot be reached.
     """
     to_stderr(verbose=verbose)
-    try:
-        asyncio.run(serve(kubeconfig, context, settings, observe_only=observe_only))
-    except KubenodeError as error:
-        fail(error, Output.TABLE)
+    name = lease if lease is not None else OBSERVER if observe_only else CONTROLLER
+    kept = None
+    if name != NOWHERE:
+        kept = Lease(name=name, namespace=lease_namespace, times=_times(lease_seconds))
+    wanted = Wanted(
+        kubeconfig=kubeconfig, context=context, settings=settings, lease=kept, listen=listen, observe_only=observe_only
+    )  # fmt: skip
+    asyncio.run(serve(wanted))
 
 
-async def serve(
-    kubeconfig: Path | None, context: str | None, settings: Path | None, *, observe_only: bool
-) -> None:
+def _times(seconds: int) -> LeaseTimes:
+    """Divide the duration as 15 s are: stop after 10 s without a renewal, renew every 2 s."""
+    duration = timedelta(seconds=seconds)
+    return LeaseTimes(duration=duration, renew_within=duration * 2 / 3, every=duration * 2 / 15)
+
+
+async def serve(wanted: Wanted) -> None:
     """Connect, run, and stop on a signal: what any host of an Engine does, and no more."""
-    plugins = Plugins.discover(settings)
-    async with (
-        connect(kubeconfig, context) as store,
-        Engine(store, plugins=plugins, observe_only=observe_only) as engine,
-    ):
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, engine.stop)
-        await engine.wait()
+    plugins = Plugins.discover(wanted.settings)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(connect(wanted.kubeconfig, wanted.context))
+        engine = Engine(store, plugins=plugins, observe_only=wanted.observe_only, lease=wanted.lease)
+        if wanted.listen != NOWHERE:
+            from kubenode.runtime.http import served
+
+            address = await stack.enter_async_context(served(engine, wanted.listen))
+            LOG.info("event=listening address=%s", address)
+        async with engine:
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, engine.stop)
+            await engine.wait()

@@ -12,12 +12,15 @@ from kubenode.core.errors import (
     ApiError,
     InvalidObjectError,
     KubenodeError,
+    NotInstalled,
     PluginError,
     Problem,
+    Refused,
     Retry,
 )
 from kubenode.runtime.cli.connect import ExtraMissing
 from kubenode.runtime.manifests import to_yaml
+from kubenode.runtime.uninstall import ControllerRuns
 
 YES, NO, USAGE, UNKNOWN, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 130
 """Exit codes: yes, no, wrong use, could not tell, our bug, interrupted."""
@@ -97,12 +100,16 @@ def _problem(problem: Problem) -> dict[str, Any]:
 def code_of(error: KubenodeError) -> int:
     """Give the exit code of an error's meaning."""
     match error:
-        case InvalidObjectError() | PluginError():
+        case InvalidObjectError() | PluginError() | NotInstalled():
+            return NO
+        case ControllerRuns():
             return NO
         case CouldNotTell():
             return UNKNOWN
         case ExtraMissing():
             return USAGE
+        case Refused():
+            return NO
         case ApiError():
             return UNKNOWN if error.retry is Retry.BACKOFF else NO
         case _:

@@ -11,16 +11,21 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
+from kubenode.core import model as m
 from kubenode.core.errors import InvalidObjectError, KubenodeError
 from kubenode.core.policy import Policy
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.controller.remedy import rung_problems
+from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
 from kubenode.runtime.embed.arguments import check
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
+from kubenode.runtime.embed.figures import Figures, Meter
+from kubenode.runtime.embed.hosting import Hosting
 from kubenode.runtime.embed.inspections import Inspections
+from kubenode.runtime.embed.leading import Leading
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
@@ -31,7 +36,12 @@ from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.installed import Checked
+from kubenode.runtime.store.lease import Lease
 from kubenode.runtime.threads import called, ended
+
+if TYPE_CHECKING:
+    from kubenode.runtime.metrics import EngineCollector
 
 LOG = logging.getLogger("kubenode.engine")
 GRACE: Final = timedelta(seconds=5)
@@ -63,7 +73,9 @@ class Engine:
             the same name. What is in the store stays in force: nobody's freeze is overruled by your code.
         identity: who this is, in logs, and in the names of tasks and threads.
         controllers: which of them decide, by name; None is all. The others are somebody else's business.
-        observe_only: write nothing at all; say in the log, and to the sinks, what would be done next.
+        lease: keep it, and decide only while it is held: of several engines with the same one, one acts. When it
+            is lost, calls under way are dropped, and the engine waits for its turn.
+        observe_only: write nothing at all but that lease; say in the log, and to the sinks, what would be done next.
         sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
         review_within: a reviewer that has not answered by then has denied.
 
@@ -72,10 +84,10 @@ class Engine:
         PluginError: a sink is none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the store have a default, and a name
         self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
-        review_within: timedelta = REVIEW_LIMIT,
+        review_within: timedelta = REVIEW_LIMIT, lease: Lease | None = None,
     ) -> None:  # fmt: skip
         only = NAMES if controllers is None else tuple(controllers)
         check(store=store, plugins=plugins, policy=policy, controllers=controllers)
@@ -92,10 +104,10 @@ class Engine:
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
+        self._leading = Leading(lease, store, self._clock, self._led, lambda: "; ".join(self._troubles()))
+        self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
-        self._host: asyncio.Task[Any] | None = None
-        self._cancelling = 0
-        self._cancelled_host = False
+        self._hosting = Hosting()
         self._closing = False
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
@@ -115,13 +127,13 @@ class Engine:
 
         Raises:
             EngineMisused: it has run before.
+            NotInstalled: the server lacks what is needed, or is too old; every problem with its fix.
             InvalidObjectError: a rung of `policy` names a remedy that no plugin brings, or has wrong parameters.
         """
         if self._life is not _Life.NEW:
             raise EngineMisused(f"engine {self.identity!r} is {self._life.value}; an engine runs once, make another")  # fmt: skip
         self._life = _Life.RUNNING
-        self._host = asyncio.current_task()
-        self._cancelling = self._host.cancelling() if self._host is not None else 0
+        self._hosting.enter()
         try:
             await self._start()
         except BaseException:
@@ -134,12 +146,13 @@ class Engine:
     ) -> None:
         """End; raise EngineFailed if that is why the block was cancelled."""
         self._closing = True
-        await self._finished(
-            asyncio.ensure_future(self._shut()), told=isinstance(error, asyncio.CancelledError)
-        )
-        self._life = _Life.OVER
+        told = isinstance(error, asyncio.CancelledError)
+        try:
+            await self._hosting.finished(asyncio.ensure_future(self._shut()), self._hurry, told=told)
+        finally:
+            self._life = _Life.OVER
         self._loop = None
-        ours = self._uncancelled()
+        ours = self._hosting.uncancelled()
         if self._failure is None:
             return
         failed = EngineFailed(f"engine {self.identity!r} failed: {_said(self._failure)}")
@@ -182,7 +195,33 @@ class Engine:
         now = self._clock.now()
         return now.wall + timedelta(microseconds=(at - now.elapsed) // 1000)
 
-    # Without one.
+    # What can be asked of it at any time, from the thread of its loop.
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started, and has neither ended nor failed."""
+        return self._task is not None and not self._task.done()
+
+    def unready(self) -> tuple[str, ...]:
+        """Say why it cannot do all of its work, with what to do about it; empty when it can, also when another leads."""
+        if not self.runs or self._driver is None:
+            return ("it does not run",)
+        unlisted = (text for text in self._driver.engine.waits_for() if text.endswith("not listed yet"))
+        lease = self._leading.trouble
+        return (*self._troubles(), *unlisted, *((f"lease: {lease}",) if lease else ()))
+
+    def figures(self) -> Figures:
+        """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
+        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads)
+
+    @staticmethod
+    def collector(*engines: "Engine") -> "EngineCollector":
+        """Give one Prometheus collector for some engines, to be registered by you. Needs the extra `metrics`."""
+        from kubenode.runtime.metrics import EngineCollector
+
+        return EngineCollector(engines)
+
+    # Without a loop.
 
     def run(self) -> None:
         """Run in an event loop of its own, and return when `stop` was called.
@@ -239,6 +278,8 @@ class Engine:
 
     async def _start(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
+        if isinstance(self._store, Checked):
+            await self._store.check(m.KINDS, rights(self._only, observes=self._observes))
         plugins = self._plugins
         if plugins is None:
             plugins = await called(f"kubenode {self.identity} plugins", Plugins.discover)
@@ -262,12 +303,13 @@ class Engine:
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._asking,
+            busy=self._asking, term=self._leading.term,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
+        self._leading.start(f"kubenode {self.identity} lease", self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -278,15 +320,15 @@ class Engine:
             error = error.exceptions[0]
         self._failure = error
         LOG.critical("event=failed engine=%s error=%r", self.identity, error, exc_info=error)
-        if not self._closing and self._host is not None:
-            self._cancelled_host = True
-            self._host.cancel(f"engine {self.identity!r} failed")
+        if not self._closing:
+            self._hosting.cancel(f"engine {self.identity!r} failed")
 
     async def _shut(self) -> None:
         """End the driver, then the threads."""
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
+        await self._leading.end()
         for outlet in self._outlets:
             outlet.end()
         asked = [
@@ -301,36 +343,9 @@ class Engine:
             LOG.warning("event=call-never-returned engine=%s call=%r fix='give it a time limit'", self.identity, what)  # fmt: skip
         LOG.info("event=stopped engine=%s", self.identity)
 
-    async def _finished(self, shutting: asyncio.Task[None], *, told: bool) -> None:
-        """Wait until all has ended, whoever cancels the host meanwhile; a cancellation makes it hurry.
-
-        Args:
-            shutting: what ends it.
-            told: the block has been cancelled: that of ours has been delivered, if there was one.
-        """
-        interrupted: asyncio.CancelledError | None = None
-        while not shutting.done():
-            try:
-                await asyncio.wait({shutting})
-            except asyncio.CancelledError as error:
-                if self._cancelled_host and not told:
-                    told = True
-                    continue
-                interrupted = error
-                if self._task is not None:
-                    self._task.cancel()
-        shutting.result()
-        if interrupted is not None:
-            self._life = _Life.OVER
-            self._uncancelled()
-            raise interrupted
-
-    def _uncancelled(self) -> bool:
-        """Take our cancellation of the host back; tell whether it was the only one."""
-        if not self._cancelled_host or self._host is None:
-            return False
-        self._cancelled_host = False
-        return self._host.uncancel() <= self._cancelling
+    def _hurry(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
 
     def _stop_now(self) -> None:
         if self._driver is not None:
@@ -352,11 +367,20 @@ class Engine:
 
     def _asking(self) -> tuple[str, ...]:
         asked = (("reviewers", self._panel), ("inspections", self._inspections))
-        return tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
+        answers = tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
+        return (*self._leading.waits(), *answers)
+
+    def _troubles(self) -> tuple[str, ...]:
+        return self._driver.troubles() if self._driver is not None else ()
+
+    def _led(self) -> None:
+        if self._driver is not None:
+            self._driver.led()
 
     def _decided(self, decided: Decided) -> None:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
         self._teller.tell(decided)
+        self._meter.count(decided)
         if self._outlets:
             record = recorded(decided)
             for outlet in self._outlets:

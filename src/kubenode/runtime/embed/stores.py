@@ -12,12 +12,13 @@ from kubenode.runtime.store import embedded
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
 from kubenode.runtime.store.events import EVENT
+from kubenode.runtime.store.lease import leases
 
 T = TypeVar("T", bound=m.Object)
 
 
 class EmbeddedStore(embedded.EmbeddedStore):
-    """A cluster in this process: our kinds with the rules of their CRDs, and Nodes. Nothing listens, nothing is on disk.
+    """A cluster in this process: our kinds with the rules of their CRDs, Nodes, and Leases of our namespace. Nothing listens, nothing is on disk.
 
         store = EmbeddedStore(load("cluster/"))
 
@@ -39,7 +40,9 @@ class EmbeddedStore(embedded.EmbeddedStore):
         self, objects: Iterable[m.Object] = (), *, cel: bool = True, seed: int = 0, clock: Clock | None = None
     ) -> None:
         time = clock if clock is not None else SystemClock()
-        kinds = [*((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None)]
+        kinds = [
+            *((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None), (leases(), None),
+        ]  # fmt: skip
         super().__init__(kinds, clock=lambda: time.now().wall, seed=seed, cel=cel)
         uids: dict[str, str] = {}
         for obj in objects:

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from kubenode.core.errors import ApiError, Expired, ObjectNotFound
+from kubenode.core.errors import ApiError, Expired, Forbidden, KubenodeError, ObjectNotFound, Retry
 from kubenode.core.model import Object
 from kubenode.runtime.clock import Clock
-from kubenode.runtime.engine.apply import Hands, NoHands, apply
+from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, Watchman, apply, pass_by
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Relist, Synced
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store
@@ -20,12 +21,19 @@ GRACE = 30.0
 """Seconds that a call under way is given to end by itself once the driver was told to stop."""
 
 
+class TermOver(KubenodeError):
+    """Another engine may lead by now: what was decided is not done any more."""
+
+    retry = Retry.BACKOFF
+
+
 class Driver:
     """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind."""
 
     def __init__(
         self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None,
         first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
+        term: Callable[[], int | None] | None = None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._store = store
@@ -35,10 +43,13 @@ class Driver:
         self._stirred = asyncio.Event()
         self._stopping = asyncio.Event()
         self._places = asyncio.Semaphore(calls_in_flight)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], int | None] = {}
         self._failure: BaseException | None = None
         self._told: dict[type[Object], int] = {}
         self._busy = busy
+        self._term = term
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
         self._resting: list[asyncio.Future[int | None]] = []
         self._trouble: dict[type[Object], str] = {}
@@ -52,6 +63,24 @@ class Driver:
         """Decide and begin nothing more; calls under way are given time to end by themselves."""
         self._stopping.set()
         self._stirred.set()
+
+    def led(self) -> None:
+        """Let it look at whether it may decide: a term has begun or ended. Calls of a term that is over are dropped."""
+        for task, of in self._calls.items():
+            if self._term is not None and self._term() != of:
+                self._dropped.add(task)
+                task.cancel()
+        self._stirred.set()
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are under way."""
+        return len(self._calls)
+
+    def troubles(self) -> tuple[str, ...]:
+        """Say what it cannot do at the moment, and why; empty when it can do all."""
+        kinds = (f"{kind.KIND.name}: {text}" for kind, text in self._trouble.items())
+        return (*kinds, *(f"forbidden: {text}" for text in self.engine.denied()))
 
     def waits_for(self) -> tuple[str, ...]:
         """Say what keeps it from rest; empty when all is done that can be done now."""
@@ -88,10 +117,11 @@ class Driver:
         while not self._stopping.is_set():
             self._stirred.clear()
             inputs, self._inbox = self._inbox, []
-            step = self.engine.step(inputs, self._clock.now())
+            term = 0 if self._term is None else self._term()
+            step = self.engine.step(inputs, self._clock.now(), term=term)
             for call in step.calls:
-                task = asyncio.create_task(self._do(call))
-                self._calls.add(task)
+                task = asyncio.create_task(self._do(call, term))
+                self._calls[task] = term
                 task.add_done_callback(self._ended)
             self._wake_at = step.wake_at
             if self._resting and not self.waits_for():
@@ -116,7 +146,8 @@ class Driver:
             return
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
+        self._calls.pop(task, None)
+        self._dropped.discard(task)
         if self._resting:  # whether it was the last is looked at after the next step
             self._stirred.set()
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -124,26 +155,48 @@ class Driver:
             LOG.critical("event=call-crashed error=%r", error)
             self.stop()
 
-    async def _do(self, call: Call | Relist) -> None:
-        async with self._places:
-            if self._stopping.is_set():  # it waited for its place; nothing of it has begun
-                return
-            match call:
-                case Relist():
-                    await self._relist(call.kind)
-                case Call():
-                    self.tell(await self._apply(call))
-                case _:
-                    assert_never(call)
+    async def _do(self, call: Call | Relist, term: int | None) -> None:
+        try:
+            async with self._places:
+                if self._stopping.is_set():  # it waited for its place; nothing of it has begun
+                    return
+                match call:
+                    case Relist():
+                        await self._relist(call.kind)
+                    case Call():
+                        self.tell(await self._apply(call, term))
+                    case _:
+                        assert_never(call)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task not in self._dropped or self._stopping.is_set():
+                raise
+            task.uncancel()
+            if isinstance(call, Call):
+                LOG.warning("event=dropped key=%s why='the term is over'", call.key)
+                self.tell(Done(key=call.key, error=TermOver("the term is over")))
 
-    async def _apply(self, call: Call) -> Done:
+    def _guard(self, term: int | None) -> Watchman:
+        """Let each act be done only in the term in which it was decided."""
+        of = self._term
+        if of is None:
+            return pass_by
+
+        def guard(point: CrashPoint) -> None:
+            if not point.after and of() != term:
+                raise TermOver("the term is over")
+
+        return guard
+
+    async def _apply(self, call: Call, term: int | None) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
-        outcome = await apply(call.acts, self._store, self._hands)
+        outcome = await apply(call.acts, self._store, self._hands, self._guard(term))
+        result = "ok" if outcome.error is None else type(outcome.error).__name__
+        self.calls[call.key.controller, result] += 1
         if outcome.error is None:
             LOG.info("event=acted key=%s acts=%r", call.key, acts)
         else:
-            error = type(outcome.error).__name__
-            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, error, outcome.error)
+            LOG.warning("event=failed key=%s acts=%r error=%s: %s", call.key, acts, result, outcome.error)
         return Done(key=call.key, written=outcome.written, error=outcome.error)
 
     async def _relist(self, kind: type[Object]) -> None:
@@ -194,7 +247,7 @@ class Driver:
 def _advice(error: ApiError) -> str:
     if isinstance(error, ObjectNotFound):
         return "; fix: install the CRDs: kubenode manifests | kubectl apply -f -"
-    if error.code == 403:
+    if isinstance(error, Forbidden):
         return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
     return ""
 

@@ -12,7 +12,7 @@ import attrs
 
 from kubenode.core import wire
 from kubenode.core.decision import NOTHING_SEEN, Decision
-from kubenode.core.errors import KubenodeError, Retry
+from kubenode.core.errors import Forbidden, KubenodeError, Retry
 from kubenode.core.model import Json, Now, Object, ref
 from kubenode.core.policy import Policy
 from kubenode.runtime.engine.apply import Act, WriteStatus
@@ -163,13 +163,23 @@ class Engine:
         self._repeats: set[Key] = set()
         self._troubled: set[Key] = set()
         self._unsynced = set(cache.kinds)
+        self._denied: dict[Key, str] = {}
+        self._term: int | None = 0
 
-    def step(self, inputs: Iterable[Input], now: Now) -> Step:
-        """Fold what has happened, decide every key that is due, and ask for the calls."""
+    def step(self, inputs: Iterable[Input], now: Now, *, term: int | None = 0) -> Step:
+        """Fold what has happened, decide every key that is due, and ask for the calls.
+
+        Args:
+            inputs: what has happened since the last step.
+            now: the moment.
+            term: in which this engine may decide; None when another one does: then it only folds.
+        """
         calls: list[Call | Relist] = []
         for item in inputs:
             self._take(item, now)
-        if self._unsynced:  # a cache that is not whole shows a world that never was
+        if term != self._term:
+            self._begin(term, now)
+        if term is None or self._unsynced:  # a cache that is not whole shows a world that never was
             return Step(calls=(), wake_at=None)
         while (key := self._queue.take(now.elapsed)) is not None:
             call = (
@@ -191,11 +201,31 @@ class Engine:
         again = (f"{key}: is tried again" for key in self._troubled)
         return tuple(sorted((*kinds, *unseen, *again)))
 
+    def denied(self) -> tuple[str, ...]:
+        """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
+        return tuple(sorted({text.rpartition("is forbidden: ")[2] for text in self._denied.values()}))
+
+    def counts(self) -> Mapping[str, int]:
+        """Give the number of keys that wait or are in hand, under the empty name, and of the objects of each kind."""
+        return {"": len(self._queue), **{kind.KIND.name: self.cache.count(kind) for kind in self.cache.kinds}}
+
     def ask(self, controller: str, name: str, now: Now) -> Decision[Any] | None:
         """Decide one key as it stands, for `explain`: nothing is done and nothing is remembered."""
         asked = self._controllers[controller]
         question = asked.question(name, now, self._sightings.get(Key(controller, name), NOTHING_SEEN))
         return None if question is None else asked.decide(question.snapshot, self._policy())
+
+    def _begin(self, term: int | None, now: Now) -> None:
+        """Begin a term: what was seen in an earlier one was not watched in between, and every key is due."""
+        self._term = term
+        self._sightings.clear()
+        self._acts_of.clear()
+        self._repeats.clear()
+        if term is None:
+            return
+        for kind in self.cache.kinds:
+            for obj in self.cache.all(kind):
+                self._concern(Change(kind=kind, before=None, after=obj), now)
 
     def _take(self, item: Input, now: Now) -> None:
         match item:
@@ -218,14 +248,21 @@ class Engine:
     def _changed(self, changes: Iterable[Change], now: Now) -> None:
         for change in changes:
             self._fold(change)
-            for controller in self._controllers.values():
-                for name in controller.concerns(change):
-                    self._queue.add(Key(controller.name, name), now.elapsed)
+            self._concern(change, now)
+
+    def _concern(self, change: Change, now: Now) -> None:
+        for controller in self._controllers.values():
+            for name in controller.concerns(change):
+                self._queue.add(Key(controller.name, name), now.elapsed)
 
     def _finish(self, done: Done, now: Now) -> None:
         self._expect.add(done.key, done.written, now.elapsed)
         if done.error is not None:
             self._acts_of.pop(done.key, None)
+        if isinstance(done.error, Forbidden):
+            self._denied[done.key] = str(done.error)
+        elif done.error is None:
+            self._denied.pop(done.key, None)
         if done.error is not None or done.key in self._repeats:
             self._troubled.add(done.key)
         if done.error is None and done.key in self._repeats:
@@ -270,6 +307,7 @@ class Engine:
             self._troubled.discard(key)
             self._sightings.pop(key, None)
             self._acts_of.pop(key, None)
+            self._denied.pop(key, None)
             return None
         policy = self._policy()
         decision = controller.decide(question.snapshot, policy)
@@ -288,6 +326,7 @@ class Engine:
         if acts and not self._observes:
             return self._called(key, acts)
         self._acts_of.pop(key, None)  # it is as wanted: what was done last is of no further use
+        self._denied.pop(key, None)
         return None
 
     def _called(self, key: Key, acts: tuple[Act, ...]) -> Call:

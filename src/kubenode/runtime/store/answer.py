@@ -16,6 +16,7 @@ from kubenode.core.errors import (
     ApiError,
     Conflict,
     Expired,
+    Forbidden,
     ObjectNotFound,
     Refused,
     ServerFailed,
@@ -34,6 +35,7 @@ _FRUITLESS: Final = (
 )
 """What the server calls its own fault, with 500, and is the request's: it would fail the same way for ever."""
 _BY_CODE: Final[Mapping[int, type[ApiError]]] = {
+    403: Forbidden,
     404: ObjectNotFound,
     410: Expired,
     429: TooManyRequests,

@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from urllib.parse import quote
 
 from kubenode.core.errors import ApiError, Expired, Refused
-from kubenode.core.model import Json, Kind
+from kubenode.core.model import Json, Kind, Object
 from kubenode.runtime.store.client import Connection, load
 from kubenode.runtime.store.contract import (
     ApplyPatch,
@@ -29,7 +29,9 @@ from kubenode.runtime.store.contract import (
     Propagation,
     Wanted,
 )
+from kubenode.runtime.store.installed import check
 from kubenode.runtime.store.objectmeta import place
+from kubenode.runtime.store.rights import Right
 
 try:
     import orjson
@@ -47,6 +49,8 @@ _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
 _APPLY_PATCH: Final = "application/apply-patch+yaml"
 
+_REVIEWS: Final = "authorization.k8s.io"
+_REVIEW: Final = "SelfSubjectAccessReview"
 _ALL: Final = "All"
 _DRY: Final[Mapping[bool, dict[str, str]]] = {False: {}, True: {"dryRun": _ALL}}
 
@@ -92,6 +96,11 @@ class KubeStore:
             partial(load, kubeconfig, context), field_manager=field_manager, limits=limits, timing=timing
         )
 
+    @property
+    def requests(self) -> Mapping[tuple[str, int], int]:
+        """Attempts of requests so far, by method and status code; 0 without an answer, or while there is none yet."""
+        return self._transport.requests
+
     async def __aenter__(self) -> Self:
         """Read the configuration; raises InvalidObjectError when it is missing or wrong."""
         await self._transport.open()
@@ -102,6 +111,30 @@ class KubeStore:
     ) -> None:
         """End all connections."""
         await self._transport.close()
+
+    async def check(self, kinds: Sequence[type[Object]], rights: Sequence[Right]) -> None:
+        """Look whether the server is new enough, has our kinds as this program knows them, and lets us do our work.
+
+        Raises:
+            NotInstalled: something is missing; every problem at once, with its fix.
+            ApiError: it cannot be found out.
+        """
+
+        async def get(path: str) -> Json:
+            return await self._transport.call(Request(method="GET", path=path))
+
+        await check(get, self._may, kinds, rights)
+
+    async def _may(self, right: Right) -> bool:
+        resource, _, part = right.resource.partition("/")
+        asked = {
+            "group": right.group, "resource": resource, "subresource": part, "verb": right.verb, "name": right.name,
+            "namespace": right.namespace,
+        }  # fmt: skip
+        body = {"apiVersion": f"{_REVIEWS}/v1", "kind": _REVIEW, "spec": {"resourceAttributes": asked}}
+        path = f"/apis/{_REVIEWS}/v1/{_REVIEW.lower()}s"
+        answer = await self._transport.call(Request(method="POST", path=path, body=_json(body)))
+        return bool(answer["status"]["allowed"])
 
     async def get(self, kind: Kind, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""

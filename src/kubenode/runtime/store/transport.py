@@ -8,7 +8,7 @@ import asyncio
 import logging
 import re
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,7 +18,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from kubenode.core.errors import ApiError, KubenodeError, Retry, TooManyRequests, Unreachable
+from kubenode.core.errors import ApiError, KubenodeError, Refused, Retry, TooManyRequests, Unreachable
 from kubenode.core.model import Json
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
@@ -148,6 +148,7 @@ class Transport:
         self._places = asyncio.Semaphore(limits.in_flight)
         self._warned: set[str] = set()
         self.warnings: deque[str] = deque(maxlen=_WARNINGS_KEPT)
+        self.requests: Counter[tuple[str, int]] = Counter()
 
     async def open(self) -> None:
         """Read how to reach the server; nothing is sent yet.
@@ -249,7 +250,8 @@ class Transport:
         if request.body is not None:
             headers["Content-Type"] = request.content_type
         connection = identity.connection
-        return await self._session.request(
+        self.requests[request.method, 0] += 1
+        response = await self._session.request(
             request.method,
             URL(connection.url + request.path, encoded=True).with_query(request.query),
             data=request.body,
@@ -260,6 +262,9 @@ class Transport:
             server_hostname=connection.server_name,
             proxy=connection.proxy,
         )
+        self.requests[request.method, 0] -= 1
+        self.requests[request.method, response.status] += 1
+        return response
 
     async def _known(self, refused: _Identity | None = None) -> _Identity:
         """Give who we are; read anew when it was refused, its token renewed when it is not fresh."""
@@ -321,7 +326,7 @@ async def _answer(response: aiohttp.ClientResponse) -> Answer:
 
 def _may_repeat(request: Request, error: ApiError) -> bool:
     cause = error.__cause__
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
+    if isinstance(error, Refused) or isinstance(cause, aiohttp.ClientConnectorCertificateError):
         return False
     if isinstance(error, TooManyRequests) or isinstance(
         cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
