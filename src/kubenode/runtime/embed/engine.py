@@ -280,8 +280,8 @@ class Engine:
         self._failure = error
         LOG.critical("event=failed engine=%s error=%r", self.identity, error, exc_info=error)
         if not self._closing and self._host is not None:
-            self._cancelled_host = True
-            self._host.cancel(f"engine {self.identity!r} failed")
+            # A task that is over, as the cell that started the engine, takes no cancellation.
+            self._cancelled_host = self._host.cancel(f"engine {self.identity!r} failed")
 
     async def _shut(self) -> None:
         """End the driver, then the threads."""
