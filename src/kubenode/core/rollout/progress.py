@@ -181,7 +181,8 @@ def claims(
 ) -> tuple[Claim, ...]:
     """Give the conditions that are so now: Progressing always, Conflict only when there is one."""
     conflict = Claim.of(CONFLICT, True, Reason.OTHER_SET.value, _conflict_text(owner, tally))
-    return (_progressing(owner, status, tally, course), *((conflict,) if tally.conflicts else ()))
+    found = tally.conflicts or tally.contested
+    return (_progressing(owner, status, tally, course), *((conflict,) if found else ()))
 
 
 def _progressing(
@@ -241,8 +242,18 @@ def _suspects_text(gate: Gate) -> str:
 
 
 def _conflict_text(owner: MachineComponentSet, tally: TallyView) -> str:
-    entry = f"spec.components.{owner.spec.name}"
-    return f"{entry} of {_some(tally.conflict_names, tally.conflicts)} names another set and is left alone"
+    """Tell both sides: what another set has and is left alone, and what another set wants and leaves alone."""
+    entry, texts = f"spec.components.{owner.spec.name}", list[str]()
+    if tally.conflicts:
+        who = _some(tally.conflict_names, tally.conflicts)
+        texts.append(f"{entry} of {who} names another set and is left alone")
+    if tally.contested:
+        who = _some(tally.contested_names, tally.contested)
+        texts.append(
+            f"{entry} of {who} is wanted by {', '.join(tally.rivals)} too; "
+            "rename one set's spec.name, or make the selectors disjoint"
+        )
+    return "; ".join(texts)
 
 
 def _some(names: Sequence[str], total: int) -> str:
@@ -280,9 +291,9 @@ def notes(
         found.append(
             Note(code=Reason.HELD.value, text=text, scope=scope, observed=course.held.count, limit=0)
         )
-    if tally.conflicts:
-        text = _conflict_text(owner, tally)
-        found.append(Note(code=CONFLICT, text=text, scope=scope, observed=tally.conflicts))
+    if tally.conflicts or tally.contested:
+        observed = tally.conflicts + tally.contested
+        found.append(Note(code=CONFLICT, text=_conflict_text(owner, tally), scope=scope, observed=observed))
     return tuple(found)
 
 
