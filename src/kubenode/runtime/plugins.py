@@ -105,11 +105,13 @@ class Plugins:
         Raises:
             PluginError: one is none, or two have one name; each is named by argument and position.
         """
-        drivers: Mapping[str, list[Any]] = {
-            "providers": list(providers), "components": list(components), "remedies": list(remedies),
-            "inspections": list(inspections),
-        }  # fmt: skip
         functions: Mapping[str, Mapping[str, Any]] = {"reviewers": reviewers, "sinks": sinks}
+        lists = {
+            "providers": providers, "components": components, "remedies": remedies, "inspections": inspections,
+        }  # fmt: skip
+        if loose := [*_no_lists(lists), *_no_mappings(functions)]:
+            raise PluginError(tuple(loose))
+        drivers: Mapping[str, list[Any]] = {kind: list(given) for kind, given in lists.items()}
         bad = [
             problem for kind, found in drivers.items() for index, driver in enumerate(found)
             for problem in _looked_at(f"{kind}[{index}]", driver, KINDS[kind])
@@ -295,6 +297,20 @@ def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
                 what=f"{kind}.{name} cannot be called as {name}({wanted})",
                 fix=f"def {name}(self, {wanted})",
             )
+
+
+def _no_lists(given: Mapping[str, object]) -> Iterable[Problem]:
+    for kind, value in given.items():
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            what = f"a value of type {type(value).__name__} is no list of drivers"
+            yield Problem(where=kind, what=what, fix=f"{kind}=[...]")
+
+
+def _no_mappings(given: Mapping[str, object]) -> Iterable[Problem]:
+    for kind, value in given.items():
+        if not isinstance(value, Mapping):
+            what = f"a value of type {type(value).__name__} gives no function a name"
+            yield Problem(where=kind, what=what, fix=f'{kind}={{"name": function}}')
 
 
 def _function_faults(where: str, name: object, function: Any) -> Iterable[Problem]:

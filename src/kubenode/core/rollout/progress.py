@@ -220,7 +220,7 @@ def claims(
     if status.rolled_back is not None:
         text = _back_text(status.rolled_back)
         found.append(Claim.of(ROLLED_BACK, True, Reason.INSPECTION_FAILED.value, text))
-    if tally.conflicts:
+    if tally.conflicts or tally.contested:
         found.append(Claim.of(CONFLICT, True, Reason.OTHER_SET.value, _conflict_text(owner, tally)))
     return tuple(found)
 
@@ -302,8 +302,18 @@ def _suspects_text(gate: Gate) -> str:
 
 
 def _conflict_text(owner: MachineComponentSet, tally: TallyView) -> str:
-    entry = f"spec.components.{owner.spec.name}"
-    return f"{entry} of {_some(tally.conflict_names, tally.conflicts)} names another set and is left alone"
+    """Tell both sides: what another set has and is left alone, and what another set wants and leaves alone."""
+    entry, texts = f"spec.components.{owner.spec.name}", list[str]()
+    if tally.conflicts:
+        who = _some(tally.conflict_names, tally.conflicts)
+        texts.append(f"{entry} of {who} names another set and is left alone")
+    if tally.contested:
+        who = _some(tally.contested_names, tally.contested)
+        texts.append(
+            f"{entry} of {who} is wanted by {', '.join(tally.rivals)} too; "
+            "rename one set's spec.name, or make the selectors disjoint"
+        )
+    return "; ".join(texts)
 
 
 def _some(names: Sequence[str], total: int) -> str:
@@ -336,9 +346,9 @@ def notes(
         found.append(
             Note(code=Reason.HELD.value, text=text, scope=scope, observed=course.held.count, limit=0)
         )
-    if tally.conflicts:
-        text = _conflict_text(owner, tally)
-        found.append(Note(code=CONFLICT, text=text, scope=scope, observed=tally.conflicts))
+    if tally.conflicts or tally.contested:
+        observed = tally.conflicts + tally.contested
+        found.append(Note(code=CONFLICT, text=_conflict_text(owner, tally), scope=scope, observed=observed))
     return tuple(found)
 
 

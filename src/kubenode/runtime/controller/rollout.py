@@ -37,12 +37,13 @@ class RolloutController:
         self._inspections = inspections
 
     def concerns(self, change: Change) -> Iterable[str]:
-        """A set, those that select a machine (or did), those that run a component, and those with an open batch.
+        """A set and its rivals, those that select a machine (or did), those that run a component, those with an open batch.
 
         An open batch waits for permits, for the end of a freeze, and for zones to be back.
         """
         if change.kind is m.MachineComponentSet:
             yield change.name
+            yield from self._rivals(change)
         elif change.kind is m.Machine:
             for one in self._cache.all(m.MachineComponentSet):
                 if any(isinstance(side, m.Machine) and one.spec.selector.selects(side.metadata.labels)
@@ -58,6 +59,18 @@ class RolloutController:
             yield from (one.metadata.name for one in self._sets() if one.component == change.name)
         elif is_ledger(change) or change.kind is m.RiskPolicy:
             yield from self._open()
+
+    def _rivals(self, change: Change) -> Iterable[str]:
+        """Name the other sets of a set's component, which may want its machines, or do so no more."""
+        sides = [one for one in (change.before, change.after) if isinstance(one, m.MachineComponentSet)]
+        shapes = [(one.spec.name, one.spec.selector) for one in sides]
+        if len(sides) == 1 or shapes[0] != shapes[1]:
+            names = {one.spec.name for one in sides}
+            yield from (
+                one.metadata.name
+                for one in self._sets()
+                if one.spec.name in names and one.metadata.name != change.name
+            )
 
     def _open(self) -> Iterable[str]:
         return (one.metadata.name for one in self._sets() if one.status.batch is not None)

@@ -20,7 +20,7 @@ from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.controller.remedy import rung_problems
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
-from kubenode.runtime.embed.arguments import check
+from kubenode.runtime.embed.arguments import check, check_within
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
 from kubenode.runtime.embed.figures import Figures, Meter
 from kubenode.runtime.embed.hosting import Hosting
@@ -89,15 +89,18 @@ class Engine:
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
         review_within: timedelta = REVIEW_LIMIT, lease: Lease | None = None,
     ) -> None:  # fmt: skip
+        check(
+            store=store, plugins=plugins, policy=policy, controllers=controllers, observe_only=observe_only,
+            review_within=review_within,
+        )  # fmt: skip
         only = NAMES if controllers is None else tuple(controllers)
-        check(store=store, plugins=plugins, policy=policy, controllers=controllers)
         self.identity = identity
         self._store = store
         self._plugins = plugins
         self._policy = policy if policy is not None else Policy()
         self._only = only
         self._observes = observe_only
-        self._sinks = dict(Plugins.given(sinks=sinks or {}).sinks)
+        self._sinks = dict(Plugins.given(sinks={} if sinks is None else sinks).sinks)
         self._review_within = review_within
         self._clock: Clock = SystemClock()
         self._life = _Life.NEW
@@ -175,7 +178,9 @@ class Engine:
         Raises:
             NotSettled: there is still something to do after `within`; with what.
             EngineMisused: it does not run.
+            InvalidObjectError: `within` is no timedelta above zero.
         """
+        check_within(within)
         driver = self._driver
         if driver is None or self._task is None or self._task.done():
             raise EngineMisused("settled() is for a running engine; fix: async with engine: await engine.settled()")  # fmt: skip
@@ -248,7 +253,9 @@ class Engine:
             NotSettled: there is still something to do after `within`; with what.
             EngineMisused: an event loop runs in this thread, or the engine has run before.
             EngineFailed: it met what it cannot go on with.
+            InvalidObjectError: `within` is no timedelta above zero.
         """
+        check_within(within)
         fix = "async with engine: await engine.settled()"
         return in_own_loop(
             "run_until_settled()", fix, self._settle(within), self.stop, name=f"kubenode {self.identity}"

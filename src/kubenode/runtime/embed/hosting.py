@@ -21,8 +21,8 @@ class Hosting:
     def cancel(self, why: str) -> None:
         """Cancel the block, for it runs on something that has failed."""
         if self._host is not None:
-            self._cancelled = True
-            self._host.cancel(why)
+            # A task that is over, as the cell that started the engine, takes no cancellation.
+            self._cancelled = self._host.cancel(why)
 
     async def finished(
         self, shutting: asyncio.Task[None], hurry: Callable[[], object], *, told: bool

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
+from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store import embedded
 from kubenode.runtime.store.contract import MergePatch
@@ -34,6 +35,7 @@ class EmbeddedStore(embedded.EmbeddedStore):
 
     Raises:
         ApiError: an object is refused.
+        InvalidObjectError: one is no object.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class EmbeddedStore(embedded.EmbeddedStore):
         ]  # fmt: skip
         super().__init__(kinds, clock=lambda: time.now().wall, seed=seed, cel=cel)
         uids: dict[str, str] = {}
-        for obj in objects:
+        for obj in _checked(objects):
             raw = _renamed(wire.dump(obj), uids)
             made = now_or_never(self.create(obj.KIND, raw))
             if obj.metadata.uid:
@@ -65,6 +67,23 @@ class EmbeddedStore(embedded.EmbeddedStore):
     def objects(self, cls: type[T]) -> tuple[T, ...]:
         """Give all objects of a kind as they stand, by name; for those without an event loop."""
         return tuple(wire.read(raw, cls) for raw in now_or_never(self.find(cls.KIND)).items)
+
+
+def _checked(objects: Iterable[m.Object]) -> tuple[m.Object, ...]:
+    given: object = objects
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        what = f"a value of type {type(given).__name__} is no list of objects"
+        raise InvalidObjectError(
+            (Problem(where="objects", what=what, fix='EmbeddedStore(load("cluster/"))'),)
+        )
+    found = tuple(given)
+    problems = tuple(
+        Problem(where=f"objects[{index}]", what=f"a value of type {type(one).__name__} is no object", fix="load(...) gives one")
+        for index, one in enumerate(found) if not isinstance(one, m.Object)
+    )  # fmt: skip
+    if problems:
+        raise InvalidObjectError(problems)
+    return found
 
 
 def _renamed(value: Any, uids: Mapping[str, str]) -> Any:

@@ -3,7 +3,8 @@
 Objects are JSON as on the wire, never our classes: what this version does not know survives, since
 nothing is ever written back whole, and the two stores can be compared object by object.
 Methods are coroutines. The embedded store never suspends, so the simulator drives them with `send(None)`.
-Errors are those of `kubenode.core.errors`.
+Errors are raised as the API server means them; each is exported here with the words of the contract, for
+those who write a Store.
 """
 
 import enum
@@ -12,7 +13,24 @@ from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
 
+from kubenode.core.errors import (
+    AlreadyExists,
+    ApiError,
+    Conflict,
+    Expired,
+    ObjectNotFound,
+    Refused,
+    ServerFailed,
+    TooManyRequests,
+    Unreachable,
+)
 from kubenode.core.model import Json, Kind
+
+__all__ = [
+    "INITIAL_EVENTS_END", "AlreadyExists", "Api", "ApiError", "ApplyPatch", "Conflict", "EventType", "Expired", "Json", "JsonPatch",
+    "Kind", "Listing", "Match", "MergePatch", "ObjectNotFound", "Patch", "Propagation", "Refused", "ServerFailed", "Store",
+    "TooManyRequests", "Unreachable", "Wanted", "Watch", "WatchEvent",
+]  # fmt: skip
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """The annotation of the bookmark that ends the initial events of a watch."""

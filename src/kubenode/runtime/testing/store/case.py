@@ -64,6 +64,10 @@ class Case:
 
         try:
             await self.run(cast("Api", store), kind, noted)
+        except AssertionError:
+            raise
+        except Exception as error:  # the answer was not even of the shape that a store gives
+            raise AssertionError(f"{self.name} met {type(error).__name__}: {error}") from error
         finally:
             for name in names:
                 await remove(store, kind, name)
