@@ -157,14 +157,14 @@ def _asked(url: SplitResult, query: str) -> Mapping[str, Any]:
     try:
         connection.request("POST", path, body=urlencode({"query": query}), headers=headers)
         response = connection.getresponse()
-        code, body = response.status, _body(iter(lambda: response.read1(65_536), b""))
+        status, body = response.status, _body(iter(lambda: response.read1(65_536), b""))
     except (OSError, HTTPException) as error:
         raise _NoData(f"{url.hostname} cannot be asked: {type(error).__name__}: {error}") from error
     finally:
         connection.close()
-    if 300 <= code < 400:
-        raise _NoData(f"{url.hostname} answers with a redirect ({code}); write the URL that it leads to")
-    return _read(code, body, url.hostname or "")
+    if 300 <= status < 400:
+        raise _NoData(f"{url.hostname} answers with a redirect ({status}); write the URL that it leads to")
+    return _read(status, body, url.hostname or "")
 
 
 def _body(chunks: Iterator[bytes]) -> bytes:
@@ -176,16 +176,16 @@ def _body(chunks: Iterator[bytes]) -> bytes:
     return body
 
 
-def _read(code: int, body: bytes, host: str) -> Mapping[str, Any]:
+def _read(status: int, body: bytes, host: str) -> Mapping[str, Any]:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict) or "status" not in answer:
-        raise _NoData(f"{host} answers {code}, and not as Prometheus does")
-    if answer["status"] != "success" or code != 200:
+        raise _NoData(f"{host} answers {status}, and not as Prometheus does")
+    if answer["status"] != "success" or status != 200:
         said = f"{answer.get('errorType')}: {answer.get('error')}"
-        raise _NoData(f"Prometheus answers {code}: {said[:500]}")
+        raise _NoData(f"Prometheus answers {status}: {said[:500]}")
     return answer
 
 

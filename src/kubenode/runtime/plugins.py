@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import attrs
 import cattrs
 import pluggy
+from cattrs.v import format_exception
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Inspector, Provider, RemedyAction
@@ -58,8 +59,14 @@ def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
     try:
         return _STRICT.structure(raw, shape)
     except Exception as error:
-        texts = cattrs.transform_error(error)
+        texts = cattrs.transform_error(error, format_exception=_why)
         raise InvalidObjectError(tuple(Problem(where=where, what=text) for text in texts)) from None
+
+
+def _why(error: BaseException, kind: type | None) -> str:
+    """Say what is wrong: what the plugin's own class says, where it is that which refuses."""
+    said = str(error) if isinstance(error, ValueError) and kind is None else ""
+    return said or format_exception(error, kind)
 
 
 @attrs.frozen

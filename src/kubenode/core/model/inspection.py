@@ -2,11 +2,11 @@
 
 import enum
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import attrs
 
-from kubenode.core.model.meta import DnsLabel, Items, Message, Number, Parameters, Text
+from kubenode.core.model.meta import DnsLabel, Items, Message, Number, Parameters, Rule, Shape, Text
 
 HOOKS_LIMIT = 8
 """Most hooks that one set can ask."""
@@ -43,6 +43,17 @@ class InspectionHook:
         inspector: the plugin's inspection, as `prometheus`.
         timeout: after which no answer is an inconclusive one.
     """
+
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(
+                cel="self.timeout != '' && duration(self.timeout) > duration('0s')",
+                check=lambda hook: hook.timeout > timedelta(0),
+                message="is nothing, so nobody could answer; write 1s or more",
+                path=".timeout",
+            ),
+        )
+    )
 
     name: DnsLabel
     inspector: Annotated[DnsLabel, "the inspection that a plugin brings"]
