@@ -224,6 +224,10 @@ def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -
                 check_rooms(row, wanted, seen)
 
 
+AUTOMATIC = (Cause.REMEDY, Cause.DRIFT)
+"""What begins by itself and so has to prove itself."""
+
+
 def has_rollback(scope: str, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> bool:
     """Tell whether any hold of a scope is a rollback's, which no rate window binds."""
     back = {each.op_id for each in seen.asks if each.rollback}
@@ -239,7 +243,7 @@ def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy
         assert over or ("cluster" if whole else f"{one.scope.value}={one.name}") not in where
     assert row.machine_uid not in seen.held
     gate = policy.risk[0].spec.success_gate
-    assert row.cause is not Cause.REMEDY or gate is None or shut(gate, seen.outcomes, seen.now) is None
+    assert row.cause not in AUTOMATIC or gate is None or shut(gate, seen.outcomes, seen.now) is None
     for zone in wanted.storms:
         if f"zone={zone}" in row.scopes:
             assert ledger.in_flight(wanted, f"zone={zone}") == 1
@@ -295,7 +299,7 @@ def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Poli
     width = policy.risk[0].spec.repair_width
     for row in decision.status.holds:
         own = by_op_id.get(row.op_id)
-        if own is None or row.op_id in stored or row.cause is not Cause.REMEDY or not own.waiting:
+        if own is None or row.op_id in stored or row.cause not in AUTOMATIC or not own.waiting:
             continue
         failed = [one.ended_at for one in seen.outcomes if not one.succeeded and one.remedier == own.remedier]
         proven = [
@@ -305,7 +309,7 @@ def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Poli
         ]  # fmt: skip
         running = [
             other for other in decision.status.holds
-            if other.cause in (Cause.REMEDY, Cause.HUMAN)
+            if other.cause in (*AUTOMATIC, Cause.HUMAN)
             and (other.op_id not in by_op_id or by_op_id[other.op_id].remedier == own.remedier)
         ]  # fmt: skip
         assert len(running) <= width.first + len(proven)
