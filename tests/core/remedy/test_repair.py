@@ -130,6 +130,7 @@ def test_a_drift_asks_only_when_it_was_seen_for_a_while_so_that_the_controller_c
     world = Drifting.of()
     world.sightings = {}
     decision = world.decide()
+    assert LASTED == 30 * SECOND
     assert (decision.effects, decision.wake_at, decision.deferred) == ((), LASTED, True)
     assert (decision.notes[0].code, decision.notes[0].frees_at) == ("NotYet", LASTED)
     world.elapsed = LASTED - 1
