@@ -261,7 +261,7 @@ def _meant(seen: object, decision: Decision[Any], about: str) -> Ask | None:
 
 def _held(decision: Decision[Any]) -> frozenset[str]:
     status = decision.status
-    return frozenset() if status is None else frozenset(row.op_id for row in status.holds)
+    return frozenset() if status is None else frozenset(op_id for row in status.holds for op_id in row.op_ids)
 
 
 def _standing(seen: object, decision: Decision[Any], ask: Ask | None) -> _Standing:

@@ -23,7 +23,7 @@ from tests.runtime.embed.world import (
     until,
 )
 
-SUBSETS = [frozenset(some) for size in range(1, 8) for some in itertools.combinations(NAMES, size)]
+SUBSETS = [frozenset(some) for size in range(1, len(NAMES)) for some in itertools.combinations(NAMES, size)]
 SET = m.MachineComponentSet(
     metadata=m.ObjectMeta(name="exporter"),
     spec=m.MachineComponentSetSpec(name="exporter", component="exporter-1", selector=m.Selector(match_labels={"a": "b"})),

@@ -62,7 +62,9 @@ def _in_scope(seen: FleetSnapshot, scope: str) -> tuple[str, ...]:
     """Name what is in flight in a scope, as a note spells it: held, or under way without a hold."""
     rows = () if seen.ledger is None else seen.ledger.status.holds
     held = [row.op_id for row in rows if scope in map(named, row.scopes)]
-    loose = [ask.op_id for ask in seen.asks if not ask.waiting and scope in map(named, ask.scopes)]
+    joined = {op_id for row in rows for op_id in row.joined}
+    acting = [ask for ask in seen.asks if not ask.waiting and ask.op_id not in joined]
+    loose = [ask.op_id for ask in acting if scope in map(named, ask.scopes)]
     return tuple(dict.fromkeys([*held, *loose]))
 
 
@@ -79,10 +81,10 @@ def _ended(
     """Let what is in flight be recorded as ended by its owners."""
     if not op_ids:
         return None
-    asks = tuple(ask for ask in seen.asks if ask.op_id not in op_ids)
-    return Change(
-        seen=attrs.evolve(seen, asks=asks, ended=seen.ended | set(op_ids)), policy=policy, text=text
-    )
+    rows = () if seen.ledger is None else seen.ledger.status.holds
+    every = {*op_ids, *(op_id for row in rows if row.op_id in op_ids for op_id in row.joined)}
+    asks = tuple(ask for ask in seen.asks if ask.op_id not in every)
+    return Change(seen=attrs.evolve(seen, asks=asks, ended=seen.ended | every), policy=policy, text=text)
 
 
 def _available(seen: FleetSnapshot, policy: Policy, note: Note, most: int) -> Change[FleetSnapshot] | None:

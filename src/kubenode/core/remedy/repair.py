@@ -19,6 +19,7 @@ from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine, OperationStep, StepAction
 from kubenode.core.model.meta import FORCED, ObjectMeta
 from kubenode.core.model.now import Now, moment
+from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     Cause,
     ConditionMatch,
@@ -51,6 +52,8 @@ from kubenode.core.remedy.worn import worn_out
 
 DRIFTED: Final = "Drifted"
 ENTRY_GONE: Final = "its component is no more wanted here, or not of class drain or reboot any more"
+SETTLE: Final = timedelta(seconds=30)
+"""How long a drift must be seen before it asks: so that repair of what very many report at once is held before."""
 ATTEMPTS: Final = 3
 LADDER: Final = NodeRemedier(
     metadata=ObjectMeta(name="drift"),
@@ -153,20 +156,30 @@ def _watched(seen: RepairSnapshot, policy: Policy) -> Answer:
     frosts = thaws(policy.limits, seen.now, seen.sightings)
     stop = _stop(seen, policy, node)
     notes: list[Note] = []
+    since: dict[str, int] = {}
+    waits: list[int] = []
     for name, entry in _asking(seen):
-        last = last_closed(seen.jobs, origin_of_drift(name))
-        if is_humans_turn(last, clear):
+        if is_humans_turn(last_closed(seen.jobs, origin_of_drift(name)), clear):
             notes.append(_handed_over(name))
             continue
         obstacle = _held(name, entry) or stop
-        if obstacle is None:
+        if obstacle is not None:  # nothing is remembered: when it is over, the drift is looked at anew
+            notes.append(obstacle)
+            waits += frosts.values()
+            continue
+        key = f"drifting:{name}:{entry.revision}"
+        since[key] = min(seen.sightings.get(key, seen.now.elapsed), seen.now.elapsed)
+        due = since[key] + nanoseconds(SETTLE)
+        if seen.now.elapsed >= due:
             opened = Create(object=_opened(seen, name, entry))
-            return Answer(effects=(opened,), notes=tuple(notes), sightings={**clear, **frosts})
-        notes.append(obstacle)
-    deferred = any(note.code != JobPhase.HANDED_OVER.value for note in notes)
+            return Answer(effects=(opened,), notes=tuple(notes), sightings={**clear, **frosts, **since})
+        notes.append(
+            Note(code="NotYet", text=f"{name}: drifted; it asks for a permit when that lasts", frees_at=due)
+        )
+        waits.append(due)
     return Answer(
-        notes=tuple(dict.fromkeys(notes)), sightings={**clear, **(frosts if deferred else {})}, deferred=deferred,
-        deadlines=tuple(frosts.values()) if deferred else (),
+        notes=tuple(dict.fromkeys(notes)), sightings={**clear, **frosts, **since}, deadlines=tuple(waits),
+        deferred=any(note.code != JobPhase.HANDED_OVER.value for note in notes),
     )  # fmt: skip
 
 

@@ -113,7 +113,7 @@ class Inventory:
 
     def op_ids(self) -> frozenset[str]:
         """Give the op-ids of all open holds."""
-        return frozenset(hold.op_id for hold in self._holds.values())
+        return frozenset(op_id for hold in self._holds.values() for op_id in hold.op_ids)
 
     def machines(self) -> Iterable[str]:
         """Name all machines."""

@@ -76,7 +76,7 @@ class RemedyController:
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:
         hold = self._inventory.hold(machine.metadata.uid)
-        return frozenset() if hold is None else frozenset((hold.op_id,))
+        return frozenset() if hold is None else frozenset(hold.op_ids)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""

@@ -62,7 +62,7 @@ class RepairController:
         hold = self._inventory.hold(machine.metadata.uid)
         snapshot = RepairSnapshot(
             machine=machine, node=self._inventory.node_of(machine), components=self._components(machine), jobs=jobs,
-            holds=frozenset() if hold is None else frozenset((hold.op_id,)), zones=self._inventory.zones(),
+            holds=frozenset() if hold is None else frozenset(hold.op_ids), zones=self._inventory.zones(),
             sets=() if facts is None else tuple(sorted(facts.seats)), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_repair(jobs)
