@@ -7,7 +7,7 @@ before the drift stands in the stored report: the controller must have been able
 Source: api.md section 4, "Drift".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -63,18 +63,18 @@ def repairs(
         begun.append(this)
 
 
-def was_at_target(before: ComponentReport, entry: ComponentEntry, *, failed: str) -> bool:
+def was_at_target(before: ComponentReport, entry: ComponentEntry, *, never_there: Collection[str]) -> bool:
     """Tell whether the entry was dealt with before, so that not being at target is drift.
 
     Args:
         before: the stored report.
         entry: what is wanted.
-        failed: the reason by which a report says that the revision never was at target.
+        never_there: reasons by which a report says that the revision never was at target.
     """
     return (
         before.component == entry.component
         and before.revision == entry.revision
-        and before.reason != failed
+        and before.reason not in never_there
     )  # fmt: skip
 
 

@@ -1,6 +1,16 @@
 """The objects: what people write and what the world looks like. Frozen attrs classes, read-only."""
 
-from kubenode.core.model.component import Disruption, MachineComponent, MachineComponentSpec
+from kubenode.core.model.component import (
+    ComponentProbe,
+    Disruption,
+    ExecProbe,
+    HttpProbe,
+    MachineComponent,
+    MachineComponentSpec,
+    Scheme,
+    TcpProbe,
+    VersionProbe,
+)
 from kubenode.core.model.componentset import (
     Approval,
     Approve,
@@ -114,6 +124,7 @@ __all__ = [
     "Cause",
     "Claim",
     "ComponentEntry",
+    "ComponentProbe",
     "ComponentReport",
     "Condition",
     "ConditionMatch",
@@ -124,10 +135,12 @@ __all__ = [
     "Disruption",
     "EpisodeCause",
     "Excuse",
+    "ExecProbe",
     "Failure",
     "Freeze",
     "Hold",
     "Host",
+    "HttpProbe",
     "Inconclusive",
     "Infrastructure",
     "Inspection",
@@ -180,6 +193,7 @@ __all__ = [
     "Rollout",
     "Rung",
     "Running",
+    "Scheme",
     "Scope",
     "SecretRef",
     "Selector",
@@ -192,7 +206,9 @@ __all__ = [
     "Switch",
     "Taint",
     "TaintEffect",
+    "TcpProbe",
     "Verification",
+    "VersionProbe",
     "ZoneBreaker",
     "ref",
     "stated",

@@ -21,6 +21,10 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import (
+    Answer,
+    Check,
+    Exec,
+    HttpGet,
     InstallPackage,
     PackageVersion,
     Probe,
@@ -30,6 +34,7 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
+    TcpConnect,
     UnitState,
     WriteFile,
 )
@@ -114,6 +119,7 @@ class SimHost:
     packages: dict[str, str] = attrs.field(factory=dict)
     units: dict[str, str] = attrs.field(factory=dict)
     files: dict[str, bytes] = attrs.field(factory=dict)
+    answers: dict[Check, Answer | None] = attrs.field(factory=dict)
     journal: dict[str, JournalEntry] = attrs.field(factory=dict)
     spans: list[Span] = attrs.field(factory=list)
     repeats: list[str] = attrs.field(factory=list)
@@ -149,6 +155,7 @@ class SimHost:
         files: dict[str, bytes] = {}
         units: dict[str, str] = {}
         packages: dict[str, str] = {}
+        answers: dict[Check, Answer] = {}
         for probe in probes:
             match probe:
                 case ReadFile():
@@ -157,9 +164,38 @@ class SimHost:
                     _copy(self.units, units, probe.unit)
                 case PackageVersion():
                     _copy(self.packages, packages, probe.package)
+                case Exec() | HttpGet() | TcpConnect():
+                    answer = self._answered(probe)
+                    if answer is not None:
+                        answers[probe] = answer
                 case _:
                     assert_never(probe)
-        return Seen(files=files, units=units, packages=packages)
+        return Seen(files=files, units=units, packages=packages, answers=answers)
+
+    def _answered(self, check: Check) -> Answer | None:
+        """Give what is said to a check, or None: as told in `answers`, else by a host that is well unless it hangs.
+
+        No program runs here, so one that is asked for its version prints those of all packages.
+        """
+        if self.hung:
+            return None
+        if check in self.answers:
+            return self.answers[check]
+        match check:
+            case Exec():
+                versions = (f"{name} {version}" for name, version in sorted(self.packages.items()))
+                return Answer(code=0, text="\n".join(versions))
+            case HttpGet():
+                return Answer(code=200)
+            case TcpConnect():
+                return Answer(code=0)
+            case _:
+                assert_never(check)
+
+    def answer(self, check: Check, answer: Answer | None) -> None:
+        """Say this to a check from now on; None: nothing."""
+        self.answers[check] = answer
+        self.changed(self)
 
     def log(self, lines: tuple[str, ...]) -> None:
         """Let the kernel say something; the detector reads it as it comes."""
