@@ -65,6 +65,7 @@ class HostSpec:
     """What a simulated host is before anything happens.
 
     Attributes:
+        address: what its agent says is its own; empty while it has none.
         refuses: `package=version` texts whose installation fails here.
         cost: how long each kind of step takes.
     """
@@ -72,6 +73,7 @@ class HostSpec:
     machine: str
     node: str
     zone: str
+    address: str = ""
     packages: Mapping[str, str] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(
         factory=lambda: {"kubelet.service": "active", "containerd.service": "active"}
@@ -146,7 +148,7 @@ class SimHost:
         if not (self.agent_up and self.powered and self.linked):
             return None
         return HostSeen(
-            boot_id=self.boot_id, node_name=self.spec.node, agent_version=AGENT_VERSION,
+            boot_id=self.boot_id, node_name=self.spec.node, agent_version=AGENT_VERSION, address=self.spec.address,
             conditions=self.detected.conditions, journal=dict(self.journal),
         )  # fmt: skip
 
