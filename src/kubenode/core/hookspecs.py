@@ -18,7 +18,7 @@ from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.review import Reviewer
-from kubenode.core.step import Probe, Step
+from kubenode.core.step import Check, CheckAnswer, Probe, Step
 
 PROJECT = "kubenode"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -123,11 +123,12 @@ class Desired(Generic[P]):
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """What the agent found for the probes: absent files, units and packages have no entry."""
+    """What the agent found for the probes: what is absent, or gave no answer, has no entry."""
 
     files: Mapping[str, bytes] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(factory=dict)
     packages: Mapping[str, str] = attrs.field(factory=dict)
+    answers: Mapping[Check, CheckAnswer] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

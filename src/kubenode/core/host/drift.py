@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
+from kubenode.core.host.dependencies import CIRCLE
 from kubenode.core.host.journal import JournalEntry
 from kubenode.core.host.turn import Turn
 from kubenode.core.identity import digest, op_id
@@ -28,6 +29,8 @@ REPAIR_LIMIT: Final = 3
 REPAIR_WINDOW: Final = timedelta(hours=1)
 REPAIR_SPREAD: Final = timedelta(seconds=60)
 INSTALL_FAILED: Final = "InstallFailed"
+NEVER_THERE: Final = frozenset({INSTALL_FAILED, CIRCLE})
+"""Reasons by which a report says that its revision never was at target."""
 """The reason by which a report says that its revision never was at target."""
 REPAIR_FAILED: Final = "RepairFailed"
 
@@ -65,7 +68,7 @@ def repairs(
 
 def was_at_target(before: ComponentReport, entry: ComponentEntry) -> bool:
     """Tell, by the stored report, whether the entry was dealt with before, so that not being at target is drift."""
-    return before.is_of(entry) and before.reason != INSTALL_FAILED
+    return before.is_of(entry) and before.reason not in NEVER_THERE
 
 
 def drifted(

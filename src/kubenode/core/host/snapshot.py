@@ -1,4 +1,4 @@
-"""What the agent knows when it decides: its Machine as stored, and its host as it looks now."""
+"""What one decision about a host may depend on. `decide.py` is given an `AgentSnapshot`; `entry.py` reads it."""
 
 from collections.abc import Mapping
 
@@ -20,6 +20,7 @@ class HostSeen:
     """What the agent knows of its host without asking anybody.
 
     Attributes:
+        address: its own; empty while it has none. Of an imported host `spec.host.address` goes before it.
         conditions: what the detector found.
         journal: by op-id; what was begun here, in whichever boot.
     """
@@ -27,6 +28,7 @@ class HostSeen:
     boot_id: str
     node_name: str
     agent_version: str
+    address: str = ""
     conditions: tuple[Condition, ...] = ()
     journal: Mapping[str, JournalEntry] = attrs.field(factory=dict)
 
@@ -37,7 +39,9 @@ class AgentSnapshot:
 
     Attributes:
         components: by their own names, those that entries name and that are there.
-        have: by the name of the entry; what its driver found, judged against what the entry wants.
+        have: by the name of the entry; what its driver found, judged against what the entry wants, and what its
+            probes make of that.
+        failing: by the name of the entry; which of its probes fails and how. No entry where none does.
         plans: by the name of the entry; the driver's steps, or why there are none: a Problem whose `what`
             begins with its reason, as in `PluginMissing: no such driver`.
         inspect: how often the host is looked at though nothing was heard of it, nanoseconds; 0: never, for who is
@@ -47,6 +51,7 @@ class AgentSnapshot:
     machine: Machine
     components: Mapping[str, MachineComponent] = attrs.field(factory=dict)
     have: Mapping[str, Have] = attrs.field(factory=dict)
+    failing: Mapping[str, str] = attrs.field(factory=dict)
     plans: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
     host: HostSeen
     inspect: int = 0

@@ -1,6 +1,16 @@
 """The objects: what people write and what the world looks like. Frozen attrs classes, read-only."""
 
-from kubenode.core.model.component import Disruption, MachineComponent, MachineComponentSpec
+from kubenode.core.model.component import (
+    ComponentProbe,
+    Disruption,
+    ExecProbe,
+    HttpProbe,
+    MachineComponent,
+    MachineComponentSpec,
+    Scheme,
+    TcpProbe,
+    VersionProbe,
+)
 from kubenode.core.model.componentset import (
     Approval,
     Approve,
@@ -122,6 +132,7 @@ __all__ = [
     "Cause",
     "Claim",
     "ComponentEntry",
+    "ComponentProbe",
     "ComponentReport",
     "Condition",
     "ConditionMatch",
@@ -132,10 +143,12 @@ __all__ = [
     "Disruption",
     "EpisodeCause",
     "Excuse",
+    "ExecProbe",
     "Failure",
     "Freeze",
     "Hold",
     "Host",
+    "HttpProbe",
     "Inconclusive",
     "Infrastructure",
     "InspectAgain",
@@ -194,6 +207,7 @@ __all__ = [
     "Rollout",
     "Rung",
     "Running",
+    "Scheme",
     "Scope",
     "SecretRef",
     "Selector",
@@ -206,7 +220,9 @@ __all__ = [
     "Switch",
     "Taint",
     "TaintEffect",
+    "TcpProbe",
     "Verification",
+    "VersionProbe",
     "ZoneBreaker",
     "ref",
     "stated",

@@ -9,7 +9,9 @@ import attrs
 
 from kubenode.core.model.condition import Conditions
 from kubenode.core.model.meta import (
+    ADDRESS_PATTERN,
     LABEL,
+    UNIT_PATTERN,
     Column,
     DnsLabel,
     Items,
@@ -73,7 +75,7 @@ class Host:
 
     address: Annotated[
         str,
-        Text(max=253, min=1, pattern="^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"),
+        Text(max=253, min=1, pattern=ADDRESS_PATTERN),
         "IP address or DNS name",
     ]
 
@@ -144,7 +146,7 @@ class OperationStep:
     )
 
     action: StepAction
-    unit: Annotated[str, Text(max=255, min=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$")] | None = None
+    unit: Annotated[str, Text(max=255, min=1, pattern=UNIT_PATTERN)] | None = None
     component: DnsLabel | None = None
 
 
@@ -228,6 +230,13 @@ class ConfigState(enum.Enum):
     UNKNOWN = "Unknown"
 
 
+COMPONENT_MISSING = "ComponentMissing"
+WAITING_FOR_DEPENDENCY = "WaitingForDependency"
+WAITING_FOR_VALUE = "WaitingForValue"
+WAITS = frozenset({COMPONENT_MISSING, WAITING_FOR_DEPENDENCY, WAITING_FOR_VALUE})
+"""Reasons of a report that say for what the wanted revision waits; its `revision` is still the one before."""
+
+
 @attrs.frozen(kw_only=True)
 class ComponentReport:
     """What the agent found of one component: version, configuration and running state, each apart.
@@ -235,7 +244,8 @@ class ComponentReport:
     Attributes:
         component: the MachineComponent last installed whole; empty when none is.
         revision: the entry's revision that was last dealt with, done or failed.
-        reason: why that revision failed here; empty when it did not.
+        reason: why that revision failed here, or one of WAITS; empty when neither.
+        message: more about the reason; without one, which probe fails and how.
         drifting: it was at target with that revision, and is not now.
         drifted_at: when that was last found to have begun, repaired since or not.
     """

@@ -29,6 +29,10 @@ SYNCED_LABELS = f"{GROUP}/synced-labels"
 SYNCED_TAINTS = f"{GROUP}/synced-taints"
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+ADDRESS_PATTERN = "^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"
+"""An IP address or DNS name: no option, no path, no port."""
+UNIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$"
+"""A systemd unit: it cannot be read as an option of systemctl, nor name a path."""
 
 
 @attrs.frozen(kw_only=True)
