@@ -152,7 +152,7 @@ def test_where_tests_fail_by_themselves_nothing_is_said(
     with pytest.raises(SystemExit, match="although nothing is changed: limits_of_gate"):
         control([attrs.evolve(jobs[0], file=other)], known, workers=1)
     (tmp_path / "test_limits.py").write_text("def test_seen():\n    assert False\n")
-    with pytest.raises(SystemExit, match="in a child although nothing is changed$"):
+    with pytest.raises(SystemExit, match=r"in a child although nothing is changed$"):
         control(jobs[:1], known, workers=1)
     with pytest.raises(SystemExit, match="cannot be collected to try mutants: 4"):
         in_place([attrs.evolve(jobs[0], tests=("test_none.py::test",))], known, "dev", workers=1)

@@ -115,8 +115,13 @@ def _lasting(note: Note) -> tuple[float, str]:
     return math.inf if note.frees_at is None else note.frees_at, note.text
 
 
+def spelled(one: Freeze) -> str:
+    """Give the scope of a freeze as notes name it: `zone b`, `cluster`."""
+    return one.scope.value if one.scope in _WHOLE else f"{one.scope.value} {one.name}"
+
+
 def _note(one: Freeze, end: int | None) -> Note:
-    scope = one.scope.value if one.scope in _WHOLE else f"{one.scope.value} {one.name}"
+    scope = spelled(one)
     until = "until a person ends it" if one.until is None else f"until {aware(one.until).isoformat()}"
     text = f"{scope}: frozen {until}: {one.reason}"
     return Note(code="Frozen", text=text, scope=scope, observed=0, limit=0, frees_at=end)
