@@ -4,8 +4,9 @@ import attrs
 
 from kubenode.core.deciding import FleetSnapshot
 from kubenode.core.decision import Note
+from kubenode.core.health.freeze import spelled
 from kubenode.core.levers.change import Change, zone_outage
-from kubenode.core.model.risk import Freeze, RiskPolicy, Scope
+from kubenode.core.model.risk import RiskPolicy
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import named
@@ -50,12 +51,8 @@ def _lifted(seen: FleetSnapshot, policy: Policy, note: Note) -> Change[FleetSnap
 
 
 def _thawed(policy: RiskPolicy, scope: str) -> RiskPolicy:
-    kept = tuple(one for one in policy.spec.freeze if one.until is not None or _spelled(one) != scope)
+    kept = tuple(one for one in policy.spec.freeze if one.until is not None or spelled(one) != scope)
     return attrs.evolve(policy, spec=attrs.evolve(policy.spec, freeze=kept))
-
-
-def _spelled(one: Freeze) -> str:
-    return one.scope.value if one.scope is Scope.CLUSTER else f"{one.scope.value} {one.name}"
 
 
 def _in_scope(seen: FleetSnapshot, scope: str) -> tuple[str, ...]:
