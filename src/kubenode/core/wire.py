@@ -318,14 +318,14 @@ def _write_hook(cls: type[Any], converter: Converter) -> Callable[[Any], Json]:
     """Write a model class; None and what is empty by default are left out."""
     how = _spelling(cls)
     for field in fields_of(cls):
-        blank = not field.required and _is_blank(field, cls)
-        how[field.name] = attrs.evolve(how[field.name], omit_if_default=blank)
+        how[field.name] = attrs.evolve(how[field.name], omit_if_default=is_left_out(field, cls))
     return make_dict_unstructure_fn(cls, converter, **how)
 
 
-def _is_blank(field: Field, cls: type[Any]) -> bool:
-    """Tell whether a default says nothing: it is None or empty; of metadata all are the server's to fill."""
-    return cls is ObjectMeta or field.default is None or field.default in ((), {})
+def is_left_out(field: Field, cls: type[Any]) -> bool:
+    """Tell whether a default says nothing and is not written: it is None or empty; of metadata all are the server's to fill."""
+    says_nothing = cls is ObjectMeta or field.default is None or field.default in ((), {})
+    return not field.required and says_nothing
 
 
 def _writer() -> Converter:
@@ -355,6 +355,13 @@ def _map_writer(cls: Any, converter: Converter) -> Callable[[Any], Any]:
 _WRITER: Final = _writer()
 _OURS: Final = _converter(forbids=True)
 _THEIRS: Final = _converter(forbids=False)
+
+
+def part_reader(cls: type[Any], name: str) -> Callable[[Any], Any]:
+    """Give what reads one field of a kind when everything in it is known, and raises anything else when not."""
+    of = attrs.fields_dict(cls)[name].type
+    hook = (_THEIRS if cls is Node else _OURS).get_structure_hook(of)
+    return lambda raw: hook(raw, of)
 
 
 @functools.cache
