@@ -20,6 +20,7 @@ from kubenode.core.model import KINDS, Json, Kind, Machine, Node
 from kubenode.core.schema import Cause
 from kubenode.runtime.store.contract import EventType, JsonPatch, Listing, MergePatch, Patch, WatchEvent
 from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
+from kubenode.runtime.store.events import EVENT
 from kubenode.runtime.testing.store import (
     CASES,
     Case,
@@ -40,7 +41,7 @@ def make(
     *, clock: Callable[[], datetime] = lambda: NOON, seed: int = 0, window: int = 64, **more: Any
 ) -> EmbeddedStore:
     """Make a store of our kinds and Nodes."""
-    kinds = [(kind.KIND, SCHEMAS[kind]) for kind in KINDS] + [(Node.KIND, None)]
+    kinds = [(kind.KIND, SCHEMAS[kind]) for kind in KINDS] + [(Node.KIND, None), (EVENT, None)]
     return EmbeddedStore(kinds, clock=clock, seed=seed, window=window, **more)
 
 

@@ -11,6 +11,7 @@ from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store import embedded
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
+from kubenode.runtime.store.events import EVENT
 
 T = TypeVar("T", bound=m.Object)
 
@@ -38,7 +39,7 @@ class EmbeddedStore(embedded.EmbeddedStore):
         self, objects: Iterable[m.Object] = (), *, cel: bool = True, seed: int = 0, clock: Clock | None = None
     ) -> None:
         time = clock if clock is not None else SystemClock()
-        kinds = [*((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None)]
+        kinds = [*((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None)]
         super().__init__(kinds, clock=lambda: time.now().wall, seed=seed, cel=cel)
         uids: dict[str, str] = {}
         for obj in objects:

@@ -12,6 +12,7 @@ from typing import Final
 from kubenode.core.errors import ApiError
 from kubenode.core.model import Json
 from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.objectmeta import place
 from kubenode.runtime.store.refusals import too_old
 from kubenode.runtime.store.selector import Selection
 
@@ -105,9 +106,9 @@ class History:
         at = self.after(version) - self._dropped
         if at == len(self._events):
             return tuple(objects)
-        state: dict[str, Json | None] = {obj["metadata"]["name"]: obj for obj in objects}
+        state: dict[str, Json | None] = {place(obj["metadata"]): obj for obj in objects}
         for event in reversed(self._events[at:]):
-            state[event.object["metadata"]["name"]] = event.before
+            state[place(event.object["metadata"])] = event.before
         return tuple(obj for _, obj in sorted(state.items()) if obj is not None)
 
     async def turn(self, waiter: "asyncio.Future[None]") -> None:

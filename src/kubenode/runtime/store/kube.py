@@ -26,6 +26,7 @@ from kubenode.runtime.store.contract import (
     Propagation,
     Wanted,
 )
+from kubenode.runtime.store.objectmeta import place
 
 try:
     import orjson
@@ -234,21 +235,21 @@ class KubeStore:
             version, token = page.resource_version, page.cursor
             items += page.items
             if not token:
-                items.sort(key=_name)
+                items.sort(key=_place)
                 return Listing(items=tuple(items), resource_version=version)
 
     async def _page(self, kind: Kind, query: Mapping[str, str]) -> Listing:
         page = await self._transport.call(Request(method="GET", path=_path(kind), query=query))
         metadata = page["metadata"]
-        items = sorted((clean(kind, item) for item in page["items"] or ()), key=_name)
+        items = sorted((clean(kind, item) for item in page["items"] or ()), key=_place)
         return Listing(
             items=tuple(items), resource_version=metadata["resourceVersion"],
             cursor=metadata.get("continue") or "", remaining=metadata.get("remainingItemCount"),
         )  # fmt: skip
 
 
-def _name(item: Json) -> str:
-    return str(item["metadata"]["name"])
+def _place(item: Json) -> str:
+    return place(item["metadata"])
 
 
 def _selectors(labels: Wanted, fields: Wanted) -> dict[str, str]:
@@ -264,6 +265,8 @@ def _selectors(labels: Wanted, fields: Wanted) -> dict[str, str]:
 
 def _path(kind: Kind, name: str | None = None, subresource: str = "") -> str:
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
+    if kind.namespace:
+        root = f"{root}/namespaces/{quote(kind.namespace, safe='')}"
     if name is None:
         return f"{root}/{kind.plural}"
     if name in ("", ".", "..") or "/" in name:

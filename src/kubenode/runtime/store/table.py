@@ -23,6 +23,7 @@ from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
 from kubenode.runtime.store.claims import Claims
 from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
+from kubenode.runtime.store.events import NATIVES, Native
 from kubenode.runtime.store.history import History
 from kubenode.runtime.store.paging import Pages
 from kubenode.runtime.store.selector import NAME, Selection, by_name
@@ -38,6 +39,7 @@ _NOT_CHECKED: Final = Cause(
 )
 
 
+_SUBRESOURCES: Final = frozenset({"", "status"})
 _FIELDS: Final[Mapping[str, Callable[[Json], str]]] = MappingProxyType({NAME: by_name})
 
 
@@ -49,8 +51,12 @@ class Table:
         schema: None for a kind that is stored unchecked.
         status_schema: what of it describes the status; None when nothing does.
         laws: the CEL rules of the schema.
-        names: sorted.
+        objects: each at its place, which is its name, behind its namespace if it has one.
+        places: of all, sorted.
         fields: what the kind can be selected by, and what reads it.
+        native: what the server does for a kind of its own; None for what is made from a CRD, and for what is stored
+            unchecked.
+        subresources: what can be written of an object; empty for the object.
     """
 
     kind: Kind
@@ -62,8 +68,10 @@ class Table:
     claims: Claims
     laws: Laws
     objects: dict[str, Json] = attrs.field(factory=dict)
-    names: list[str] = attrs.field(factory=list)
+    places: list[str] = attrs.field(factory=list)
     fields: Mapping[str, Callable[[Json], str]] = _FIELDS
+    native: Native | None = None
+    subresources: frozenset[str] = _SUBRESOURCES
 
     @classmethod
     def of(
@@ -74,6 +82,9 @@ class Table:
         Raises:
             ValueError: the schema uses what is not supported.
         """
+        native = NATIVES.get((kind.group, kind.plural)) if schema is None else None
+        if native is not None:
+            return cls._native(kind, native, window=window, manager=manager)
         unsupported = check_supported(schema) if schema is not None else ()
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
@@ -83,29 +94,39 @@ class Table:
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
         )  # fmt: skip
 
-    def selection(self, labels: Wanted, fields: Wanted) -> Selection:
-        """Make a selection of these objects. Raises Refused."""
-        return Selection.of(labels, fields, self.fields)
+    @classmethod
+    def _native(cls, kind: Kind, native: Native, *, window: int, manager: str) -> "Table":
+        history = History(window)
+        return cls(
+            kind=kind, schema=native.schema, status_schema=None, rules=None, history=history, pages=Pages(history),
+            claims=Claims(kind, native.schema, manager, native.blank), laws=Laws({}, evaluated=False),
+            fields=MappingProxyType({**_FIELDS, **native.fields}), native=native, subresources=frozenset({""}),
+        )  # fmt: skip
 
-    def held(self, name: str) -> Json:
+    def selection(self, labels: Wanted, fields: Wanted, namespace: str = "") -> Selection:
+        """Make a selection of these objects. Raises Refused."""
+        return Selection.of(labels, fields, self.fields, namespace)
+
+    def held(self, place: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
-        held = self.objects.get(name)
+        held = self.objects.get(place)
         if held is None:
-            raise refusals.not_found(self.kind, name)
+            raise refusals.not_found(self.kind, place.rpartition("/")[2])
         return held
 
     def put(self, obj: Json) -> None:
         """Keep an object, or its next state."""
-        name = obj["metadata"]["name"]
-        if name not in self.objects:
-            insort(self.names, name)
-        self.objects[name] = obj
+        place = objectmeta.place(obj["metadata"])
+        if place not in self.objects:
+            insort(self.places, place)
+        self.objects[place] = obj
 
-    def drop(self, name: str) -> None:
+    def drop(self, obj: Json) -> None:
         """Forget an object."""
-        del self.objects[name]
-        del self.names[bisect_left(self.names, name)]
-        self.claims.drop(name)
+        place = objectmeta.place(obj["metadata"])
+        del self.objects[place]
+        del self.places[bisect_left(self.places, place)]
+        self.claims.drop(place)
 
     def bookmark(self, version: int, metadata: Json | None = None) -> WatchEvent:
         """Make a bookmark of a version."""
@@ -121,7 +142,27 @@ class Table:
         if self.schema is None:
             return obj, unknown
         obj, dropped = prune(obj, self.schema, known=known)
+        if self.native is not None:
+            return self._decoded(self.native, obj, is_patch=known is not None), [*unknown, *dropped]
         return defaulted(obj, self.schema, known=known, keeps_null=is_applied), [*unknown, *dropped]
+
+    def check_subresource(self, name: str, subresource: str) -> None:
+        """Refuse a subresource that objects do not have."""
+        if subresource not in self.subresources:
+            raise refusals.no_such_place() if self.native else refusals.not_found(self.kind, name)
+
+    def check_readable(self, obj: Json) -> None:
+        """Refuse a new state of a native object that cannot be decoded."""
+        if self.native is not None:
+            self._decoded(self.native, obj, is_patch=False)
+
+    def _decoded(self, native: Native, obj: Json, *, is_patch: bool) -> Json:
+        try:
+            return native.read(obj)
+        except ValueError as fault:
+            if is_patch:
+                raise refusals.bad_patch(obj, str(fault)) from fault
+            raise refusals.undecodable(self.kind, str(fault)) from fault
 
     def status_tidied(
         self, status: Any, metadata: Json, known: Any, *, is_applied: bool
@@ -141,6 +182,11 @@ class Table:
             )
             raise refusals.bad_request(message)
         version, expected = obj.get("apiVersion") or "", kind.api_version
+        if exists and self.native is not None and (version, given) != (expected, kind.name):
+            scheme = "pkg/runtime/scheme.go:111"
+            raise refusals.bad_patch(
+                obj, f'no kind "{given}" is registered for version "{version}" in scheme "{scheme}"'
+            )
         if version != expected and exists and given == kind.name:
             raise refusals.wrong_version(kind, name, version)
         if version != expected and not exists:
@@ -162,12 +208,14 @@ class Table:
         if given is held:
             return held, ()
         name: str = held["name"]
-        kind, custom = self.kind, self.schema is not None
+        kind, custom = self.kind, self.schema is not None and self.native is None
         if given is None:
             raise refusals.other_name(name, "")
         metadata = objectmeta.decoded(kind, given)
         if metadata.get("name") != name:
             raise refusals.other_name(name, metadata.get("name") or "")
+        if "namespace" in held and metadata.get("namespace") not in {None, "", held["namespace"]}:
+            raise refusals.other_namespace()
         version = metadata.get("resourceVersion")
         if not version and custom:
             raise refusals.unversioned(kind, name)
@@ -185,7 +233,11 @@ class Table:
             Refused: with all causes.
         """
         metadata = after["metadata"]
-        causes = [*known, *objectmeta.faults(metadata, before["metadata"] if before else None)]
+        native = self.native is not None
+        causes = [
+            *known,
+            *objectmeta.faults(metadata, before["metadata"] if before else None, strict=not native),
+        ]
         causes.extend(self._status_faults(after, before) if is_status else self._faults(after, before))
         # Laws are looked at only in an object whose schema would let them run.
         if causes and any(cause.reason in BLOCKING for cause in causes):
@@ -199,6 +251,8 @@ class Table:
             raise refusals.invalid(self.kind, metadata["name"], causes)
 
     def _faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:
+        if self.native is not None:
+            return self.native.faults(after)
         return () if self.schema is None else validate(after, self.schema, known=before)
 
     def _status_faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:
