@@ -62,7 +62,7 @@ def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
     Raises:
         InvalidObjectError: something required is missing or cannot be read, so there is no object.
     """
-    if before.metadata.unknown or raw.keys() != known.keys():
+    if before.metadata.unknown or not _names(cls).issuperset(raw):
         return wire.read(raw, cls)
     values: dict[str, Any] = {}
     try:
@@ -70,11 +70,11 @@ def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
             value = raw.get(part.wire, _ABSENT)
             if value is known.get(part.wire, _ABSENT):
                 values[part.name] = getattr(before, part.name)
-            else:
+            elif value is not _ABSENT:
                 values[part.name] = part.read(value)
+        return cls(**values)
     except Exception:  # the walk of `wire.read` tells where
         return wire.read(raw, cls)
-    return cls(**values)
 
 
 @functools.cache
@@ -90,3 +90,8 @@ def _parts(cls: type[Any]) -> tuple[_Part, ...]:
     return tuple(
         _Part(one.name, one.wire, wire.part_reader(cls, one.name), _ABSENT) for one in fields_of(cls)
     )
+
+
+@functools.cache
+def _names(cls: type[Any]) -> frozenset[str]:
+    return wire.TYPE_META | {one.wire for one in fields_of(cls)}

@@ -39,7 +39,7 @@ _FORMS: Final[Mapping[str, str]] = {
     PERCENT_PATTERN: "write a number as in 3, or a percentage as in 10%",
 }
 """What some patterns ask for, in words."""
-_TYPE_META: Final = frozenset({"apiVersion", "kind"})
+TYPE_META: Final = frozenset({"apiVersion", "kind"})
 _BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in WATCHED}
 
 
@@ -71,6 +71,8 @@ def dump(obj: Object) -> Json:
 
 def dump_part(value: Any) -> Any:
     """Write any part of an object: a spec, a status, an entry, conditions, a quantity."""
+    if type(value) is str:  # most are
+        return value
     if isinstance(value, tuple | list):
         return [dump_part(item) for item in value]
     if isinstance(value, Mapping):
@@ -167,8 +169,8 @@ def _named(raw: Json) -> tuple[type[Object] | None, list[Problem]]:
 def _judged(cls: type[Object], raw: Json, problems: list[Problem]) -> Object | None:
     """Read an object and add its problems; one a place, and the walk, which knows what to write, goes first."""
     walk = Walk(strict=True)
-    made: Object | None = walk.object(cls, raw, "", _TYPE_META)
-    told = {problem.where for problem in problems} | _TYPE_META
+    made: Object | None = walk.object(cls, raw, "", TYPE_META)
+    told = {problem.where for problem in problems} | TYPE_META
     for finding in walk.found:
         # Of the fields of metadata our class has only those that we look at.
         known = finding.fault is Fault.FIELD and finding.path.startswith("metadata.")
@@ -202,7 +204,7 @@ def _problem(finding: Finding) -> Problem:
 
 def _walked(raw: Json, cls: type[T]) -> T:
     walk = Walk(strict=False)
-    made = walk.object(cls, raw, "", _TYPE_META)
+    made = walk.object(cls, raw, "", TYPE_META)
     if made is None:
         raise InvalidObjectError(
             tuple(_problem(f) for f in walk.found if f.fault in {Fault.MISSING, Fault.WRONG})
@@ -297,7 +299,7 @@ def _converter(*, forbids: bool) -> Converter:
 
 
 def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Callable[[Any, Any], Any]:
-    known = _TYPE_META | {field.wire for field in fields_of(cls)}
+    known = TYPE_META | {field.wire for field in fields_of(cls)}
     is_kind = hasattr(cls, "KIND")
     forbid = forbids and cls is not ObjectMeta and not is_kind
     hook = make_dict_structure_fn(
