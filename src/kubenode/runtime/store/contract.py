@@ -78,10 +78,16 @@ class Propagation(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class WatchEvent:
-    """One change. `object` is the state after it, or the last state with a newer resourceVersion for DELETED."""
+    """One change.
+
+    Attributes:
+        object: the state after it, or the last state with a newer resourceVersion for DELETED.
+        before: the state before it, where the store knows it and shares with `object` what did not change; else None.
+    """
 
     type: EventType
     object: Json
+    before: Json | None = attrs.field(default=None, eq=False, repr=False)
 
 
 @attrs.frozen(kw_only=True)
