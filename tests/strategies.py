@@ -2,6 +2,7 @@
 
 import functools
 import re
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ _TEXTS = (
     "", "a", "7", "0042", "b-1", "kubelet", "kubelet-1.30.4", "v1.30.4+k3s1", "Ready", "KernelDeadlock", "True", "null",
     "zone=b", "set", "10.0.0.1", "fe80::1", "host.example.org", "example.org/role", "a_b.c", "kubelet.service", "1e3",
     "a: b # c", " x ", "é", "日本", "\N{GRINNING FACE}", "\u2028", '"', "\\n", "x" * 63, "z" * 253, "9" * 20,
+    "/usr/bin/crictl",
 )  # fmt: skip
 """Texts that fit one pattern or another, and some that have made trouble elsewhere."""
 _WORDS = st.sampled_from([text for text in _TEXTS if len(text) < 64 and re.fullmatch(LABEL, text)])
@@ -59,7 +61,9 @@ def objects(cls: type[T], *, fresh: bool = False) -> st.SearchStrategy[T]:
     made = {field.name: _field(field) for field in fields_of(cls) if field.name != "metadata"}
     if fresh:
         made.pop("status", None)
-    return st.builds(cls, metadata=metadata(cls, fresh=fresh), **made)
+    checks = _checks(cls)
+    whole = st.builds(cls, metadata=metadata(cls, fresh=fresh), **made)
+    return whole.filter(lambda one: all(check(one) for check in checks))
 
 
 def metadata(cls: type[m.Object], *, fresh: bool = False) -> st.SearchStrategy[m.ObjectMeta]:
@@ -85,11 +89,15 @@ def metadata(cls: type[m.Object], *, fresh: bool = False) -> st.SearchStrategy[m
 @functools.cache
 def parts(cls: type[Any]) -> st.SearchStrategy[Any]:
     """Give valid values of any model class that is no kind: a spec, a status, an entry."""
-    rules = [rule.check for rule in shape_of(cls).rules if rule.check is not None]
     made = st.builds(cls, **{field.name: _field(field) for field in fields_of(cls)})
-    if cls is m.MachineSetSpec:
-        made = made.map(_self_selecting)
-    return made.filter(lambda one: all(check(one) for check in rules))
+    if cls in _LIKELY:
+        made = made.map(_LIKELY[cls])
+    checks = _checks(cls)
+    return made.filter(lambda one: all(check(one) for check in checks))
+
+
+def _checks(cls: type[Any]) -> list[Callable[[Any], bool]]:
+    return [rule.check for rule in shape_of(cls).rules if rule.check is not None]
 
 
 def _self_selecting(spec: m.MachineSetSpec) -> m.MachineSetSpec:
@@ -97,6 +105,28 @@ def _self_selecting(spec: m.MachineSetSpec) -> m.MachineSetSpec:
     wanted = spec.selector.match_labels or {"pool": "general"}
     template = attrs.evolve(spec.template, labels={**spec.template.labels, **wanted})
     return attrs.evolve(spec, selector=m.Selector(match_labels=wanted), template=template)
+
+
+def _one_way(probe: m.ComponentProbe) -> m.ComponentProbe:
+    """Keep the first way of a probe; by chance there would hardly ever be one."""
+    ways = {name: getattr(probe, name) for name in ("exec", "http", "tcp", "unit", "version")}
+    first = next((name for name, way in ways.items() if way is not None), None)
+    kept = {name: way if name == first else None for name, way in ways.items()}
+    return attrs.evolve(probe, **(kept if first else {**kept, "unit": "kubelet.service"}))
+
+
+def _with_program(probe: Any) -> Any:
+    """Let a command begin with the path of a program."""
+    return attrs.evolve(probe, command=("/usr/bin/crictl", *probe.command[1:]))
+
+
+_LIKELY: Mapping[type[Any], Callable[[Any], Any]] = {
+    m.MachineSetSpec: _self_selecting,
+    m.ComponentProbe: _one_way,
+    m.ExecProbe: _with_program,
+    m.VersionProbe: _with_program,
+}
+"""What makes a value that fits its fields likely to fit its rules too."""
 
 
 def _field(field: Field) -> st.SearchStrategy[Any]:

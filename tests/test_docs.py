@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kubenode.components import conformance as components
+from kubenode.inspections import conformance as inspections
 from kubenode.remedies import conformance as remedies
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,9 +26,9 @@ def blocks(page: Path) -> dict[str, str]:
     return found
 
 
-def test_there_are_three_pages() -> None:
+def test_there_are_four_pages() -> None:
     """One for each kind of plugin."""
-    assert [page.stem for page in PAGES] == ["component", "provider", "remedy"]
+    assert [page.stem for page in PAGES] == ["component", "inspection", "provider", "remedy"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -40,7 +41,10 @@ def test_a_page_shows_the_distribution(page: Path) -> None:
     assert any(entry in file.read_text() for file in THIRD_PARTY.glob("*/pyproject.toml"))
 
 
-@pytest.mark.parametrize(("page", "laws"), [("component", components.LAWS), ("remedy", remedies.LAWS)])
+@pytest.mark.parametrize(
+    ("page", "laws"),
+    [("component", components.LAWS), ("inspection", inspections.LAWS), ("remedy", remedies.LAWS)],
+)
 def test_a_page_has_a_row_for_every_law(page: str, laws: Sized) -> None:
     """Of the kit; that the plugin has a name, parameters and plain functions goes without saying."""
     _, _, after = (ROOT / "docs" / "write-a" / f"{page}.md").read_text().partition("## Laws")
@@ -48,7 +52,7 @@ def test_a_page_has_a_row_for_every_law(page: str, laws: Sized) -> None:
 
 
 def test_the_code_of_the_pages_runs(tmp_path: Path) -> None:
-    """Written to files as they say, their tests pass: every law of the three kits."""
+    """Written to files as they say, their tests pass: every law of the four kits."""
     for page in PAGES:
         for name, code in blocks(page).items():
             (tmp_path / name).write_text(code)
@@ -57,4 +61,4 @@ def test_the_code_of_the_pages_runs(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
-    assert "30 passed" in result.stdout
+    assert "37 passed" in result.stdout

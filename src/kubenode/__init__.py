@@ -1,7 +1,7 @@
 """Deployments for nodes, as a library. What is named here is public; deep paths are not.
 
 Objects and `model` (their parts) · `decide` and `explain` from a snapshot and a `Policy` · `load` and `dump` ·
-`Record` and `replay`, of what was decided ·
+`Engine` on a `Store` (`EmbeddedStore`, `KubeStore`) with `Plugins` and a `Sink` · `Record` and `replay`, of what was decided ·
 `simulate`, `compare` and `verify` a policy over a `Scenario`, drawn by `strategies` ·
 plugins: `hookimpl`, and for their authors `kubenode.providers`, `kubenode.components`, `kubenode.remedies`.
 
@@ -35,16 +35,23 @@ if TYPE_CHECKING:
         RiskPolicy,
     )
     from kubenode.core.policy import Policy
+    from kubenode.runtime.embed import EmbeddedStore, Engine
     from kubenode.runtime.loading import dump, load
-    from kubenode.runtime.record import Record, replay
+    from kubenode.runtime.plugins import Plugins
+    from kubenode.runtime.record import Record, Sink, replay
     from kubenode.runtime.sim import strategies
     from kubenode.runtime.sim.face import Fault, Scenario, compare, simulate, verify
+    from kubenode.runtime.store.contract import Store
+    from kubenode.runtime.store.kube import KubeStore
 
 __all__ = [
     "Decision",
+    "EmbeddedStore",
+    "Engine",
     "Fault",
     "FleetSnapshot",
     "InvalidObjectError",
+    "KubeStore",
     "KubenodeError",
     "Machine",
     "MachineComponent",
@@ -55,6 +62,7 @@ __all__ = [
     "NodeRemedier",
     "NodeSnapshot",
     "PluginError",
+    "Plugins",
     "Policy",
     "Record",
     "RemedyOperationJob",
@@ -62,6 +70,8 @@ __all__ = [
     "RiskPolicy",
     "RolloutSnapshot",
     "Scenario",
+    "Sink",
+    "Store",
     "compare",
     "decide",
     "dump",
@@ -89,9 +99,13 @@ if not TYPE_CHECKING:
             "Machine MachineComponent MachineComponentSet MachineSet NodeRemedier RemedyOperationJob RiskPolicy"
         ),
         "kubenode.core.policy": "Policy",
+        "kubenode.runtime.embed": "EmbeddedStore Engine",
         "kubenode.runtime.loading": "dump load",
-        "kubenode.runtime.record": "Record replay",
+        "kubenode.runtime.plugins": "Plugins",
+        "kubenode.runtime.record": "Record Sink replay",
         "kubenode.runtime.sim.face": "Fault Scenario compare simulate verify",
+        "kubenode.runtime.store.contract": "Store",
+        "kubenode.runtime.store.kube": "KubeStore",
     }
     _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
     _MODULES = {"model": "kubenode.core.parts", "strategies": "kubenode.runtime.sim.strategies"}

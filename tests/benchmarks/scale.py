@@ -1,250 +1,204 @@
-"""What kubenode costs as it grows: one command, one table. CPU seconds of this process, not wall time.
+"""What kubenode costs as it grows: one command, one table. CPU seconds of one process, not wall time.
 
-    python tests/benchmarks/scale.py [--sizes 1000,2000,5000,10000]
+    python -m tests.benchmarks.scale [--sizes 1000,2000,5000,10000] [--runs 3] [--only rollout] [-o json] [--quick]
 
-Rollout: the upgrade story at each size; growth is the exponent between neighbours (1.00 is linear).
 Engine: no-op decisions a second with a decider that wants what stands, so the engine's own cost; and
 decide-and-apply steps a second with a decider that wants one status more, through the embedded store:
 decide, write, see the event, decide again at rest.
 Memory: bytes a machine, Running and at rest, in the controller's cache, inventory and queue.
+Rollout: the upgrade story at each size; growth is the exponent from the size before (1.00 is linear).
+
+Each measure runs in a fresh process, all of them in turn, `--runs` times; the best run of each counts, since
+other work on the machine only ever makes one slower. Beside it stands what the garbage collector took of it.
 """
 
 import argparse
-import gc
 import json
 import math
+import subprocess
 import sys
-import time
-import tracemalloc
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
 
 import attrs
 
-from kubenode.core import model as m
-from kubenode.core import wire
-from kubenode.core.crd import schema_of
-from kubenode.core.decision import Decision
-from kubenode.core.policy import Policy
-from kubenode.runtime.controller.wiring import controllers
-from kubenode.runtime.engine import Engine, Synced
-from kubenode.runtime.engine.apply import NoHands
-from kubenode.runtime.engine.loop import Question, Stirred
-from kubenode.runtime.engine.queue import Key
-from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.sim.run import Process
-from kubenode.runtime.sim.stories import STORIES
-from kubenode.runtime.sim.story import ZONES, Cast, Stage, examples
-from kubenode.runtime.store.cache import Cache, Change
-from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never
+from tests.benchmarks.engine import memory, no_ops, steps
+from tests.benchmarks.fleet import rollout
+from tests.benchmarks.meter import Sample
 
-NOW = m.Now(wall=datetime(2026, 1, 1, tzinfo=UTC), elapsed=0)
-
-
-@attrs.frozen
-class Row:
-    """One line of the table."""
-
-    what: str
-    figure: str
-    aim: str = ""
-
-
-class Toy:
-    """A decider that wants one phase of every machine, and costs nothing itself."""
-
-    name = "toy"
-
-    def __init__(self, cache: Cache, phase: str) -> None:
-        self._cache = cache
-        self.want(phase)
-
-    def want(self, phase: str) -> None:
-        """Want a phase from now on."""
-        self._status = m.MachineStatus(phase=phase)
-
-    def concerns(self, change: Change) -> Iterable[str]:
-        """The object itself."""
-        return (change.name,)
-
-    def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
-        """The machine."""
-        machine = self._cache.get(m.Machine, key)
-        return None if machine is None else Question(snapshot=machine, subject=machine, stored=machine.status)
-
-    def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
-        """Want the phase."""
-        return Decision(status=self._status)
-
-
-def machine(number: int) -> m.Machine:
-    """A machine as a user writes it."""
-    host = m.MachineSpec(host=m.Host(address=f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"))
-    return m.Machine(metadata=m.ObjectMeta(name=f"m{number:05}", labels={"pool": "general"}), spec=host)
-
-
-def filled(count: int) -> EmbeddedStore:
-    """An embedded store with that many machines."""
-    kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
-    store = EmbeddedStore([*kinds, (m.Node.KIND, None)], clock=lambda: NOW.wall, window=4 * count, cel=False)
-    for number in range(count):
-        now_or_never(store.create(m.Machine.KIND, wire.dump(machine(number))))
-    return store
-
-
-def listed(store: EmbeddedStore, kinds: Iterable[type[m.Object]]) -> list[Synced]:
-    """Whole listings of some kinds."""
-    found = {kind: now_or_never(store.find(kind.KIND)) for kind in kinds}
-    return [
-        Synced(kind=kind, items=one.items, version=int(one.resource_version)) for kind, one in found.items()
-    ]
-
-
-EXAMPLE = 200
-"""For how many machines the example's limits are written."""
-
-
-def scaled(cast: Cast) -> Cast:
-    """Write the example's limits as shares of the fleet it is made for, so that every size has the same shape.
-
-    As they stand, 80 an hour and zone, a rollout over 10,000 machines would take more than 41 hours. The batches stay as they are.
-    """
-
-    def share(limit: m.Limit) -> m.Limit:
-        machines = EXAMPLE if limit.scope is m.Scope.CLUSTER else EXAMPLE // len(ZONES)
-        percent = min(100, 100 * limit.max.amount // machines)
-        return attrs.evolve(limit, max=m.IntOrPercent(percent, percent=True))
-
-    def spread(one: m.Object) -> m.Object:
-        if not isinstance(one, m.RiskPolicy):
-            return one
-        return attrs.evolve(one, spec=attrs.evolve(one.spec, limits=tuple(map(share, one.spec.limits))))
-
-    return attrs.evolve(cast, objects=tuple(map(spread, cast.objects)))
+ROOT: Final = Path(__file__).parents[2]
+SIZES: Final = (1000, 2000, 5000, 10_000)
+QUICK_SIZES: Final = (50, 100)
+NO_OPS, STEPS, BYTES, GROWTH = 100_000, 10_000, 8 * 1024, 1.15
+"""The aims."""
 
 
 @attrs.frozen(kw_only=True)
-class Cost:
-    """What the upgrade story took at one size."""
+class Row:
+    """One line of the table.
 
-    size: int
-    seconds: float
-    operations: int
+    Attributes:
+        figure: what was measured, in words.
+        numbers: the same for programs.
+        aim: in words; empty where there is none.
+        met: None where nothing is aimed at, or the run is too small to tell.
+    """
 
-    def growth(self, before: "Cost") -> str:
-        """Give the exponents between two sizes, of CPU and of operations."""
-        times = math.log(self.size / before.size)
-        cpu = math.log(self.seconds / before.seconds) / times
-        counted = math.log(self.operations / before.operations) / times
-        return f"; growth {cpu:.2f} in CPU and {counted:.2f} in operations"
+    what: str
+    figure: str
+    numbers: dict[str, float]
+    aim: str = ""
+    met: bool | None = None
 
-
-def rollouts(sizes: list[int]) -> Iterator[Row]:
-    """The upgrade story at each size; operations are decisions and effects."""
-    before: Cost | None = None
-    for size in sizes:
-        cast = scaled(Cast.read([examples() / "upgrade.yaml"]).with_machines(size))
-        gc.collect()
-        began = time.process_time()
-        told = STORIES["upgrade"](cast, 0, lambda _: None)
-        cost = Cost(size=size, seconds=time.process_time() - began, operations=told.decisions + told.effects)
-        assert told.passed, [check for check in told.checks if not check.passed]
-        figure = f"{cost.seconds:.1f} CPU s, {told.decisions / size:.1f} decisions and {told.effects / size:.1f} effects a machine"
-        yield Row(
-            f"rollout over {size} machines",
-            figure + (cost.growth(before) if before else ""),
-            "growth <= 1.15",
-        )
-        before = cost
+    def __str__(self) -> str:
+        verdict = {True: "met", False: "**missed**", None: ""}[self.met]
+        return f"| {self.what} | {self.figure} | {self.aim} | {verdict} |"
 
 
-def no_ops(count: int = 10_000, rounds: int = 20) -> Row:
-    """Decisions that change nothing, as fast as the engine makes them."""
-    cache = Cache((m.Machine,))
-    engine = Engine(cache, (Toy(cache, ""),), policy=Policy)
-    assert engine.step(listed(filled(count), (m.Machine,)), NOW).calls == ()
-    keys = [Stirred(key=Key("toy", f"m{number:05}")) for number in range(count)]
-    began = time.process_time()
-    for _ in range(rounds):
-        engine.step(keys, NOW)
-    rate = count * rounds / (time.process_time() - began)
-    return Row("engine, no-op decisions", f"{rate:,.0f} a second", ">= 100,000")
+@attrs.frozen
+class Measure:
+    """Something to be measured, by the name it has between processes."""
+
+    name: str
+    take: Callable[[], Sample]
 
 
-def steps(at_once: int, count: int = 5_000, rounds: int = 4) -> Row:
-    """Decide, write one status through the embedded store, see the event, decide again at rest; so many keys at once."""
-    store = filled(count)
-    toys: list[Toy] = []
+def measures(sizes: Sequence[int], *, quick: bool) -> tuple[Measure, ...]:
+    """Give all there is to measure; the small ones of `quick` only show that it runs."""
+    less = 20 if quick else 1
+    few, many = 100, 5000 // less
+    return (
+        Measure("no-op", lambda: no_ops(10_000 // less, 20)),
+        Measure(f"steps {few}", lambda: steps(few, many, 4)),
+        Measure(f"steps {many}", lambda: steps(many, many, 4)),
+        Measure("memory", lambda: memory(500 if not quick else 100)),
+        *(Measure(f"rollout {size}", lambda size=size: rollout(size)) for size in sizes),  # type: ignore[misc]
+    )
 
-    def build() -> Engine:
-        cache = Cache((m.Machine,))
-        toys.append(Toy(cache, ""))
-        return Engine(cache, (toys[-1],), policy=Policy)
 
-    process = Process(build, store, NoHands(), ())
-    began = time.process_time()
-    for number in range(rounds):
-        toys[-1].want(f"P{number}")
-        for first in range(0, count, at_once):
-            due = range(first, first + at_once)
-            process.inputs += [Stirred(key=Key("toy", f"m{one:05}")) for one in due]
-            while process.turn(NOW):
-                pass
-    seconds = time.process_time() - began
-    assert process.calls == count * rounds, process.calls
+def rows(samples: dict[str, list[Sample]], *, judged: bool = True) -> Iterator[Row]:
+    """Make the table of what was found, in the order in which it was asked for.
+
+    Args:
+        samples: the runs of each measure, by its name.
+        judged: say whether the aims are met.
+    """
+    before: Sample | None = None
+    last = 0
+    for name, runs in samples.items():
+        what, _, text = name.partition(" ")
+        best = min(runs, key=lambda one: one.seconds)
+        if what == "rollout":
+            yield _grown(int(text), runs, best, last, before, judged=judged)
+            before, last = best, int(text)
+        elif what == "memory":
+            held = max(one.held / one.operations for one in runs)
+            yield Row(
+                what="memory of an idle machine in the controller", figure=f"{held / 1024:.1f} KiB",
+                numbers={"bytes": held}, aim="<= 8 KiB", met=held <= BYTES,
+            )  # fmt: skip
+        else:
+            least = NO_OPS if what == "no-op" else STEPS
+            label = (
+                "no-op decisions"
+                if what == "no-op"
+                else f"decide-and-apply steps, {int(text):,} keys at once"
+            )
+            worst = max(runs, key=lambda one: one.seconds)
+            yield Row(
+                what=f"engine, {label}",
+                figure=f"{best.rate:,.0f} a second ({_of(runs, f'from {worst.rate:,.0f}')}; {_collected(best)})",
+                numbers={"rate": best.rate, "worst": worst.rate, "collecting": best.collecting / best.seconds},
+                aim=f">= {least:,}", met=best.rate >= least if judged else None,
+            )  # fmt: skip
+
+
+def _grown(
+    size: int, runs: list[Sample], best: Sample, last: int, before: Sample | None, *, judged: bool
+) -> Row:
+    worst = max(one.seconds for one in runs)
+    decisions, effects = best.decisions / size, (best.operations - best.decisions) / size
+    figure = (
+        f"{best.seconds:.1f} CPU s ({_of(runs, f'to {worst:.1f}')}; {_collected(best)}); "
+        f"{decisions:.1f} decisions and {effects:.1f} effects a machine"
+    )
+    numbers = {
+        "size": size, "seconds": best.seconds, "worst": worst, "collecting": best.collecting / best.seconds,
+        "decisions": decisions, "effects": effects,
+    }  # fmt: skip
+    if before is None:
+        return Row(what=f"rollout over {size:,} machines", figure=figure, numbers=numbers)
+    times = math.log(size / last)
+    cpu = math.log(best.seconds / before.seconds) / times
+    counted = math.log(best.operations / before.operations) / times
     return Row(
-        f"engine, decide-and-apply steps, {at_once:,} keys at once",
-        f"{count * rounds / seconds:,.0f} a second",
-        ">= 10,000",
-    )
+        what=f"rollout over {size:,} machines", figure=f"{figure}; growth {cpu:.2f} in CPU, {counted:.2f} in operations",
+        numbers=numbers | {"growth_cpu": cpu, "growth_operations": counted}, aim=f"growth <= {GROWTH}",
+        met=max(cpu, counted) <= GROWTH if judged else None,
+    )  # fmt: skip
 
 
-def memory(count: int = 500) -> Row:
-    """What one idle machine holds in the controller: cache, inventory, queue; it is Running and its agent has reported."""
-    stage = Stage(
-        "memory", Cast.read([examples() / "upgrade.yaml"]).with_machines(count), seed=0, tell=lambda _: None
-    )
-    stage.open()
-    stage.until_running()
-    stage.simulation.rest(limit=timedelta(hours=1))
-    engine = controllers(Plugins.discover())
-    told = {
-        kind: json.dumps(now_or_never(stage.simulation.store.find(kind.KIND)).items)
-        for kind in engine.cache.kinds
-    }
-    gc.collect()
-    tracemalloc.start()
-    # Read from text, as from a server: whatever of it the cache keeps is counted.
-    inputs = [Synced(kind=kind, items=tuple(json.loads(text)), version=2**31) for kind, text in told.items()]
-    step = engine.step(inputs, NOW)
-    assert not step.calls, step.calls[:3]
-    del inputs
-    gc.collect()
-    held, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return Row("memory of an idle machine in the controller", f"{held / count / 1024:.1f} KiB", "<= 8 KB")
+def _of(runs: list[Sample], rest: str) -> str:
+    return f"best of {len(runs)} runs, {rest}" if len(runs) > 1 else "one run"
 
 
-def main() -> None:
-    """Measure and print."""
+def _collected(one: Sample) -> str:
+    return f"collector {100 * one.collecting / one.seconds:.0f} %"
+
+
+def taken(name: str, given: Sequence[str]) -> Sample:
+    """Take one measure in a fresh process."""
+    command = [sys.executable, "-m", "tests.benchmarks.scale", "--take", name, *given]
+    found = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return Sample(**json.loads(found.stdout))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    sizes = tuple(int(size) for size in text.split(","))
+    if list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
+        raise argparse.ArgumentTypeError("give rising numbers of machines, as in 1000,2000")
+    return sizes
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sizes", default="1000,2000,5000,10000", help="machines, rising, by commas")
-    sizes = [int(size) for size in parser.parse_args().sizes.split(",")]
+        prog="python -m tests.benchmarks.scale", description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--sizes", type=_sizes, help="machines, rising, by commas")
+    parser.add_argument("--runs", type=int, help="how often each is measured (3; quick: 1)")
+    parser.add_argument("--only", default="", help="measure only those whose name holds this: rollout")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    parser.add_argument("--quick", action="store_true", help="small, once, and rates and growth not judged")
+    parser.add_argument("--take", help=argparse.SUPPRESS)
+    return parser
 
-    def rows() -> Iterator[Row]:
-        yield no_ops()
-        yield steps(at_once=100)
-        yield steps(at_once=5_000)
-        yield memory()
-        yield from rollouts(sizes)
 
-    print("| what | measured | aim |\n|---|---|---|")
-    for row in rows():
-        print(f"| {row.what} | {row.figure} | {row.aim} |", flush=True)
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    given = _parser().parse_args(argv)
+    sizes: tuple[int, ...] = given.sizes or (QUICK_SIZES if given.quick else SIZES)
+    every = {one.name: one for one in measures(sizes, quick=given.quick)}
+    if given.take is not None:
+        print(json.dumps(attrs.asdict(every[given.take].take())))
+        return
+    runs = given.runs or (1 if given.quick else 3)
+    asked = [name for name in every if given.only in name]
+    more = ["--sizes", ",".join(map(str, sizes)), *(["--quick"] if given.quick else [])]
+    samples: dict[str, list[Sample]] = {name: [] for name in asked}
+    for run in range(1, runs + 1):
+        for name in asked:
+            sample = taken(name, more)
+            samples[name].append(sample)
+            print(f"run {run} of {runs}: {name}: {sample.seconds:.1f} CPU s", file=sys.stderr, flush=True)
+    table = tuple(rows(samples, judged=not given.quick))
+    if given.output == "json":
+        shown = {"python": sys.version.split()[0], "runs": runs, "rows": [attrs.asdict(row) for row in table]}
+        print(json.dumps(shown, indent=2))
+    else:
+        print("| what | measured | aim | |\n|---|---|---|---|", *table, sep="\n")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

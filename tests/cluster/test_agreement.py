@@ -1,10 +1,12 @@
 """What core accepts and refuses, a real server accepts and refuses, at the same places, whatever is generated.
 
 Good objects of every kind are made by `tests/strategies.py`, bad ones from them by one change that the kind's own
-schema suggests. Each is judged by `core.wire.load`, and as a dry run by the server under strict field validation.
+schema suggests; statuses alike. Each is judged by `core.wire.load`, and as a dry run by the server under strict field
+validation: an object as a new one, a status as a write of `/status`.
 What only one of the two can know is the data of `DIFFERENCES`; `docs/reference/validation.md` tells it to users.
 """
 
+import contextlib
 import copy
 import http.client
 import json
@@ -57,10 +59,10 @@ class Verdict:
 
 
 class Server:
-    """A real server that judges objects of ours and keeps none."""
+    """A real server that judges objects of ours, and keeps none but for a while."""
 
     def __init__(self, control_plane: ControlPlane, folder: Path) -> None:
-        """Install our kinds, and one object of each that has a status to judge."""
+        """Install our kinds."""
         control_plane.kubectl("apply", "-f", "-", input=to_yaml(install()))
         names = [obj["metadata"]["name"] for obj in install() if obj["kind"] == "CustomResourceDefinition"]
         names = [f"crd/{name}" for name in names]
@@ -78,25 +80,49 @@ class Server:
         """Hang up."""
         self._connection.close()
 
+    @contextlib.contextmanager
+    def keeping(self, kind: m.Kind, raw: m.Json) -> Iterator[m.Json]:
+        """Keep an object for a while, so that its status can be judged."""
+        status, stored = self._ask("POST", _path(kind), json.dumps(raw).encode())
+        assert status == http.client.CREATED, stored
+        try:
+            yield stored
+        finally:
+            status, answer = self._ask("DELETE", f"{_path(kind)}/{raw['metadata']['name']}", b"")
+        assert status == http.client.OK, answer
+
+    def _ask(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        self._connection.request(method, path, body, {"Content-Type": "application/json"})
+        response = self._connection.getresponse()
+        return response.status, json.loads(response.read())
+
     def judge(self, kind: m.Kind, body: bytes, *, strict: bool = True) -> Verdict:
         """Have an object judged as a new one."""
         fields = "Strict" if strict else "Ignore"
-        self._connection.request(
-            "POST", f"/apis/{kind.api_version}/{kind.plural}?dryRun=All&fieldValidation={fields}", body,
-            {"Content-Type": "application/json"},
-        )  # fmt: skip
-        response = self._connection.getresponse()
-        answer = json.loads(response.read())
-        if response.status == http.client.CREATED:
-            return Verdict(refused=False)
-        assert response.status in {http.client.BAD_REQUEST, http.client.UNPROCESSABLE_ENTITY}, answer
-        found = {cause.get("field", "") for cause in answer.get("details", {}).get("causes", ())}
-        found |= set(_UNKNOWN.findall(answer["message"]))
-        return Verdict(
-            refused=True,
-            said=answer["message"],
-            places=frozenset(field.removeprefix(".") for field in found - {"<nil>", ""}),
-        )
+        return _verdict(*self._ask("POST", f"{_path(kind)}?dryRun=All&fieldValidation={fields}", body))
+
+    def judge_status(self, kind: m.Kind, stored: m.Json, status: Any) -> Verdict:
+        """Have a whole status judged as a controller's write of it to an object that is kept."""
+        body = {**stored, "status": status}
+        path = f"{_path(kind)}/{stored['metadata']['name']}/status?dryRun=All&fieldValidation=Strict"
+        return _verdict(*self._ask("PUT", path, json.dumps(body).encode()))
+
+
+def _path(kind: m.Kind) -> str:
+    return f"/apis/{kind.api_version}/{kind.plural}"
+
+
+def _verdict(status: int, answer: Any) -> Verdict:
+    if status in {http.client.CREATED, http.client.OK}:
+        return Verdict(refused=False)
+    assert status in {http.client.BAD_REQUEST, http.client.UNPROCESSABLE_ENTITY}, answer
+    found = {cause.get("field", "") for cause in answer.get("details", {}).get("causes", ())}
+    found |= set(_UNKNOWN.findall(answer["message"]))
+    return Verdict(
+        refused=True,
+        said=answer["message"],
+        places=frozenset(field.removeprefix(".") for field in found - {"<nil>", ""}),
+    )
 
 
 _PAGE: Final = Path(__file__).parents[2] / "docs/reference/validation.md"
@@ -239,18 +265,32 @@ def bad_objects(draw: st.DrawFn, cls: type[m.Object], part: str) -> m.Json:
         field, values = draw(st.sampled_from(_METADATA))
         raw["metadata"] = {**raw["metadata"], field: draw(st.sampled_from(values))}
         return raw
-    schema = schema_of(cls)["properties"]["spec"]
+    return draw(changed(cls, raw, part, wire.dump(draw(objects(cls, fresh=True)))))
+
+
+@st.composite
+def changed(draw: st.DrawFn, cls: type[m.Object], raw: m.Json, part: str, another: m.Json) -> m.Json:
+    """Give an object with one change in its spec or status; sometimes it is half of another's."""
+    schema = schema_of(cls)["properties"][part]
     if draw(st.integers(0, 4)) == 0:  # two good halves may break a law over both
-        other = wire.dump(draw(objects(cls, fresh=True))).get("spec", {})
+        other = another.get(part, {})
         keys = draw(st.sets(st.sampled_from(sorted(schema.get("properties", {"": {}})))))
-        spec = {k: v for k, v in raw.get("spec", {}).items() if k not in keys}
-        return {**raw, "spec": {**spec, **{k: v for k, v in other.items() if k in keys}}}
-    at, below = draw(st.sampled_from(list(places_in(raw.get("spec", {}), schema, ("spec",)))))
+        kept = {k: v for k, v in raw.get(part, {}).items() if k not in keys}
+        return {**raw, part: {**kept, **{k: v for k, v in other.items() if k in keys}}}
+    at, below = draw(st.sampled_from(list(places_in(raw.get(part, {}), schema, (part,)))))
     old = value_at(raw, at)
     suggested = list(changes(old, below, at))
     odd = Change(at=at, name="an odd value", make=lambda _: draw(st.sampled_from(_ODD_VALUES)))
     change = draw(st.sampled_from([*suggested, odd])) if suggested and draw(st.booleans()) else odd
     return replaced(raw, at, change.make(old))
+
+
+@st.composite
+def statuses(draw: st.DrawFn, cls: type[m.Object]) -> m.Json:
+    """Give the object of `BASES` with a status: whole, or with one change."""
+    one, another = wire.dump(draw(objects(cls))), wire.dump(draw(objects(cls)))
+    raw = {**BASES[cls], "status": one.get("status", {})}
+    return raw if draw(st.integers(0, 9)) == 0 else draw(changed(cls, raw, "status", another))
 
 
 def value_at(raw: Any, at: Place) -> Any:
@@ -283,6 +323,26 @@ _POLICY: Final[m.Json] = {
 }  # fmt: skip
 
 
+_V1: Final = "kubenode.dev/v1alpha1"
+BASES: Final[dict[type[m.Object], m.Json]] = {
+    m.Machine: {
+        "apiVersion": _V1, "kind": "Machine", "metadata": {"name": "m"}, "spec": {"host": {"address": "a"}},
+    },
+    m.MachineSet: _SET,
+    m.MachineComponentSet: {
+        "apiVersion": _V1, "kind": "MachineComponentSet", "metadata": {"name": "c"}, "spec": {"name": "c", "component": "c"},
+    },
+    m.NodeRemedier: {
+        "apiVersion": _V1, "kind": "NodeRemedier", "metadata": {"name": "r"},
+        "spec": {"condition": {"type": "T"}, "ladder": [{"action": "reboot"}]},
+    },
+    m.RemedyOperationJob: _JOB,
+    m.RiskPolicy: _POLICY,
+    m.RiskLedger: {"apiVersion": _V1, "kind": "RiskLedger", "metadata": {"name": "cluster"}},
+}  # fmt: skip
+"""One object of each kind that has a status; the server keeps it while its statuses are judged."""
+
+
 @attrs.frozen(kw_only=True)
 class Difference:
     """Something that only one of the two judges can know, or wants to.
@@ -311,7 +371,7 @@ DIFFERENCES: Final = (
         raw={**_SET, "metadata": {"name": "s", "labels": {"a": None}}},
     ),
     Difference(
-        where=r"spec\..*", says=r"must be a whole number, not the number -?[0-9.e+]+",
+        where=r"(spec|status)\..*", says=r"must be a whole number, not the number -?[0-9.e+]+",
         why="The server takes a float that is whole for a whole number",
         raw={**_JOB, "spec": {**_JOB["spec"], "firstRung": 1.0}},
     ),
@@ -371,6 +431,31 @@ def test_core_and_the_server_agree(
     raw = data.draw(bad_objects(cls, part))
     ours, theirs = of_core(raw), server.judge(cls.KIND, json.dumps(raw).encode())
     assert not disagreement(ours, theirs), f"{raw}\nserver: {theirs.said}\ncore: {ours.said}"
+
+
+@pytest.fixture
+def kept(server: Server, cls: type[m.Object]) -> Iterator[m.Json]:
+    """The object of `BASES` of a kind, on the server until the test is over."""
+    with server.keeping(cls.KIND, BASES[cls]) as stored:
+        yield stored
+
+
+@pytest.mark.parametrize("cls", BASES, ids=lambda cls: cls.KIND.name)
+@_OFTEN
+@given(data=st.data())
+def test_core_and_the_server_agree_on_statuses(
+    server: Server, kept: m.Json, cls: type[m.Object], data: st.DataObject
+) -> None:
+    """A status that core calls good is one that a controller can write, and the other way round."""
+    raw = data.draw(statuses(cls))
+    ours, theirs = of_core(raw), server.judge_status(cls.KIND, kept, raw["status"])
+    assert not disagreement(ours, theirs), f"{raw}\nserver: {theirs.said}\ncore: {ours.said}"
+
+
+def test_every_kind_with_a_status_is_judged() -> None:
+    """A kind that gets a status gets a base for it."""
+    assert set(BASES) == {cls for cls in m.KINDS if "status" in schema_of(cls)["properties"]}
+    assert all(not of_core(raw).refused for raw in BASES.values())
 
 
 @pytest.mark.parametrize("one", DIFFERENCES, ids=lambda one: one.why[:40])

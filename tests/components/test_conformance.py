@@ -276,7 +276,7 @@ class Fixed(Chrony):
         (Peeks, "judge-reads-what-probes-ask", "judge() reads '/etc/chrony/keys', which probes() does not ask for; add ReadFile('/etc/chrony/keys')"),
         (Brackets, "judge-reads-what-probes-ask", "judge() raised KeyError: 'chrony.service' on FakeHost(files={}, units={}, packages={}); what is not there has no entry, so use .get()"),
         (Bool, "judge-reads-what-probes-ask", "judge() returned a bool; return Have("),
-        (OneProbe, "judge-reads-what-probes-ask", "return a tuple of ReadFile, UnitState and PackageVersion"),
+        (OneProbe, "judge-reads-what-probes-ask", "return a tuple of ReadFile, UnitState, PackageVersion and the like"),
         (Shell, "steps-name-one-thing-each", "RestartUnit.unit is 'chrony.service && reboot'; write one unit"),
         (Relative, "steps-name-one-thing-each", "WriteFile.path is '/etc/../tmp/x'; write one absolute path"),
         (Str, "steps-name-one-thing-each", "WriteFile.content is a str; write bytes"),

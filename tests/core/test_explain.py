@@ -20,13 +20,14 @@ from kubenode.core.deciding import (
     Snapshot,
     decide,
 )
-from kubenode.core.decision import Verdict
+from kubenode.core.decision import Note, Verdict
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import WhatIf, explain, what_if
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.levers.change import Change
+from kubenode.core.levers.machine import change_of_set
 from kubenode.core.model.machineset import MACHINESET_FINALIZER
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import in_order
@@ -475,3 +476,17 @@ def test_a_counterfactual_of_a_remedy_is_true(events: Iterable[remedies.Event]) 
     for event in events:
         event(world)
         check_counterfactual(world.snapshot(), world.policy)
+
+
+def test_of_a_set_only_a_mass_delete_has_a_lever() -> None:
+    """And only while what is lost is not acknowledged already."""
+    seen = MachineSetSnapshot(set=bereft(3), now=NOW)
+    for note in (
+        Note(code="Waiting", text="x", observed=7, limit=5),
+        Note(code="MassDelete", text="x"),
+        Note(code="MassDelete", text="x", observed=5, limit=5),
+    ):
+        assert change_of_set(seen, DEFAULT, note) is None
+    found = change_of_set(seen, DEFAULT, Note(code="MassDelete", text="x", observed=7, limit=5))
+    assert found is not None
+    assert found.seen.set.spec.acknowledged_losses == 7

@@ -279,7 +279,7 @@ def test_spelling_is_kubernetes_own() -> None:
     assert written["spec"]["operation"]["opID"] == "op-1"
     assert written["status"]["conditions"][0]["lastTransitionTime"] == "2026-03-02T12:00:00Z"
     assert set(written["metadata"]) == {"name", "uid", "labels"}
-    assert set(written["spec"]) == {"host", "components", "operation", "deletionPolicy"}
+    assert set(written["spec"]) == {"host", "components", "operation"}
     beat = m.NodeCondition(type="Ready", last_heartbeat_time=NOON)
     assert wire.dump_part((beat,))[0]["lastHeartbeatTime"] == "2026-03-02T12:00:00Z"
     assert wire.dump_part({"a": m.IntOrPercent(5, percent=True)}) == {"a": "5%"}

@@ -37,7 +37,11 @@ WORDS: Final = frozenset({"reason", "code"})
 WITHOUT: Final[Mapping[str, str]] = MappingProxyType({"spec_changed": "one other signal always follows it"})
 """Signals that are no note's code, and why."""
 
-CONTROL_GROUP: Final = ("ControlGroupWorse", "ControlGroupTooSmall")
+GATE: Final = (
+    "ControlGroupWorse", "ControlGroupTooSmall", "InspectionInconclusive", "InspectionFailed", "AwaitingApproval",
+    "Inspecting", "Observing",
+)  # fmt: skip
+"""Why the gate of a batch is shut."""
 FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         # A condition of the Node that opened an episode is somebody else's word.
@@ -51,10 +55,10 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "seen.contest[0]": tuple(one.value for one in MachineReason),
         "_HELD.get(phase)": tuple(one.value for one in MachineReason),
         "*_loss(crew, losses)": tuple(one.value for one in SetReason),
-        "_FOUND[gate.state].value": CONTROL_GROUP,
-        "_FOUND[course.gate.state].value": CONTROL_GROUP,
-        "_FOUND[gate.state]": CONTROL_GROUP,
-        "_FOUND[course.gate.state]": CONTROL_GROUP,
+        "_FOUND[gate.state].value": GATE,
+        "_FOUND[course.gate.state].value": GATE,
+        "_FOUND[gate.state]": GATE,
+        "_FOUND[course.gate.state]": GATE,
         "first.doubt": tuple(one.value for one in Doubt),
         # The phase of a Machine follows a signal, and the note says which.
         "signal.name.title().replace('_', '')": tuple(

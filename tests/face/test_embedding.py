@@ -29,6 +29,8 @@ PAGE = ROOT / "docs" / "embedding.md"
 EXAMPLES = ROOT / "docs" / "examples" / "python"
 BLOCK = re.compile(r"^`(\w+\.py)`\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN = ("a_decide.py", "rack.py", "test_rack.py", "d_e.py", "test_d_e.py", "h_replay.py")
+INSIDE = ("b_embed.py", "b_threads.py", "settle.py")
+"""Run by test_inside.py, and on a real server by tests/cluster/test_embedding.py."""
 SIMULATED = ("test_policy.py", "notebook.py")
 """Run by tests/stories/test_face.py, with fewer examples."""
 
@@ -37,7 +39,7 @@ def test_the_page_shows_the_examples() -> None:
     """One source: each block is a file, letter by letter."""
     blocks = dict(BLOCK.findall(PAGE.read_text()))
     assert len(blocks) == PAGE.read_text().count("```python")
-    assert {*SHOWN, *SIMULATED} <= set(blocks)
+    assert set(blocks) == {*SHOWN, *INSIDE, *SIMULATED}
     for name, code in blocks.items():
         assert code == (EXAMPLES / name).read_text(), name
 
@@ -117,11 +119,11 @@ def test_a_spoilt_recording_is_told_as_the_page_says(night: Path, tmp_path: Path
 
 
 def test_the_examples_are_typed(tmp_path: Path) -> None:
-    """They pass a strict mypy."""
+    """All of them pass a strict mypy."""
     result = subprocess.run(
         [
             sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path,
-            *(EXAMPLES / name for name in (*SHOWN, *SIMULATED)),
+            *sorted(EXAMPLES.glob("*.py")),
         ],
         cwd=EXAMPLES, capture_output=True, text=True, check=False,
     )  # fmt: skip

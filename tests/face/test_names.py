@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 import kubenode
-from kubenode import components, providers, remedies
+from kubenode import components, inspections, providers, remedies
 
 SOURCE = Path(kubenode.__file__)
 PUBLIC = {
@@ -23,6 +23,8 @@ PUBLIC = {
     "MachineSnapshot", "MachineSetSnapshot", "RolloutSnapshot", "NodeSnapshot", "RemedySnapshot", "FleetSnapshot",
     # the wire
     "dump", "load",
+    # inside your program
+    "EmbeddedStore", "Engine", "KubeStore", "Plugins", "Sink", "Store",
     # recordings
     "Record", "replay",
     # trying a policy
@@ -33,6 +35,8 @@ PUBLIC = {
     "InvalidObjectError", "KubenodeError", "PluginError",
 }  # fmt: skip
 MOST = 40
+ALIASES = {"Sink"}
+"""Names for a type, which cannot have a docstring; the source and the page for embedders say what they are."""
 
 
 def _ran(code: str) -> subprocess.CompletedProcess[str]:
@@ -54,7 +58,7 @@ def test_every_name_is_there(name: str) -> None:
     """It loads, and a second look gives the same thing."""
     found = getattr(kubenode, name)
     assert found is getattr(kubenode, name)
-    assert found.__doc__
+    assert bool(found.__doc__) is (name not in ALIASES)
 
 
 def test_type_checkers_see_the_names_that_there_are() -> None:
@@ -129,6 +133,27 @@ def _loaded(code: str) -> set[str]:
     return set(result.stdout.split())
 
 
+def test_the_engine_needs_no_extra_and_the_store_of_a_cluster_names_its_own() -> None:
+    """Who embeds an engine on a store of their own, or on the embedded one, installs nothing more."""
+    missing = (
+        "import sys\nfor name in ('aiohttp', 'kubernetes', 'orjson', 'dateutil'): sys.modules[name] = None\n"
+    )
+    inside = "from kubenode import EmbeddedStore, Engine, Plugins, Record, Sink, Store\n"
+    run = "print(Engine(EmbeddedStore(), plugins=Plugins.discover()).run_until_settled())"
+    done = _ran(missing + inside + run)
+    assert (done.stdout, done.stderr) == ("None\n", "")
+    said = _ran(missing + "from kubenode import KubeStore").stderr
+    assert said.endswith("ImportError: kubenode.KubeStore needs orjson: pip install 'kubenode[kube]'\n")
+
+
+def test_the_engine_loads_no_sdk() -> None:
+    """Nor what reads files, draws or plays: a program that embeds it pays for what it uses."""
+    loaded = _loaded("from kubenode import EmbeddedStore, Engine, Plugins, Record, Sink, Store")
+    tops = {name.partition(".")[0] for name in loaded}
+    assert tops.isdisjoint({*NEVER} - {"logging", "ssl"}), sorted(tops)  # which asyncio loads
+    assert not [name for name in loaded if name.startswith(("kubenode.runtime.sim", "kubenode.runtime.cli"))]
+
+
 def test_importing_the_package_loads_nothing() -> None:
     """Not one of our modules, and nothing of the standard library but `typing`."""
     typing = _loaded("import typing")
@@ -149,7 +174,7 @@ def test_first_use_of_a_decider_loads_core_attrs_and_pluggy() -> None:
     assert "kubenode.core.crd" not in loaded
 
 
-@pytest.mark.parametrize("name", ["providers", "components", "remedies"])
+@pytest.mark.parametrize("name", ["providers", "components", "remedies", "inspections"])
 def test_what_a_plugin_imports_loads_no_sdk(name: str) -> None:
     """A plugin is imported at every start."""
     tops = {
@@ -179,7 +204,7 @@ def test_model_holds_all_that_a_snapshot_is_made_of() -> None:
 
 def _public_values() -> Iterator[object]:
     """Give all that is public: here, and in the packages for plugin authors, where the steps are."""
-    for module in (kubenode, kubenode.model, components, providers, remedies):
+    for module in (kubenode, kubenode.model, components, inspections, providers, remedies):
         for name in module.__all__:
             yield getattr(module, name)
 

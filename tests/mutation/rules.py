@@ -43,13 +43,14 @@ class Mutant:
         id: `module:qualname:rule:text#n`; `n` counts equal texts within one qualname.
         number: of the place within its module, for `mutated`.
         lines: first and last line of what changes.
-        at_import: it runs when the module is imported, and so belongs to no single test.
+        body: first and last line of the body of the outermost function it is in; None where it runs when the
+            module is imported, and so belongs to no single test.
     """
 
     id: str
     number: int
     lines: tuple[int, int]
-    at_import: bool
+    body: tuple[int, int] | None
 
 
 def mutants(source: str, module: str) -> tuple[Mutant, ...]:
@@ -62,7 +63,7 @@ def mutants(source: str, module: str) -> tuple[Mutant, ...]:
         name = f"{module}:{place.qualname}:{place.rule}:{place.text}"
         seen[name] += 1
         mutant_id = f"{name}#{seen[name]}"
-        found.append(Mutant(id=mutant_id, number=number, lines=place.lines, at_import=place.at_import))
+        found.append(Mutant(id=mutant_id, number=number, lines=place.lines, body=place.body))
     return tuple(found)
 
 
@@ -82,7 +83,7 @@ class _Place:
     rule: str
     text: str
     lines: tuple[int, int]
-    at_import: bool
+    body: tuple[int, int] | None
 
 
 class _Walker(ast.NodeTransformer):
@@ -92,7 +93,7 @@ class _Walker(ast.NodeTransformer):
         self.places: list[_Place] = []
         self._wanted = wanted
         self._names: list[str] = []
-        self._functions = 0
+        self._body: tuple[int, int] | None = None
 
     def visit(self, node: ast.AST) -> ast.AST:
         """Skip what is no behaviour, keep track of where we are, and offer the node."""
@@ -117,7 +118,7 @@ class _Walker(ast.NodeTransformer):
         original = ast.unparse(node) if isinstance(node, ast.expr | ast.If | ast.match_case) else ""
         self.generic_visit(node)
         result = node
-        for rule, text, where, replacement in _offers(node, original, tables=self._functions == 0):
+        for rule, text, where, replacement in _offers(node, original, tables=self._body is None):
             if self._offer(rule, text, where):
                 result = replacement()
         return result
@@ -126,9 +127,10 @@ class _Walker(ast.NodeTransformer):
         self._names.append(node.name)
         node.args.defaults = [self.visit(one) for one in node.args.defaults]  # type: ignore[misc]
         node.args.kw_defaults = [one and self.visit(one) for one in node.args.kw_defaults]  # type: ignore[misc]
-        self._functions += 1
+        outer, first = self._body, node.body[0].lineno
+        self._body = outer or (first, node.end_lineno or first)
         node.body = [self.visit(one) for one in node.body]  # type: ignore[misc]
-        self._functions -= 1
+        self._body = outer
         self._names.pop()
         return node
 
@@ -142,7 +144,7 @@ class _Walker(ast.NodeTransformer):
                 rule=rule,
                 text=short,
                 lines=(line, where.end_lineno or line),  # type: ignore[attr-defined]
-                at_import=self._functions == 0,
+                body=self._body,
             )
         )
         return self._wanted == len(self.places) - 1

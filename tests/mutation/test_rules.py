@@ -103,11 +103,12 @@ def test_an_id_outlives_moved_lines() -> None:
 
 
 def test_what_runs_at_import_is_known() -> None:
-    """It belongs to no single test."""
-    at_import = {one.id: one.at_import for one in mutants("X = 1\ndef f(a=2):\n    return 3", "m")}
-    assert at_import == {
-        "m::limit:1 + 1#1": True, "m::limit:1 - 1#1": True, "m:f:limit:2 + 1#1": True, "m:f:limit:2 - 1#1": True,
-        "m:f:limit:3 + 1#1": False, "m:f:limit:3 - 1#1": False,
+    """It belongs to no single test; all else is in the body of an outermost function."""
+    source = "X = 1\n@cache\ndef f(a=2):\n    def g(b=4):\n        return 5\n    return 3\n"
+    bodies = {one.id: one.body for one in mutants(source, "m") if " + " in one.id}
+    assert bodies == {
+        "m::limit:1 + 1#1": None, "m:f:limit:2 + 1#1": None, "m:f.g:limit:4 + 1#1": (4, 6),
+        "m:f.g:limit:5 + 1#1": (4, 6), "m:f:limit:3 + 1#1": (4, 6),
     }  # fmt: skip
 
 

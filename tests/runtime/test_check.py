@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.step import RestartUnit
@@ -107,6 +109,37 @@ def test_what_a_person_forces_is_no_violation_but_counts(stage: tuple[Simulation
     witness.permits["c"] = permit(25, 40, op="c")
     assert not limited(one, witness)
     assert not limited(hour, witness)
+
+
+PERMITS = st.lists(
+    st.builds(
+        lambda opened, lasts, cause: permit(opened, None if lasts is None else opened + lasts, cause=cause),
+        st.integers(0, 20), st.none() | st.integers(0, 20), st.sampled_from((m.Cause.REMEDY, m.Cause.HUMAN)),
+    ),
+    max_size=8,
+)  # fmt: skip
+
+
+@given(PERMITS, st.none() | st.integers(1, 20))
+def test_the_worst_moment_is_that_of_the_definition(permits: list[Permit], window: int | None) -> None:
+    """Counted at every unforced start as the sentence says it, each permit against each."""
+
+    def counts(other: Permit, at: int) -> bool:
+        if window is not None:
+            return at - window * SECOND < other.opened <= at
+        return other.opened <= at and (other.closed is None or at < other.closed)
+
+    starts = [one.opened for one in permits if one.hold.cause is not m.Cause.HUMAN]
+    worst = max((sum(counts(other, at) for other in permits) for at in starts), default=0)
+    witness = Witness(Simulation())
+    witness.permits = {str(number): one for number, one in enumerate(permits)}
+
+    def kept(most: int) -> bool:
+        span = None if window is None else timedelta(seconds=window)
+        return limited(m.Limit(scope=m.Scope.CLUSTER, max=m.IntOrPercent(most), window=span), witness)
+
+    assert kept(worst)
+    assert worst == 0 or not kept(worst - 1)
 
 
 def test_limits_of_a_node_and_of_the_fleet_are_judged(stage: tuple[Simulation, Witness]) -> None:

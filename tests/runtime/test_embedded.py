@@ -20,6 +20,7 @@ from kubenode.core.model import KINDS, Json, Kind, Machine, Node
 from kubenode.core.schema import Cause
 from kubenode.runtime.store.contract import EventType, JsonPatch, Listing, MergePatch, Patch, WatchEvent
 from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
+from kubenode.runtime.store.events import EVENT
 from kubenode.runtime.testing.store import (
     CASES,
     Case,
@@ -40,7 +41,7 @@ def make(
     *, clock: Callable[[], datetime] = lambda: NOON, seed: int = 0, window: int = 64, **more: Any
 ) -> EmbeddedStore:
     """Make a store of our kinds and Nodes."""
-    kinds = [(kind.KIND, SCHEMAS[kind]) for kind in KINDS] + [(Node.KIND, None)]
+    kinds = [(kind.KIND, SCHEMAS[kind]) for kind in KINDS] + [(Node.KIND, None), (EVENT, None)]
     return EmbeddedStore(kinds, clock=clock, seed=seed, window=window, **more)
 
 
@@ -115,22 +116,21 @@ class _AllTheSame(EmbeddedStore):
 class _MergesInstead(EmbeddedStore):
     """Replaces an object as if it were a patch."""
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
-        name = obj["metadata"]["name"]
-        return await self.patch(kind, name, MergePatch(obj), subresource=subresource, dry_run=dry_run)
+    async def replace(self, kind: Kind, obj: Json, **options: Any) -> Json:
+        return await self.patch(kind, obj["metadata"]["name"], MergePatch(obj), **options)
 
 
 class _InEarnest(EmbeddedStore):
     """Takes no dry run for one."""
 
-    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+    async def create(self, kind: Kind, obj: Json, **options: Any) -> Json:
         return await super().create(kind, obj)
 
     async def patch(self, kind: Kind, name: str, patch: Patch, **options: Any) -> Json:
         return await super().patch(kind, name, patch, subresource=options.get("subresource", ""))
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
-        return await super().replace(kind, obj, subresource=subresource)
+    async def replace(self, kind: Kind, obj: Json, **options: Any) -> Json:
+        return await super().replace(kind, obj, subresource=options.get("subresource", ""))
 
     async def delete(self, kind: Kind, name: str, **options: Any) -> Json:
         return await super().delete(kind, name, **{**options, "dry_run": False})

@@ -247,6 +247,68 @@ def test_a_set_without_its_component_is_a_warning(write: Write) -> None:
     assert "'elsewhere'" in warning.what
 
 
+HEAD = "apiVersion: kubenode.dev/v1alpha1\nkind: {}\nmetadata: {{name: {}}}\nspec:\n"
+
+
+def pair(name: str, component: str, spec: str) -> str:
+    """Write a set and its component, four lines of head each."""
+    owner = HEAD.format("MachineComponentSet", name) + f"  name: {name}\n  component: {component}\n"
+    return (
+        owner
+        + "---\n"
+        + HEAD.format("MachineComponent", component)
+        + f"  version: '1'\n  driver: file\n{spec}"
+    )
+
+
+def test_what_is_no_variable_is_an_error_with_its_line(write: Write) -> None:
+    """Every one, with its path and its fix; the escape and what is a variable are none."""
+    text = (
+        '  parameters:\n    path: "/etc/${machine.name}"\n    content: |\n      $${HOME} ${label.rack}\n'
+        '    hosts:\n    - "${zone}"\n    - "${zoen}"\n    unit: "${HOME"\n'
+    )
+    path = write(pair("conf", "conf-1", text))
+    with pytest.raises(InvalidObjectError) as raised:
+        review([path])
+    assert [(problem.file, problem.line, problem.where) for problem in raised.value.problems] == [
+        (str(path), 20, "spec.parameters.hosts[1]"), (str(path), 21, "spec.parameters.unit"),
+    ]  # fmt: skip
+    assert "did you mean 'zone'?" in raised.value.problems[0].fix
+
+
+def test_a_component_that_its_set_makes_wait_for_itself_is_an_error(write: Write) -> None:
+    """The name of the set's component is among its dependencies; neither object alone shows it."""
+    path = write(pair("kubelet", "kubelet-1", "  dependencies: [containerd, kubelet]\n"))
+    with pytest.raises(InvalidObjectError) as raised:
+        review([path])
+    (problem,) = raised.value.problems
+    assert (problem.file, problem.line, problem.where) == (str(path), 6, "spec.component")
+    assert problem.what == "kubelet-1 depends on kubelet, and this set installs it as kubelet"
+
+
+@pytest.mark.parametrize(
+    ("kubelet", "containerd", "warnings"),
+    [
+        ("", "", []),
+        ("  dependencies: [containerd]\n", "", []),
+        ("  dependencies: [containers]\n", "", ["'kubelet-1' depends on 'containers', which no set of these files installs"]),
+        (
+            "  dependencies: [containerd]\n", "  dependencies: [kubelet]\n",
+            ["kubelet -> containerd -> kubelet depend on each other", "containerd -> kubelet -> containerd depend on each other"],
+        ),
+    ],
+)  # fmt: skip
+def test_an_order_that_is_doubtful_is_a_warning(
+    write: Write, kubelet: str, containerd: str, warnings: list[str]
+) -> None:
+    """What is missing may be in the cluster, and two sets may select different machines, so it is no error."""
+    text = pair("kubelet", "kubelet-1", kubelet) + "---\n" + pair("containerd", "containerd-1", containerd)
+    found = review([write(text)]).warnings
+    assert len(found) == len(warnings)
+    assert all(one.what.startswith(what) and one.fix for one, what in zip(found, warnings, strict=True))
+    assert all(one.where == "spec.component" and one.line for one in found)
+
+
 @pytest.mark.parametrize(("most", "what"), [
     ("0", "no permit is ever given"), ("100%", "limits nothing"), ("2", None),
 ])  # fmt: skip

@@ -132,6 +132,24 @@ def test_your_own_arguments_raise_at_once(driver: Any, kind: str, text: str) -> 
     assert text in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"providers": MemoryProvider()}, "providers: a value of type MemoryProvider is no list of drivers\n    fix: providers=[...]"),
+        ({"remedies": {"halved": Halved()}}, "remedies: a value of type dict is no list of drivers"),
+        ({"components": "chrony"}, "components: a value of type str is no list of drivers"),
+        ({"reviewers": print}, "reviewers: a value of type builtin_function_or_method gives no function a name"),
+        ({"sinks": [print]}, 'sinks: a value of type list gives no function a name\n    fix: sinks={"name": function}'),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("take", [Plugins.given, Plugins.discover])
+def test_what_is_given_in_no_list_or_without_a_name_is_told(take: Any, given: Any, text: str) -> None:
+    """Not one by one, as if it were its letters or its keys."""
+    with pytest.raises(PluginError) as caught:
+        take(**given)
+    assert str(caught.value).startswith(f"1 plugin problem\n  {text}")
+
+
 def test_of_two_installed_with_one_name_neither_is_used() -> None:
     """Either could be the wrong one; both are named."""
     drivers = {"remedies": [RebootRemedy()]}

@@ -25,8 +25,10 @@ from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Process, SimulatedCrash
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
+from tests.stories import drifting
 
-CASTS = {"import": (0, "a"), "hung": (2, "ab"), "upgrade": (3, "a"), "outage": (6, "ab")}
+PLAYS = {**STORIES, "drift": drifting.play}
+CASTS = {"import": (0, "a"), "hung": (2, "ab"), "upgrade": (3, "a"), "outage": (6, "ab"), "drift": (2, "a")}
 """How many machines each story has, in which zones; the import's file has its own.
 
 The fewest with which a story is itself: two of a batch that wait for one permit, three silent Nodes that are
@@ -163,6 +165,8 @@ class Played:
 def cast_of(story: str) -> Cast:
     """Give the small cast of a story."""
     count, zones = CASTS[story]
+    if story == "drift":
+        return drifting.cast_of(count, zones=zones)
     cast = Cast.read([examples() / f"{story}.yaml"])
     return cast.with_machines(count, zones=tuple(zones)) if count else cast
 
@@ -188,7 +192,7 @@ def play(
             one.processes[name].writes_to = FaultyStore(one.store, disturber.fault)
         one.processes[AGENTS]._hands = Hands(one, disturber, tracks)
 
-    told = STORIES[story](cast_of(story), 0, lambda _: None, attend)
+    told = PLAYS[story](cast_of(story), 0, lambda _: None, attend)
     [disturber] = made
     one, effects = disturber.simulation, tuple(disturber.seen)
     if whole is not None and tracks != whole.acts and told.passed:

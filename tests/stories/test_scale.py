@@ -2,19 +2,31 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from cProfile import Profile
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
+import kubenode
 from kubenode.core import model as m
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.runtime.controller import rollout
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, examples
+from kubenode.runtime.sim.witness import Witness
 from kubenode.runtime.store.cache import Cache
 
 SMALL, LARGE = 60, 120
 BORNE = 1.05
 """Twice as many machines may cost a little more each: the first batches are small at every size."""
+OURS = Path(kubenode.__file__).parent
+BATCHES = (1, 5, 10)
+MORE = 1.3
+"""What goes through the fleet doubles. What goes through a window's counts grows a little until the window is full."""
 
 
 def cost(size: int, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
@@ -56,3 +68,71 @@ def test_a_controller_that_went_through_the_fleet_would_be_found(monkeypatch: py
 
     monkeypatch.setattr(RiskController, "_history", scanning)
     assert growth(monkeypatch)["Machine"] > BORNE
+
+
+@pytest.fixture
+def few_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decision of a set sees only so many who may be next, and both fleets are larger than that."""
+    monkeypatch.setattr(rollout, "CANDIDATES", 2 * BATCHES[-1])
+
+
+def calls(size: int) -> Counter[str]:
+    """Play the upgrade story in small batches, which no limit binds at either size; count the calls of each function of ours.
+
+    A decision of a set goes through its open batch, so the batches must be of one size; and there are the more of them.
+    """
+
+    def in_small_batches(one: m.Object) -> m.Object:
+        if not isinstance(one, m.MachineComponentSet):
+            return one
+        spread = attrs.evolve(
+            one.spec.rollout,
+            batches=tuple(map(m.IntOrPercent, BATCHES)),
+            max_unavailable=m.IntOrPercent(BATCHES[-1]),
+        )
+        return attrs.evolve(one, spec=attrs.evolve(one.spec, rollout=spread))
+
+    cast = Cast.read([examples() / "upgrade.yaml"]).with_machines(size)
+    cast = attrs.evolve(
+        cast,
+        objects=tuple(map(in_small_batches, cast.objects)),
+        changes=tuple(map(in_small_batches, cast.changes)),
+    )
+    profile = Profile(builtins=False)
+    told = profile.runcall(STORIES["upgrade"], cast, 0, lambda _: None)
+    assert told.passed
+    counts = Counter[str]()
+    for entry in profile.getstats():
+        code = entry.code
+        if not isinstance(code, str) and Path(code.co_filename).is_relative_to(OURS):
+            where = Path(code.co_filename).relative_to(OURS)
+            counts[f"{where}:{code.co_firstlineno} {code.co_name}"] += entry.callcount
+    return counts
+
+
+def grown() -> dict[str, float]:
+    """Give the functions that are called more often for each machine in twice the fleet, and by how much."""
+    small, large = calls(SMALL), calls(LARGE)
+    assert len(large) > 500
+    ratios = {what: count / LARGE / (small[what] / SMALL) for what, count in large.items() if small[what]}
+    return {what: ratio for what, ratio in ratios.items() if ratio > MORE and large[what] > LARGE}
+
+
+@pytest.mark.usefixtures("few_candidates")
+def test_no_function_is_called_more_often_for_each_machine_in_twice_the_fleet() -> None:
+    """All of it: store, engines, deciders, agents, and the simulation with its witness and checks."""
+    assert grown() == {}
+
+
+@pytest.mark.usefixtures("few_candidates")
+def test_a_function_that_went_through_the_fleet_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above can fail: a witness that goes through all permits there ever were, as it once did."""
+    look = Witness.look
+
+    def going_through(self: Witness) -> None:
+        look(self)
+        for permit in self.permits.values():
+            nanoseconds(timedelta(seconds=permit.opened))
+
+    monkeypatch.setattr(Witness, "look", going_through)
+    assert grown()

@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-NAMES = ("kubenode_rack", "kubenode_chrony", "kubenode_gpu", "kubenode_broken")
+NAMES = ("kubenode_rack", "kubenode_chrony", "kubenode_gpu", "kubenode_incidents", "kubenode_broken")
 FOUND = """
 import datetime, json, sys
 from kubenode.runtime.plugins import Plugins
-found = Plugins.discover({"rack": {"address": "rackd:80"}}, limit=datetime.timedelta(seconds=float(sys.argv[1])))
-kinds = {kind: sorted(getattr(found, kind)) for kind in ("providers", "components", "remedies")}
+settings = {"rack": {"address": "rackd:80"}, "incidents": {"address": "desk:80"}}
+found = Plugins.discover(settings, limit=datetime.timedelta(seconds=float(sys.argv[1])))
+kinds = {kind: sorted(getattr(found, kind)) for kind in ("providers", "components", "remedies", "inspections")}
 print(json.dumps({**kinds, "origins": dict(found.origins), "problems": [str(one) for one in found.problems]}))
 """
 
@@ -46,14 +47,14 @@ def test_the_good_are_found_by_name_and_origin(found: dict[str, Any]) -> None:
     assert found["providers"] == ["memory", "rack"]
     assert found["components"] == ["chrony", "file", "package"]
     assert found["remedies"] == ["gpu-reset", "reboot", "restart-unit", "spare"]
-    origins = {
-        where: found["origins"][where]
-        for where in ("providers/rack", "components/chrony", "remedies/gpu-reset")
-    }
+    assert found["inspections"] == ["incidents", "prometheus"]
+    where = ("providers/rack", "components/chrony", "remedies/gpu-reset", "inspections/incidents")
+    origins = {one: found["origins"][one] for one in where}
     assert origins == {
         "providers/rack": "rack (kubenode-rack 0.3.0)",
         "components/chrony": "chrony (kubenode-chrony 0.2.0)",
         "remedies/gpu-reset": "gpu (kubenode-gpu 0.1.1)",
+        "inspections/incidents": "incidents (kubenode-incidents 0.4.0)",
     }
 
 

@@ -15,6 +15,9 @@ from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settin
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import (
+    CheckAnswer,
+    Exec,
+    HttpGet,
     InstallPackage,
     PackageVersion,
     Probe,
@@ -23,6 +26,7 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
+    TcpConnect,
     UnitState,
     WriteFile,
     check_package,
@@ -38,8 +42,9 @@ def register_components() -> Iterable[ComponentDriver[Any]]:
 
 
 __all__ = [
-    "ComponentDriver", "ConfigState", "Desired", "Disruption", "FileDriver", "FileParams", "Have", "InstallPackage",
+    "CheckAnswer", "ComponentDriver", "ConfigState", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
+    "InstallPackage",
     "InvalidObjectError", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
-    "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "UnitState", "WriteFile",
+    "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
     "check_package", "check_path", "check_unit", "hookimpl", "register_components",
 ]  # fmt: skip

@@ -2,10 +2,7 @@
 
 from kubenode.core.hookspecs import Seen
 from kubenode.core.model.machine import Running
-from kubenode.core.step import RestartUnit, Step, StopUnit
-
-RUNS = frozenset({"active", "reloading"})
-"""Active states of systemd in which a unit does its work."""
+from kubenode.core.step import RUNS, RestartUnit, Step, StopUnit
 
 
 def running(wanted: Running, unit: str | None, seen: Seen) -> Running:

@@ -20,6 +20,10 @@ def make_node(
         zone: its zone label; empty for none.
         ready: what its kubelet says.
         conditions: beside Ready, in the order given.
+
+    >>> node = make_node("n7", zone="b", ready=False)
+    >>> node.metadata.uid, node.status.conditions[0].status
+    ('uid-n7', <Switch.FALSE: 'False'>)
     """
     says = NodeCondition(type="Ready", status=Switch.TRUE if ready else Switch.FALSE)
     return Node(

@@ -91,6 +91,14 @@ def decide(seen: Snapshot, policy: Policy) -> Decision[Any]:
         InvalidObjectError: `policy` is no Policy, or there is no decider for `seen`.
 
     Invariant: for what is valid it never raises.
+
+    >>> from datetime import UTC, datetime
+    >>> from kubenode.core.byhand import make_machine, make_node
+    >>> now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    >>> node = make_node("n7", zone="b")
+    >>> seen = RemedySnapshot(machine=make_machine(node, since=now), node=node, now=now)
+    >>> decide(seen, Policy.default()).verdict
+    <Verdict.IGNORE: 'ignore'>
     """
     _check_policy(policy)
     return judged(_decided(seen, policy), standing(seen))

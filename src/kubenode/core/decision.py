@@ -190,5 +190,9 @@ class Decision(Generic[S_co]):
 
 
 def soonest(deadlines: Iterable[int | None]) -> int | None:
-    """Give the earliest deadline, or None when there is none."""
+    """Give the earliest deadline, or None when there is none.
+
+    >>> soonest([30, None, 20]), soonest([None])
+    (20, None)
+    """
     return min((deadline for deadline in deadlines if deadline is not None), default=None)

@@ -130,6 +130,18 @@ def explain(seen: Snapshot, policy: Policy, *, about: str = "") -> Explanation:
 
     Raises:
         InvalidObjectError: `decide` would raise it, or `about` names no machine that asks for anything.
+
+    >>> from datetime import UTC, datetime
+    >>> from kubenode.core.parts import NodeCondition, Switch, ZoneTally, make_machine, make_node
+    >>> now = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    >>> hung = NodeCondition(type="KernelDeadlock", status=Switch.TRUE, last_transition_time=now - timedelta(minutes=5))
+    >>> node = make_node("n7", zone="b", conditions=[hung])
+    >>> seen = RemedySnapshot(
+    ...     machine=make_machine(node, since=now), node=node, zones={"b": ZoneTally(nodes=10, not_ready=7)}, now=now
+    ... )
+    >>> print(explain(seen, Policy.default()).text)
+    DEFER  zone b: 7 of 10 not ready, limit 5
+    would act if zone b <= 5 (now 7)
     """
     decision: Decision[Any] = decide(seen, policy)
     ask = _meant(seen, decision, about)
@@ -249,7 +261,7 @@ def _meant(seen: object, decision: Decision[Any], about: str) -> Ask | None:
 
 def _held(decision: Decision[Any]) -> frozenset[str]:
     status = decision.status
-    return frozenset() if status is None else frozenset(row.op_id for row in status.holds)
+    return frozenset() if status is None else frozenset(op_id for row in status.holds for op_id in row.op_ids)
 
 
 def _standing(seen: object, decision: Decision[Any], ask: Ask | None) -> _Standing:

@@ -14,10 +14,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 import attrs
 import pluggy
 
+from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.review import Reviewer
-from kubenode.core.step import Probe, Step
+from kubenode.core.step import Check, CheckAnswer, Probe, Step
 
 PROJECT = "kubenode"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -122,11 +123,12 @@ class Desired(Generic[P]):
 
 @attrs.frozen(kw_only=True)
 class Seen:
-    """What the agent found for the probes: absent files, units and packages have no entry."""
+    """What the agent found for the probes: what is absent, or gave no answer, has no entry."""
 
     files: Mapping[str, bytes] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(factory=dict)
     packages: Mapping[str, str] = attrs.field(factory=dict)
+    answers: Mapping[Check, CheckAnswer] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)
@@ -193,6 +195,21 @@ class RemedyAction(Protocol[P]):
         """Give the steps; the agent refuses kinds of step that an operation cannot carry."""
 
 
+class Inspector(Protocol[P]):
+    """Inspects a closed batch of a rollout, from outside. A plain function, run in a thread, with a time limit."""
+
+    @property
+    def name(self) -> str:
+        """What a hook's `inspector` says."""
+
+    @property
+    def params(self) -> type[P]:
+        """The attrs class of the hook's `parameters`."""
+
+    def inspect(self, request: InspectionRequest[P], /) -> Answer:
+        """Say whether the updated machines do well. It only looks: the same question may be asked more than once."""
+
+
 class Settings(Protocol):
     """What the operator wrote for one plugin, read into the plugin's own attrs class."""
 
@@ -200,30 +217,30 @@ class Settings(Protocol):
         """Give the section `name` of kubenode.toml as a `shape`; every problem at once when it is wrong."""
 
 
-class Hooks:
+class Hooks(Protocol):
     """Each hook is called once, at start, alone. Parameters are positional; an implementation may take fewer."""
 
     @hookspec
     def register_providers(self, settings: Settings) -> Iterable[Provider[Any]]:
         """Give the providers of this distribution. Import the SDK inside the driver, not here."""
-        raise NotImplementedError
 
     @hookspec
     def register_components(self, settings: Settings) -> Iterable[ComponentDriver[Any]]:
         """Give the component drivers of this distribution."""
-        raise NotImplementedError
 
     @hookspec
     def register_remedies(self, settings: Settings) -> Iterable[RemedyAction[Any]]:
         """Give the remedy actions of this distribution."""
+
+    @hookspec
+    def register_inspections(self, settings: Settings) -> Iterable[Inspector[Any]]:
+        """Give the inspections of this distribution, which look at a rollout's batch before the next one opens."""
         raise NotImplementedError
 
     @hookspec
     def register_reviewers(self, settings: Settings) -> Mapping[str, Reviewer]:
         """Give functions by name that are asked before a permit is granted; they veto or narrow."""
-        raise NotImplementedError
 
     @hookspec
     def register_sinks(self, settings: Settings) -> Mapping[str, Callable[[Any], None]]:
         """Give functions by name that are told every decision: a `kubenode.Record` each."""
-        raise NotImplementedError

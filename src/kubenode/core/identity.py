@@ -10,5 +10,9 @@ def digest(*parts: str | int) -> str:
 
 
 def op_id(what: str, *parts: str | int) -> str:
-    """Name one operation, such as `rollout-0f3c...`; its parts are uids and numbers, never names."""
+    """Name one operation, such as `rollout-0f3c...`; its parts are uids and numbers, never names.
+
+    >>> op_id("rollout", "uid-1", 23) == op_id("rollout", "uid-1", 23) != op_id("rollout", "uid-12", 3)
+    True
+    """
     return f"{what}-{digest(*parts)}"

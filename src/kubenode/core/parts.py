@@ -27,6 +27,7 @@ from kubenode.core.health.zones import ZoneTally
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.inspection import Awaited
 from kubenode.core.model import *
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import SetRoom
@@ -35,6 +36,7 @@ from kubenode.core.rollout.tally import Rate, Seat, TallyView
 
 __all__ = [
     "Ask",
+    "Awaited",
     "Create",
     "Delete",
     "Effect",

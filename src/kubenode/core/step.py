@@ -6,10 +6,8 @@ from typing import Any, TypeAlias
 import attrs
 
 from kubenode.core.errors import Problem
-from kubenode.core.model.meta import matches
+from kubenode.core.model.meta import UNIT_PATTERN, matches
 
-UNIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$"
-"""A systemd unit: it cannot be read as an option of systemctl, nor name a path."""
 PACKAGE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"
 PATH_PATTERN = r"^(/[^/\x00-\x1f\x7f]+)+$"
 
@@ -39,6 +37,59 @@ class PackageVersion:
     """Look at the installed version of a package."""
 
     package: str
+
+
+def _check_argv(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
+    if not isinstance(value, tuple) or not value or not all(isinstance(one, str) for one in value):
+        raise ValueError(
+            f'{field.name}: {value!r} is no tuple of a program and its arguments such as ("/bin/df", "-h"); no shell takes it apart'
+        )
+
+
+@attrs.frozen
+class Exec:
+    """Run a program and look at how it ends; no shell.
+
+    Attributes:
+        argv: the path of the program, and its arguments.
+        timeout: seconds; then it is killed, and there is no answer.
+
+    Raises:
+        ValueError: `argv` is no tuple of texts.
+    """
+
+    argv: tuple[str, ...] = attrs.field(validator=_check_argv)
+    timeout: int = 5
+
+
+@attrs.frozen
+class HttpGet:
+    """Ask a URL; `timeout` in seconds. Redirects are not followed, certificates not verified."""
+
+    url: str
+    timeout: int = 5
+
+
+@attrs.frozen
+class TcpConnect:
+    """Open a connection and close it; `timeout` in seconds."""
+
+    host: str
+    port: int
+    timeout: int = 5
+
+
+@attrs.frozen(kw_only=True)
+class CheckAnswer:
+    """What came in time of an Exec, HttpGet or TcpConnect.
+
+    Attributes:
+        code: the exit code; the HTTP status; 0 of a connection that was accepted.
+        text: the first 4096 characters of what an Exec printed. It may hold a secret, so it is never shown.
+    """
+
+    code: int
+    text: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -93,8 +144,14 @@ class Reboot:
     """Reboot the host."""
 
 
-Probe: TypeAlias = ReadFile | UnitState | PackageVersion
+Check: TypeAlias = Exec | HttpGet | TcpConnect
+"""A probe that asks something that runs; what does not answer has no entry in what was seen."""
+Probe: TypeAlias = ReadFile | UnitState | PackageVersion | Check
 Step: TypeAlias = RestartUnit | StopUnit | WriteFile | InstallPackage | RemovePackage | Reboot
+
+
+RUNS = frozenset({"active", "reloading"})
+"""Active states of systemd in which a unit does its work."""
 
 
 def is_unit(text: str) -> bool:

@@ -39,7 +39,7 @@ _FORMS: Final[Mapping[str, str]] = {
     PERCENT_PATTERN: "write a number as in 3, or a percentage as in 10%",
 }
 """What some patterns ask for, in words."""
-_TYPE_META: Final = frozenset({"apiVersion", "kind"})
+TYPE_META: Final = frozenset({"apiVersion", "kind"})
 _BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in WATCHED}
 
 
@@ -71,6 +71,8 @@ def dump(obj: Object) -> Json:
 
 def dump_part(value: Any) -> Any:
     """Write any part of an object: a spec, a status, an entry, conditions, a quantity."""
+    if type(value) is str:  # most are
+        return value
     if isinstance(value, tuple | list):
         return [dump_part(item) for item in value]
     if isinstance(value, Mapping):
@@ -167,8 +169,8 @@ def _named(raw: Json) -> tuple[type[Object] | None, list[Problem]]:
 def _judged(cls: type[Object], raw: Json, problems: list[Problem]) -> Object | None:
     """Read an object and add its problems; one a place, and the walk, which knows what to write, goes first."""
     walk = Walk(strict=True)
-    made: Object | None = walk.object(cls, raw, "", _TYPE_META)
-    told = {problem.where for problem in problems} | _TYPE_META
+    made: Object | None = walk.object(cls, raw, "", TYPE_META)
+    told = {problem.where for problem in problems} | TYPE_META
     for finding in walk.found:
         # Of the fields of metadata our class has only those that we look at.
         known = finding.fault is Fault.FIELD and finding.path.startswith("metadata.")
@@ -202,7 +204,7 @@ def _problem(finding: Finding) -> Problem:
 
 def _walked(raw: Json, cls: type[T]) -> T:
     walk = Walk(strict=False)
-    made = walk.object(cls, raw, "", _TYPE_META)
+    made = walk.object(cls, raw, "", TYPE_META)
     if made is None:
         raise InvalidObjectError(
             tuple(_problem(f) for f in walk.found if f.fault in {Fault.MISSING, Fault.WRONG})
@@ -297,7 +299,7 @@ def _converter(*, forbids: bool) -> Converter:
 
 
 def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Callable[[Any, Any], Any]:
-    known = _TYPE_META | {field.wire for field in fields_of(cls)}
+    known = TYPE_META | {field.wire for field in fields_of(cls)}
     is_kind = hasattr(cls, "KIND")
     forbid = forbids and cls is not ObjectMeta and not is_kind
     hook = make_dict_structure_fn(
@@ -318,14 +320,14 @@ def _write_hook(cls: type[Any], converter: Converter) -> Callable[[Any], Json]:
     """Write a model class; None and what is empty by default are left out."""
     how = _spelling(cls)
     for field in fields_of(cls):
-        blank = not field.required and _is_blank(field, cls)
-        how[field.name] = attrs.evolve(how[field.name], omit_if_default=blank)
+        how[field.name] = attrs.evolve(how[field.name], omit_if_default=is_left_out(field, cls))
     return make_dict_unstructure_fn(cls, converter, **how)
 
 
-def _is_blank(field: Field, cls: type[Any]) -> bool:
-    """Tell whether a default says nothing: it is None or empty; of metadata all are the server's to fill."""
-    return cls is ObjectMeta or field.default is None or field.default in ((), {})
+def is_left_out(field: Field, cls: type[Any]) -> bool:
+    """Tell whether a default says nothing and is not written: it is None or empty; of metadata all are the server's to fill."""
+    says_nothing = cls is ObjectMeta or field.default is None or field.default in ((), {})
+    return not field.required and says_nothing
 
 
 def _writer() -> Converter:
@@ -355,6 +357,13 @@ def _map_writer(cls: Any, converter: Converter) -> Callable[[Any], Any]:
 _WRITER: Final = _writer()
 _OURS: Final = _converter(forbids=True)
 _THEIRS: Final = _converter(forbids=False)
+
+
+def part_reader(cls: type[Any], name: str) -> Callable[[Any], Any]:
+    """Give what reads one field of a kind when everything in it is known, and raises anything else when not."""
+    of = attrs.fields_dict(cls)[name].type
+    hook = (_THEIRS if cls is Node else _OURS).get_structure_hook(of)
+    return lambda raw: hook(raw, of)
 
 
 @functools.cache

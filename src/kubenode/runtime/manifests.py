@@ -1,6 +1,6 @@
 """Manifests: the files that people write as objects, and what `kubenode manifests` prints to install us."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,9 +10,12 @@ from kubenode.core import wire
 from kubenode.core.accept.doubts import doubts
 from kubenode.core.crd import crds
 from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.host.dependencies import circle_of
+from kubenode.core.host.variables import faults
 from kubenode.core.lease import CONTROLLER, NAMESPACE
 from kubenode.core.model import Json, MachineComponent, MachineComponentSet, Object, RiskPolicy
 from kubenode.core.model.meta import GROUP
+from kubenode.core.reading import near
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 from kubenode.runtime.store.rights import LEASES, Right, lease_rights
@@ -53,11 +56,18 @@ def review(paths: Sequence[Path]) -> Manifests:
     objects: list[Object] = []
     for document in documents:
         try:
-            objects.append(wire.load(document.raw))
+            obj = wire.load(document.raw)
         except InvalidObjectError as error:
             problems += sorted(
                 (_placed(p, document) for p in error.problems), key=lambda problem: problem.line
             )
+            continue
+        objects.append(obj)
+        if isinstance(obj, MachineComponent):
+            wrong = faults(obj.spec.parameters, "spec.parameters")
+            problems += [_placed(problem, document) for problem in wrong]
+    if not problems:
+        problems += _waiting_for_themselves(objects, documents)
     if problems:
         order = {str(file): index for index, file in enumerate(dict.fromkeys(p.file for p in problems))}
         raise InvalidObjectError(
@@ -71,20 +81,61 @@ def _placed(problem: Problem, document: Document) -> Problem:
     return attrs.evolve(problem, file=document.file, line=document.line(problem.where))
 
 
+def _waiting_for_themselves(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[Problem]:
+    """Find sets whose component depends on the very name by which the set installs it: a circle on every machine."""
+    known = {obj.metadata.name: obj for obj in objects if isinstance(obj, MachineComponent)}
+    for obj, document in zip(objects, documents, strict=True):
+        if isinstance(obj, MachineComponentSet) and obj.spec.component in known:
+            component = known[obj.spec.component]
+            if obj.spec.name in component.spec.dependencies:
+                what = f"{component.metadata.name} depends on {obj.spec.name}, and this set installs it as {obj.spec.name}"
+                fix = f"take {obj.spec.name} out of its spec.dependencies"
+                yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
+
+
 def _odd(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[Problem]:
     """Find what is well-formed and doubtful.
 
-    Sets that name a component of which there is no document, as it may be in the cluster already; and policies
-    that never let anything act, or limit nothing.
+    Sets that name a component of which there is no document, or components that depend on one that no set here
+    installs, as it may be in the cluster already; components that depend on each other, since that is wrong only where
+    one machine has them all; and policies that never let anything act, or limit nothing.
     """
     components = {obj.metadata.name for obj in objects if isinstance(obj, MachineComponent)}
+    waits = _waits(objects)
     for obj, document in zip(objects, documents, strict=True):
         if isinstance(obj, MachineComponentSet) and obj.spec.component not in components:
             what = f"MachineComponent {obj.spec.component!r} is in none of these files"
             fix = "apply it first, or before this set"
             yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
+        elif isinstance(obj, MachineComponentSet):
+            yield from (_placed(problem, document) for problem in _odd_order(obj, waits))
         if isinstance(obj, RiskPolicy):
             yield from (_placed(doubted.problem, document) for doubted in doubts(obj))
+
+
+def _waits(objects: Sequence[Object]) -> Mapping[str, tuple[str, ...]]:
+    """Give the names on which what is installed by a name depends, by any of the sets."""
+    known = {obj.metadata.name: obj for obj in objects if isinstance(obj, MachineComponent)}
+    waits: dict[str, tuple[str, ...]] = {}
+    for obj in objects:
+        if isinstance(obj, MachineComponentSet):
+            component = known.get(obj.spec.component)
+            after = () if component is None else component.spec.dependencies
+            waits[obj.spec.name] = (*waits.get(obj.spec.name, ()), *after)
+    return waits
+
+
+def _odd_order(owner: MachineComponentSet, waits: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
+    circle = circle_of(owner.spec.name, waits)
+    if circle:
+        what = (
+            f"{' -> '.join(circle)} depend on each other; a machine that has them all installs none of them"
+        )
+        yield Problem(where="spec.component", what=what, fix="take one of these dependencies away")
+    for name in waits[owner.spec.name]:
+        if name not in waits:
+            what = f"{owner.spec.component!r} depends on {name!r}, which no set of these files installs"
+            yield Problem(where="spec.component", what=what, fix=near(name, waits))
 
 
 def install() -> tuple[Json, ...]:

@@ -20,9 +20,10 @@ from typing import Any, TypeVar
 import attrs
 import cattrs
 import pluggy
+from cattrs.v import format_exception
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
-from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Provider, RemedyAction
+from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Inspector, Provider, RemedyAction
 from kubenode.core.model.meta import LABEL, matches
 from kubenode.core.review import Reviewer
 
@@ -35,7 +36,12 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 HOOK_LIMIT = timedelta(seconds=10)
 ENTRY_POINTS = "kubenode"
 KINDS: Mapping[str, type] = MappingProxyType(
-    {"providers": Provider, "components": ComponentDriver, "remedies": RemedyAction}
+    {
+        "providers": Provider,
+        "components": ComponentDriver,
+        "remedies": RemedyAction,
+        "inspections": Inspector,
+    }
 )
 FUNCTIONS = ("reviewers", "sinks")
 """What is a function of one argument, by name, and no driver."""
@@ -53,8 +59,14 @@ def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
     try:
         return _STRICT.structure(raw, shape)
     except Exception as error:
-        texts = cattrs.transform_error(error)
+        texts = cattrs.transform_error(error, format_exception=_why)
         raise InvalidObjectError(tuple(Problem(where=where, what=text) for text in texts)) from None
+
+
+def _why(error: BaseException, kind: type | None) -> str:
+    """Say what is wrong: what the plugin's own class says, where it is that which refuses."""
+    said = str(error) if isinstance(error, ValueError) and kind is None else ""
+    return said or format_exception(error, kind)
 
 
 @attrs.frozen
@@ -75,6 +87,7 @@ class Plugins:
     providers: Mapping[str, Provider[Any]] = attrs.field(factory=dict)
     components: Mapping[str, ComponentDriver[Any]] = attrs.field(factory=dict)
     remedies: Mapping[str, RemedyAction[Any]] = attrs.field(factory=dict)
+    inspections: Mapping[str, Inspector[Any]] = attrs.field(factory=dict)
     reviewers: Mapping[str, Reviewer] = attrs.field(factory=dict)
     sinks: Mapping[str, Callable[[Any], None]] = attrs.field(factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -83,8 +96,8 @@ class Plugins:
     @classmethod
     def given(
         cls, *, providers: Iterable[Provider[Any]] = (), components: Iterable[ComponentDriver[Any]] = (),
-        remedies: Iterable[RemedyAction[Any]] = (), reviewers: Mapping[str, Reviewer] = NONE,
-        sinks: Mapping[str, Callable[[Any], None]] = NONE,
+        remedies: Iterable[RemedyAction[Any]] = (), inspections: Iterable[Inspector[Any]] = (),
+        reviewers: Mapping[str, Reviewer] = NONE, sinks: Mapping[str, Callable[[Any], None]] = NONE,
     ) -> "Plugins":  # fmt: skip
         """Take drivers and functions from the caller, who hears of every fault at once; no installed plugin is looked for.
 
@@ -92,16 +105,20 @@ class Plugins:
             providers: drivers of clouds.
             components: drivers of components.
             remedies: what rungs of a NodeRemedier name.
+            inspections: what hooks of a rollout name; asked about a closed batch.
             reviewers: by name, asked before a permit is granted; they veto or narrow.
             sinks: by name, told every decision.
 
         Raises:
             PluginError: one is none, or two have one name; each is named by argument and position.
         """
-        drivers: Mapping[str, list[Any]] = {
-            "providers": list(providers), "components": list(components), "remedies": list(remedies),
-        }  # fmt: skip
         functions: Mapping[str, Mapping[str, Any]] = {"reviewers": reviewers, "sinks": sinks}
+        lists = {
+            "providers": providers, "components": components, "remedies": remedies, "inspections": inspections,
+        }  # fmt: skip
+        if loose := [*_no_lists(lists), *_no_mappings(functions)]:
+            raise PluginError(tuple(loose))
+        drivers: Mapping[str, list[Any]] = {kind: list(given) for kind, given in lists.items()}
         bad = [
             problem for kind, found in drivers.items() for index, driver in enumerate(found)
             for problem in _looked_at(f"{kind}[{index}]", driver, KINDS[kind])
@@ -124,8 +141,8 @@ class Plugins:
     def discover(
         cls, settings: Mapping[str, Mapping[str, Any]] | Path | str | None = None, *, limit: timedelta = HOOK_LIMIT,
         providers: Iterable[Provider[Any]] = (), components: Iterable[ComponentDriver[Any]] = (),
-        remedies: Iterable[RemedyAction[Any]] = (), reviewers: Mapping[str, Reviewer] = NONE,
-        sinks: Mapping[str, Callable[[Any], None]] = NONE,
+        remedies: Iterable[RemedyAction[Any]] = (), inspections: Iterable[Inspector[Any]] = (),
+        reviewers: Mapping[str, Reviewer] = NONE, sinks: Mapping[str, Callable[[Any], None]] = NONE,
     ) -> "Plugins":  # fmt: skip
         """Load every installed plugin, and take your own drivers and functions.
 
@@ -138,6 +155,7 @@ class Plugins:
             providers: as for `given`; likewise those that follow.
             components: drivers of components.
             remedies: what rungs of a NodeRemedier name.
+            inspections: what hooks of a rollout name; asked about a closed batch.
             reviewers: by name, asked before a permit is granted.
             sinks: by name, told every decision.
 
@@ -146,8 +164,9 @@ class Plugins:
             InvalidObjectError: the settings cannot be read.
         """
         mine = cls.given(
-            providers=providers, components=components, remedies=remedies, reviewers=reviewers, sinks=sinks
-        )
+            providers=providers, components=components, remedies=remedies, inspections=inspections,
+            reviewers=reviewers, sinks=sinks,
+        )  # fmt: skip
         written = settings_of(settings) if isinstance(settings, str | Path) else settings
         found: list[tuple[str, Mapping[str, list[Any]]]] = []
         bad: list[Problem] = []
@@ -285,6 +304,20 @@ def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
                 what=f"{kind}.{name} cannot be called as {name}({wanted})",
                 fix=f"def {name}(self, {wanted})",
             )
+
+
+def _no_lists(given: Mapping[str, object]) -> Iterable[Problem]:
+    for kind, value in given.items():
+        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+            what = f"a value of type {type(value).__name__} is no list of drivers"
+            yield Problem(where=kind, what=what, fix=f"{kind}=[...]")
+
+
+def _no_mappings(given: Mapping[str, object]) -> Iterable[Problem]:
+    for kind, value in given.items():
+        if not isinstance(value, Mapping):
+            what = f"a value of type {type(value).__name__} gives no function a name"
+            yield Problem(where=kind, what=what, fix=f'{kind}={{"name": function}}')
 
 
 def _function_faults(where: str, name: object, function: Any) -> Iterable[Problem]:

@@ -185,7 +185,7 @@ def test_what_should_be_absent_is_at_target_when_it_is() -> None:
 
 
 def test_a_failed_component_keeps_the_old_one_and_is_tried_again_after_a_growing_pause() -> None:
-    """The revision moves with the reason; the next tries wait 2, 4, 8 minutes, exact to the nanosecond."""
+    """The revision moves with the reason; the next tries wait 10, 20, 40, 60 minutes, exact to the nanosecond."""
     before = m.AgentStatus(
         components={"kubelet": m.ComponentReport(component="kubelet-1.1", revision="1", version="1.1")}
     )

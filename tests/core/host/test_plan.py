@@ -111,3 +111,14 @@ def test_every_want_has_an_op_id_of_its_own() -> None:
 def test_the_pause_grows_to_an_hour(tried: int) -> None:
     """It never shrinks and never exceeds the hour."""
     assert 60 * 10**9 <= pause(tried) <= pause(tried + 1) <= 3600 * 10**9
+
+
+def test_no_hour_sees_more_than_three_tries() -> None:
+    """Without a permit, as drift repair: however long an excused machine goes on, and however short its tries are."""
+    starts = [0]
+    for number in range(1, 50):
+        starts.append(starts[-1] + pause(number))
+    minutes = [start // (60 * 10**9) for start in starts[:5]]
+    assert minutes == [0, 10, 30, 70, 130]
+    hour = 3600 * 10**9
+    assert max(sum(start <= other < start + hour for other in starts) for start in starts) == 3

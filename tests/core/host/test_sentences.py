@@ -54,6 +54,10 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "core/host/test_drift.py::test_class_drain_or_reboot_always_asks_and_is_never_repaired_without_a_permit",
             "core/host/test_drift.py::test_another_try_of_class_drain_or_reboot_would_take_a_permit",
+            "core/host/test_operation.py::test_class_drain_or_reboot_is_repaired_when_the_operation_says_so_and_not_before",
+            "core/host/test_operation.py::test_no_agent_repairs_class_drain_or_reboot_but_by_an_operation",
+            "core/remedy/test_repair.py::test_it_asks_and_with_its_permit_the_agent_repairs_and_the_drift_is_proven_gone",
+            "runtime/test_repair.py::test_drift_of_class_drain_or_reboot_is_repaired_with_a_permit_one_machine_after_another",
         ),
     ),
     # How a hold ends, as decided in docs/decisions/0034.

@@ -17,7 +17,7 @@ from kubenode.core.machine.decide import decide
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.condition import Condition
-from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, SYNCED_LABELS, SYNCED_TAINTS
+from kubenode.core.model.meta import FINALIZER, HOLD_LABEL, MACHINE_LABEL, SYNCED_LABELS, SYNCED_TAINTS
 from kubenode.core.node.mirror import KUBELETS_OWN, MIRRORED_CONDITIONS
 from tests.core.machine.world import (
     POLICY,
@@ -445,6 +445,57 @@ def test_release_leaves_a_node_that_another_machine_marked() -> None:
     assert world.node is marks
 
 
+HELD = {HOLD_LABEL: "looking into it"}
+
+
+@pytest.mark.parametrize(
+    ("on_machine", "on_node", "named"),
+    [
+        (True, False, "on Machine m1;"),
+        (False, True, "on Node node-7;"),
+        (True, True, "on Machine m1 and Node node-7;"),
+    ],
+)
+def test_a_hold_is_shown_and_changes_nothing_else(on_machine: bool, on_node: bool, named: str) -> None:
+    """Whoever looks at the machine sees why nothing happens; Ready and the phase are as without it."""
+    free, world = running(), running()
+    assert free.machine is not None
+    assert world.machine is not None
+    assert world.node is not None
+    if on_machine:
+        world.machine = with_meta(world.machine, labels=HELD)
+    if on_node:
+        world.node = attrs.evolve(
+            world.node,
+            metadata=attrs.evolve(world.node.metadata, labels={**world.node.metadata.labels, **HELD}),
+        )
+    world.settle()
+    assert world.machine is not None
+    assert world.told() == free.told()
+    assert world.machine.status.conditions[:-1] == free.machine.status.conditions
+    paused = world.condition("Paused")
+    assert (paused.status, paused.reason) == (m.Switch.TRUE, MachineReason.HELD.value)
+    assert named in paused.message
+    assert HOLD_LABEL in paused.message
+    world.machine = with_meta(world.machine, labels={})
+    assert world.node is not None
+    labels = {key: value for key, value in world.node.metadata.labels.items() if key != HOLD_LABEL}
+    world.node = attrs.evolve(world.node, metadata=attrs.evolve(world.node.metadata, labels=labels))
+    world.settle()
+    assert world.machine is not None
+    assert world.machine.status.conditions == free.machine.status.conditions
+
+
+def test_a_hold_is_shown_while_the_machine_goes_too() -> None:
+    """A release disrupts nothing, so it goes on; what is refused stays, and says both."""
+    world = running(deletion_policy=m.DeletionPolicy.TERMINATE)
+    assert world.machine is not None
+    world.machine = with_meta(deleted(world.machine), labels=HELD)
+    world.settle()
+    assert world.told() == "Draining: Ready=False/TerminateUnsupported"
+    assert world.condition("Paused").reason == MachineReason.HELD.value
+
+
 def test_terminate_is_refused() -> None:
     """Terminate is refused: the finalizer stays, nothing is written but why."""
     world = running(deletion_policy=m.DeletionPolicy.TERMINATE)
@@ -456,8 +507,23 @@ def test_terminate_is_refused() -> None:
     assert world.machine.metadata.finalizers == (FINALIZER,)
     assert world.node is before
     assert world.told() == "Draining: Ready=False/TerminateUnsupported"
+    assert "Terminate as it says" in world.machine.status.conditions[0].message
     spec = attrs.evolve(world.machine.spec, deletion_policy=m.DeletionPolicy.RELEASE)
     world.machine = attrs.evolve(world.machine, spec=spec)
+    world.settle()
+    assert world.machine is None
+
+
+def test_what_was_created_is_not_released_by_default() -> None:
+    """Without a word on it the instance would be terminated, which this version refuses; a person's word releases it."""
+    spec = m.MachineSpec(infrastructure=m.Infrastructure(provider="memory"))
+    world = World(machine=deleted(attrs.evolve(machine(), spec=spec)))
+    world.settle()
+    assert world.machine is not None
+    assert world.told().startswith("Deleting: Ready=False/TerminateUnsupported ")
+    assert "Terminate by default" in world.machine.status.conditions[0].message
+    released = attrs.evolve(spec, deletion_policy=m.DeletionPolicy.RELEASE)
+    world.machine = attrs.evolve(world.machine, spec=released)
     world.settle()
     assert world.machine is None
 

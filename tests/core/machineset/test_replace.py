@@ -191,14 +191,48 @@ def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> Non
         ),
         attrs.evolve(base, spec=attrs.evolve(spec, deletion_policy=m.DeletionPolicy.RELEASE)),
         attrs.evolve(base, spec=attrs.evolve(spec, infrastructure=m.Infrastructure(provider="other"))),
+        with_secret(base, "a", "b"),
+        with_secret(base, "a", "c"),
+        with_secret(base, "ab", ""),
     )
     assert len({stamp(one) for one in (base, *others)}) == len(others) + 1
     assert len(attrs.fields(m.MachineTemplateSpec)) == 4, "a new field belongs into stamp, where it is set"
+    assert len(attrs.fields(m.Infrastructure)) == 3, "a new field belongs into stamp, where it is set"
+
+
+def test_the_stamp_of_those_without_a_secret_is_what_it_was_before_there_were_secrets() -> None:
+    """Else an upgrade of kubenode would replace every machine."""
+    assert stamp(template("small", a=1, b=2)) == "0f0a02d47295dd7a"
+
+
+def test_a_machine_in_a_zone_keeps_the_secret_of_its_template() -> None:
+    """The zone is added to what the template says, and nothing of it is lost."""
+    base = with_secret(owner().spec.template, "kube-system", "cloud")
+    world = World.of(1, 0)
+    world.ask(template=base, failure_domains=("a",))
+    world.settle()
+    (made,) = world.machines.values()
+    assert made.spec.infrastructure is not None
+    assert made.spec.infrastructure.secret_ref == m.SecretRef(namespace="kube-system", name="cloud")
+    assert made.spec.infrastructure.parameters["zone"] == "a"
+
+
+def with_secret(base: m.MachineTemplate, namespace: str, name: str) -> m.MachineTemplate:
+    """Let the provider's credentials be in a Secret."""
+    wanted = attrs.evolve(base.spec.infrastructure, secret_ref=m.SecretRef(namespace=namespace, name=name))
+    return attrs.evolve(base, spec=attrs.evolve(base.spec, infrastructure=wanted))
 
 
 def test_deletion_policy_is_release_by_default_when_imported_and_terminate_when_created() -> None:
     """A person's Machine with spec.host is released; what a set makes is terminated, unless its template says otherwise."""
-    assert m.MachineSpec(host=m.Host(address="10.0.0.1")).deletion_policy is m.DeletionPolicy.RELEASE
+    made = m.Infrastructure(provider="memory")
+    for said, origin, wanted in (
+        (None, {"host": m.Host(address="10.0.0.1")}, m.DeletionPolicy.RELEASE),
+        (None, {"infrastructure": made}, m.DeletionPolicy.TERMINATE),
+        (m.DeletionPolicy.TERMINATE, {"host": m.Host(address="10.0.0.1")}, m.DeletionPolicy.TERMINATE),
+        (m.DeletionPolicy.RELEASE, {"infrastructure": made}, m.DeletionPolicy.RELEASE),
+    ):
+        assert m.MachineSpec(deletion_policy=said, **origin).on_deletion is wanted
     world = grown(1)
     assert [one.spec.deletion_policy for one in world.machines.values()] == [m.DeletionPolicy.TERMINATE]
     base = owner().spec.template

@@ -125,6 +125,10 @@ class World:
             zones=self.zones, steps=steps, now=self.now, sightings=self.sightings,
         )  # fmt: skip
 
+    def subject(self) -> m.RemedyOperationJob | None:
+        """Give the job whose status is decided."""
+        return open_job(self.jobs.values())
+
     def decide(self) -> Decision[m.RemedyOperationJobStatus]:
         """Decide, and keep the sightings, but do nothing."""
         decision = decide(self.snapshot(), self.policy)
@@ -133,7 +137,7 @@ class World:
 
     def step(self) -> bool:
         """Decide and do it, or as much of it as the process lives for; tell whether anything changed."""
-        subject = open_job(self.jobs.values())
+        subject = self.subject()
         decision = self.decide()
         todo: list[object] = []
         if subject is not None and decision.status is not None and decision.status != subject.status:
@@ -197,12 +201,17 @@ class World:
         if status.operation == said:
             return False
         if answer is m.AnswerState.DONE and operation.action in self.heals:
-            self.node = node(m.Switch.FALSE)
+            self.heal()
+            status = self.machine.status.agent or status
         self.machine = attrs.evolve(
             self.machine,
             status=attrs.evolve(self.machine.status, agent=attrs.evolve(status, operation=said)),
         )
         return True
+
+    def heal(self) -> None:
+        """Let what was done help."""
+        self.node = node(m.Switch.FALSE)
 
     def settle(self) -> None:
         """Let all go on until nothing moves at this moment."""

@@ -194,6 +194,17 @@ def test_a_job_that_a_person_forces_is_asked_for_by_a_human() -> None:
         assert (found.cause, found.remedier, found.region) == (cause, one.spec.remedier, "eu")
 
 
+def test_a_job_of_drift_asks_as_drift_and_has_to_prove_itself() -> None:
+    """Its place in the order is drift's; its outcomes are its component's own and nobody else's; a person may force it."""
+    made = job(AttemptState.SUCCEEDED, AttemptState.WAITING)
+    made = attrs.evolve(made, spec=attrs.evolve(made.spec, remedier="", component="net"))
+    (found,) = asks_of_job(made, "b", ())
+    assert (found.cause, found.remedier, found.waiting) == (Cause.DRIFT, "drift/net", True)
+    assert [one.remedier for one in outcomes_of_job(made)] == ["drift/net"]
+    forced = attrs.evolve(made, metadata=attrs.evolve(made.metadata, annotations={FORCED: ""}))
+    assert [one.cause for one in asks_of_job(forced, "b", ())] == [Cause.HUMAN]
+
+
 def test_what_was_withdrawn_is_no_outcome() -> None:
     """Nothing was done, so it neither helped nor failed: it shuts no gate and narrows nobody."""
     made = job(AttemptState.FAILED, AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.WAITING)

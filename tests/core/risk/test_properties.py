@@ -102,10 +102,14 @@ def statuses(draw: st.DrawFn) -> RiskLedgerStatus:
     """Draw a ledger that such a decider may have written, and now and then one that is lost or spoilt."""
     ages = sorted(draw(st.lists(AGES, max_size=8)))
     rows: list[Hold] = [
-        hold(f"op{i}", f"m{i}", since=since, zone="ab"[i % 2], sets=draw(SETS))
+        attrs.evolve(
+            hold(f"op{i}", f"m{i}", since=since, zone="ab"[i % 2], sets=draw(SETS)),
+            joined=draw(st.sampled_from([(), (), (), (f"op{i + 8}",)])),
+        )
         for i, since in enumerate(ages)
     ]
-    ended = draw(st.sets(st.sampled_from([row.op_id for row in rows]))) if rows else set()
+    every = [op_id for row in rows for op_id in row.op_ids]
+    ended = draw(st.sets(st.sampled_from(every))) if every else set()
     status = ledger.close(RiskLedgerStatus(checkpoint=AGE, holds=tuple(rows)), ended, AGE)
     match draw(st.integers(0, 9)):
         case 0:
@@ -135,7 +139,7 @@ def reviews(draw: st.DrawFn, elapsed: int) -> tuple[Reviewed, ...]:
 def worlds(draw: st.DrawFn) -> RiskSnapshot:
     """Draw a world in which limits, rooms and orphans are all near."""
     status = draw(statuses())
-    asked = [draw(asks(f"op{i}")) for i in draw(st.lists(st.integers(0, 14), max_size=8, unique=True))]
+    asked = [draw(asks(f"op{i}")) for i in draw(st.lists(st.integers(0, 15), max_size=8, unique=True))]
     elapsed = draw(st.integers(0, 100)) * SECOND
     book = ledger_of(version="7")
     sightings = {} if draw(st.booleans()) else {"ledger:L:7": elapsed - draw(st.integers(0, 70)) * SECOND}
@@ -213,6 +217,7 @@ def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -
     before = {row.op_id for row in stored.holds} | {each.op_id for each in seen.asks if not each.waiting}
     uids = [row.machine_uid for row in wanted.holds]
     assert len(uids) == len(set(uids))
+    check_joined(seen, stored, wanted)
     for row in wanted.holds:
         if row.op_id not in before and row.cause is not Cause.HUMAN:
             assert not (seen.history and stored.checkpoint == 0)
@@ -224,10 +229,34 @@ def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -
                 check_rooms(row, wanted, seen)
 
 
+AUTOMATIC = (Cause.REMEDY, Cause.DRIFT)
+"""What begins by itself and so has to prove itself."""
+
+
 def has_rollback(scope: str, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> bool:
     """Tell whether any hold of a scope is a rollback's, which no rate window binds."""
     back = {each.op_id for each in seen.asks if each.rollback}
     return any(row.op_id in back and scope in row.scopes for row in wanted.holds)
+
+
+def check_joined(seen: RiskSnapshot, stored: RiskLedgerStatus, wanted: RiskLedgerStatus) -> None:
+    """Check that a change joined only what this very write opens, and that what is open gains nobody and loses no moment."""
+    by_op_id = {each.op_id: each for each in in_order(seen.asks)}
+    rows = {row.op_id: row for row in stored.holds}
+    for row in wanted.holds:
+        known = rows.get(row.op_id)
+        if known is not None and known.since == row.since and known.machine_uid == row.machine_uid:
+            assert set(row.op_ids) <= set(known.op_ids)
+            assert row.scopes == known.scopes
+            continue
+        for op_id in row.joined:
+            other = by_op_id[op_id]
+            assert (row.cause, other.cause, other.machine.uid) == (
+                Cause.ROLLOUT,
+                Cause.ROLLOUT,
+                row.machine_uid,
+            )
+            assert set(other.scopes) <= set(row.scopes)
 
 
 def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy: Policy) -> None:
@@ -239,7 +268,7 @@ def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy
         assert over or ("cluster" if whole else f"{one.scope.value}={one.name}") not in where
     assert row.machine_uid not in seen.held
     gate = policy.risk[0].spec.success_gate
-    assert row.cause is not Cause.REMEDY or gate is None or shut(gate, seen.outcomes, seen.now) is None
+    assert row.cause not in AUTOMATIC or gate is None or shut(gate, seen.outcomes, seen.now) is None
     for zone in wanted.storms:
         if f"zone={zone}" in row.scopes:
             assert ledger.in_flight(wanted, f"zone={zone}") == 1
@@ -295,7 +324,7 @@ def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Poli
     width = policy.risk[0].spec.repair_width
     for row in decision.status.holds:
         own = by_op_id.get(row.op_id)
-        if own is None or row.op_id in stored or row.cause is not Cause.REMEDY or not own.waiting:
+        if own is None or row.op_id in stored or row.cause not in AUTOMATIC or not own.waiting:
             continue
         failed = [one.ended_at for one in seen.outcomes if not one.succeeded and one.remedier == own.remedier]
         proven = [
@@ -305,7 +334,7 @@ def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Poli
         ]  # fmt: skip
         running = [
             other for other in decision.status.holds
-            if other.cause in (Cause.REMEDY, Cause.HUMAN)
+            if other.cause in (*AUTOMATIC, Cause.HUMAN)
             and (other.op_id not in by_op_id or by_op_id[other.op_id].remedier == own.remedier)
         ]  # fmt: skip
         assert len(running) <= width.first + len(proven)
@@ -317,13 +346,13 @@ def test_no_hold_is_lost_and_every_refusal_is_told(seen: RiskSnapshot, policy: P
     assert seen.ledger is not None
     decision = decide(seen, policy)
     assert decision.status is not None
-    after = {row.op_id for row in decision.status.holds}
+    after = {op_id for row in decision.status.holds for op_id in row.op_ids}
     asking = {each.op_id for each in seen.asks}
-    for row in seen.ledger.status.holds:
-        if row.op_id not in after:
-            since = decision.sightings.get(f"orphan:{row.op_id}", seen.now.elapsed)
-            assert row.op_id not in asking
-            assert row.op_id in seen.ended or seen.now.elapsed - since >= ledger.GRACE
+    for op_id in (op_id for row in seen.ledger.status.holds for op_id in row.op_ids):
+        if op_id not in after:
+            since = decision.sightings.get(f"orphan:{op_id}", seen.now.elapsed)
+            assert op_id not in asking
+            assert op_id in seen.ended or seen.now.elapsed - since >= ledger.GRACE
     waiting = [each for each in seen.asks if each.waiting and each.op_id not in after]
     assert len(decision.notes) == len(waiting)
     assert decision.deferred == bool(waiting)

@@ -15,8 +15,22 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("core/risk/test_asks.py::test_members_ask_hold_or_have_ended", "core/risk/test_asks.py::test_last_attempt_speaks_for_a_job"),
     ),
     (
+        "drift of class drain or reboot opens jobs",
+        (
+            "core/remedy/test_repair.py::test_drift_of_class_drain_or_reboot_opens_a_job_and_no_other_class_does",
+            "core/remedy/test_repair.py::test_the_name_of_its_job_is_a_function_of_machine_component_and_number_of_closed_episodes",
+            "core/remedy/test_repair.py::test_every_decision_is_pure_bounded_and_within_its_permit",
+            "core/remedy/test_repair.py::test_attempts_are_capped_then_a_human",
+            "core/risk/test_asks.py::test_a_job_of_drift_asks_as_drift_and_has_to_prove_itself",
+            "runtime/test_repair.py::test_repairs_begin_one_at_a_time_and_more_only_as_they_are_proven",
+            "stories/test_enumeration.py::test_a_disturbance_of_any_effect_changes_nothing",
+        ),
+    ),
+    (
         "No job is opened for a node in a scope whose breaker is open: the answer is a deferral with its note",
         (
+            "core/remedy/test_repair.py::test_no_job_is_opened_in_a_scope_whose_breaker_is_open_or_that_people_stopped",
+            "runtime/test_repair.py::test_no_job_is_opened_in_a_zone_that_is_down_and_the_drift_is_repaired_after_it",
             "core/remedy/test_stories.py::test_in_an_outage_nothing_is_opened_and_afterwards_all_timers_start_afresh",
             "core/remedy/test_people.py::test_in_a_frozen_scope_no_job_opens",
             "core/remedy/test_properties.py::test_every_decision_is_pure_and_bounded_and_rests",

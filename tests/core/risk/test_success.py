@@ -72,6 +72,15 @@ def test_no_remedy_is_granted_and_rollouts_are() -> None:
     assert granted(decide(attrs.evolve(seen, outcomes=ended(*[True] * 4)), policy)) == ["r", "o"]
 
 
+def test_no_repair_of_drift_is_granted_either() -> None:
+    """It begins by itself, as a remedy does."""
+    spec = attrs.evolve(FREE.risk[0].spec, success_gate=GATE)
+    policy = Policy(risk=(attrs.evolve(FREE.risk[0], spec=spec),))
+    asks = (ask("r", cause=Cause.DRIFT, remedier="drift/net"), ask("h", cause=Cause.HUMAN))
+    decision = decide(world(*asks, outcomes=ended(*[False] * 4)), policy)
+    assert (granted(decision), codes(decision)) == (["h"], ["SuccessRate"])
+
+
 outcomes = st.lists(
     st.builds(
         Outcome,

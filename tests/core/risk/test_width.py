@@ -112,6 +112,18 @@ def test_what_a_person_forces_narrows_automation() -> None:
     assert (granted(decision), codes(decision)) == (["a"], ["Unproven"])
 
 
+def test_repairs_of_drift_have_to_prove_themselves_too_each_component_by_its_own() -> None:
+    """A component that is wrong drifts on every machine at once; what proves a remedier proves no component."""
+
+    def drift(name: str, component: str) -> Ask:
+        return ask(name, cause=Cause.DRIFT, remedier=f"drift/{component}")
+
+    asks = [drift("a", "net"), drift("b", "net"), drift("c", "net"), drift("d", "cni"), remedy("e")]
+    assert granted(decide(world(*asks), FREE)) == ["e", "a", "d"]
+    proven = (ended(9, True, "drift/net"), ended(9, True))
+    assert granted(decide(world(*asks, outcomes=proven), FREE)) == ["e", "a", "b", "d"]
+
+
 def test_never_wider_than_the_limits_in_flight() -> None:
     """However much is proven, other limits bind beside it."""
     proven = tuple(ended(i, True) for i in range(1, 9))

@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
-from kubenode.core.model.componentset import ControlGroup, Inconclusive, Inspection
 from kubenode.core.model.condition import find
+from kubenode.core.model.inspection import (
+    ControlGroup,
+    Inconclusive,
+    Inspection,
+)
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.control import chance, compared, is_significant
 from kubenode.core.rollout.decide import decide

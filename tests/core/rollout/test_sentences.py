@@ -130,7 +130,16 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "resume excuses those so far",
         ("core/rollout/test_upgrade.py::test_an_excuse_covers_the_failures_so_far_and_no_later_one", "core/rollout/test_story.py::test_an_excuse_of_another_revision_excuses_nothing"),
     ),
-    ("they keep last-good and retry; the rollout ends Complete, excused: 1", ("core/rollout/test_upgrade.py::test_an_excused_machine_keeps_its_entry_so_that_its_agent_retries",)),
+    (
+        "they keep last-good and retry with back-off, and the rollout ends Complete, excused: 1",
+        (
+            "core/rollout/test_upgrade.py::test_an_excused_machine_keeps_its_entry_so_that_its_agent_retries",
+            "core/host/test_decide.py::test_a_failed_component_keeps_the_old_one_and_is_tried_again_after_a_growing_pause",
+            "core/host/test_plan.py::test_no_hour_sees_more_than_three_tries",
+            "runtime/test_excused.py::test_resume_excuses_those_so_far_they_keep_last_good_and_retry_with_back_off",
+            "runtime/test_excused.py::test_a_try_that_succeeds_ends_the_retries_and_the_machine_counts_as_updated",
+        ),
+    ),
     ("Already unavailable machines go first", ("core/rollout/test_story.py::test_unavailable_machines_go_first",)),
     ("and cost no maxUnavailable", ("core/risk/test_decide.py::test_max_unavailable",)),
     ("but count in batch size and windows", ("core/rollout/test_upgrade.py::test_unavailable_machines_count_in_batch_size", "core/risk/test_decide.py::test_machine_that_is_down_already_counts_in_windows")),
@@ -157,8 +166,16 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a spec change in the middle", ("core/rollout/test_story.py::test_a_change_in_the_middle_converges_to_the_last", "core/rollout/test_properties.py::test_every_machine_ends_at_the_last_revision")),
     ("machines that join (current stable revision)", ("core/rollout/test_story.py::test_joining_machines_get_the_stable_revision",)),
     (
-        "A second change to a machine waits (it never joins the permit of the first)",
-        ("core/rollout/test_upgrade.py::test_a_change_that_comes_while_a_machine_is_under_way_waits_for_its_own_permit", "core/risk/test_decide.py::test_one_hold_for_each_machine"),
+        "A second change to a machine joins its open hold before the first disruptive step, else waits",
+        (
+            "core/risk/test_joint.py::test_a_second_change_to_a_machine_joins_its_open_hold_before_the_first_disruptive_step",
+            "core/risk/test_joint.py::test_else_it_waits_whoever_comes_when_the_hold_is_open_already",
+            "core/risk/test_joint.py::test_released_only_when_all_that_joined_are_over",
+            "core/risk/test_joint.py::test_a_machine_has_one_row_and_nobody_acts_without_a_live_place_in_it",
+            "runtime/test_joint.py::test_changes_of_one_machine_that_wait_together_are_one_disruption",
+            "runtime/test_joint.py::test_a_change_that_comes_after_the_first_has_begun_waits_for_its_own_permit",
+            "core/rollout/test_upgrade.py::test_a_change_that_comes_while_a_machine_is_under_way_waits_for_its_own_permit",
+        ),
     ),
 )  # fmt: skip
 

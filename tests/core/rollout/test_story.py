@@ -226,6 +226,39 @@ def test_an_entry_of_another_set_is_left_alone() -> None:
     assert said(world)[2] == "5 of 5 updated"
 
 
+def test_a_set_whose_machines_another_set_wants_too_says_so_and_keeps_them() -> None:
+    """Both have the condition: this one's entries stand, and its rollouts go on; it ends with the overlap."""
+    world = rolled_out(5, max_unavailable=m.IntOrPercent(5))
+    for name in ("n001", "n003"):
+        world.evolve(name, rival="others")
+    world.evolve("n004", rival="more")
+    world.evolve("n002", entry=entry(9, of="others"), rival="others")
+    world.ask("kubelet-2")
+    decision = world.settle()
+    assert said(world) == ("Complete", "Complete", "4 of 5 updated, in conflict: 1")
+    conflict = find(world.owner.status.conditions, "Conflict")
+    assert conflict is not None
+    assert conflict.message == (
+        "spec.components.kubelet of n002 names another set and is left alone; "
+        "spec.components.kubelet of n001, n003, n004 is wanted by more, others too; "
+        "rename one set's spec.name, or make the selectors disjoint"
+    )
+    assert [(note.code, note.observed, note.text) for note in decision.notes] == [
+        ("Conflict", 4, conflict.message)
+    ]
+    world.evolve("n002", entry=None, rival="")
+    world.settle()
+    conflict = find(world.owner.status.conditions, "Conflict")
+    assert conflict is not None
+    assert conflict.message.startswith(
+        "spec.components.kubelet of n001, n003, n004 is wanted by more, others"
+    )
+    for name in ("n001", "n003", "n004"):
+        world.evolve(name, rival="")
+    assert world.settle().notes == ()
+    assert find(world.owner.status.conditions, "Conflict") is None
+
+
 @pytest.mark.parametrize("taken", ["waiting", "started"])
 def test_a_member_that_another_set_takes_is_gone(taken: str) -> None:
     """A conflict inside an open batch ends the member and never wedges the batch."""

@@ -66,6 +66,9 @@ def recount(
         held_first=tuple(held[:limit]),
         conflicts=len(theirs),
         conflict_names=tuple(theirs[:5]),
+        contested=sum(one.rival != "" for one in ours),
+        contested_names=tuple(sorted(one.machine.name for one in ours if one.rival))[:5],
+        rivals=tuple(sorted({one.rival for one in ours if one.rival}))[:5],
         highest=max((int(one.entry.revision) for one in ours if one.entry is not None), default=0),
         candidates=tuple(candidates[:limit]),
         rates=tuple(
@@ -210,6 +213,7 @@ def seats(draw: st.DrawFn, name: str) -> Seat:
         never_run=draw(st.booleans()),
         held=draw(st.booleans()),
         faults=draw(st.frozensets(st.sampled_from(["Hung", "Ready"]))),
+        rival=draw(st.sampled_from(["", "", *(f"other-{number}" for number in range(7))])),
     )
 
 

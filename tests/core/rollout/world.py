@@ -7,10 +7,13 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision, SetEntry
+from kubenode.core.errors import Problem
+from kubenode.core.inspection import Inspected
 from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.decide import RolloutSnapshot, decide, needs_permit
+from kubenode.core.rollout.hooks import Ask, due
 from kubenode.core.rollout.tally import Seat, Tally, TallyView
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,6 +70,9 @@ class World:
     working: set[str] = attrs.Factory(set)
     crash_after: int | None = None
     """Of the next decision with effects, apply so many after the status and then forget all sightings."""
+    answers: dict[str, Inspected] = attrs.Factory(dict)
+    """By hook, what it would answer if it is asked; a Problem whether or not."""
+    asked: list[Ask] = attrs.Factory(list)
     log: list[str] = attrs.Factory(list)
     touched: list[str] = attrs.Factory(list)
     _tally: Tally | None = None
@@ -132,9 +138,12 @@ class World:
         batch = self.owner.status.batch
         members = batch.members if batch is not None else ()
         there = (self.seats.get(member.name) for member in members)
+        asks = due(self.owner, self.now, self.sightings)
+        self.asked += [ask for ask in asks if ask.id not in {known.id for known in self.asked}]
+        names = {ask.hook.name for ask in asks}
         seen = RolloutSnapshot(
             set=self.owner,
-            component=self.components.get(self.owner.spec.component),
+            component=self.components.get(self.owner.component),
             tally=self.view(),
             members=tuple(
                 one
@@ -142,6 +151,9 @@ class World:
                 if one and one.machine.uid == member.uid
             ),
             holds=frozenset(self.holds),
+            inspections={
+                name: one for name, one in self.answers.items() if name in names or isinstance(one, Problem)
+            },
             now=self.now,
             sightings=self.sightings,
         )
@@ -189,7 +201,7 @@ class World:
         )
         before = dict(self.holds)
         self.holds = {key: name for key, name in self.holds.items() if key in asking}
-        named = self.components.get(self.owner.spec.component)
+        named = self.components.get(self.owner.component)
         if self.owner.status.phase == "Paused" or named is None or not needs_permit(named):
             return self.holds != before
         limit = max_unavailable(self.owner, self.tally.view(0).up)

@@ -3,31 +3,42 @@
 A line below a comment that begins with E: is wrong on purpose, and mypy has to say the rest of the comment.
 """
 
-from datetime import datetime
-from typing import assert_type
+from datetime import datetime, timedelta
+from typing import Any, assert_type
 
 import kubenode
 from kubenode import (
     Decision,
+    EmbeddedStore,
+    Engine,
     FleetSnapshot,
     InvalidObjectError,
     KubenodeError,
+    KubeStore,
     Machine,
     MachineComponentSet,
     MachineSet,
     MachineSetSnapshot,
     MachineSnapshot,
     NodeSnapshot,
+    Plugins,
     Policy,
+    Record,
     RemedySnapshot,
     RiskPolicy,
     RolloutSnapshot,
+    Sink,
+    Store,
     decide,
     dump,
     explain,
     load,
 )
 from kubenode import model as m
+from kubenode.components import ComponentDriver
+from kubenode.providers import Provider
+from kubenode.remedies import Allow, Deny, Narrow, PermitRequest, RemedyAction, Review
+from kubenode.runtime.store.contract import JsonPatch, Listing, MergePatch, Watch
 
 
 def decides(
@@ -96,6 +107,127 @@ def reads(raw: dict[str, object]) -> None:
         assert_type(dump(obj), m.Json)
     # E: No overload variant of "load" matches argument type "int"
     load(7)
+
+
+def audit(record: Record) -> None:
+    """A sink is a function of a record."""
+    assert_type(record.to_json(), str)
+    assert_type(record.now, m.Now)
+    assert_type(record.key, str)
+
+
+class Audit:
+    """Or what can be called with one, and perhaps closed."""
+
+    def __call__(self, record: Record) -> None:
+        """Take one decision."""
+
+    def close(self) -> None:
+        """End."""
+
+
+def freeze(request: PermitRequest) -> Review:
+    """A reviewer is a function from a request to one of three answers."""
+    assert_type(request.now, datetime)
+    assert_type(request.cause, m.Cause)
+    if request.zone:
+        return Narrow(in_flight=1, reason="exam week")
+    return Deny(reason="freeze", until=request.now) if request.sets else Allow()
+
+
+def widens(request: PermitRequest) -> bool:
+    """A reviewer that answers with a bool is none."""
+    return bool(request.machine)
+
+
+async def embeds(
+    provider: Provider[Any],
+    driver: ComponentDriver[Any],
+    action: RemedyAction[Any],
+    policy: Policy,
+    own: Store,
+) -> None:
+    """An engine takes any store, and what it is given is typed to the end."""
+    sink: Sink = audit
+    plugins = Plugins.discover(
+        "kubenode.toml", providers=[provider], components=(driver,), remedies={action}, reviewers={"freeze": freeze},
+        sinks={"audit": sink, "second": Audit()},
+    )  # fmt: skip
+    assert_type(plugins, Plugins)
+    assert_type(plugins.problems, tuple[m.Problem, ...])
+    async with KubeStore.connect(context="prod") as store, Engine(store, plugins=plugins) as engine:
+        assert_type(store, KubeStore)
+        assert_type(engine, Engine)
+        assert_type(await engine.settled(), datetime | None)
+        assert_type(await engine.settled(within=timedelta(seconds=5)), datetime | None)
+        await engine.wait()
+    stores: tuple[Store, ...] = (EmbeddedStore(load("cluster/")), KubeStore.connect(), own)
+    for one in stores:
+        Engine(one, policy=policy, identity="platform", controllers={"risk"}, observe_only=True)
+    async with EmbeddedStore() as memory, Engine(memory, sinks={"audit": audit}):
+        assert_type(memory.objects(Machine), tuple[Machine, ...])
+
+
+def embeds_without_a_loop(store: EmbeddedStore) -> None:
+    """The same, blocking."""
+    assert_type(Engine(store).run_until_settled(), datetime | None)
+    assert_type(Engine(store).stop(), None)
+    assert_type(Engine(store).run(), None)
+
+
+async def stores(store: Store) -> None:
+    """A store gives and takes what stands on the wire."""
+    assert_type(await store.get(Machine.KIND, "n7"), m.Json)
+    assert_type(await store.find(Machine.KIND, labels={"a": "b"}, limit=5), Listing)
+    assert_type(await store.watch(Machine.KIND, resource_version="7", initial=True), Watch)
+    assert_type(await store.patch(Machine.KIND, "n7", MergePatch({"spec": {}}), subresource="status"), m.Json)
+    assert_type(await store.patch(Machine.KIND, "n7", JsonPatch(())), m.Json)
+    assert_type(await store.delete(Machine.KIND, "n7", uid="u"), m.Json)
+    # E: Argument 3 to "patch" of "Store" has incompatible type "dict[str, dict[str, bool]]"
+    await store.patch(Machine.KIND, "n7", {"spec": {"frozen": True}})
+    # E: Argument 1 to "get" of "Store" has incompatible type "type[Machine]"; expected "Kind"
+    await store.get(Machine, "n7")
+
+
+class HalfAStore:
+    """Lacks all but one method."""
+
+    async def get(self, kind: m.Kind, name: str) -> m.Json:
+        """Give nothing."""
+        return {}
+
+
+def embeds_wrongly(
+    store: EmbeddedStore, plugins: Plugins, limits: RiskPolicy, provider: Provider[Any]
+) -> None:
+    """What is wrong is found before it runs."""
+    # E: Unexpected keyword argument "provider" for "discover" of "Plugins"; did you mean "providers"?
+    Plugins.discover(provider=[provider])
+    # E: List item 0 has incompatible type "type[Provider
+    Plugins.discover(providers=[Provider])
+    # E: Dict entry 0 has incompatible type "str": "Callable[[PermitRequest], bool]"
+    Plugins.discover(reviewers={"freeze": widens})
+    # E: Argument "sinks" to "discover" of "Plugins" has incompatible type "list[Callable[[Record], None]]"
+    Plugins.discover(sinks=[audit])
+    # E: Argument 1 to "Engine" has incompatible type "HalfAStore"; expected "Store"
+    Engine(HalfAStore())
+    # E: Argument 1 to "Engine" has incompatible type "type[EmbeddedStore]"; expected "Store"
+    Engine(EmbeddedStore)
+    # E: Argument "policy" to "Engine" has incompatible type "RiskPolicy"; expected "Policy | None"
+    Engine(store, policy=limits)
+    # E: Unexpected keyword argument "plugin" for "Engine"; did you mean "plugins"?
+    Engine(store, plugin=plugins)
+    # E: Too many positional arguments for "Engine"
+    Engine(store, plugins)
+    # E: Argument "review_within" to "Engine" has incompatible type "int"; expected "timedelta"
+    Engine(store, review_within=5)
+    # E: "Engine" has no attribute "__enter__"
+    with Engine(store):
+        pass
+    # E: Argument 1 to "EmbeddedStore" has incompatible type "str"; expected "Iterable[Object]"
+    EmbeddedStore("cluster/")
+    # E: Missing named argument "reason" for "Deny"
+    Deny()
 
 
 def fails(error: KubenodeError) -> None:

@@ -353,7 +353,19 @@ STORE = EmbeddedStore(cel=False)
         ),
         (lambda: Engine(STORE, controllers="risk"), "controllers: is one text\n    fix: write {\"risk\"}"),
         (lambda: Engine(STORE, controllers=()), "controllers: names none\n    fix: known: machine, machineset, "),
+        (lambda: Engine(STORE, controllers=7), "controllers: a value of type int names none\n    fix: known: machine, "),  # type: ignore[arg-type]
+        (lambda: Engine(STORE, observe_only="no"), "observe_only: a value of type str is neither True nor False"),  # type: ignore[arg-type]
+        (lambda: Engine(STORE, observe_only=None), "observe_only: a value of type NoneType is neither True nor False"),  # type: ignore[arg-type]
+        (lambda: Engine(STORE, review_within=5), "review_within: 5 is no timedelta\n    fix: timedelta(seconds=5)"),  # type: ignore[arg-type]
+        (lambda: Engine(STORE, review_within="5s"), "review_within: a value of type str is no timedelta\n    fix: timedelta(seconds=5)"),  # type: ignore[arg-type]
+        (lambda: Engine(STORE, review_within=timedelta(0)), "review_within: 0:00:00 is over before it begins"),
+        (lambda: Engine(STORE).run_until_settled(0.5), "within: 0.5 is no timedelta\n    fix: timedelta(seconds=0.5)"),  # type: ignore[arg-type]
+        (lambda: asyncio.run(Engine(STORE).settled(5)), "within: 5 is no timedelta"),  # type: ignore[arg-type]
         (lambda: Engine(STORE, sinks={"audit": 7}), "sinks['audit']: a value of type int cannot be called"),  # type: ignore[dict-item]
+        (lambda: Engine(STORE, sinks=[print]), "sinks: a value of type list gives no function a name\n    fix: sinks={\"name\": function}"),  # type: ignore[arg-type]
+        (lambda: EmbeddedStore(REBOOT), "objects: a value of type NodeRemedier is no list of objects"),  # type: ignore[arg-type]
+        (lambda: EmbeddedStore([REBOOT, {"kind": "Node"}, 7]), "objects[1]: a value of type dict is no object\n    fix: load(...) gives one"),  # type: ignore[list-item]
+        (lambda: EmbeddedStore([REBOOT, {"kind": "Node"}, 7]), "objects[2]: a value of type int is no object"),  # type: ignore[list-item]
     ],
 )  # fmt: skip
 def test_a_wrong_argument_is_told_at_once(make: Any, said: str) -> None:

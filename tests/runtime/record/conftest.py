@@ -1,4 +1,4 @@
-"""Recordings of the four stories of the demo, each played once: with its small cast where it has one."""
+"""Recordings of the four stories of the demo and of drift, each played once: with its small cast where it has one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +11,11 @@ from kubenode.core import model as m
 from kubenode.core.policy import Policy
 from kubenode.runtime.record import Record, Recorder, recorded
 from kubenode.runtime.sim.run import Simulation
-from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, examples
+from tests.stories import drifting
+from tests.stories.disturbing import PLAYS
 
-MACHINES: Final = {"import": 0, "upgrade": 20, "hung": 0, "outage": 0}
+MACHINES: Final = {"import": 0, "upgrade": 20, "hung": 0, "outage": 0, "drift": 0}
 """How many machines are added; 0 where the file has its own."""
 
 
@@ -29,7 +30,7 @@ class Recorded:
 def record(story: str, path: Path) -> Recorded:
     """Play a story and record it."""
     told: list[Record] = []
-    cast = Cast.read([examples() / f"{story}.yaml"])
+    cast = drifting.cast_of(3) if story == "drift" else Cast.read([examples() / f"{story}.yaml"])
     cast = cast.with_machines(MACHINES[story]) if MACHINES[story] else cast
     policy = Policy.of((*cast.of(m.NodeRemedier), *cast.of(m.RiskPolicy)))
 
@@ -38,15 +39,15 @@ def record(story: str, path: Path) -> Recorded:
         simulation.listen(lambda decided: recorder(recorded(decided)))
 
     with Recorder(path, policy) as recorder:
-        STORIES[story](cast, 0, lambda _: None, attend)
+        PLAYS[story](cast, 0, lambda _: None, attend)
     return Recorded(path, tuple(told))
 
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Recorded]:
-    """All four."""
+    """All five."""
     folder = tmp_path_factory.mktemp("recordings")
-    return {story: record(story, folder / f"{story}.knrec") for story in STORIES}
+    return {story: record(story, folder / f"{story}.knrec") for story in PLAYS}
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from kubenode.core.model.machine import AgentStatus
 from kubenode.core.policy import HUNG_TASK, Policy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
 from kubenode.core.remedy.decide import RemedySnapshot
+from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.decide import RiskSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
@@ -87,6 +88,7 @@ SNAPSHOTS: dict[str, Any] = {
             ("hung-task", 1): Problem(where="rung", what="PluginMissing: none", fix="add it"),
         },
     ),
+    "repair": RepairSnapshot(machine=MACHINE, jobs=(JOB,), holds=frozenset({"op1"}), now=NOW),
     "abandoned": AbandonedSnapshot(job=JOB, there=False, now=NOW, sightings={"gone:": 1}),
     "accept": AcceptSnapshot(ruling=HUNG_TASK, actions=frozenset({"reboot"}), now=NOW),
     "risk": RiskSnapshot(

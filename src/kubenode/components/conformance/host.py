@@ -8,6 +8,10 @@ import attrs
 from kubenode.core.hookspecs import Seen
 from kubenode.core.law import BrokenLaw
 from kubenode.core.step import (
+    Check,
+    CheckAnswer,
+    Exec,
+    HttpGet,
     InstallPackage,
     PackageVersion,
     Probe,
@@ -17,10 +21,12 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
+    TcpConnect,
     UnitState,
     WriteFile,
 )
 
+K = TypeVar("K")
 V = TypeVar("V")
 
 
@@ -29,6 +35,7 @@ class FakeHost:
     """Files by path, states of units by name, versions of packages by name.
 
     Attributes:
+        answers: what is said to an Exec, an HttpGet or a TcpConnect; steps do not change it.
         loaded: what each unit found of files and packages when it was last started.
     """
 
@@ -38,10 +45,11 @@ class FakeHost:
     loaded: dict[str, tuple[dict[str, bytes], dict[str, str]]] = attrs.field(
         factory=dict, repr=False, eq=False
     )
+    answers: dict[Check, CheckAnswer] = attrs.field(factory=dict, repr=False)
 
     def look(self, probes: Iterable[Probe]) -> Seen:
         """Look at what is asked for; who reads anything else breaks a law."""
-        files, units, packages = set[str](), set[str](), set[str]()
+        files, units, packages, checks = set[str](), set[str](), set[str](), set[Check]()
         for probe in probes:
             match probe:
                 case ReadFile():
@@ -50,12 +58,15 @@ class FakeHost:
                     units.add(probe.unit)
                 case PackageVersion():
                     packages.add(probe.package)
+                case Exec() | HttpGet() | TcpConnect():
+                    checks.add(probe)
                 case _:
                     assert_never(probe)
         return Seen(
-            files=_Asked("ReadFile", files, self.files),
-            units=_Asked("UnitState", units, self.units),
-            packages=_Asked("PackageVersion", packages, self.packages),
+            files=_Asked("ReadFile({!r})", files, self.files),
+            units=_Asked("UnitState({!r})", units, self.units),
+            packages=_Asked("PackageVersion({!r})", packages, self.packages),
+            answers=_Asked("{!r}", checks, self.answers),
         )
 
     def apply(self, *steps: Step) -> None:
@@ -81,7 +92,9 @@ class FakeHost:
 
     def copy(self) -> "FakeHost":
         """Give another host in the same state."""
-        return FakeHost(dict(self.files), dict(self.units), dict(self.packages), dict(self.loaded))
+        return FakeHost(
+            dict(self.files), dict(self.units), dict(self.packages), dict(self.loaded), dict(self.answers)
+        )
 
     def active(self) -> frozenset[str]:
         """Name the units that run."""
@@ -98,22 +111,22 @@ class FakeHost:
             self.loaded[unit.unit] = (dict(self.files), dict(self.packages))
 
 
-class _Asked(Mapping[str, V], Generic[V]):
+class _Asked(Mapping[K, V], Generic[K, V]):
     """What was found of what was asked for. Only the asked may be read: nothing else is looked at on a host."""
 
-    def __init__(self, probe: str, asked: Iterable[str], found: Mapping[str, V]) -> None:
+    def __init__(self, probe: str, asked: Iterable[K], found: Mapping[K, V]) -> None:
         self._probe = probe
         self._asked = frozenset(asked)
-        self._found = {key: found[key] for key in sorted(self._asked & found.keys())}
+        self._found = {key: found[key] for key in sorted(self._asked & found.keys(), key=repr)}
 
-    def __getitem__(self, key: str) -> V:
+    def __getitem__(self, key: K) -> V:
         if key not in self._asked:
             raise BrokenLaw(
-                f"judge() reads {key!r}, which probes() does not ask for; add {self._probe}({key!r})"
+                f"judge() reads {key!r}, which probes() does not ask for; add {self._probe.format(key)}"
             )
         return self._found[key]
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self._found)
 
     def __len__(self) -> int:

@@ -15,13 +15,11 @@ from kubenode.core.model.machine import Running
 from kubenode.core.model.meta import matches
 from kubenode.core.step import (
     InstallPackage,
-    PackageVersion,
-    ReadFile,
+    Probe,
     RemovePackage,
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
     is_package,
     is_path,
@@ -71,11 +69,9 @@ def _ask_twice(name: str, method: Callable[..., object], *arguments: object) -> 
 def check_judge(kit: Kit[Any]) -> None:
     """Check that judge reads what probes ask for and nothing else, and stands a host where nothing is."""
     probes: object = kit.driver.probes(kit.want)
-    if not isinstance(probes, tuple) or not all(
-        isinstance(one, ReadFile | UnitState | PackageVersion) for one in probes
-    ):
+    if not isinstance(probes, tuple) or not all(isinstance(one, Probe) for one in probes):
         raise BrokenLaw(
-            f"probes() returned {probes!r}; return a tuple of ReadFile, UnitState and PackageVersion"
+            f"probes() returned {probes!r}; return a tuple of ReadFile, UnitState, PackageVersion and the like"
         )
     for want in kit.wants():
         for host in kit.starts(want):

@@ -38,7 +38,7 @@ class Suspect:
     @classmethod
     def of(cls, machine: Ref, entry: ComponentEntry, report: ComponentReport | None) -> "Suspect":
         """Read a report; what it says of another component or revision is no drift of this entry."""
-        if report is None or report.component != entry.component or report.revision != entry.revision:
+        if report is None or not report.is_of(entry):
             return cls(machine=machine, entry=entry)
         return cls(machine=machine, entry=entry, drifting=report.drifting, drifted_at=report.drifted_at)
 

@@ -4,6 +4,7 @@ The end is a stamp that a person wrote, so it is compared with the wall clock; a
 ahead, this process also counts the time by itself from when it first read the stamp. Both must be over.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import assert_never
@@ -34,13 +35,8 @@ def thaws(policies: Iterable[RiskPolicy], now: Now, sightings: Mapping[str, int]
 
     An end is forgotten when both clocks say that it is over.
     """
-    ends = {
-        key: end
-        for policy in policies
-        for one in policy.spec.freeze
-        for key, end in _end(one, now, sightings)
-    }
-    return {key: end for key, end in ends.items() if end > now.elapsed}
+    ends = ((_sighting(one), _end(one, now, sightings)) for policy in policies for one in policy.spec.freeze)
+    return {key: end for key, end in ends if end is not None and end > now.elapsed}
 
 
 def frozen(
@@ -67,14 +63,14 @@ def frozen(
     Returns:
         Of several freezes, one that has no end, else the last to end. Source: api.md section 3.
     """
-    notes = []
-    for policy in policies:
-        for one in policy.spec.freeze:
-            if _concerns(one, Place(machine=machine, zone=zone, region=region, sets=tuple(sets))):
-                ends = [end for _, end in _end(one, now, sightings)]
-                if one.until is None or ends[0] > now.elapsed:
-                    notes.append(_note(one, ends[0] if ends else None))
-    return max(notes, key=lambda note: (note.frees_at is None, note.frees_at or 0, note.text), default=None)
+    place = Place(machine=machine, zone=zone, region=region, sets=tuple(sets))
+    notes = [
+        _note(one, end)
+        for policy in policies
+        for one in policy.spec.freeze
+        if _concerns(one, place) and ((end := _end(one, now, sightings)) is None or end > now.elapsed)
+    ]
+    return max(notes, key=_lasting, default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -103,16 +99,29 @@ def _concerns(one: Freeze, place: Place) -> bool:
             assert_never(one.scope)
 
 
-def _end(one: Freeze, now: Now, sightings: Mapping[str, int]) -> Iterable[tuple[str, int]]:
-    """Give the sighting of a freeze's end and when by both clocks it is over; nothing when it has no end."""
-    if one.until is not None:
-        key = f"thaw:{aware(one.until).isoformat()}"
-        end = elapsed_at(one.until, now)
-        yield key, max(end, sightings.get(key, end))
+def _end(one: Freeze, now: Now, sightings: Mapping[str, int]) -> int | None:
+    """Give when by both clocks a freeze is over; None when it has no end."""
+    if one.until is None:
+        return None
+    end = elapsed_at(one.until, now)
+    return max(end, sightings.get(_sighting(one), end))
+
+
+def _sighting(one: Freeze) -> str:
+    return "" if one.until is None else f"thaw:{aware(one.until).isoformat()}"
+
+
+def _lasting(note: Note) -> tuple[float, str]:
+    return math.inf if note.frees_at is None else note.frees_at, note.text
+
+
+def spelled(one: Freeze) -> str:
+    """Give the scope of a freeze as notes name it: `zone b`, `cluster`."""
+    return one.scope.value if one.scope in _WHOLE else f"{one.scope.value} {one.name}"
 
 
 def _note(one: Freeze, end: int | None) -> Note:
-    scope = one.scope.value if one.scope in _WHOLE else f"{one.scope.value} {one.name}"
+    scope = spelled(one)
     until = "until a person ends it" if one.until is None else f"until {aware(one.until).isoformat()}"
     text = f"{scope}: frozen {until}: {one.reason}"
     return Note(code="Frozen", text=text, scope=scope, observed=0, limit=0, frees_at=end)

@@ -1,7 +1,8 @@
 """A person's hand on one machine: the label `kubenode.dev/hold`, on the Machine or on its Node.
 
 While it is there nothing automatic disrupts the machine; what a person forces goes on. The value is for
-people. Asked by core/remedy before it opens or goes on with an episode, and by the runtime for core/risk.
+people. Asked by core/remedy before it opens or goes on with an episode, by core/machine, which shows it, and by the runtime
+for core/risk.
 """
 
 from kubenode.core.decision import Note
@@ -10,9 +11,15 @@ from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.model.world import Node
 
 
+def held_by(machine: Machine, node: Node | None) -> tuple[Machine | Node, ...]:
+    """Give those of a machine and the Node that it is that bear the label."""
+    both = (machine,) if node is None else (machine, node)
+    return tuple(one for one in both if HOLD_LABEL in one.metadata.labels)
+
+
 def is_held(machine: Machine, node: Node | None) -> bool:
     """Tell whether a machine or the Node that it is bears the label."""
-    return HOLD_LABEL in machine.metadata.labels or (node is not None and HOLD_LABEL in node.metadata.labels)
+    return bool(held_by(machine, node))
 
 
 def held_note(machine: str) -> Note:

@@ -52,7 +52,7 @@ def open_breaker(zone: str, zones: Mapping[str, ZoneTally], policies: Iterable[R
     The cluster is frozen when every zone with more than one Node is Full: then the fault is ours
     (network, control plane), not the nodes'.
     """
-    known = zones.get(zone, ZoneTally(nodes=0))
+    known = zones.get(zone)
     for policy in policies:
         breaker = policy.spec.zone_breaker
         many = [tally for tally in zones.values() if tally.nodes > 1]
@@ -62,7 +62,7 @@ def open_breaker(zone: str, zones: Mapping[str, ZoneTally], policies: Iterable[R
                 code="ClusterOutage", scope="cluster", observed=down, limit=nodes - 1,
                 text=f"cluster: {down} of {nodes} not ready, every zone is down",
             )  # fmt: skip
-        if zone_state(known, breaker) is not ZoneState.NORMAL:
+        if known is not None and zone_state(known, breaker) is not ZoneState.NORMAL:
             most = min(allowed(known, breaker), known.nodes - 1)
             return Note(
                 code="ZoneOutage", scope=f"zone {zone}", observed=known.not_ready, limit=most,

@@ -14,10 +14,11 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
+from kubenode.core.host.dependencies import CIRCLE
 from kubenode.core.host.journal import JournalEntry
 from kubenode.core.host.turn import Turn
 from kubenode.core.identity import digest, op_id
-from kubenode.core.model.component import Disruption, MachineComponent
+from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
 from kubenode.core.model.meta import ref
 from kubenode.core.model.quantity import nanoseconds
@@ -27,9 +28,11 @@ REPAIR_LIMIT: Final = 3
 """Most repairs of a component on a node within REPAIR_WINDOW."""
 REPAIR_WINDOW: Final = timedelta(hours=1)
 REPAIR_SPREAD: Final = timedelta(seconds=60)
+INSTALL_FAILED: Final = "InstallFailed"
+NEVER_THERE: Final = frozenset({INSTALL_FAILED, CIRCLE})
+"""Reasons by which a report says that its revision never was at target."""
+"""The reason by which a report says that its revision never was at target."""
 REPAIR_FAILED: Final = "RepairFailed"
-REPAIRABLE: Final = frozenset({Disruption.NONE, Disruption.RESTART})
-"""Classes whose repair takes no permit."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,19 +66,9 @@ def repairs(
         begun.append(this)
 
 
-def was_at_target(before: ComponentReport, entry: ComponentEntry, *, failed: str) -> bool:
-    """Tell whether the entry was dealt with before, so that not being at target is drift.
-
-    Args:
-        before: the stored report.
-        entry: what is wanted.
-        failed: the reason by which a report says that the revision never was at target.
-    """
-    return (
-        before.component == entry.component
-        and before.revision == entry.revision
-        and before.reason != failed
-    )  # fmt: skip
+def was_at_target(before: ComponentReport, entry: ComponentEntry) -> bool:
+    """Tell, by the stored report, whether the entry was dealt with before, so that not being at target is drift."""
+    return before.is_of(entry) and before.reason not in NEVER_THERE
 
 
 def drifted(

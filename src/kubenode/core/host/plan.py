@@ -6,6 +6,7 @@ installs or writes belongs to a MachineComponent.
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import assert_never
 
 import attrs
@@ -31,6 +32,7 @@ MAX_STEPS = 16
 FIRST_PAUSE = timedelta(minutes=5)
 RESUME_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
+NO_REPAIRS: Mapping[str, tuple[Step, ...]] = MappingProxyType({})
 
 
 def operation_steps(steps: Iterable[Step]) -> tuple[OperationStep, ...] | Problem:
@@ -68,19 +70,33 @@ def _faulty(where: str, what: str, fix: str) -> Problem:
     return Problem(where=where, what=f"PluginFailed: {what}", fix=fix)
 
 
-def host_steps(steps: Iterable[OperationStep]) -> tuple[Step, ...]:
-    """Give the host steps of an operation; the inverse of `operation_steps`."""
-    return tuple(_host_step(step) for step in steps)
+def host_steps(
+    steps: Iterable[OperationStep], repairs: Mapping[str, tuple[Step, ...]] = NO_REPAIRS
+) -> tuple[Step, ...]:
+    """Give the host steps of an operation; the inverse of `operation_steps`.
+
+    Args:
+        steps: as they stand in the operation.
+        repairs: by the name of the entry; the steps that repair it.
+    """
+    return tuple(one for step in steps for one in _host_steps(step, repairs))
 
 
-def _host_step(step: OperationStep) -> Step:
+def _host_steps(step: OperationStep, repairs: Mapping[str, tuple[Step, ...]]) -> tuple[Step, ...]:
     match step.action:
         case StepAction.RESTART_UNIT:
-            return RestartUnit(unit=step.unit or "")
+            return (RestartUnit(unit=step.unit or ""),)
         case StepAction.REBOOT:
-            return Reboot()
+            return (Reboot(),)
+        case StepAction.REPAIR:
+            return repairs.get(step.component or "", ())
         case _:
             assert_never(step.action)
+
+
+def repaired(operation: Operation) -> tuple[str, ...]:
+    """Name the entries that an operation repairs, in its order."""
+    return tuple(step.component for step in operation.steps if step.component is not None)
 
 
 def reboots(operation: Operation) -> bool:
@@ -88,9 +104,16 @@ def reboots(operation: Operation) -> bool:
     return any(step.action is StepAction.REBOOT for step in operation.steps)
 
 
-def disruption(operation: Operation) -> Disruption:
-    """Say what an operation does to the node's work."""
-    return Disruption.REBOOT if reboots(operation) else Disruption.RESTART
+def disruption(operation: Operation, repairs: Iterable[Disruption] = ()) -> Disruption:
+    """Say what an operation does to the node's work.
+
+    Args:
+        operation: what is asked.
+        repairs: the classes of the components that it repairs.
+    """
+    own = Disruption.REBOOT if reboots(operation) else Disruption.RESTART
+    order = list(Disruption)
+    return max((own, *repairs), key=order.index)
 
 
 def is_at_target(entry: ComponentEntry, component: MachineComponent, have: Have) -> bool:

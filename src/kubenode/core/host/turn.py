@@ -14,6 +14,7 @@ class Turn:
     Attributes:
         run: what it would do now; None when nothing.
         note: why not.
+        waits: whether it would do something if it were not another's turn.
         due: `Now.elapsed` from which it would; None when it waits for no time.
         sightings: what has to be remembered for it.
     """
@@ -21,4 +22,5 @@ class Turn:
     run: RunSteps | None = None
     note: Note | None = None
     due: int | None = None
+    waits: bool = False
     sightings: Mapping[str, int] = NOTHING_SEEN

@@ -4,8 +4,9 @@ import attrs
 
 from kubenode.core.deciding import FleetSnapshot
 from kubenode.core.decision import Note
+from kubenode.core.health.freeze import spelled
 from kubenode.core.levers.change import Change, zone_outage
-from kubenode.core.model.risk import Freeze, RiskPolicy, Scope
+from kubenode.core.model.risk import RiskPolicy
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import named
@@ -50,19 +51,17 @@ def _lifted(seen: FleetSnapshot, policy: Policy, note: Note) -> Change[FleetSnap
 
 
 def _thawed(policy: RiskPolicy, scope: str) -> RiskPolicy:
-    kept = tuple(one for one in policy.spec.freeze if one.until is not None or _spelled(one) != scope)
+    kept = tuple(one for one in policy.spec.freeze if one.until is not None or spelled(one) != scope)
     return attrs.evolve(policy, spec=attrs.evolve(policy.spec, freeze=kept))
-
-
-def _spelled(one: Freeze) -> str:
-    return one.scope.value if one.scope is Scope.CLUSTER else f"{one.scope.value} {one.name}"
 
 
 def _in_scope(seen: FleetSnapshot, scope: str) -> tuple[str, ...]:
     """Name what is in flight in a scope, as a note spells it: held, or under way without a hold."""
     rows = () if seen.ledger is None else seen.ledger.status.holds
     held = [row.op_id for row in rows if scope in map(named, row.scopes)]
-    loose = [ask.op_id for ask in seen.asks if not ask.waiting and scope in map(named, ask.scopes)]
+    joined = {op_id for row in rows for op_id in row.joined}
+    acting = [ask for ask in seen.asks if not ask.waiting and ask.op_id not in joined]
+    loose = [ask.op_id for ask in acting if scope in map(named, ask.scopes)]
     return tuple(dict.fromkeys([*held, *loose]))
 
 
@@ -79,10 +78,10 @@ def _ended(
     """Let what is in flight be recorded as ended by its owners."""
     if not op_ids:
         return None
-    asks = tuple(ask for ask in seen.asks if ask.op_id not in op_ids)
-    return Change(
-        seen=attrs.evolve(seen, asks=asks, ended=seen.ended | set(op_ids)), policy=policy, text=text
-    )
+    rows = () if seen.ledger is None else seen.ledger.status.holds
+    every = {*op_ids, *(op_id for row in rows if row.op_id in op_ids for op_id in row.joined)}
+    asks = tuple(ask for ask in seen.asks if ask.op_id not in every)
+    return Change(seen=attrs.evolve(seen, asks=asks, ended=seen.ended | every), policy=policy, text=text)
 
 
 def _available(seen: FleetSnapshot, policy: Policy, note: Note, most: int) -> Change[FleetSnapshot] | None:

@@ -6,12 +6,13 @@ True is the one to look at.
 
 from collections.abc import Iterable
 
+from kubenode.core.health.held import held_by
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState, Running
-from kubenode.core.model.meta import Switch
+from kubenode.core.model.machine import WAITS, ComponentEntry, ComponentReport, ConfigState, Running
+from kubenode.core.model.meta import HOLD_LABEL, Switch
 from kubenode.core.node.sync import Marks
 
 READY = "Ready"
@@ -20,6 +21,19 @@ AGENT_READY = "AgentReady"
 NODE_READY = "NodeReady"
 LABELS_SYNCED = "LabelsSynced"
 COMPONENTS_READY = "ComponentsReady"
+PAUSED = "Paused"
+
+
+def paused_claim(seen: MachineSnapshot) -> tuple[Claim, ...]:
+    """Claim Paused while a person holds the machine, so that one sees why nothing happens; else nothing.
+
+    It takes no part in Ready: a machine that is held may be as well as any.
+    """
+    bearers = [f"{one.KIND.name} {one.metadata.name}" for one in held_by(seen.machine, seen.node)]
+    if not bearers:
+        return ()
+    text = f"label {HOLD_LABEL} on {' and '.join(bearers)}; nothing automatic disrupts it"
+    return (Claim.of(PAUSED, True, MachineReason.HELD.value, text),)
 
 
 def instance_claim(seen: MachineSnapshot) -> tuple[Claim, ...]:
@@ -113,7 +127,9 @@ def _lack(entry: ComponentEntry, report: ComponentReport | None) -> tuple[Machin
         text = f"revision {entry.revision}: {report.reason}"
         return MachineReason.COMPONENT_FAILED, f"{text}: {report.message}" if report.message else text
     if report.revision != entry.revision:
-        return MachineReason.PROGRESSING, f"revision {entry.revision} ({entry.component}) is not done yet"
+        waits = f": {report.reason}: {report.message}" if report.reason in WAITS else ""
+        text = f"revision {entry.revision} ({entry.component}) is not done yet{waits}"
+        return MachineReason.PROGRESSING, text
     if entry.state is Running.ABSENT:
         found = report.state
         return (
@@ -124,7 +140,7 @@ def _lack(entry: ComponentEntry, report: ComponentReport | None) -> tuple[Machin
     if report.component != entry.component:
         found_component = report.component or "nothing"
         return MachineReason.PROGRESSING, f"{found_component} is installed, not {entry.component}"
-    held = f"; {entry.held}" if entry.held else ""
+    held = "".join(f"; {text}" for text in (report.message, entry.held) if text)
     if report.config is not ConfigState.CURRENT:
         return MachineReason.COMPONENT_DRIFTED, f"its configuration is {report.config.value}{held}"
     if report.state is not entry.state:

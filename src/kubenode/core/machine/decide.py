@@ -17,6 +17,7 @@ from kubenode.core.machine.conditions import (
     instance_claim,
     labels_claim,
     node_claim,
+    paused_claim,
     summary,
 )
 from kubenode.core.machine.phase import Phase, Signal, next_phase
@@ -120,7 +121,7 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     phase = _phase(seen.machine.status.phase, observed)
     ready = _unactionable() if signal is Signal.UNACTIONABLE else summary(phase, parts)
     return Decision(
-        status=_status(seen, phase, (ready, *parts)),
+        status=_status(seen, phase, (ready, *parts, *paused_claim(seen))),
         effects=() if node is None or marks is None or mirror is None else _node_write(node, marks, mirror),
         notes=_notes(seen, signal, marks, mirror),
         deferred=signal is Signal.CONTESTED,
@@ -155,8 +156,12 @@ def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
     """Take back what is ours on the Node, then let the object go. Nothing is ever terminated."""
     metadata = seen.machine.metadata
     held = FINALIZER in metadata.finalizers
-    if seen.machine.spec.deletion_policy is DeletionPolicy.TERMINATE:
-        text = "this version terminates nothing; set spec.deletionPolicy to Release to let the host go"
+    if seen.machine.spec.on_deletion is DeletionPolicy.TERMINATE:
+        says = "by default" if seen.machine.spec.deletion_policy is None else "as it says"
+        text = (
+            f"spec.deletionPolicy is Terminate {says}, and this version terminates nothing;"
+            " set it to Release to let the host go"
+        )
         note = Note(code=MachineReason.TERMINATE_UNSUPPORTED.value, text=text)
         status = _leaving(seen, MachineReason.TERMINATE_UNSUPPORTED, text)
         return Decision(status=status, notes=(note,), deferred=held)
@@ -189,7 +194,7 @@ def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
 def _leaving(seen: MachineSnapshot, reason: MachineReason, text: str) -> MachineStatus:
     ready = Claim.of(READY, False, reason.value, text)
     phase = _phase(seen.machine.status.phase, signals(seen))
-    return _status(seen, phase, (ready, agent_claim(seen), node_claim(seen)))
+    return _status(seen, phase, (ready, agent_claim(seen), node_claim(seen), *paused_claim(seen)))
 
 
 def _status(seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim]) -> MachineStatus:

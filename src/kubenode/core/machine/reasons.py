@@ -18,6 +18,9 @@ class MachineReason(enum.Enum):
     RELEASING = "Releasing"
     TERMINATE_UNSUPPORTED = "TerminateUnsupported"
 
+    # Paused, which is there only while it is True
+    HELD = "Held"
+
     # InstanceReady
     CREATION_UNSUPPORTED = "CreationUnsupported"
 

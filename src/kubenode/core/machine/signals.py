@@ -14,7 +14,7 @@ _HELD = {
     Cause.HUMAN: Signal.REPAIR_HELD,
     Cause.DEADLINE: Signal.REPAIR_HELD,
     Cause.REMEDY: Signal.REPAIR_HELD,
-    Cause.DRIFT: Signal.UPDATE_HELD,
+    Cause.DRIFT: Signal.REPAIR_HELD,
     Cause.ROLLOUT: Signal.UPDATE_HELD,
 }
 

@@ -9,7 +9,7 @@ from kubenode.core.decision import NOTHING_SEEN, Create, SetOwner
 from kubenode.core.identity import digest
 from kubenode.core.machineset.order import next_zone, zone_of
 from kubenode.core.machineset.outdated import stamp
-from kubenode.core.model.machine import Infrastructure, Machine, MachineSpec, SetRef
+from kubenode.core.model.machine import Machine, MachineSpec, SetRef
 from kubenode.core.model.machineset import MACHINESET_LABEL, TEMPLATE_ANNOTATION, MachineSet
 from kubenode.core.model.meta import FINALIZER, ZONE_LABEL, ObjectMeta, ref
 from kubenode.core.model.now import Now, moment
@@ -125,9 +125,7 @@ def _machine(owner: MachineSet, name: str, zone: str) -> Machine:
     wanted = template.spec.infrastructure
     if zone:
         labels[ZONE_LABEL] = zone
-        wanted = Infrastructure(
-            provider=wanted.provider, parameters={**wanted.parameters, ZONE_PARAMETER: zone}
-        )
+        wanted = attrs.evolve(wanted, parameters={**wanted.parameters, ZONE_PARAMETER: zone})
     return Machine(
         metadata=ObjectMeta(
             name=name, labels=labels, finalizers=(FINALIZER,),

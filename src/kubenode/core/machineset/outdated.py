@@ -20,9 +20,11 @@ def stamp(template: MachineTemplate) -> str:
     set it, or an upgrade of kubenode would replace every machine.
     """
     spec = template.spec
+    secret = spec.infrastructure.secret_ref
     said = (
         template.labels, template.annotations, spec.infrastructure.provider, spec.infrastructure.parameters,
         spec.labels, [(one.key, one.value, one.effect.value) for one in spec.taints], spec.deletion_policy.value,
+        *(() if secret is None else ((secret.namespace, secret.name),)),
     )  # fmt: skip
     return digest(json.dumps(said, sort_keys=True, default=dict))
 

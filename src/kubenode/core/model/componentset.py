@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, TypeAlias
 import attrs
 
 from kubenode.core.model.condition import Conditions
+from kubenode.core.model.inspection import HOOKS_LIMIT, Inspection, InspectionResult
 from kubenode.core.model.machine import Running
 from kubenode.core.model.meta import (
     Column,
@@ -94,33 +95,15 @@ class Skip:
     machines: Annotated[tuple[Name, ...], Items(max=SKIP_LIMIT, min=1)]
 
 
-class Inconclusive(enum.Enum):
-    """What follows when there are too few machines to tell."""
-
-    CONTINUE = "Continue"
-    PAUSE = "Pause"
-
-
 @attrs.frozen(kw_only=True)
-class ControlGroup:
-    """Compare updated machines with those that are not updated yet.
+class InspectAgain:
+    """A person's word to ask the hooks of one batch again that have not passed; each higher count asks once more."""
 
-    Attributes:
-        conditions: types of Node conditions that count as a fault when True (`Ready`: when it is not True).
-        confidence: in percent; a difference that chance would make more often than in the rest is borne.
-        inconclusive: Continue, since of few machines nothing can ever be told; Pause for who wants to look.
-    """
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
-    conditions: Annotated[tuple[Annotated[str, Text(max=316, min=1)], ...], Items(max=8, min=1)]
-    confidence: Annotated[int, Number(min=50, max=99)] = 95
-    inconclusive: Inconclusive = Inconclusive.CONTINUE
-
-
-@attrs.frozen(kw_only=True)
-class Inspection:
-    """What a closed batch must show before the next opens, beside that its machines are available."""
-
-    control_group: ControlGroup | None = None
+    revision: RevisionText
+    batch: Annotated[int, Number(min=1, max=1_000_000)]
+    count: Annotated[int, Number(min=1, max=1_000_000)]
 
 
 @attrs.frozen(kw_only=True)
@@ -171,6 +154,7 @@ class Rollout:
     approval: Approval = Approval.AUTOMATIC
     excuse: Excuse | None = None
     approve: Approve | None = None
+    inspect_again: InspectAgain | None = None
     skip: Skip | None = None
     inspection: Inspection = Inspection()
 
@@ -249,12 +233,14 @@ class Batch:
 
     Attributes:
         closed_at: when its last member ended; set while it is observed, None before.
+        inspections: what the hooks said of it.
     """
 
     number: Annotated[int, Number(min=1, max=1_000_000)]
     opened_at: datetime
     closed_at: datetime | None = None
     members: Annotated[tuple[Member, ...], Items(max=BATCH_LIMIT)]
+    inspections: Annotated[tuple[InspectionResult, ...], Items(max=HOOKS_LIMIT)] = ()
 
 
 @attrs.frozen(kw_only=True)
@@ -279,6 +265,17 @@ class BatchRecord:
 
 
 @attrs.frozen(kw_only=True)
+class RolledBack:
+    """A component that an inspection failed, so that the last complete one came back.
+
+    It counts for as long as `spec.component` names it.
+    """
+
+    component: Name
+    text: Annotated[Message, "what the inspection said"] = ""
+
+
+@attrs.frozen(kw_only=True)
 class MachineComponentSetStatus:
     """Where the rollout stands.
 
@@ -289,6 +286,7 @@ class MachineComponentSetStatus:
         revisions: the last ones, oldest first; setting spec.component to an earlier one goes back to it.
         skipped: machines that `skip` names and that are not at the update revision.
         held: machines that a person holds by label, and that therefore are not at the update revision.
+        rolled_back: what is not rolled out though `spec.component` names it.
         proven: closed batches of the update revision in which a machine that had been available was updated;
             only they let batches grow.
         failed: the update revision's failures, oldest first; the first 64 by name, all by `failures`.
@@ -309,6 +307,7 @@ class MachineComponentSetStatus:
     held: Annotated[int, Number(min=0, max=1_000_000)] = 0
     proven: Annotated[int, Number(min=0, max=1_000_000)] = 0
     failed: Annotated[tuple[Failure, ...], Items(max=64)] = ()
+    rolled_back: RolledBack | None = None
     batch: Batch | None = None
     batches: Annotated[tuple[BatchRecord, ...], Items(max=32), "the closed batches, the last 32"] = ()
     conditions: Conditions = ()
@@ -331,6 +330,7 @@ class MachineComponentSet:
 
     KIND: ClassVar[Kind] = Kind(
         name="MachineComponentSet", plural="machinecomponentsets", short_names=("mcs",),
+        selectable=("spec.component", "status.phase"),
         columns=(
             Column(name="Component", path=".spec.component"),
             Column(name="Phase", path=".status.phase"),
@@ -345,3 +345,10 @@ class MachineComponentSet:
     metadata: ObjectMeta
     spec: MachineComponentSetSpec
     status: MachineComponentSetStatus = MachineComponentSetStatus()
+
+    @property
+    def component(self) -> str:
+        """The component to roll out: of the spec, or the last complete one where that was rolled back."""
+        status = self.status
+        back = status.rolled_back is not None and status.rolled_back.component == self.spec.component
+        return status.current.component if back and status.current is not None else self.spec.component

@@ -9,6 +9,9 @@ import attrs
 
 from kubenode.core.model.condition import Conditions
 from kubenode.core.model.meta import (
+    ADDRESS_PATTERN,
+    LABEL,
+    UNIT_PATTERN,
     Column,
     DnsLabel,
     Items,
@@ -72,9 +75,19 @@ class Host:
 
     address: Annotated[
         str,
-        Text(max=253, min=1, pattern="^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"),
+        Text(max=253, min=1, pattern=ADDRESS_PATTERN),
         "IP address or DNS name",
     ]
+
+
+@attrs.frozen(kw_only=True)
+class SecretRef:
+    """Which Secret; what is in it is read by nobody but who needs it, and is never shown."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    namespace: DnsLabel
+    name: Annotated[str, Text(max=253, min=1, pattern=f"^{LABEL}([.]{LABEL})*$")]
 
 
 @attrs.frozen(kw_only=True)
@@ -83,6 +96,9 @@ class Infrastructure:
 
     provider: DnsLabel
     parameters: Parameters = attrs.field(factory=dict)
+    secret_ref: Annotated[SecretRef, "the Secret with the provider's credentials for this machine"] | None = (
+        None
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +122,8 @@ class StepAction(enum.Enum):
 
     RESTART_UNIT = "RestartUnit"
     REBOOT = "Reboot"
+    REPAIR = "Repair"
+    """Whatever brings a component that drifted back to target; the agent's driver knows the steps."""
 
 
 @attrs.frozen(kw_only=True)
@@ -119,11 +137,17 @@ class OperationStep:
                 check=lambda step: (step.action is StepAction.RESTART_UNIT) == (step.unit is not None),
                 message="unit goes with action RestartUnit, as in {action: RestartUnit, unit: kubelet.service}",
             ),
+            Rule(
+                cel="(self.action == 'Repair') == has(self.component)",
+                check=lambda step: (step.action is StepAction.REPAIR) == (step.component is not None),
+                message="component goes with action Repair, as in {action: Repair, component: kubelet}",
+            ),
         )
     )
 
     action: StepAction
-    unit: Annotated[str, Text(max=255, min=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$")] | None = None
+    unit: Annotated[str, Text(max=255, min=1, pattern=UNIT_PATTERN)] | None = None
+    component: DnsLabel | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -177,8 +201,17 @@ class MachineSpec:
         "by component name; a missing entry never means uninstall, state Absent does",
     ] = attrs.field(factory=dict)  # fmt: skip
     operation: Annotated[Operation, "the one step the agent is asked to do now"] | None = None
-    deletion_policy: DeletionPolicy = DeletionPolicy.RELEASE
+    deletion_policy: (
+        Annotated[DeletionPolicy, "Release when absent and host is given; else Terminate"] | None
+    ) = None
     set_ref: Annotated[SetRef, "the MachineSet it belongs to; written by that set"] | None = None
+
+    @property
+    def on_deletion(self) -> DeletionPolicy:
+        """What becomes of the host: as it says, else Release of what was there before and Terminate of what was made."""
+        if self.deletion_policy is not None:
+            return self.deletion_policy
+        return DeletionPolicy.TERMINATE if self.host is None else DeletionPolicy.RELEASE
 
 
 @attrs.frozen(kw_only=True)
@@ -197,6 +230,13 @@ class ConfigState(enum.Enum):
     UNKNOWN = "Unknown"
 
 
+COMPONENT_MISSING = "ComponentMissing"
+WAITING_FOR_DEPENDENCY = "WaitingForDependency"
+WAITING_FOR_VALUE = "WaitingForValue"
+WAITS = frozenset({COMPONENT_MISSING, WAITING_FOR_DEPENDENCY, WAITING_FOR_VALUE})
+"""Reasons of a report that say for what the wanted revision waits; its `revision` is still the one before."""
+
+
 @attrs.frozen(kw_only=True)
 class ComponentReport:
     """What the agent found of one component: version, configuration and running state, each apart.
@@ -204,7 +244,8 @@ class ComponentReport:
     Attributes:
         component: the MachineComponent last installed whole; empty when none is.
         revision: the entry's revision that was last dealt with, done or failed.
-        reason: why that revision failed here; empty when it did not.
+        reason: why that revision failed here, or one of WAITS; empty when neither.
+        message: more about the reason; without one, which probe fails and how.
         drifting: it was at target with that revision, and is not now.
         drifted_at: when that was last found to have begun, repaired since or not.
     """
@@ -218,6 +259,10 @@ class ComponentReport:
     message: Message = ""
     drifting: bool = False
     drifted_at: datetime | None = None
+
+    def is_of(self, entry: ComponentEntry) -> bool:
+        """Tell whether it speaks of what an entry wants; what it says of another component or revision is no drift of it."""
+        return (self.component, self.revision) == (entry.component, entry.revision)
 
 
 class AnswerState(enum.Enum):
@@ -272,7 +317,7 @@ class Machine:
     """One machine, created or imported, and what runs on it."""
 
     KIND: ClassVar[Kind] = Kind(
-        name="Machine", plural="machines", short_names=("mc",),
+        name="Machine", plural="machines", short_names=("mc",), selectable=("status.phase", "status.nodeRef.name"),
         columns=(
             Column(name="Phase", path=".status.phase"),
             Column(name="Ready", path=".status.conditions[?(@.type=='Ready')].status"),

@@ -29,6 +29,10 @@ SYNCED_LABELS = f"{GROUP}/synced-labels"
 SYNCED_TAINTS = f"{GROUP}/synced-taints"
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+ADDRESS_PATTERN = "^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"
+"""An IP address or DNS name: no option, no path, no port."""
+UNIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$"
+"""A systemd unit: it cannot be read as an option of systemctl, nor name a path."""
 
 
 @attrs.frozen(kw_only=True)
@@ -111,10 +115,13 @@ class Column:
 
 @attrs.frozen(kw_only=True)
 class Kind:
-    """What the API calls a class of objects. All our kinds are cluster-scoped.
+    """What the API calls a class of objects, perhaps only those in one namespace. All our kinds are cluster-scoped.
 
     Attributes:
         group: the API group; empty for the core group.
+        selectable: the fields that objects can be selected by, besides metadata.name, such as `status.phase`.
+        namespaced: each object is in a namespace.
+        namespace: the one that is meant; empty for all of them.
         served: False for kinds that are not ours (Node): no CRD is made of them.
     """
 
@@ -125,6 +132,15 @@ class Kind:
     short_names: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     served: bool = True
+    selectable: tuple[str, ...] = ()
+    namespaced: bool = False
+    namespace: str = ""
+
+    def within(self, namespace: str) -> "Kind":
+        """Give the same kind in one namespace. Raises ValueError when its objects are in none."""
+        if not self.namespaced:
+            raise ValueError(f"{self.name} is cluster-scoped: its objects are in no namespace")
+        return attrs.evolve(self, namespace=namespace)
 
     @property
     def api_version(self) -> str:

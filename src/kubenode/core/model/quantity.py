@@ -29,6 +29,13 @@ class IntOrPercent:
 
         Raises:
             ValueError: neither a non-negative integer nor 1% to 100%.
+
+        >>> str(IntOrPercent.parse("5%")), str(IntOrPercent.parse(5))
+        ('5%', '5')
+        >>> IntOrPercent.parse("0%")
+        Traceback (most recent call last):
+            ...
+        ValueError: '0%' is not a percentage from '1%' to '100%'
         """
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError(f"{value!r} is neither a number nor a percentage like '10%'")
@@ -61,6 +68,13 @@ def parse_duration(text: str) -> timedelta:
 
     Raises:
         ValueError: any other spelling (Go's `1.5h`, ISO's `PT1H`, `1d`), or beyond a year.
+
+    >>> parse_duration("1h30m").total_seconds()
+    5400.0
+    >>> parse_duration("1.5h")
+    Traceback (most recent call last):
+        ...
+    ValueError: '1.5h' is not a duration like '1h30m' or '90s'
     """
     match = _DURATION.fullmatch(text) if text else None
     if match is None:

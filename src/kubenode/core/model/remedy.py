@@ -128,15 +128,41 @@ class Cause:
 
 @attrs.frozen(kw_only=True)
 class RemedyOperationJobSpec:
-    """Whose episode this is, and which: its name is a function of these three."""
+    """Whose episode this is, and which: its name is a function of machine, origin and episode."""
 
-    SHAPE: ClassVar[Shape] = Shape(rules=(Rule(cel="self == oldSelf", message="is immutable"),))
+    SHAPE: ClassVar[Shape] = Shape(
+        rules=(
+            Rule(cel="self == oldSelf", message="is immutable"),
+            Rule(
+                cel="(self.remedier != '') != (self.component != '')",
+                check=lambda spec: (spec.remedier != "") != (spec.component != ""),
+                message="give either remedier (a condition of the Node) or component (its drift)",
+            ),
+        )
+    )
 
     machine: MachineRef
-    remedier: Name
+    remedier: Annotated[str, Text(max=253), "whose rule a condition met; empty for a drift"] = ""
+    component: Annotated[
+        str, Text(max=63), "the entry of the Machine that drifted; empty for a condition"
+    ] = ""
     episode: Annotated[int, Number(min=0, max=1_000_000), "number of closed episodes before this one"]
     first_rung: Annotated[int, Number(min=0, max=15), "where on the ladder it begins"] = 0
     cause: Cause
+
+    @property
+    def origin(self) -> str:
+        """What episodes are counted by: the remedier, or `drift/` and the component, which no remedier can be named."""
+        return self.remedier or origin_of_drift(self.component)
+
+
+def origin_of_drift(component: str) -> str:
+    """Name the origin of the episodes of a component's drift.
+
+    >>> origin_of_drift("kubelet")
+    'drift/kubelet'
+    """
+    return f"drift/{component}"
 
 
 WITHDRAWN = "withdrawn: "
@@ -210,6 +236,7 @@ class RemedyOperationJob:
 
     KIND: ClassVar[Kind] = Kind(
         name="RemedyOperationJob", plural="remedyoperationjobs", short_names=("roj",),
+        selectable=("spec.machine.name", "spec.remedier", "status.phase"),
         columns=(
             Column(name="Machine", path=".spec.machine.name"),
             Column(name="Cause", path=".spec.cause.type"),

@@ -30,6 +30,8 @@ LEDGER = "cluster"
 HOLD_LIMIT = 1000
 SCOPE_LIMIT = 67
 """Scopes of one hold: cluster, region, zone, and one set for each component that a Machine can have."""
+JOIN_LIMIT = 63
+"""Changes that can join a hold: one for each further component that a Machine can have."""
 STORM_LIMIT = 1000
 """Zones that can be in a storm or recover from one."""
 CLOSED_LIMIT = 4096
@@ -248,8 +250,11 @@ class Hold:
     """An open permit: who finds its op-id here may act.
 
     Attributes:
+        op_id: whose grant opened it; also its name while it is open.
         scopes: what it counts in: `cluster`, `region=eu`, `zone=b`, `set=kubelet`.
         since: ledger time of the grant, nanoseconds.
+        joined: op-ids of further changes of the machine that were granted in the same write and are not over.
+        over: what opened it is over, and it is open for what joined it.
     """
 
     op_id: Annotated[OpId, Wire(name="opID")]
@@ -258,6 +263,13 @@ class Hold:
     cause: Cause
     scopes: Annotated[tuple[Annotated[str, Text(max=320)], ...], Items(max=SCOPE_LIMIT)]
     since: Annotated[int, Number(min=0, max=2**62)]
+    joined: Annotated[tuple[OpId, ...], Items(max=JOIN_LIMIT)] = ()
+    over: bool = False
+
+    @property
+    def op_ids(self) -> tuple[str, ...]:
+        """All who may act by it; never none."""
+        return self.joined if self.over else (self.op_id, *self.joined)
 
 
 @attrs.frozen(kw_only=True)

@@ -1,7 +1,8 @@
 """One decision per machine: open an episode, or bring the open one a step further.
 
 `decide` looks for the open job. Without one it watches the Node's conditions; with one it hands over to
-`episode.py`. Either way an operation whose attempt has ended is cleared from the Machine.
+`episode.py`. Either way an operation whose attempt has ended is cleared from the Machine, of episodes of drift
+(`repair.py`) too: one place, one janitor.
 Called by runtime/controller/remedy.py, the simulator and replay.
 """
 
@@ -11,16 +12,14 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, SetOperation, soonest
 from kubenode.core.errors import Problem
-from kubenode.core.health.freeze import frozen, thaws
-from kubenode.core.health.held import held_note, is_held
+from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally, open_breaker
-from kubenode.core.model.condition import find
 from kubenode.core.model.machine import Machine, OperationStep
-from kubenode.core.model.meta import FORCED, MACHINE_LABEL, ObjectMeta, ref
+from kubenode.core.model.meta import FORCED, ref
 from kubenode.core.model.now import Now, moment
-from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     Cause,
+    ConditionMatch,
     JobPhase,
     MachineRef,
     NodeRemedier,
@@ -31,21 +30,20 @@ from kubenode.core.model.remedy import (
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.episode import Answer, Case, advance, ended, leftover
+from kubenode.core.remedy.grounds import claimed, contest, newer, newer_note, stopped_by_people
 from kubenode.core.remedy.ladder import (
     KNOWN_PHASES,
+    cleared,
     first_rung,
-    is_closed,
-    job_name,
+    is_humans_turn,
+    job_of,
     last_closed,
+    next_episode,
     open_job,
     unrecognised,
 )
 from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
 from kubenode.core.remedy.worn import worn_out
-
-NODE_READY = "NodeReady"
-CONTESTED = frozenset({"Conflict", "NodeChanged"})
-"""Reasons by which the machine controller says that it is not certain which Node this machine is."""
 
 
 @attrs.frozen(kw_only=True)
@@ -75,10 +73,7 @@ class RemedySnapshot:
     @property
     def claimed(self) -> Node | None:
         """The Node, if it is the incarnation that this machine was Running with."""
-        known = self.machine.status.node_ref
-        if self.machine.status.first_running is None or self.node is None or known is None:
-            return None
-        return self.node if known.uid and known.uid == self.node.metadata.uid else None
+        return claimed(self.machine, self.node)
 
 
 def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobStatus]:
@@ -111,37 +106,9 @@ def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobS
 
 
 def _newer(seen: RemedySnapshot, job: RemedyOperationJob | None, policy: Policy) -> Note | None:
-    """Say which object a newer version wrote, or None; what is not understood is not touched."""
-    objects: list[Machine | RemedyOperationJob | NodeRemedier] = [seen.machine]
-    open_jobs = [one for one in seen.jobs if not is_closed(one)]
-    objects += open_jobs
-    if job is not None:
-        objects += [one for one in policy.remediers if one.metadata.name == job.spec.remedier]
-    for obj in sorted(objects, key=lambda obj: (obj.KIND.name, obj.metadata.name)):
-        if obj.metadata.unknown:
-            return _newer_note(obj)
-    strange = [one for one in open_jobs if one.status.phase not in KNOWN_PHASES]
-    if not strange:
-        return None
-    first = min(strange, key=lambda one: one.metadata.name)
-    text = f"RemedyOperationJob {first.metadata.name} is in phase {first.status.phase}, which is a newer version's"
-    return Note(code="NewerVersion", text=text)
-
-
-def _newer_note(obj: Machine | RemedyOperationJob | NodeRemedier) -> Note:
-    fields = ", ".join(sorted(obj.metadata.unknown))
-    return Note(
-        code="NewerVersion",
-        text=f"{obj.KIND.name} {obj.metadata.name} is a newer version's: {fields} is not known here",
-    )
-
-
-def _contest(seen: RemedySnapshot) -> Note | None:
-    """Say that it is not certain which Node this machine is; then nothing is done to either (S12)."""
-    claim = find(seen.machine.status.conditions, NODE_READY)
-    if claim is None or claim.reason not in CONTESTED:
-        return None
-    return Note(code=claim.reason, text=f"machine {seen.machine.metadata.name}: {claim.message}")
+    """Say which object a newer version wrote, or None."""
+    named = [] if job is None else [one for one in policy.remediers if one.metadata.name == job.spec.remedier]
+    return newer(seen.machine, seen.jobs, *named)
 
 
 # Without an open job.
@@ -149,26 +116,26 @@ def _contest(seen: RemedySnapshot) -> Note | None:
 
 def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
     """Look whether an episode begins."""
-    node, contest = seen.claimed, _contest(seen)
+    node, doubt = seen.claimed, contest(seen.machine)
     if node is None or seen.machine.metadata.deletion_timestamp is not None:
         return Answer()
-    if contest is not None:
-        return Answer(notes=(contest,))
+    if doubt is not None:
+        return Answer(notes=(doubt,))
     chosen = selecting(policy.remediers, seen.machine)
     known = tuple(one for one in chosen if not one.metadata.unknown)
-    notes = [_newer_note(one) for one in chosen if one.metadata.unknown]
-    cleared = _cleared(seen, known, node)
+    notes = [newer_note(one) for one in chosen if one.metadata.unknown]
+    clear = _cleared(seen, known, node)
     found = matches(known, node, now=seen.now, sightings=seen.sightings)
     breaker = open_breaker(node.zone, seen.zones, policy.limits)
     if breaker is not None:
         # The sightings are dropped: when the zone is back, every condition must hold anew for its time.
         return Answer(
-            notes=(*notes, breaker) if found else tuple(notes), sightings=cleared, deferred=bool(found)
+            notes=(*notes, breaker) if found else tuple(notes), sightings=clear, deferred=bool(found)
         )
-    waiting = [match for match in found if not _humans_turn(seen, match, cleared)]
+    waiting = [match for match in found if not _humans_turn(seen, match, clear)]
     notes += [_handed_over(match) for match in found if match not in waiting]
     frosts = thaws(policy.limits, seen.now, seen.sightings) if waiting else NOTHING_SEEN
-    sightings = {**cleared, **_sighted(found, node), **frosts}
+    sightings = {**clear, **_sighted(found, node), **frosts}
     due = next((match for match in waiting if match.due <= seen.now.elapsed), None)
     stop = None if due is None else _stopped_by_people(seen, policy, node)
     if due is not None and stop is None:
@@ -182,13 +149,7 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
 
 
 def _stopped_by_people(seen: RemedySnapshot, policy: Policy, node: Node) -> Note | None:
-    """Say that people let nothing begin with this machine: its label, or a freeze of a scope it is in."""
-    name = seen.machine.metadata.name
-    if is_held(seen.machine, node):
-        return held_note(name)
-    return frozen(
-        node.zone, seen.sets, policy.limits, seen.now, seen.sightings, region=node.region, machine=name
-    )
+    return stopped_by_people(seen.machine, node, seen.sets, policy, seen.now, seen.sightings)
 
 
 def _sighted(found: Iterable[Match], node: Node) -> dict[str, int]:
@@ -196,34 +157,17 @@ def _sighted(found: Iterable[Match], node: Node) -> dict[str, int]:
 
 
 def _cleared(seen: RemedySnapshot, remediers: Iterable[NodeRemedier], node: Node) -> dict[str, int]:
-    """Remember, for each episode that was handed over, since when its condition was seen clear.
-
-    Once it was clear for the dwell the sighting stays, and the next time is a new episode. A restart
-    forgets it; then it is a human's turn until the condition is seen clear again, which is the safe side.
-    """
-    found = {}
+    """Remember of each remedier's episode that was handed over since when its condition was seen clear."""
+    found: dict[str, int] = {}
     for remedier in remediers:
-        last = last_closed(seen.jobs, remedier.metadata.name)
-        if last is None or last.status.phase != JobPhase.HANDED_OVER.value:
-            continue
-        key, now = _cleared_key(last), seen.now.elapsed
-        since = min(seen.sightings.get(key, now), now)
-        long_enough = now - since >= nanoseconds(remedier.spec.verification.dwell)
-        if is_clear(remedier.spec.condition, node) or (key in seen.sightings and long_enough):
-            found[key] = since
+        last, clear = last_closed(seen.jobs, remedier.metadata.name), is_clear(remedier.spec.condition, node)
+        found |= cleared(last, remedier.spec.verification.dwell, seen.now, seen.sightings, clear=clear)
     return found
-
-
-def _cleared_key(job: RemedyOperationJob) -> str:
-    return f"cleared:{job.metadata.uid}"
 
 
 def _humans_turn(seen: RemedySnapshot, match: Match, cleared: Mapping[str, int]) -> bool:
     """Tell whether the last episode was handed over and its condition was not clear since."""
-    last = last_closed(seen.jobs, match.remedier.metadata.name)
-    if last is None or last.status.phase != JobPhase.HANDED_OVER.value:
-        return False
-    return _cleared_key(last) not in cleared
+    return is_humans_turn(last_closed(seen.jobs, match.remedier.metadata.name), cleared)
 
 
 def _handed_over(match: Match) -> Note:
@@ -242,20 +186,12 @@ def _opened(seen: RemedySnapshot, match: Match) -> RemedyOperationJob:
     """Make the job of the episode that begins."""
     machine, remedier, condition = seen.machine.metadata, match.remedier.metadata.name, match.condition
     last = last_closed(seen.jobs, remedier)
-    episode = 0 if last is None else last.spec.episode + 1
-    return RemedyOperationJob(
-        metadata=ObjectMeta(
-            name=job_name(machine.name, machine.uid, remedier, episode),
-            labels={MACHINE_LABEL: machine.name[:63].rstrip("-.")},
-        ),
-        spec=RemedyOperationJobSpec(
-            machine=MachineRef(name=machine.name, uid=machine.uid), remedier=remedier, episode=episode,
-            first_rung=first_rung(last, match.remedier, seen.now.wall),
-            cause=Cause(
-                type=condition.type, reason=condition.reason[:128], message=condition.message[:2048]
-            ),
-        ),
+    spec = RemedyOperationJobSpec(
+        machine=MachineRef(name=machine.name, uid=machine.uid), remedier=remedier, episode=next_episode(last),
+        first_rung=first_rung(last, match.remedier, seen.now.wall),
+        cause=Cause(type=condition.type, reason=condition.reason[:128], message=condition.message[:2048]),
     )  # fmt: skip
+    return job_of(spec)
 
 
 # With an open job.
@@ -263,11 +199,11 @@ def _opened(seen: RemedySnapshot, match: Match) -> RemedyOperationJob:
 
 def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> Answer:
     """Bring the open episode a step further, and keep what is seen of the other remediers."""
-    contest = _contest(seen)
+    doubt = contest(seen.machine)
     if seen.machine.metadata.deletion_timestamp is not None:
         return ended(job, JobPhase.CANCELLED, "the machine is being deleted", seen.now.wall)
-    if contest is not None:
-        return Answer(status=job.status, notes=(contest,))
+    if doubt is not None:
+        return Answer(status=job.status, notes=(doubt,))
     node = seen.claimed
     if node is None:
         return ended(job, JobPhase.CANCELLED, "the Node that this episode was about is gone", seen.now.wall)
@@ -277,11 +213,13 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     forced = FORCED in job.metadata.annotations
     frosts = thaws(policy.limits, seen.now, seen.sightings)
     found = () if breaker is not None else matches(known, node, now=seen.now, sightings=seen.sightings)
+    remedier = next((one for one in chosen if one.metadata.name == job.spec.remedier), None)
+    rule = ConditionMatch(type=job.spec.cause.type) if remedier is None else remedier.spec.condition
     case = Case(
-        machine=seen.machine, node=node, job=job,
+        machine=seen.machine, job=job,
         stop=None if forced else breaker or _stopped_by_people(seen, policy, node),
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
-        remedier=next((one for one in chosen if one.metadata.name == job.spec.remedier), None),
+        remedier=remedier, clear=is_clear(rule, node),
         planned={rung: steps for (name, rung), steps in seen.steps.items() if name == job.spec.remedier},
         holds=seen.holds, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
     )  # fmt: skip

@@ -25,7 +25,6 @@ from kubenode.core.model.remedy import (
     WITHDRAWN,
     Attempt,
     AttemptState,
-    ConditionMatch,
     JobPhase,
     NodeRemedier,
     RemedyOperationJob,
@@ -33,7 +32,6 @@ from kubenode.core.model.remedy import (
     Rung,
     Verification,
 )
-from kubenode.core.model.world import Node
 from kubenode.core.remedy.ladder import (
     ENDED,
     MAX_ATTEMPTS,
@@ -45,7 +43,6 @@ from kubenode.core.remedy.ladder import (
     stuck,
     within,
 )
-from kubenode.core.remedy.match import is_clear
 from kubenode.core.step import refusal
 
 REMEDIER_GONE = "its remedier is gone or does not select this machine any more"
@@ -71,6 +68,8 @@ class Case:
     Attributes:
         remedier: None when it is gone or selects this machine no more; then what is under way ends as
             Cancelled and nothing new begins.
+        gone: what that is called.
+        clear: whether the Node is Ready and what the episode is about clear now.
         stop: what lets nothing begin here: an open breaker of the Node's zone, a freeze, a hold. None for a
             job that a person forces.
         worn: that too many remedies were tried on this machine lately.
@@ -78,9 +77,10 @@ class Case:
     """
 
     machine: Machine
-    node: Node
     job: RemedyOperationJob
     remedier: NodeRemedier | None
+    gone: str = REMEDIER_GONE
+    clear: bool
     stop: Note | None
     worn: Note | None
     planned: Mapping[int, tuple[OperationStep, ...] | Problem]
@@ -98,12 +98,6 @@ class Case:
     def verification(self) -> Verification:
         """When the remedy counts as proven; the built-in terms when the remedier is gone."""
         return Verification() if self.remedier is None else self.remedier.spec.verification
-
-    @property
-    def clear(self) -> bool:
-        """Whether the Node is Ready and its condition clear now."""
-        gone = ConditionMatch(type=self.job.spec.cause.type)
-        return is_clear(gone if self.remedier is None else self.remedier.spec.condition, self.node)
 
     def since(self, key: str) -> int:
         """Give `Now.elapsed` of a first sighting: the remembered one, else now."""
@@ -195,7 +189,7 @@ def leftover(machine: Machine, jobs: Iterable[RemedyOperationJob], holds: frozen
 def _between(case: Case) -> Answer:
     """Nothing is under way: wait whether it clears by itself, else begin the next rung."""
     if case.remedier is None:
-        return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall)
+        return ended(case.job, JobPhase.CANCELLED, case.gone, case.now.wall)
     if case.clear:
         return _clearing(case, Note(code="Clearing", text="clear; no rung is begun while it stays so"))
     index = next_rung(case.job)
@@ -238,7 +232,7 @@ def _waiting(case: Case, attempt: Attempt) -> Answer:
             return refused
         return _move(case, AttemptState.ACTING, "permitted")
     if case.remedier is None:
-        return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall)
+        return ended(case.job, JobPhase.CANCELLED, case.gone, case.now.wall)
     why_not = _unplanned(case, attempt)
     if why_not:
         return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}")
@@ -255,7 +249,7 @@ def _second_thoughts(case: Case, attempt: Attempt) -> Answer | None:
     used now is given back, so that it does not keep others waiting.
     """
     if case.remedier is None:
-        return ended(case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall, tried=False)
+        return ended(case.job, JobPhase.CANCELLED, case.gone, case.now.wall, tried=False)
     if case.clear:
         return ended(case.job, JobPhase.CANCELLED, BY_ITSELF, case.now.wall, tried=False)
     why_not = case.stop.text if case.stop is not None else _unplanned(case, attempt)
@@ -349,7 +343,7 @@ def _verifying(case: Case, attempt: Attempt) -> Answer:
 def _proven(case: Case) -> Answer:
     verdict = f"clear and Ready for {round(case.verification.dwell.total_seconds())} s"
     phase = JobPhase.SUCCEEDED if case.remedier is not None else JobPhase.CANCELLED
-    text = verdict if case.remedier is not None else REMEDIER_GONE
+    text = verdict if case.remedier is not None else case.gone
     status = closed(case.job, phase, text, case.now.wall, AttemptState.SUCCEEDED, verdict)
     return Answer(status=status, notes=(Note(code=phase.value, text=text),))
 
@@ -357,10 +351,8 @@ def _proven(case: Case) -> Answer:
 def _failed(case: Case, verdict: str) -> Answer:
     """End an attempt that was really tried; without its remedier the episode ends with it."""
     if case.remedier is None:
-        status = closed(
-            case.job, JobPhase.CANCELLED, REMEDIER_GONE, case.now.wall, AttemptState.FAILED, verdict
-        )
-        return Answer(status=status, notes=(Note(code=JobPhase.CANCELLED.value, text=REMEDIER_GONE),))
+        status = closed(case.job, JobPhase.CANCELLED, case.gone, case.now.wall, AttemptState.FAILED, verdict)
+        return Answer(status=status, notes=(Note(code=JobPhase.CANCELLED.value, text=case.gone),))
     return _move(case, AttemptState.FAILED, verdict)
 
 

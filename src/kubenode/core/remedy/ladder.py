@@ -4,20 +4,23 @@ An attempt that was withdrawn (core/model/remedy) says nothing against its rung,
 a new op-id.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 import attrs
 
 from kubenode.core.identity import digest, op_id
 from kubenode.core.model.condition import Claim, stated
-from kubenode.core.model.meta import Switch
+from kubenode.core.model.meta import MACHINE_LABEL, ObjectMeta, Switch
+from kubenode.core.model.now import Now
+from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     Attempt,
     AttemptState,
     JobPhase,
     NodeRemedier,
     RemedyOperationJob,
+    RemedyOperationJobSpec,
     RemedyOperationJobStatus,
 )
 
@@ -46,29 +49,82 @@ def is_closed(job: RemedyOperationJob) -> bool:
 
 
 def open_job(jobs: Iterable[RemedyOperationJob]) -> RemedyOperationJob | None:
-    """Give the open episode of a machine, or None.
+    """Give the open episode of a machine that a condition of its Node began, or None.
 
     There is at most one. Should two leaders have made two, the one that acts comes first, then the first
     by name: else the other could never end.
     """
+    return _open(job for job in jobs if not job.spec.component)
+
+
+def open_repair(jobs: Iterable[RemedyOperationJob]) -> RemedyOperationJob | None:
+    """Give the open episode of a machine that drift began, or None; beside one that a condition began, at most one."""
+    return _open(job for job in jobs if job.spec.component)
+
+
+def _open(jobs: Iterable[RemedyOperationJob]) -> RemedyOperationJob | None:
     found = [job for job in jobs if not is_closed(job)]
     return min(found, key=lambda job: (not _is_under_way(job), job.metadata.name), default=None)
 
 
-def last_closed(jobs: Iterable[RemedyOperationJob], remedier: str) -> RemedyOperationJob | None:
-    """Give a remedier's latest closed episode, by number, or None."""
-    found = [job for job in jobs if job.spec.remedier == remedier and is_closed(job)]
+def last_closed(jobs: Iterable[RemedyOperationJob], origin: str) -> RemedyOperationJob | None:
+    """Give the latest closed episode of a remedier or of a component's drift, by number, or None."""
+    found = [job for job in jobs if job.spec.origin == origin and is_closed(job)]
     return max(found, key=lambda job: (job.spec.episode, job.metadata.name), default=None)
 
 
-def job_name(machine: str, machine_uid: str, remedier: str, episode: int) -> str:
+def next_episode(last: RemedyOperationJob | None) -> int:
+    """Number the episode after the latest closed one."""
+    return 0 if last is None else last.spec.episode + 1
+
+
+def cleared(
+    last: RemedyOperationJob | None, dwell: timedelta, now: Now, sightings: Mapping[str, int], *, clear: bool
+) -> dict[str, int]:  # fmt: skip
+    """Remember, of an episode that was handed over, since when what it was about was seen clear.
+
+    Once it was clear for the dwell the sighting stays, and the next time is a new episode. A restart
+    forgets it; then it is a human's turn until it is seen clear again, which is the safe side.
+    """
+    if last is None or last.status.phase != JobPhase.HANDED_OVER.value:
+        return {}
+    key = _cleared_key(last)
+    since = min(sightings.get(key, now.elapsed), now.elapsed)
+    long_enough = now.elapsed - since >= nanoseconds(dwell)
+    return {key: since} if clear or (key in sightings and long_enough) else {}
+
+
+def _cleared_key(job: RemedyOperationJob) -> str:
+    return f"cleared:{job.metadata.uid}"
+
+
+def is_humans_turn(last: RemedyOperationJob | None, clear: Mapping[str, int]) -> bool:
+    """Tell whether the last episode was handed over and what it was about was not clear since."""
+    if last is None or last.status.phase != JobPhase.HANDED_OVER.value:
+        return False
+    return _cleared_key(last) not in clear
+
+
+def job_of(spec: RemedyOperationJobSpec) -> RemedyOperationJob:
+    """Make the job of an episode that begins."""
+    machine = spec.machine
+    return RemedyOperationJob(
+        metadata=ObjectMeta(
+            name=job_name(machine.name, machine.uid, spec.origin, spec.episode),
+            labels={MACHINE_LABEL: machine.name[:63].rstrip("-.")},
+        ),
+        spec=spec,
+    )
+
+
+def job_name(machine: str, machine_uid: str, origin: str, episode: int) -> str:
     """Name an episode: the same for every observer, however stale.
 
     >>> job_name("node-7", "u7", "hung", 0)[:7]
     'node-7-'
     """
     # A cut name may end in a dot, and no label of a DNS name may begin with the hyphen that follows.
-    return f"{machine[:40].rstrip('-.')}-{digest(machine_uid, remedier, episode)}"
+    return f"{machine[:40].rstrip('-.')}-{digest(machine_uid, origin, episode)}"
 
 
 def first_rung(last: RemedyOperationJob | None, remedier: NodeRemedier, wall: datetime) -> int:

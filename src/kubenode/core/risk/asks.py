@@ -34,7 +34,7 @@ class Ask:
         since: how long it has been wanted; None is served last.
         order: its place among those of the same age.
         waiting: it asks. False: it holds, so it keeps its permit, and counts as in flight if it has none.
-        remedier: whose remedy it is; empty for all else.
+        remedier: whose remedy it is, or of which component's drift the repair (`drift/kubelet`); empty for all else.
         rollback: it brings back what last was everywhere; it waits for no rate window.
     """
 
@@ -163,10 +163,16 @@ def asks_of_job(
     return (
         Ask(
             op_id=last.op_id, machine=machine, zone=zone, region=region, sets=tuple(sorted(sets)),
-            cause=Cause.HUMAN if FORCED in job.metadata.annotations else Cause.REMEDY,
-            since=last.since, waiting=known and last.state is AttemptState.WAITING, remedier=job.spec.remedier,
+            cause=_cause(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
+            remedier=job.spec.origin,
         ),
     )  # fmt: skip
+
+
+def _cause(job: RemedyOperationJob) -> Cause:
+    if FORCED in job.metadata.annotations:
+        return Cause.HUMAN
+    return Cause.DRIFT if job.spec.component else Cause.REMEDY
 
 
 def ended_of_job(job: RemedyOperationJob) -> frozenset[str]:

@@ -30,12 +30,15 @@ from kubenode.core.model.risk import (
 from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.joint import is_alike, joined
 from kubenode.core.risk.objections import objection
 from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
 
-_REMEDIES = frozenset({Cause.REMEDY, Cause.HUMAN})
+_AUTOMATIC = frozenset({Cause.REMEDY, Cause.DRIFT})
+"""What has to prove itself: it begins by itself, and by a rule that may be wrong on every machine at once."""
+_REMEDIES = _AUTOMATIC | {Cause.HUMAN}
 """What is counted as a remedy in flight: those that a person forced, too."""
 
 
@@ -115,6 +118,8 @@ class Round:
         self._now = now
         self._moment = moment
         self._owner: dict[str, str] = {}
+        self._row = {op_id: hold.op_id for hold in status.holds for op_id in hold.op_ids}
+        self._opened: dict[str, bool] = {}
         self._running: dict[str, dict[str, str]] = {}
         self._leaving: dict[tuple[str, timedelta], tuple[Expiry, ...] | None] = {}
         self._fresh: dict[str, int] = {}
@@ -130,8 +135,8 @@ class Round:
             self._begin(ask)
 
     def _begin(self, ask: Ask) -> None:
-        """Count an act that runs, by its scopes and by its remedier."""
-        self._occupy(ask.op_id, ask.machine.uid, ask.scopes)
+        """Count an act that runs, by its scopes and by its remedier; one that joined a hold is in flight with it."""
+        self._occupy(self._row.get(ask.op_id, ask.op_id), ask.machine.uid, ask.scopes)
         if ask.cause in _REMEDIES:
             self._remedies[ask.op_id] = ask.remedier
 
@@ -155,11 +160,44 @@ class Round:
         for scope in hold.scopes:
             self._fresh[scope] = self._fresh.get(scope, 0) + 1
 
+    def open(self, ask: Ask) -> None:
+        """Grant what waits; until this round is written nothing of it can have begun, so further changes may join."""
+        self.grant(ask)
+        self._opened[ask.machine.uid] = ask.rollback
+
+    def join(self, ask: Ask) -> bool:
+        """Let a change of a machine join the hold that this round opens on it for another; tell whether it did.
+
+        All that forbids, but for a reviewer, was asked of the first, and is of the machine and its scopes. Only a rollback
+        passes the rate windows, and what is none does not pass them with it.
+        """
+        if ask.machine.uid not in self._opened or (self._opened[ask.machine.uid] and not ask.rollback):
+            return False
+        return self._reviewed(ask) is None and self._joined(ask)
+
+    def _joined(self, ask: Ask) -> bool:
+        """Write an ask into the row that this round made of its machine, if it is alike and there is room."""
+        place = next((i for i, hold in enumerate(self.granted) if hold.machine_uid == ask.machine.uid), None)
+        hold = None if place is None else self.granted[place]
+        wider = None if hold is None or not is_alike(hold, ask) else joined(hold, ask)
+        if place is None or hold is None or wider is None:
+            return False
+        more = ledger.weight(wider) - ledger.weight(hold)
+        if self._size + more > ledger.LEDGER_SIZE:
+            return False
+        self.granted[place] = wider
+        self._size += more
+        self._row[ask.op_id] = hold.op_id
+        return True
+
     def adopt(self, ask: Ask) -> None:
-        """Give an act that is under way its hold, whatever the limits; without room for one it is in flight all the same."""
+        """Give an act that is under way its hold, whatever the limits; without room for one it is in flight all the same.
+
+        Two changes of one machine that are under way had joined one hold, and join it anew.
+        """
         if self._busy(ask) is None and self._capacity(ask) is None:
             self.grant(ask)
-        else:
+        elif not self._joined(ask):
             self._begin(ask)
 
     def refusal(self, ask: Ask) -> Refusal | None:
@@ -246,7 +284,7 @@ class Round:
 
     def _success(self, ask: Ask) -> Refusal | None:
         """Remedies that do not help are not tried on more machines; what people roll out is not theirs to judge."""
-        if self._shut is None or ask.cause is not Cause.REMEDY:
+        if self._shut is None or ask.cause not in _AUTOMATIC:
             return None
         return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
 
@@ -265,7 +303,7 @@ class Round:
 
     def _width(self, ask: Ask) -> Refusal | None:
         """A remedier acts on more machines at once only as its repairs are proven."""
-        if ask.cause is not Cause.REMEDY:
+        if ask.cause not in _AUTOMATIC:
             return None
         running = sum(remedier in ("", ask.remedier) for remedier in self._remedies.values())
         found = [

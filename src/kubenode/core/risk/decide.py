@@ -163,9 +163,10 @@ def _absent(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot)
     """Give the holds whose owner is nowhere, with when that was first seen. Whose end is recorded is no orphan."""
     accounted = {ask.op_id for ask in asks} | seen.ended
     return {
-        hold.op_id: seen.sightings.get(_orphan(hold.op_id), seen.now.elapsed)
+        op_id: seen.sightings.get(_orphan(op_id), seen.now.elapsed)
         for hold in status.holds
-        if hold.op_id not in accounted
+        for op_id in hold.op_ids
+        if op_id not in accounted
     }
 
 
@@ -185,13 +186,13 @@ def _over(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot) -
 
 def _served(round_: Round, asks: tuple[Ask, ...]) -> list[Refusal]:
     """Grant what may be granted, in the order of service, and give the refusals."""
-    open_holds = {hold.op_id for hold in round_.status.holds}
+    permitted = {op_id for hold in round_.status.holds for op_id in hold.op_ids}
     refusals = []
     for ask in asks:
-        if ask.waiting and ask.op_id not in open_holds:
+        if ask.waiting and ask.op_id not in permitted and not round_.join(ask):
             refusal = round_.refusal(ask)
             if refusal is None:
-                round_.grant(ask)
+                round_.open(ask)
             else:
                 refusals.append(refusal)
     return refusals

@@ -75,27 +75,37 @@ def scopes_of(zone: str, sets: Iterable[str], region: str = "") -> tuple[str, ..
 def grant(status: RiskLedgerStatus, holds: Iterable[Hold]) -> RiskLedgerStatus:
     """Add open holds, after those there are. A machine that has one, or an op-id that has one, gets no second."""
     machines = {hold.machine_uid for hold in status.holds}
-    op_ids = {hold.op_id for hold in status.holds}
+    op_ids = {op_id for hold in status.holds for op_id in named(hold)}
     rows = list(status.holds)
     for hold in holds:
-        if hold.machine_uid not in machines and hold.op_id not in op_ids:
+        if hold.machine_uid not in machines and op_ids.isdisjoint(named(hold)):
             rows.append(hold)
             machines.add(hold.machine_uid)
-            op_ids.add(hold.op_id)
+            op_ids.update(named(hold))
     return attrs.evolve(status, holds=tuple(rows))
 
 
+def named(hold: Hold) -> tuple[str, ...]:
+    """Give every op-id that stands in a row, that of what is over too."""
+    return (hold.op_id, *hold.joined)
+
+
 def close(status: RiskLedgerStatus, op_ids: Collection[str], now: int) -> RiskLedgerStatus:
-    """End holds: each becomes a count in the bucket of its beginning, in every scope it has."""
+    """End what is over: a hold of which nothing is left becomes a count in the bucket of its beginning, in every scope it has."""
     counts: dict[str, Counts] = {}
+    left: list[Hold] = []
     for hold in status.holds:
-        if hold.op_id in op_ids:
-            for scope in hold.scopes:
-                counts[scope] = added(counts.get(scope) or counts_of(status, scope), hold.since)
+        live = [op_id for op_id in hold.op_ids if op_id not in op_ids]
+        if live:
+            joined = tuple(op_id for op_id in hold.joined if op_id in live)
+            left.append(attrs.evolve(hold, joined=joined, over=hold.op_id not in live))
+            continue
+        for scope in hold.scopes:
+            counts[scope] = added(counts.get(scope) or counts_of(status, scope), hold.since)
     untouched = {scope: text for scope, text in status.closed.items() if scope not in counts}
     return attrs.evolve(
         status,
-        holds=tuple(hold for hold in status.holds if hold.op_id not in op_ids),
+        holds=tuple(left),
         closed=dict(sorted({**untouched, **_texts(counts, now)}.items())),
     )
 
@@ -118,9 +128,12 @@ def spoilt(status: RiskLedgerStatus) -> str:
         first = uids.setdefault(hold.machine_uid, place)
         if first != place:
             return f"status.holds[{place}] has the machine of status.holds[{first}], {hold.machine}"
-        first = op_ids.setdefault(hold.op_id, place)
-        if first != place:
-            return f"status.holds[{place}] has the opID of status.holds[{first}], {hold.op_id}"
+        for op_id in named(hold):
+            first = op_ids.setdefault(op_id, place)
+            if first != place:
+                return f"status.holds[{place}] has the opID of status.holds[{first}], {op_id}"
+        if len(set(named(hold))) <= len(hold.joined):
+            return f"status.holds[{place}] has one opID twice"
         if hold.since > status.checkpoint > 0:
             return f"status.holds[{place}].since is later than status.checkpoint"
     return ""
@@ -173,7 +186,7 @@ def in_flight(status: RiskLedgerStatus, scope: str) -> int:
 
 def weight(hold: Hold) -> int:
     """Give the most that a hold takes of the ledger, open or, later, closed; characters."""
-    texts = len(hold.op_id) + len(hold.machine) + len(hold.machine_uid)
+    texts = sum(len(op_id) + 4 for op_id in named(hold)) + len(hold.machine) + len(hold.machine_uid)
     return _ROW + texts + sum(2 * len(scope) + _COUNTERS for scope in hold.scopes)
 
 

@@ -35,7 +35,7 @@ def outcomes_of_job(job: RemedyOperationJob) -> tuple[Outcome, ...]:
     """Give the attempts of a job that have ended, in their order; what was withdrawn says nothing."""
     over = {AttemptState.SUCCEEDED: True, AttemptState.FAILED: False}
     return tuple(
-        Outcome(ended_at=attempt.since, succeeded=over[attempt.state], remedier=job.spec.remedier)
+        Outcome(ended_at=attempt.since, succeeded=over[attempt.state], remedier=job.spec.origin)
         for attempt in job.status.attempts
         if attempt.state in over and not attempt.withdrawn
     )

@@ -73,6 +73,11 @@ def read(text: str) -> Counts:
 
     Every grant is in all resolutions and leaves the finest first, so a row that sums to more than the
     next coarser one tells of a text that was cut or edited.
+
+    >>> [dict(row) for row in read("s:123=2,124=1;m:20=3;h:0=3").rows]
+    [{123: 2, 124: 1}, {20: 3}, {0: 3}]
+    >>> used(read("by hand"), timedelta(hours=1), 0) == FULL
+    True
     """
     rows = _rows(text)
     if rows is None:
@@ -109,7 +114,11 @@ def write(counts: Counts) -> str:
 
 
 def added(counts: Counts, since: int) -> Counts:
-    """Count one more grant, begun at `since`."""
+    """Count one more grant, begun at `since`.
+
+    >>> write(added(read("s:123=2,124=1;m:20=3;h:0=3"), since=1245 * SECOND))
+    's:123=2,124=2;m:20=4;h:0=4'
+    """
     rows = []
     for resolution, row in zip(RESOLUTIONS, counts.rows, strict=True):
         bucket = since // resolution.size
@@ -149,13 +158,22 @@ def expiries(counts: Counts, window: timedelta, now: int) -> tuple[Expiry, ...] 
 
 
 def used(counts: Counts, window: timedelta, now: int) -> int:
-    """Count the closed grants within the window, the oldest bucket whole; FULL when that cannot be known."""
+    """Count the closed grants within the window, the oldest bucket whole; FULL when that cannot be known.
+
+    >>> counts = added(added(Counts(), since=1235 * SECOND), since=1245 * SECOND)
+    >>> [used(counts, timedelta(minutes=1), now * SECOND) for now in (1245, 1299, 1300, 1309, 1310)]
+    [2, 2, 1, 1, 0]
+    """
     found = expiries(counts, window, now)
     return FULL if found is None else sum(expiry.amount for expiry in found)
 
 
 def freed_at(leaving: Iterable[Expiry], need: int) -> int | None:
-    """Tell when at least `need` will have left; None when that many never do."""
+    """Tell when at least `need` will have left; None when that many never do.
+
+    >>> [freed_at([Expiry(at=20, amount=2), Expiry(at=10, amount=1)], need) for need in (1, 2, 3, 4)]
+    [10, 20, 20, None]
+    """
     for expiry in sorted(leaving, key=lambda expiry: expiry.at):
         need -= expiry.amount
         if need <= 0:

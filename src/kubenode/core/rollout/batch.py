@@ -49,6 +49,14 @@ def max_unavailable(owner: MachineComponentSet, up: int) -> int:
         At least 1, so that no rounding stops a rollout for good.
 
     Source: Kubernetes Deployment for the rounding; to stop, there is `paused`.
+
+    >>> from kubenode.core.model.componentset import MachineComponentSetSpec, Rollout
+    >>> from kubenode.core.model.meta import ObjectMeta
+    >>> tenth = Rollout(max_unavailable=IntOrPercent(10, percent=True))
+    >>> spec = MachineComponentSetSpec(name="kubelet", component="kubelet-1", rollout=tenth)
+    >>> owner = MachineComponentSet(metadata=ObjectMeta(name="kubelet"), spec=spec)
+    >>> [max_unavailable(owner, up) for up in (5, 19, 20)]
+    [1, 1, 2]
     """
     return max(1, owner.spec.rollout.max_unavailable.scaled(up))
 

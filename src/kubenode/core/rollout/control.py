@@ -11,7 +11,10 @@ from math import comb
 
 import attrs
 
-from kubenode.core.model.componentset import ControlGroup, Inconclusive
+from kubenode.core.model.inspection import (
+    ControlGroup,
+    Inconclusive,
+)
 from kubenode.core.rollout.tally import Rate
 
 

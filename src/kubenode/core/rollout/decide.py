@@ -8,6 +8,7 @@ import attrs
 from kubenode.core.decision import NOTHING_SEEN, Decision, Note, SetEntry, soonest
 from kubenode.core.health.freeze import Place, thaws
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.inspection import Inspected
 from kubenode.core.model.component import Disruption, MachineComponent
 from kubenode.core.model.componentset import (
     Batch,
@@ -17,12 +18,16 @@ from kubenode.core.model.componentset import (
     MemberState,
 )
 from kubenode.core.model.condition import Claim, stated
+from kubenode.core.model.inspection import (
+    OnFailure,
+)
 from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import next_batch
 from kubenode.core.rollout.control import compared
 from kubenode.core.rollout.hands import obstacle
+from kubenode.core.rollout.hooks import closing, find
 from kubenode.core.rollout.inspect import NO_BATCH, Gate, GateState, judge_gate, proves, recorded
 from kubenode.core.rollout.member import Judged, Terms, judge
 from kubenode.core.rollout.progress import (
@@ -44,13 +49,17 @@ from kubenode.core.rollout.revision import (
     has_changed,
     is_approved,
     joins,
+    kept_back,
     named_to_skip,
+    rolled_back,
     write,
 )
 from kubenode.core.rollout.tally import Seat, TallyView, place_of
 
 FAILED_LIMIT = 64
 BATCHES_LIMIT = 32
+FAILURES = frozenset({GateState.FAILED, GateState.WORSE})
+STOPS_A_BATCH = frozenset({Reason.PAUSED, Reason.PLUGIN_MISSING, Reason.PARAMETERS_INVALID})
 
 
 @attrs.frozen(kw_only=True)
@@ -58,7 +67,7 @@ class RolloutSnapshot:
     """All that a decision on one set depends on; never all its machines.
 
     Attributes:
-        component: what `spec.component` names; None when there is no such object.
+        component: what `set.component` names; None when there is no such object.
         tally: counted by the set's update revision as it stands in `set.status`, and its component and
             partition; with more candidates than SKIP_LIMIT, if there are.
         members: seats of those members of the open batch that still exist with the same uid and are
@@ -66,6 +75,7 @@ class RolloutSnapshot:
         holds: op-ids of all open permits.
         places: uid of a member -> where it is, as the scopes of a freeze go; who is missing is in its zone and this set.
         zones: Nodes of each zone that Machines claim, and how many of them are not Ready.
+        inspections: by the name of a hook, what came of asking it; of hooks that need not be asked, nothing.
         now: an aware datetime will do.
         sightings: what the last decision on this set returned; empty after a restart.
     """
@@ -77,6 +87,7 @@ class RolloutSnapshot:
     holds: frozenset[str] = frozenset()
     places: Mapping[str, Place] = attrs.field(factory=dict)
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
+    inspections: Mapping[str, Inspected] = attrs.field(factory=dict)
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -145,10 +156,13 @@ def _advanced(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponen
     owner = seen.set
     judged = _judged(seen)
     status = _counted(seen, judged)
-    stop = stop_of(owner, status, seen.component)
+    stop = stop_of(owner, status, seen.component, seen.inspections)
     started = _started(seen, policy, status, stop)
     status, starts = started.status, started.starts
     status, gate, since = _gated(seen, status)
+    if gate.state in FAILURES and _goes_back(seen, status):
+        back = rolled_back(owner, status, gate.finding)
+        return _concluded(seen, begun(back, seen.tally), Course(stop=None, gate=NO_BATCH))
     if status.batch is None and stop is None:
         status = attrs.evolve(status, batch=next_batch(owner, status, _due(seen), seen.now))
         stop = left_alone(status, seen.tally, _held(seen))
@@ -167,9 +181,19 @@ def _advanced(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponen
     return attrs.evolve(
         decision,
         effects=starts + joining,
-        wake_at=soonest((*(judged.wakes if judged is not None else ()), gate.until, *started.thaws.values())),
+        wake_at=soonest((
+            *(judged.wakes if judged is not None else ()), gate.until, *started.thaws.values(),
+            *gate.wakes,
+        )),
         sightings={**(judged.sightings if judged is not None else {}), **since, **started.thaws},
-    )
+    )  # fmt: skip
+
+
+def _goes_back(seen: RolloutSnapshot, status: MachineComponentSetStatus) -> bool:
+    """Tell whether a failed inspection brings the last complete component back: if asked for, and there is another."""
+    wants = seen.set.spec.rollout.inspection.on_failure is OnFailure.ROLL_BACK
+    current, update = status.current, status.update
+    return wants and current is not None and update is not None and current.component != update.component
 
 
 def _judged(seen: RolloutSnapshot) -> Judged | None:
@@ -218,7 +242,9 @@ def _counted(seen: RolloutSnapshot, judged: Judged | None) -> MachineComponentSe
         )
     held = _held(seen).count
     skipped = len(seen.tally.candidates) - len(_due(seen)) + seen.tally.held - held
-    status = attrs.evolve(status, updated=seen.tally.updated, skipped=skipped, held=held)
+    status = attrs.evolve(
+        status, updated=seen.tally.updated, skipped=skipped, held=held, rolled_back=kept_back(seen.set)
+    )
     return attrs.evolve(status, excused=excused(seen.set, status))
 
 
@@ -276,16 +302,18 @@ def _gated(
     """Close a batch whose members have all ended, and record it when its gate is passed.
 
     Returns:
-        The status, what the gate says, and the sighting of the closing while the batch is kept.
+        The status, what the gate says, and the sightings of the closing and of answers while the batch is kept.
     """
     batch, update = status.batch, status.update
     if batch is None or update is None:
         return status, NO_BATCH, NOTHING_SEEN
-    key = f"closed:{update.number}:{batch.number}"
+    key = closing(update.number, batch.number)
+    found = find(seen.set, seen.inspections, seen.now, seen.sightings)
+    control = compared(seen.tally.rates, seen.set.spec.rollout.inspection.control_group)
     gate = judge_gate(
         batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key),
         approved=is_approved(seen.set, update.number, batch.number), way_back=status.rolls_back,
-        verdict=compared(seen.tally.rates, seen.set.spec.rollout.inspection.control_group),
+        findings=attrs.evolve(found, control=control),
     )  # fmt: skip
     if gate.state is GateState.PASSED:
         batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]
@@ -293,7 +321,8 @@ def _gated(
         return attrs.evolve(status, batch=None, batches=batches, proven=proven), gate, NOTHING_SEEN
     if gate.since is None:
         return status, gate, NOTHING_SEEN
-    return attrs.evolve(status, batch=_closed(batch, seen.now.wall)), gate, {key: gate.since}
+    kept = attrs.evolve(_closed(batch, seen.now.wall), inspections=found.results)
+    return attrs.evolve(status, batch=kept), gate, {key: gate.since, **found.sightings}
 
 
 def _closed(batch: Batch, wall: datetime) -> Batch:
@@ -303,8 +332,8 @@ def _closed(batch: Batch, wall: datetime) -> Batch:
 
 
 def _is_complete(tally: TallyView, status: MachineComponentSetStatus, stop: Stop | None) -> bool:
-    """Tell whether all but skipped machines are done; a pause that a person set holds up nothing then."""
-    held_up = stop is not None and stop.reason is not Reason.PAUSED
+    """Tell whether all but skipped machines are done; what only keeps a batch from opening holds up nothing then."""
+    held_up = stop is not None and stop.reason not in STOPS_A_BATCH
     nobody_left = tally.outdated == status.skipped
     return status.update is not None and status.batch is None and nobody_left and not held_up
 

@@ -1,6 +1,6 @@
 """The gate at the end of a batch: every member ended, then inspected, observed, and inspected until the end of that.
 
-Two inspections in this version: those that were updated are still available, and the control group.
+Three inspections: those that were updated are still available, the control group, and the hooks.
 """
 
 import enum
@@ -12,7 +12,7 @@ import attrs
 from kubenode.core.model.componentset import Batch, BatchRecord, MemberState
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.rollout.control import Verdict
+from kubenode.core.rollout.hooks import NOTHING_ASKED, Findings
 from kubenode.core.rollout.member import ENDED
 from kubenode.core.rollout.tally import Seat
 
@@ -29,6 +29,12 @@ class GateState(enum.Enum):
     """Updated machines have a fault more often than those not yet updated."""
     TOO_FEW = "too few"
     """Of so few machines nothing can be told, and the set wants to be paused then."""
+    FAILED = "failed by a hook"
+    """A hook says that the updated machines do harm."""
+    DOUBTFUL = "doubtful to a hook"
+    """A hook cannot tell."""
+    INSPECTING = "asked about"
+    """A hook has not answered: at first, or once more when the observation is over."""
     UNAPPROVED = "unapproved"
     """All is well, and a person is to say that the next batch may follow."""
     PASSED = "passed"
@@ -40,14 +46,16 @@ class Gate:
 
     Attributes:
         since: `Now.elapsed` at which this process first saw the batch closed; None while it is open.
-        until: when the observation ends; None unless it runs.
-        finding: what the control group says; only when worse or too few.
+        until: when the observation ends; None unless nothing else keeps the gate shut meanwhile.
+        wakes: when a hook is asked again, or has not answered in time; only when hooks keep it shut.
+        finding: what the control group or the hooks say; only when that keeps it shut.
         suspects: names of updated members that are not available; only when inconclusive.
     """
 
     state: GateState
     since: int | None = None
     until: int | None = None
+    wakes: tuple[int, ...] = ()
     suspects: tuple[str, ...] = ()
     finding: str = ""
 
@@ -74,7 +82,7 @@ def judge_gate(
     *,
     approved: bool = True,
     way_back: bool = False,
-    verdict: Verdict | None = None,
+    findings: Findings = NOTHING_ASKED,
 ) -> Gate:
     """Judge whether the next batch may follow this one.
 
@@ -85,12 +93,13 @@ def judge_gate(
         now: the moment of the decision.
         since: when it was first seen closed; None for now. A restart observes afresh.
         approved: whether nobody is asked, or a person has agreed already.
-        verdict: what the control group says against going on; None when nothing.
+        findings: what the control group and the hooks say.
         way_back: it brings back what was last everywhere; then it is neither inspected nor observed.
 
     Returns:
-        INCONCLUSIVE for as long as a suspect is not available, else WORSE or TOO_FEW by the verdict, else OBSERVING until exactly the end, then
-        UNAPPROVED until a person agrees.
+        INCONCLUSIVE for as long as a suspect is not available, else WORSE or TOO_FEW by the control group, else FAILED or
+        DOUBTFUL by a hook, else INSPECTING until all hooks have answered, else OBSERVING until exactly the end, then
+        INSPECTING until all have answered once more, then UNAPPROVED until a person agrees.
 
     What is wrong pauses at once; the observation goes on meanwhile and is not begun again (api.md section 4).
     """
@@ -106,13 +115,26 @@ def judge_gate(
     )
     if suspects:
         return Gate(state=GateState.INCONCLUSIVE, since=since, suspects=tuple(suspects))
-    if verdict is not None:
-        state = GateState.WORSE if verdict.worse else GateState.TOO_FEW
-        return Gate(state=state, since=since, finding=verdict.text)
+    if findings.control is not None:
+        state = GateState.WORSE if findings.control.worse else GateState.TOO_FEW
+        return Gate(state=state, since=since, finding=findings.control.text)
     until = since + nanoseconds(observation)
-    if now.elapsed < until:
-        return Gate(state=GateState.OBSERVING, since=since, until=until)
-    return decided
+    runs = now.elapsed < until
+    shut, finding = _asked(findings, runs=runs)
+    if shut is not None:
+        end = until if runs and shut is GateState.INSPECTING else None
+        return Gate(state=shut, since=since, until=end, wakes=findings.wakes, finding=finding)
+    return Gate(state=GateState.OBSERVING, since=since, until=until) if runs else decided
+
+
+def _asked(findings: Findings, *, runs: bool) -> tuple[GateState | None, str]:
+    """Give what the hooks keep the gate shut by, and why; None when they do not."""
+    if findings.failed:
+        return GateState.FAILED, findings.failed
+    if findings.doubtful:
+        return GateState.DOUBTFUL, findings.doubtful
+    wanted = findings.silent or (() if runs else findings.early)
+    return (GateState.INSPECTING, ", ".join(wanted)) if wanted else (None, "")
 
 
 def recorded(batch: Batch) -> BatchRecord:

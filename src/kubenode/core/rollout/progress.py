@@ -1,12 +1,15 @@
 """What a rollout says of itself: why it stands still, its phase, its conditions and its notes."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 import attrs
 
 from kubenode.core.decision import Note, soonest
+from kubenode.core.errors import Problem
+from kubenode.core.inspection import Inspected
 from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.componentset import (
     Batch,
@@ -14,15 +17,23 @@ from kubenode.core.model.componentset import (
     MachineComponentSet,
     MachineComponentSetStatus,
     MemberState,
+    RolledBack,
 )
 from kubenode.core.model.condition import Claim
+from kubenode.core.model.inspection import (
+    InspectionHook,
+)
 from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.model.quantity import format_duration
+from kubenode.core.rollout.hooks import obstacle, word
 from kubenode.core.rollout.inspect import Gate, GateState
 from kubenode.core.rollout.tally import TallyView
+from kubenode.core.step import refusal
 
 PROGRESSING = "Progressing"
 CONFLICT = "Conflict"
+ROLLED_BACK = "RolledBack"
+NOTHING_GIVEN: Final[Mapping[str, Inspected]] = MappingProxyType({})
 _NAMED = 3
 
 
@@ -46,6 +57,10 @@ class Reason(enum.Enum):
     INSPECTION_INCONCLUSIVE = "InspectionInconclusive"
     CONTROL_GROUP_WORSE = "ControlGroupWorse"
     CONTROL_GROUP_TOO_SMALL = "ControlGroupTooSmall"
+    INSPECTION_FAILED = "InspectionFailed"
+    INSPECTING = "Inspecting"
+    PLUGIN_MISSING = "PluginMissing"
+    PARAMETERS_INVALID = "ParametersInvalid"
     AWAITING_APPROVAL = "AwaitingApproval"
     PARTITION = "Partition"
     HELD = "Held"
@@ -66,8 +81,16 @@ class Code(enum.Enum):
 _FOUND: Final = {
     GateState.WORSE: Reason.CONTROL_GROUP_WORSE,
     GateState.TOO_FEW: Reason.CONTROL_GROUP_TOO_SMALL,
+    GateState.INCONCLUSIVE: Reason.INSPECTION_INCONCLUSIVE,
+    GateState.FAILED: Reason.INSPECTION_FAILED,
+    GateState.DOUBTFUL: Reason.INSPECTION_INCONCLUSIVE,
+    GateState.UNAPPROVED: Reason.AWAITING_APPROVAL,
+    GateState.INSPECTING: Reason.INSPECTING,
+    GateState.OBSERVING: Reason.OBSERVING,
 }
-_STANDING: Final = frozenset({*_FOUND, GateState.INCONCLUSIVE, GateState.UNAPPROVED})
+"""What a gate is said to be by, while it is shut."""
+_RUNNING: Final = frozenset({GateState.INSPECTING, GateState.OBSERVING})
+"""Of those, the ones that end by themselves."""
 
 
 @attrs.frozen(kw_only=True)
@@ -113,24 +136,31 @@ class Course:
         """The phase."""
         if self.complete:
             return Phase.COMPLETE
-        held = self.stop is not None or self.gate.state in _STANDING
+        held = self.stop is not None or (self.gate.state in _FOUND and self.gate.state not in _RUNNING)
         return Phase.PAUSED if held else Phase.PROGRESSING
 
 
 def stop_of(
-    owner: MachineComponentSet, status: MachineComponentSetStatus, component: MachineComponent | None
-) -> Stop | None:
+    owner: MachineComponentSet, status: MachineComponentSetStatus, component: MachineComponent | None,
+    inspections: Mapping[str, Inspected] = NOTHING_GIVEN,
+) -> Stop | None:  # fmt: skip
     """Give what forbids to start more machines, the gravest first; None when nothing does.
 
     Args:
         owner: the set, for its rollout.
         status: with its failures counted and excused.
-        component: what `spec.component` names, None when there is no such object.
+        component: what is to be rolled out, None when there is no such object.
+        inspections: what came of asking the hooks.
     """
     rollout = owner.spec.rollout
     if component is None:
-        text = f"there is no MachineComponent {owner.spec.component!r}; create it, or name another in spec.component"
+        text = (
+            f"there is no MachineComponent {owner.component!r}; create it, or name another in spec.component"
+        )
         return Stop(reason=Reason.COMPONENT_MISSING, text=text)
+    unable = None if status.rolls_back else obstacle(rollout.inspection.hooks, inspections)
+    if unable is not None:
+        return _unable(*unable)
     counted = status.failures - status.excused
     if counted > rollout.failure_threshold and status.update is not None:
         text = _failure_text(status, status.update.number, rollout.failure_threshold)
@@ -140,6 +170,12 @@ def stop_of(
     if rollout.paused:
         return Stop(reason=Reason.PAUSED, text="spec.rollout.paused is true; to go on set it to false")
     return None
+
+
+def _unable(hook: InspectionHook, problem: Problem) -> Stop:
+    head, text = refusal(problem)
+    reason = Reason.PLUGIN_MISSING if head == Reason.PLUGIN_MISSING.value else Reason.PARAMETERS_INVALID
+    return Stop(reason=reason, text=f"inspection {hook.name}: {text}")
 
 
 def left_alone(status: MachineComponentSetStatus, tally: TallyView, held: Held) -> Stop | None:
@@ -179,9 +215,19 @@ def _failure_names(failed: Sequence[Failure], counted: int) -> str:
 def claims(
     owner: MachineComponentSet, status: MachineComponentSetStatus, tally: TallyView, course: Course
 ) -> tuple[Claim, ...]:
-    """Give the conditions that are so now: Progressing always, Conflict only when there is one."""
-    conflict = Claim.of(CONFLICT, True, Reason.OTHER_SET.value, _conflict_text(owner, tally))
-    return (_progressing(owner, status, tally, course), *((conflict,) if tally.conflicts else ()))
+    """Give the conditions that are so now: Progressing always, RolledBack and Conflict only when there is one."""
+    found = [_progressing(owner, status, tally, course)]
+    if status.rolled_back is not None:
+        text = _back_text(status.rolled_back)
+        found.append(Claim.of(ROLLED_BACK, True, Reason.INSPECTION_FAILED.value, text))
+    if tally.conflicts or tally.contested:
+        found.append(Claim.of(CONFLICT, True, Reason.OTHER_SET.value, _conflict_text(owner, tally)))
+    return tuple(found)
+
+
+def _back_text(back: RolledBack) -> str:
+    again = f"to try {back.component} again set spec.component to another, then back"
+    return f"{back.component} is not rolled out: {back.text}; {again}"
 
 
 def _progressing(
@@ -191,15 +237,30 @@ def _progressing(
         return Claim.of(PROGRESSING, True, Reason.COMPLETE.value, _complete_text(status, tally))
     if course.stop is not None:
         return Claim.of(PROGRESSING, False, course.stop.reason.value, course.stop.text)
-    if course.gate.state is GateState.INCONCLUSIVE:
-        return Claim.of(PROGRESSING, False, Reason.INSPECTION_INCONCLUSIVE.value, _suspects_text(course.gate))
     if course.gate.state in _FOUND:
-        return Claim.of(PROGRESSING, False, _FOUND[course.gate.state].value, course.gate.finding)
-    if course.gate.state is GateState.UNAPPROVED:
-        return Claim.of(PROGRESSING, False, Reason.AWAITING_APPROVAL.value, _approval_text(status))
-    if course.gate.state is GateState.OBSERVING:
-        return Claim.of(PROGRESSING, True, Reason.OBSERVING.value, _observing_text(owner, status))
+        text = _gate_text(owner, status, course.gate)
+        goes_on = course.gate.state in _RUNNING
+        return Claim.of(PROGRESSING, goes_on, _FOUND[course.gate.state].value, text)
     return Claim.of(PROGRESSING, True, Reason.ROLLING_OUT.value, _rolling_text(status))
+
+
+def _gate_text(owner: MachineComponentSet, status: MachineComponentSetStatus, gate: Gate) -> str:
+    match gate.state:
+        case GateState.INCONCLUSIVE:
+            return _suspects_text(gate)
+        case GateState.FAILED:
+            return f"{gate.finding}; to ask again set {word(status)}"
+        case GateState.DOUBTFUL:
+            return f"{gate.finding}, or at once with {word(status)}"
+        case GateState.INSPECTING:
+            number = status.batch.number if status.batch is not None else 0
+            return f"batch {number} is done and inspected: {gate.finding} has not answered yet"
+        case GateState.UNAPPROVED:
+            return _approval_text(status)
+        case GateState.OBSERVING:
+            return _observing_text(owner, status)
+        case _:
+            return gate.finding
 
 
 def _complete_text(status: MachineComponentSetStatus, tally: TallyView) -> str:
@@ -241,8 +302,18 @@ def _suspects_text(gate: Gate) -> str:
 
 
 def _conflict_text(owner: MachineComponentSet, tally: TallyView) -> str:
-    entry = f"spec.components.{owner.spec.name}"
-    return f"{entry} of {_some(tally.conflict_names, tally.conflicts)} names another set and is left alone"
+    """Tell both sides: what another set has and is left alone, and what another set wants and leaves alone."""
+    entry, texts = f"spec.components.{owner.spec.name}", list[str]()
+    if tally.conflicts:
+        who = _some(tally.conflict_names, tally.conflicts)
+        texts.append(f"{entry} of {who} names another set and is left alone")
+    if tally.contested:
+        who = _some(tally.contested_names, tally.contested)
+        texts.append(
+            f"{entry} of {who} is wanted by {', '.join(tally.rivals)} too; "
+            "rename one set's spec.name, or make the selectors disjoint"
+        )
+    return "; ".join(texts)
 
 
 def _some(names: Sequence[str], total: int) -> str:
@@ -263,16 +334,11 @@ def notes(
                 code=stop.reason.value, text=stop.text, scope=scope, observed=stop.observed, limit=stop.limit
             )
         )
-    if gate.state is GateState.INCONCLUSIVE:
-        found.append(Note(code=Reason.INSPECTION_INCONCLUSIVE.value, text=_suspects_text(gate), scope=scope))
     if gate.state in _FOUND:
-        found.append(Note(code=_FOUND[gate.state].value, text=gate.finding, scope=scope))
-    if gate.state is GateState.UNAPPROVED:
-        text = _approval_text(status)
-        found.append(Note(code=Reason.AWAITING_APPROVAL.value, text=text, scope=scope))
-    if gate.state is GateState.OBSERVING:
-        text = _observing_text(owner, status)
-        found.append(Note(code=Reason.OBSERVING.value, text=text, scope=scope, frees_at=gate.until))
+        text, frees_at = _gate_text(owner, status, gate), None
+        if gate.state is GateState.OBSERVING:
+            frees_at = gate.until
+        found.append(Note(code=_FOUND[gate.state].value, text=text, scope=scope, frees_at=frees_at))
     if status.batch is not None:
         found += _batch_notes(owner, status.batch, course, until)
     if course.held.count and (stop is None or stop.reason is not Reason.HELD):
@@ -280,9 +346,9 @@ def notes(
         found.append(
             Note(code=Reason.HELD.value, text=text, scope=scope, observed=course.held.count, limit=0)
         )
-    if tally.conflicts:
-        text = _conflict_text(owner, tally)
-        found.append(Note(code=CONFLICT, text=text, scope=scope, observed=tally.conflicts))
+    if tally.conflicts or tally.contested:
+        observed = tally.conflicts + tally.contested
+        found.append(Note(code=CONFLICT, text=_conflict_text(owner, tally), scope=scope, observed=observed))
     return tuple(found)
 
 

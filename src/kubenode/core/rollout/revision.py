@@ -11,6 +11,7 @@ from kubenode.core.model.componentset import (
     MachineComponentSet,
     MachineComponentSetStatus,
     Revision,
+    RolledBack,
 )
 from kubenode.core.model.machine import ComponentEntry
 from kubenode.core.rollout.tally import JOIN_LIMIT, Seat, TallyView
@@ -19,7 +20,7 @@ from kubenode.core.rollout.tally import JOIN_LIMIT, Seat, TallyView
 def has_changed(owner: MachineComponentSet) -> bool:
     """Tell whether the set asks for another component than its update revision has."""
     update = owner.status.update
-    return update is None or update.component != owner.spec.component
+    return update is None or update.component != owner.component
 
 
 def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetStatus:
@@ -33,7 +34,7 @@ def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetSt
     status = owner.status
     last = status.update.number if status.update is not None else 0
     known = status.revisions or ((status.update,) if status.update is not None else ())
-    update = Revision(number=max(last, tally.highest) + 1, component=owner.spec.component)
+    update = Revision(number=max(last, tally.highest) + 1, component=owner.component)
     return attrs.evolve(
         status,
         update=update,
@@ -46,9 +47,30 @@ def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetSt
         held=0,
         proven=0,
         failed=(),
+        rolled_back=kept_back(owner),
         batch=None,
         batches=(),
     )
+
+
+def kept_back(owner: MachineComponentSet) -> RolledBack | None:
+    """Give what is not rolled out though the spec names it; once the spec names another component, it is forgotten."""
+    word = owner.status.rolled_back
+    return word if word is not None and word.component == owner.spec.component else None
+
+
+def rolled_back(
+    owner: MachineComponentSet, status: MachineComponentSetStatus, text: str
+) -> MachineComponentSet:
+    """Give a set that goes back to its last complete component, because an inspection failed the one of its spec.
+
+    Args:
+        owner: the set; it has completed a revision, of another component.
+        status: where its rollout stands.
+        text: what the inspection said.
+    """
+    word = RolledBack(component=owner.spec.component, text=text[:2048])
+    return attrs.evolve(owner, status=attrs.evolve(status, rolled_back=word))
 
 
 def excused(owner: MachineComponentSet, status: MachineComponentSetStatus) -> int:

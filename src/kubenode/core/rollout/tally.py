@@ -18,7 +18,7 @@ from kubenode.core.model.quantity import IntOrPercent
 JOIN_LIMIT = 16
 """Most joining machines one decision sees, and so writes."""
 NAMES_LIMIT = 5
-"""Most machines in conflict that are named."""
+"""Most machines in conflict, and most sets that want what this one has, that are named."""
 REVISION_LIMIT = 2**31 - 1
 """The highest number a Revision can have; one more could not be stored."""
 
@@ -49,6 +49,7 @@ class Seat:
         never_run: it was never Running; nothing done to it needs a permit.
         faults: types of its Node's conditions that are True; `Ready`, when that is not True.
         held: a person put the label `kubenode.dev/hold` on it or on its Node.
+        rival: another set with this `spec.name` that selects it too, the first by name; empty when there is none.
     """
 
     machine: Ref
@@ -59,6 +60,7 @@ class Seat:
     never_run: bool = False
     held: bool = False
     faults: frozenset[str] = frozenset()
+    rival: str = ""
 
     def is_foreign(self, set_name: str) -> bool:
         """Tell whether another set wrote its entry: then this one leaves it alone."""
@@ -112,6 +114,8 @@ class TallyView:
         kept_from: the first place that the partition keeps; None when it keeps none.
         held: those of `outdated` that are not kept, and that a person holds by label; the first stand in `held_first`.
         conflicts: entries that name another set; the first by name stand in `conflict_names`.
+        contested: machines whose entry is ours or missing, and that another set selects too under this `spec.name`; the
+            first by name stand in `contested_names`, the first of those sets in `rivals`.
         highest: the highest revision in any entry of this set; 0 when there is none.
         candidates: the first of `outdated` that are neither kept nor held: unavailable ones first, then by zone, then
             by stable hash.
@@ -132,6 +136,9 @@ class TallyView:
     held_first: tuple[Seat, ...] = ()
     conflicts: int = 0
     conflict_names: tuple[str, ...] = ()
+    contested: int = 0
+    contested_names: tuple[str, ...] = ()
+    rivals: tuple[str, ...] = ()
     highest: int = 0
     candidates: tuple[Seat, ...] = ()
     joining: tuple[Seat, ...] = ()
@@ -164,6 +171,8 @@ class Tally:
         self._joining: list[_Key] = []
         self._faults: dict[_Fault, int] = {}
         self._conflicts: list[str] = []
+        self._contested: list[str] = []
+        self._rivals: dict[str, int] = {}
 
     def moved(self, before: Seat | None, after: Seat | None) -> None:
         """Fold one change of one machine; None stands for not selected. Telling it twice equals once."""
@@ -212,6 +221,9 @@ class Tally:
             held_first=self._first(hands, limit),
             conflicts=len(self._conflicts),
             conflict_names=tuple(self._conflicts[:NAMES_LIMIT]),
+            contested=len(self._contested),
+            contested_names=tuple(self._contested[:NAMES_LIMIT]),
+            rivals=tuple(sorted(self._rivals)[:NAMES_LIMIT]),
             highest=max(self._revisions, default=0),
             candidates=self._first(open_, limit),
             joining=self._named(self._joining[: min(limit, JOIN_LIMIT)]),
@@ -246,6 +258,9 @@ class Tally:
         if seat.is_foreign(self._set_name):
             _place(self._conflicts, seat.machine.name, sign)
             return
+        if seat.rival:
+            _place(self._contested, seat.machine.name, sign)
+            _count(self._rivals, seat.rival, sign)
         written = _number(seat.entry)
         if written:
             _count(self._revisions, written, sign)

@@ -10,12 +10,16 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
+import attrs
+
 from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
 from kubenode.core.host.decide import AgentSnapshot, HostSeen, decide
 from kubenode.core.host.inspection import period
+from kubenode.core.host.probes import looked_at, probed
+from kubenode.core.host.variables import filled, values
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.step import Probe, Step
@@ -35,6 +39,15 @@ class Hosts(Protocol):
 
     async def run(self, effect: RunSteps) -> None:
         """Start the steps under their op-id and journal them; what became of them is seen later."""
+
+
+@attrs.frozen
+class _Judged:
+    """What was found of one entry, what is to be done, and which of its probes fails."""
+
+    have: Have
+    plan: tuple[Step, ...] | Problem
+    failing: str = ""
 
 
 class AgentController:
@@ -66,17 +79,18 @@ class AgentController:
         if machine is None or host is None:
             return None
         components = self._components(machine)
-        have: dict[str, Have] = {}
-        plans: dict[str, tuple[Step, ...] | Problem] = {}
-        for name, entry in sorted(machine.spec.components.items()):
-            component = components.get(entry.component)
-            if component is not None:
-                have[name], plans[name] = self._judged(key, name, entry, component)
+        known = values(machine, host.address)
+        found = {
+            name: self._judged(machine, name, components[entry.component], known)
+            for name, entry in sorted(machine.spec.components.items())
+            if entry.component in components
+        }
         snapshot = AgentSnapshot(
             machine=machine,
             components=components,
-            have=have,
-            plans=plans,
+            have={name: one.have for name, one in found.items()},
+            failing={name: one.failing for name, one in found.items() if one.failing},
+            plans={name: one.plan for name, one in found.items()},
             host=host,
             inspect=self._inspect,
             now=now,
@@ -90,25 +104,32 @@ class AgentController:
         return {name: component for name, component in found.items() if component is not None}
 
     def _judged(
-        self, machine: str, name: str, entry: m.ComponentEntry, component: m.MachineComponent
-    ) -> tuple[Have, tuple[Step, ...] | Problem]:
+        self, machine: m.Machine, name: str, component: m.MachineComponent, known: Mapping[str, str]
+    ) -> "_Judged":
+        """Ask the driver of an entry, and the component's own probes, what is there and what is to be done."""
         unknown = Have(version="", config=ConfigState.UNKNOWN, state=m.Running.ABSENT)
         where = f"MachineComponent {component.metadata.name}"
         driver = self._plugins.components.get(component.spec.driver)
         if driver is None:
-            known = ", ".join(sorted(self._plugins.components)) or "none"
+            drivers = ", ".join(sorted(self._plugins.components)) or "none"
             what = f"PluginMissing: no component driver is named {component.spec.driver!r}"
-            return unknown, Problem(where=where, what=what, fix=f"known: {known}")
+            return _Judged(unknown, Problem(where=where, what=what, fix=f"known: {drivers}"))
+        raw = filled(component.spec.parameters, known, f"{where}.spec.parameters")
+        if isinstance(raw, Problem):
+            return _Judged(unknown, raw)
+        spec, state = component.spec, machine.spec.components[name].state
         try:
-            params = structured(component.spec.parameters, driver.params, f"{where}.spec.parameters")
-            want = Desired(version=component.spec.version, params=params, state=entry.state)
-            have = driver.judge(want, self._hosts.look(machine, driver.probes(want)))
-            return have, driver.plan(want, have)
+            params = structured(raw, driver.params, f"{where}.spec.parameters")
+            want = Desired(version=spec.version, params=params, state=state)
+            looks = (*driver.probes(want), *looked_at(spec, state))
+            seen = self._hosts.look(machine.metadata.name, looks)
+            have, failing = probed(driver.judge(want, seen), spec, state, seen)
+            return _Judged(have, driver.plan(want, have), failing)
         except InvalidObjectError as error:
-            return unknown, Problem(where=where, what=f"ParametersInvalid: {error}")
+            return _Judged(unknown, Problem(where=where, what=f"ParametersInvalid: {error}"))
         except Exception as error:
-            what = f"PluginFailed: driver {component.spec.driver} of {name} raised {type(error).__name__}: {error}"
-            return unknown, Problem(where=where, what=what)
+            what = f"PluginFailed: driver {spec.driver} of {name} raised {type(error).__name__}: {error}"
+            return _Judged(unknown, Problem(where=where, what=what))
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/host."""

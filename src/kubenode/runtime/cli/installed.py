@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kubenode.runtime.cli.output import NO, Output, document, examples, rows
-from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.plugins import KINDS, Plugins
 
 PLUGINS = examples("kubenode plugins", "kubenode plugins -o yaml")
 VERSION = examples("kubenode version", "kubenode version -o json")
@@ -24,7 +24,7 @@ def plugins(output: Format = Output.TABLE) -> None:
     found = Plugins.discover()
     drivers = [
         {"kind": kind, "name": name, "plugin": found.origins[f"{kind}/{name}"]}
-        for kind in ("providers", "components", "remedies") for name in sorted(getattr(found, kind))
+        for kind in KINDS for name in sorted(getattr(found, kind))
     ]  # fmt: skip
     if output is not Output.TABLE:
         problems = [{"where": one.where, "message": one.what, "fix": one.fix} for one in found.problems]

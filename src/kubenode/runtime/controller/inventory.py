@@ -113,7 +113,7 @@ class Inventory:
 
     def op_ids(self) -> frozenset[str]:
         """Give the op-ids of all open holds."""
-        return frozenset(hold.op_id for hold in self._holds.values())
+        return frozenset(op_id for hold in self._holds.values() for op_id in hold.op_ids)
 
     def machines(self) -> Iterable[str]:
         """Name all machines."""
@@ -224,15 +224,18 @@ class Inventory:
         ready = node is not None and node.ready
         zone = node.zone if node is not None else ""
         ran = machine.status.first_running is not None
+        selecting = [
+            one for one in self._cache.all(m.MachineComponentSet)
+            if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
+        ]  # fmt: skip
         seats = {
             one.metadata.name: Seat(
                 machine=m.ref(machine), zone=zone, entry=machine.spec.components.get(one.spec.name),
                 report=machine.status.agent.components.get(one.spec.name) if machine.status.agent else None,
                 available=ready, never_run=not ran, held=is_held(machine, node),
-                faults=faults_of(node),
+                faults=faults_of(node), rival=_rival(one, selecting),
             )
-            for one in self._cache.all(m.MachineComponentSet)
-            if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
+            for one in selecting
         }  # fmt: skip
         return Facts(
             machine=m.ref(machine), node=node_name(machine), zone=zone,
@@ -279,6 +282,16 @@ def faults_of(node: m.Node | None) -> frozenset[str]:
     """Give the types of a Node's conditions that are True, and `Ready` when that is not."""
     conditions = node.status.conditions if node is not None else ()
     return frozenset(one.type for one in conditions if (one.status is m.Switch.TRUE) != (one.type == "Ready"))
+
+
+def _rival(one: m.MachineComponentSet, selecting: list[m.MachineComponentSet]) -> str:
+    """Name another set that selects the same machine for the same component; the first by name."""
+    names = (
+        other.metadata.name
+        for other in selecting
+        if other.spec.name == one.spec.name and other.metadata.name != one.metadata.name
+    )
+    return min(names, default="")
 
 
 def is_ledger(change: Change) -> bool:

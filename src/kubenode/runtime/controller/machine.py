@@ -73,7 +73,9 @@ def _stands(ledger: m.Object | None) -> bool:
 def holders_changed(change: Change) -> Iterable[str]:
     """Name the machines whose hold differs between two states of the ledger."""
     before, after = (
-        {hold.op_id: hold.machine for hold in one.status.holds} if isinstance(one, m.RiskLedger) else {}
+        {(hold.op_ids, hold.cause): hold.machine for hold in one.status.holds}
+        if isinstance(one, m.RiskLedger)
+        else {}
         for one in (change.before, change.after)
     )
     return sorted({machine for _, machine in before.items() ^ after.items()})

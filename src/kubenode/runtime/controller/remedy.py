@@ -6,12 +6,12 @@ from typing import Any
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.health.zones import open_breaker
 from kubenode.core.hookspecs import Case
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.policy import Policy
 from kubenode.core.reading import near
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
+from kubenode.runtime.controller.breakers import Breakers
 from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.controller.machine import holders_changed
 from kubenode.runtime.engine.loop import Question
@@ -30,8 +30,7 @@ class RemedyController:
         self._cache = cache
         self._inventory = inventory
         self._plugins = plugins
-        self._broken: frozenset[str] = frozenset()
-        self._judged = (-1, Policy())
+        self._breakers = Breakers(inventory)
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A machine, its Node, its episodes, its hold; and all of a zone whose breaker opened or closed."""
@@ -50,22 +49,7 @@ class RemedyController:
         elif change.kind in (m.NodeRemedier, m.RiskPolicy):
             yield from self._inventory.machines()
         if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            yield from self._flipped()
-
-    def _flipped(self) -> Iterable[str]:
-        judged = (self._inventory.changes, self._inventory.policy())
-        if judged[0] == self._judged[0] and judged[1] is self._judged[1]:
-            return
-        self._judged = judged
-        zones, limits = self._inventory.zones(), judged[1].limits
-        broken = frozenset(zone for zone in zones if open_breaker(zone, zones, limits) is not None)
-        if broken == self._broken:
-            return
-        flipped, self._broken = broken ^ self._broken, broken
-        for machine in self._inventory.machines():
-            facts = self._inventory.facts(machine)
-            if facts is not None and facts.zone in flipped:
-                yield machine
+            yield from self._breakers.flipped()
 
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one machine's episode; its subject is the open job, if there is one."""
@@ -92,7 +76,7 @@ class RemedyController:
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:
         hold = self._inventory.hold(machine.metadata.uid)
-        return frozenset() if hold is None else frozenset((hold.op_id,))
+        return frozenset() if hold is None else frozenset(hold.op_ids)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""

@@ -78,7 +78,7 @@ class RiskController:
         asks: list[Ask] = []
         ended: set[str] = set()
         for one in self._sets():
-            component = self._cache.get(m.MachineComponent, one.spec.component)
+            component = self._cache.get(m.MachineComponent, one.component)
             needs = component is None or needs_permit(ACT_OF[component.spec.disruption])
             asks += asks_of_set(
                 one, self._zone_of, self._sets_of, needs_permit=needs, region_of=self._region_of
@@ -97,7 +97,7 @@ class RiskController:
         With a ledger, of the machines that hold a rollout's permit; without one, of all: it is rebuilt from them.
         """
         stands = self._inventory.ledger_stands and book is not None
-        held = {} if book is None or not stands else {hold.machine: hold.op_id for hold in book.status.holds}
+        held = {} if book is None or not stands else {hold.machine: hold.op_ids for hold in book.status.holds}
         sets = {one.metadata.name: one for one in self._sets()}
         found = (
             (facts.machine, self._act(sets[name], seat))
@@ -112,11 +112,11 @@ class RiskController:
                 region=self._region(machine.name), sets=self._selecting(machine.name), waiting=False,
             )
             for machine, op_id in found
-            if op_id and (not stands or held[machine.name] == op_id)
+            if op_id and (not stands or op_id in held[machine.name])
         )  # fmt: skip
 
     def _act(self, one: m.MachineComponentSet, seat: Seat) -> str:
-        component = self._cache.get(m.MachineComponent, one.spec.component)
+        component = self._cache.get(m.MachineComponent, one.component)
         if component is not None and not needs_permit(ACT_OF[component.spec.disruption]):
             return ""
         return act_of_entry(one, seat.machine, seat.entry, seat.report)
@@ -180,7 +180,11 @@ class RiskController:
 
 def _requests(asks: Iterable[Ask], book: m.RiskLedger | None, now: m.Now) -> tuple[PermitRequest, ...]:
     """Give what reviewers are asked about: what waits for a permit, but for what a person forces."""
-    held = frozenset() if book is None else frozenset(hold.op_id for hold in book.status.holds)
+    held = (
+        frozenset()
+        if book is None
+        else frozenset(op_id for hold in book.status.holds for op_id in hold.op_ids)
+    )
     return tuple(
         PermitRequest(
             op_id=ask.op_id, machine=ask.machine.name, zone=ask.zone, region=ask.region, sets=ask.sets, cause=ask.cause,

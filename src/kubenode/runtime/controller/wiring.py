@@ -9,11 +9,14 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
 from kubenode.runtime.controller.drift import DriftController
+from kubenode.runtime.controller.inspections import Inspections
+from kubenode.runtime.controller.inspections import in_place as ask_in_place
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.machineset import MachineSetController
 from kubenode.runtime.controller.panel import Panel, in_place
 from kubenode.runtime.controller.remedy import RemedyController
+from kubenode.runtime.controller.repair import RepairController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, raised
@@ -25,23 +28,35 @@ FIRST = Stirred(key=Key("risk", LEDGER))
 """What a starting engine is told: the ledger has to be there before anybody asks."""
 
 
-NAMES: Final = ("machine", "machineset", "rollout", "drift", "remedy", "abandoned", "accept", "risk")
+NAMES: Final = (
+    "machine",
+    "machineset",
+    "rollout",
+    "drift",
+    "remedy",
+    "repair",
+    "abandoned",
+    "accept",
+    "risk",
+)
 """The central controllers."""
 
 
 def controllers(
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
-    only: Collection[str] = NAMES, panel: Panel | None = None, observes: bool = False,
+    only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
+    observes: bool = False,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
     Args:
-        plugins: whose drivers and reviewers they use.
+        plugins: whose drivers, reviewers and inspections they use.
         record: is told every decision.
         fault: is told of a bug of ours.
         policy: joins what stands in the store.
         only: the names of those that decide; the others are not there.
         panel: asks the reviewers; None asks them in place.
+        inspections: asks the hooks of rollouts.
         observes: decide, and call nothing.
     """
     cache = Cache(m.WATCHED)
@@ -49,9 +64,10 @@ def controllers(
     every = (
         MachineController(cache, inventory),
         MachineSetController(cache, inventory.crews),
-        RolloutController(cache, inventory),
+        RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),
+        RepairController(cache, inventory),
         AbandonedController(cache, inventory),
         AcceptController(cache, plugins),
         RiskController(cache, inventory, panel if panel is not None else in_place(plugins.reviewers)),

@@ -20,17 +20,19 @@ from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.controller.remedy import rung_problems
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
-from kubenode.runtime.embed.arguments import check
+from kubenode.runtime.embed.arguments import check, check_within
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
 from kubenode.runtime.embed.figures import Figures, Meter
 from kubenode.runtime.embed.hosting import Hosting
+from kubenode.runtime.embed.inspections import Inspections
 from kubenode.runtime.embed.leading import Leading
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
 from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
-from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.engine.loop import Decided, Stirred
+from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("kubenode.engine")
 GRACE: Final = timedelta(seconds=5)
-"""How long sinks and reviewers are waited for at the end."""
+"""How long sinks, reviewers and inspections are waited for at the end."""
 REVIEW_LIMIT: Final = timedelta(seconds=5)
 SETTLE_LIMIT: Final = timedelta(minutes=1)
 
@@ -87,15 +89,18 @@ class Engine:
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
         review_within: timedelta = REVIEW_LIMIT, lease: Lease | None = None,
     ) -> None:  # fmt: skip
+        check(
+            store=store, plugins=plugins, policy=policy, controllers=controllers, observe_only=observe_only,
+            review_within=review_within,
+        )  # fmt: skip
         only = NAMES if controllers is None else tuple(controllers)
-        check(store=store, plugins=plugins, policy=policy, controllers=controllers)
         self.identity = identity
         self._store = store
         self._plugins = plugins
         self._policy = policy if policy is not None else Policy()
         self._only = only
         self._observes = observe_only
-        self._sinks = dict(Plugins.given(sinks=sinks or {}).sinks)
+        self._sinks = dict(Plugins.given(sinks={} if sinks is None else sinks).sinks)
         self._review_within = review_within
         self._clock: Clock = SystemClock()
         self._life = _Life.NEW
@@ -109,6 +114,7 @@ class Engine:
         self._closing = False
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
+        self._inspections: Inspections | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
 
@@ -172,7 +178,9 @@ class Engine:
         Raises:
             NotSettled: there is still something to do after `within`; with what.
             EngineMisused: it does not run.
+            InvalidObjectError: `within` is no timedelta above zero.
         """
+        check_within(within)
         driver = self._driver
         if driver is None or self._task is None or self._task.done():
             raise EngineMisused("settled() is for a running engine; fix: async with engine: await engine.settled()")  # fmt: skip
@@ -245,7 +253,9 @@ class Engine:
             NotSettled: there is still something to do after `within`; with what.
             EngineMisused: an event loop runs in this thread, or the engine has run before.
             EngineFailed: it met what it cannot go on with.
+            InvalidObjectError: `within` is no timedelta above zero.
         """
+        check_within(within)
         fix = "async with engine: await engine.settled()"
         return in_own_loop(
             "run_until_settled()", fix, self._settle(within), self.stop, name=f"kubenode {self.identity}"
@@ -290,14 +300,17 @@ class Engine:
             plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post, stir=self._stir,
             name=self.identity,
         )  # fmt: skip
+        self._inspections = Inspections(
+            plugins.inspections, clock=self._clock, post=self._post, stir=self._stir_set, name=self.identity
+        )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
-            observes=self._observes,
+            inspections=self._inspections, observes=self._observes,
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._reviewing, term=self._leading.term,
+            busy=self._asking, term=self._leading.term,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
@@ -325,10 +338,14 @@ class Engine:
         await self._leading.end()
         for outlet in self._outlets:
             outlet.end()
-        panel = self._panel.workers.values() if self._panel is not None else ()
-        for workers in panel:
+        asked = [
+            workers
+            for one in (self._panel, self._inspections) if one is not None
+            for workers in one.workers.values()
+        ]  # fmt: skip
+        for workers in asked:
             workers.end(drop=True)
-        left = await ended((*(outlet.workers for outlet in self._outlets), *panel), within=GRACE)
+        left = await ended((*(outlet.workers for outlet in self._outlets), *asked), within=GRACE)
         for what in left:
             LOG.warning("event=call-never-returned engine=%s call=%r fix='give it a time limit'", self.identity, what)  # fmt: skip
         LOG.info("event=stopped engine=%s", self.identity)
@@ -351,16 +368,21 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(FIRST)
 
+    def _stir_set(self, name: str) -> None:
+        if self._driver is not None:
+            self._driver.tell(Stirred(key=Key("rollout", name)))
+
+    def _asking(self) -> tuple[str, ...]:
+        asked = (("reviewers", self._panel), ("inspections", self._inspections))
+        answers = tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
+        return (*self._leading.waits(), *answers)
+
     def _troubles(self) -> tuple[str, ...]:
         return self._driver.troubles() if self._driver is not None else ()
 
     def _led(self) -> None:
         if self._driver is not None:
             self._driver.led()
-
-    def _reviewing(self) -> tuple[str, ...]:
-        busy = self._panel is not None and self._panel.busy
-        return (*self._leading.waits(), *(("reviewers have not answered yet",) if busy else ()))
 
     def _decided(self, decided: Decided) -> None:
         """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""

@@ -7,10 +7,12 @@ from typing import Any, Self, TypeVar
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
+from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store import embedded
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
+from kubenode.runtime.store.events import EVENT
 from kubenode.runtime.store.lease import leases
 
 T = TypeVar("T", bound=m.Object)
@@ -33,16 +35,19 @@ class EmbeddedStore(embedded.EmbeddedStore):
 
     Raises:
         ApiError: an object is refused.
+        InvalidObjectError: one is no object.
     """
 
     def __init__(
         self, objects: Iterable[m.Object] = (), *, cel: bool = True, seed: int = 0, clock: Clock | None = None
     ) -> None:
         time = clock if clock is not None else SystemClock()
-        kinds = [*((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (leases(), None)]
+        kinds = [
+            *((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None), (leases(), None),
+        ]  # fmt: skip
         super().__init__(kinds, clock=lambda: time.now().wall, seed=seed, cel=cel)
         uids: dict[str, str] = {}
-        for obj in objects:
+        for obj in _checked(objects):
             raw = _renamed(wire.dump(obj), uids)
             made = now_or_never(self.create(obj.KIND, raw))
             if obj.metadata.uid:
@@ -62,6 +67,23 @@ class EmbeddedStore(embedded.EmbeddedStore):
     def objects(self, cls: type[T]) -> tuple[T, ...]:
         """Give all objects of a kind as they stand, by name; for those without an event loop."""
         return tuple(wire.read(raw, cls) for raw in now_or_never(self.find(cls.KIND)).items)
+
+
+def _checked(objects: Iterable[m.Object]) -> tuple[m.Object, ...]:
+    given: object = objects
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        what = f"a value of type {type(given).__name__} is no list of objects"
+        raise InvalidObjectError(
+            (Problem(where="objects", what=what, fix='EmbeddedStore(load("cluster/"))'),)
+        )
+    found = tuple(given)
+    problems = tuple(
+        Problem(where=f"objects[{index}]", what=f"a value of type {type(one).__name__} is no object", fix="load(...) gives one")
+        for index, one in enumerate(found) if not isinstance(one, m.Object)
+    )  # fmt: skip
+    if problems:
+        raise InvalidObjectError(problems)
+    return found
 
 
 def _renamed(value: Any, uids: Mapping[str, str]) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, assert_never
 import attrs
 
 from kubenode.core import wire
+from kubenode.core.change import patch_between
 from kubenode.core.decision import NOTHING_SEEN, Decision
 from kubenode.core.errors import Forbidden, KubenodeError, Retry
 from kubenode.core.model import Json, Now, Object, ref
@@ -341,7 +342,7 @@ def _acts(question: Question, decision: Decision[Any]) -> tuple[Act, ...]:
     subject, stored, wanted = question.subject, question.stored, decision.status
     if subject is None or wanted is None or wanted == stored:  # at rest: nothing is dumped
         return decision.effects
-    patch = wire.patch_of({} if stored is None else wire.dump_part(stored), wire.dump_part(wanted))
+    patch = patch_between(stored, wanted)
     if patch is None:
         return decision.effects
     write = WriteStatus(

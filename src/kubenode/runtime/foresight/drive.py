@@ -8,6 +8,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Delete, SetEntry, SetFinalizers, SetOwner
 from kubenode.core.health.held import is_held
+from kubenode.core.inspection import Pass
 from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.machineset.decide import decide as decide_machines
 from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
@@ -32,7 +33,7 @@ def roll_out(
     Returns:
         The set as it is in the end, and what was written to machines, in order.
     """
-    component = world.get(m.MachineComponent, one.spec.component)
+    component = world.get(m.MachineComponent, one.component)
     seats = {
         machine.metadata.name: _seat(one, machine, world) for machine in world.all(m.Machine)
         if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
@@ -68,7 +69,7 @@ def _asked(
     one: m.MachineComponentSet, component: m.MachineComponent | None, tally: Tally, seats: dict[str, Seat],
     now: m.Now, sightings: Any,
 ) -> RolloutSnapshot:  # fmt: skip
-    """Make the snapshot of a set whose open batch was given every permit."""
+    """Make the snapshot of a set whose open batch was given every permit, and whose hooks all pass: nobody is asked."""
     update, batch = one.status.update, one.status.batch
     members = batch.members if batch is not None else ()
     view = tally.view(
@@ -81,6 +82,7 @@ def _asked(
         set=one, component=component, tally=view, now=now, sightings=sightings,
         members=tuple(seats[member.name] for member in members if member.name in seats),
         holds=frozenset(member.op_id for member in members),
+        inspections={hook.name: Pass() for hook in one.spec.rollout.inspection.hooks},
     )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ def _placed(effect: SetEntry, world: World) -> tuple[str, str]:
 
 def _steps(one: m.MachineComponentSet, old: str, world: World, plugins: Plugins) -> tuple[str, ...]:
     """Say what an agent would do that has the old component, or none, and is to have the new one."""
-    component = world.get(m.MachineComponent, one.spec.component)
+    component = world.get(m.MachineComponent, one.component)
     if component is None:
         return ()
     driver = plugins.components.get(component.spec.driver)

@@ -35,6 +35,7 @@ from kubenode.core.model.risk import RiskLedgerStatus
 from kubenode.core.reading import format_stamp, members, parse_stamp, plain_copy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
 from kubenode.core.remedy.decide import RemedySnapshot
+from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.decide import RiskSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
 
@@ -46,6 +47,7 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "rollout": (RolloutSnapshot, Decision[MachineComponentSetStatus]),
     "drift": (DriftSnapshot, Decision[MachineComponentSetStatus]),
     "remedy": (RemedySnapshot, Decision[RemedyOperationJobStatus]),
+    "repair": (RepairSnapshot, Decision[RemedyOperationJobStatus]),
     "abandoned": (AbandonedSnapshot, Decision[RemedyOperationJobStatus]),
     "accept": (AcceptSnapshot, Decision[AcceptedStatus]),
     "risk": (RiskSnapshot, Decision[RiskLedgerStatus]),

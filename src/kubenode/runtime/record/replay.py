@@ -19,9 +19,11 @@ from kubenode.core.host import decide as host
 from kubenode.core.machine import decide as machine
 from kubenode.core.machineset import decide as machineset
 from kubenode.core.policy import Policy
-from kubenode.core.remedy import abandoned
+from kubenode.core.remedy import abandoned, repair
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
+from kubenode.core.remedy.ladder import open_repair
+from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk import decide as risk
 from kubenode.core.rollout import decide as rollout
 from kubenode.runtime.record import codec
@@ -29,8 +31,8 @@ from kubenode.runtime.record.file import Recording
 from kubenode.runtime.record.record import Record
 
 _DECIDERS: Final[Mapping[str, ModuleType]] = {
-    "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy, "abandoned": abandoned,
-    "accept": accept, "risk": risk, "agent": host,
+    "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy,
+    "repair": repair, "abandoned": abandoned, "accept": accept, "risk": risk, "agent": host,
 }  # fmt: skip
 """Who decides on which kind of snapshot, by the words of the codec."""
 
@@ -124,6 +126,9 @@ def _standing(seen: Any) -> Any:
     match seen:
         case DriftSnapshot():
             return seen.set.status
+        case RepairSnapshot():
+            job = open_repair(seen.jobs)
+            return None if job is None else job.status
         case AbandonedSnapshot():
             return seen.job.status
         case AcceptSnapshot():

@@ -4,6 +4,8 @@ Written from the requirement, not from the deciders: no function of `kubenode.co
 called here, so that a fault there cannot hide itself.
 """
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from itertools import accumulate, pairwise
@@ -109,7 +111,7 @@ def _by_scope(scope: m.Scope, witness: Witness) -> dict[str, list[Permit]]:
     found: dict[str, list[Permit]] = {}
     for permit in witness.permits.values():
         if scope is m.Scope.NODE:
-            if permit.hold.cause in (m.Cause.REMEDY, m.Cause.HUMAN):
+            if permit.hold.cause in (m.Cause.REMEDY, m.Cause.DRIFT, m.Cause.HUMAN):
                 found.setdefault(f"node={permit.hold.machine}", []).append(permit)
             continue
         for text in permit.hold.scopes:
@@ -124,14 +126,11 @@ def _worst(permits: list[Permit], window: timedelta | None) -> int:
     A start counts in (t - window, t]; without a window it counts while it is open.
     """
     length = None if window is None else nanoseconds(window)
-
-    def counts(other: Permit, at: int) -> bool:
-        ended = other.closed if length is None else other.opened + length
-        return other.opened <= at and (ended is None or ended > at)
-
+    ends = (one.closed if length is None else one.opened + length for one in permits)
+    begun, ended = sorted(one.opened for one in permits), sorted(end for end in ends if end is not None)
     return max(
         (
-            sum(counts(other, one.opened) for other in permits)
+            bisect_right(begun, one.opened) - bisect_right(ended, one.opened)
             for one in permits
             if one.hold.cause is not m.Cause.HUMAN
         ),
@@ -167,8 +166,8 @@ def done_once(simulation: Simulation) -> Check:
 
     def wrong() -> Iterable[str]:
         for host in simulation.hosts.values():
-            ids = [span.op_id for span in host.spans] + host.repeats
-            twice = sorted({op_id for op_id in ids if ids.count(op_id) > 1})
+            ids = Counter([*(span.op_id for span in host.spans), *host.repeats])
+            twice = sorted(op_id for op_id, times in ids.items() if times > 1)
             yield from (f"{host.spec.machine} was asked to run {op_id} twice" for op_id in twice)
 
     return all_of("no act done twice", wrong())

@@ -21,6 +21,10 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import (
+    Check,
+    CheckAnswer,
+    Exec,
+    HttpGet,
     InstallPackage,
     PackageVersion,
     Probe,
@@ -30,6 +34,7 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
+    TcpConnect,
     UnitState,
     WriteFile,
 )
@@ -60,6 +65,7 @@ class HostSpec:
     """What a simulated host is before anything happens.
 
     Attributes:
+        address: what its agent says is its own; empty while it has none.
         refuses: `package=version` texts whose installation fails here.
         cost: how long each kind of step takes.
     """
@@ -67,6 +73,7 @@ class HostSpec:
     machine: str
     node: str
     zone: str
+    address: str = ""
     packages: Mapping[str, str] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(
         factory=lambda: {"kubelet.service": "active", "containerd.service": "active"}
@@ -114,6 +121,7 @@ class SimHost:
     packages: dict[str, str] = attrs.field(factory=dict)
     units: dict[str, str] = attrs.field(factory=dict)
     files: dict[str, bytes] = attrs.field(factory=dict)
+    answers: dict[Check, CheckAnswer | None] = attrs.field(factory=dict)
     journal: dict[str, JournalEntry] = attrs.field(factory=dict)
     spans: list[Span] = attrs.field(factory=list)
     repeats: list[str] = attrs.field(factory=list)
@@ -140,7 +148,7 @@ class SimHost:
         if not (self.agent_up and self.powered and self.linked):
             return None
         return HostSeen(
-            boot_id=self.boot_id, node_name=self.spec.node, agent_version=AGENT_VERSION,
+            boot_id=self.boot_id, node_name=self.spec.node, agent_version=AGENT_VERSION, address=self.spec.address,
             conditions=self.detected.conditions, journal=dict(self.journal),
         )  # fmt: skip
 
@@ -149,6 +157,7 @@ class SimHost:
         files: dict[str, bytes] = {}
         units: dict[str, str] = {}
         packages: dict[str, str] = {}
+        answers: dict[Check, CheckAnswer] = {}
         for probe in probes:
             match probe:
                 case ReadFile():
@@ -157,9 +166,38 @@ class SimHost:
                     _copy(self.units, units, probe.unit)
                 case PackageVersion():
                     _copy(self.packages, packages, probe.package)
+                case Exec() | HttpGet() | TcpConnect():
+                    answer = self._answered(probe)
+                    if answer is not None:
+                        answers[probe] = answer
                 case _:
                     assert_never(probe)
-        return Seen(files=files, units=units, packages=packages)
+        return Seen(files=files, units=units, packages=packages, answers=answers)
+
+    def _answered(self, check: Check) -> CheckAnswer | None:
+        """Give what is said to a check, or None: as told in `answers`, else by a host that is well unless it hangs.
+
+        No program runs here, so one that is asked for its version prints those of all packages.
+        """
+        if self.hung:
+            return None
+        if check in self.answers:
+            return self.answers[check]
+        match check:
+            case Exec():
+                versions = (f"{name} {version}" for name, version in sorted(self.packages.items()))
+                return CheckAnswer(code=0, text="\n".join(versions))
+            case HttpGet():
+                return CheckAnswer(code=200)
+            case TcpConnect():
+                return CheckAnswer(code=0)
+            case _:
+                assert_never(check)
+
+    def answer(self, check: Check, answer: CheckAnswer | None) -> None:
+        """Say this to a check from now on; None: nothing."""
+        self.answers[check] = answer
+        self.changed(self)
 
     def log(self, lines: tuple[str, ...]) -> None:
         """Let the kernel say something; the detector reads it as it comes."""

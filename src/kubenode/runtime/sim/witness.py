@@ -42,6 +42,7 @@ class Witness:
     def __init__(self, simulation: Simulation) -> None:
         self._simulation = simulation
         self.permits: dict[str, Permit] = {}
+        self._open: dict[str, Permit] = {}
         self.sets: list[Moment] = []
         self.first_running: dict[str, int] = {}
         self.jobs: dict[str, int] = {}
@@ -79,8 +80,8 @@ class Witness:
 
     def _ledger(self, holds: Iterable[m.Hold], at: int) -> None:
         now = {hold.op_id: hold for hold in holds}
-        for op_id, permit in self.permits.items():
-            if op_id not in now and permit.closed is None:
-                permit.closed = at
+        for op_id in self._open.keys() - now.keys():
+            self._open.pop(op_id).closed = at
         for op_id, hold in now.items():
-            self.permits.setdefault(op_id, Permit(hold=hold, opened=at))
+            if op_id not in self.permits:
+                self.permits[op_id] = self._open[op_id] = Permit(hold=hold, opened=at)

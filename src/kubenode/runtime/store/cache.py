@@ -10,6 +10,7 @@ from typing import TypeVar
 import attrs
 
 from kubenode.core import wire
+from kubenode.core.change import read_again
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.model import Json, Object, Ref
 from kubenode.runtime.store.contract import EventType, WatchEvent
@@ -84,7 +85,7 @@ class Cache:
         before = self._objects[kind].get(raw["metadata"]["name"])
         if before is not None and version < _held_version(before):
             return None
-        return self._put(kind, raw, gone=event.type is EventType.DELETED)
+        return self._put(kind, raw, gone=event.type is EventType.DELETED, known=event.before)
 
     def replace(
         self, kind: type[Object], items: Iterable[Json], version: int, *, begins: bool = True
@@ -113,7 +114,7 @@ class Cache:
         before = self._objects[kind].pop(name, None)
         return None if before is None else Change(kind=kind, before=before, after=None)
 
-    def _put(self, kind: type[Object], raw: Json, *, gone: bool) -> Change | None:
+    def _put(self, kind: type[Object], raw: Json, *, gone: bool, known: Json | None = None) -> Change | None:
         name = raw["metadata"]["name"]
         if gone:
             return self._forget(kind, name)
@@ -121,7 +122,7 @@ class Cache:
         before = held.get(name)
         where = Ref(kind=kind.KIND.name, name=name)
         try:
-            after: Object = wire.read(raw, kind)
+            after = _read(raw, kind, known, before)
         except InvalidObjectError as error:
             # What was last readable stays: to take a policy or an owner for gone would be to forget a limit.
             self.unreadable[where] = str(error)
@@ -135,6 +136,13 @@ class Cache:
     def snapshot(self) -> Mapping[str, Mapping[str, Object]]:
         """Give all objects by kind name and name, for summaries and checks."""
         return {kind.KIND.name: dict(objects) for kind, objects in self._objects.items()}
+
+
+def _read(raw: Json, kind: type[Object], known: Json | None, before: Object | None) -> Object:
+    """Read an object; with the state that it was read in before, only what has changed since."""
+    if known is None or before is None or _held_version(before) != _version(known):
+        return wire.read(raw, kind)
+    return read_again(raw, kind, known, before)
 
 
 def _version(raw: Json) -> int:

@@ -56,11 +56,13 @@ class Claims:
         kind: whose objects.
         schema: of the kind; None merges all maps and replaces all lists.
         manager: who makes the writes that are no apply.
+        blank: an object that says nothing; nobody owns what is as in it.
     """
 
-    def __init__(self, kind: Kind, schema: Json | None, manager: str) -> None:
+    def __init__(self, kind: Kind, schema: Json | None, manager: str, blank: Json | None = None) -> None:
         self._kind = kind
         self._manager = manager
+        self._blank = blank or {}
         base = schema if schema is not None else {"type": "object", **FREE}
         self._schema: Json = {
             **base,
@@ -92,21 +94,21 @@ class Claims:
 
     def owners(self, obj: Json) -> Owners:
         """Give who owns an object as it is now."""
-        known = self._owners.get(obj["metadata"]["name"])
+        known = self._owners.get(objectmeta.place(obj["metadata"]))
         if known:
             return known
         if known is not None:  # all was given up
-            everything, _ = compare({}, _view(obj, is_status=False), self._schema)
+            everything, _ = compare(self._blank, _view(obj, is_status=False), self._schema)
             return {Owner(_BEFORE, "Update"): frozenset(everything)}
         owners: Owners = {}
         for is_status, subresource in ((False, ""), (True, "status")):
             me = Owner(self._manager, "Update", subresource)
-            owners = updated({}, _view(obj, is_status=is_status), self._schema, owners, me)
+            owners = updated(self._blank, _view(obj, is_status=is_status), self._schema, owners, me)
         return owners
 
     def note(self, before: Json | None, after: Json, owners: Owners | None, *, is_status: bool) -> None:
         """Remember who owns an object after a write: of an apply its owners, else None."""
-        name = after["metadata"]["name"]
+        name = objectmeta.place(after["metadata"])
         if owners is not None:
             self._owners[name] = owners
         elif name in self._owners and before is not None:

@@ -9,42 +9,43 @@ Refusals are the server's, word for word. What differs from a server: CEL rules 
 it is written.
 """
 
-import hashlib
-import uuid
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from kubenode.core.errors import Conflict, ObjectNotFound
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store import objectmeta, refusals
+from kubenode.runtime.store.births import Births
 from kubenode.runtime.store.contract import (
-    INITIAL_EVENTS_END,
     ApplyPatch,
     EventType,
-    JsonPatch,
+    FieldValidation,
     Listing,
-    Match,
-    MergePatch,
     Patch,
     Propagation,
     Wanted,
-    WatchEvent,
 )
-from kubenode.runtime.store.garbage import Drop, Loosen, plan_garbage
+from kubenode.runtime.store.fields import checked, warning
+from kubenode.runtime.store.garbage import done, plan_garbage
 from kubenode.runtime.store.history import EmbeddedWatch
-from kubenode.runtime.store.options import asked, holding
+from kubenode.runtime.store.objectmeta import placed
+from kubenode.runtime.store.options import holding
 from kubenode.runtime.store.ownership import Owners
-from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
+from kubenode.runtime.store.patches import adopted
+from kubenode.runtime.store.reads import EmbeddedReads
+from kubenode.runtime.store.states import changed_by, differ, marked_deleted, stamped, strays, with_status
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
 T = TypeVar("T")
 
 WINDOW: Final = 10_000
+NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
+"""Those that a cluster has from the beginning."""
 _WARNINGS: Final = 1_000
-_NAME_LIMIT: Final = 58
+_PICKY: Final = frozenset({FieldValidation.STRICT, FieldValidation.IGNORE})
 
 
 def now_or_never(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -62,7 +63,7 @@ def now_or_never(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError(f"{coroutine!r} suspended")
 
 
-class EmbeddedStore:
+class EmbeddedStore(EmbeddedReads):
     """The Store contract in process; every method finishes without suspending.
 
     Attributes:
@@ -79,6 +80,7 @@ class EmbeddedStore:
         rules: Mapping[str, Rules] | None = None,
         field_manager: str = "kubenode",
         cel: bool = True,
+        namespaces: Iterable[str] = NAMESPACES,
     ) -> None:
         """Make an empty store.
 
@@ -90,95 +92,72 @@ class EmbeddedStore:
             rules: by the name of a kind, laws to check besides its schema.
             field_manager: who makes the writes that are no apply.
             cel: evaluate the CEL rules of schemas, if the extra `cel` is installed.
+            namespaces: all that exist.
 
         Raises:
             ValueError: a schema uses what is not supported, or `rules` names another kind.
         """
-        self._clock = clock
-        self._seed = seed
-        self._version = 1  # 0 would mean "any" to a watch
-        self._born = 0
-        self.warnings: deque[str] = deque(maxlen=_WARNINGS)
-        self._tables: dict[tuple[str, str], Table] = {}
-        given = dict(rules or {})
-        for kind, schema in kinds:
-            rules_of_kind = given.pop(kind.name, None)
-            self._tables[kind.group, kind.plural] = Table.of(
-                kind, schema, rules_of_kind, window=window, manager=field_manager, laws=cel
-            )
-        if given:
-            raise ValueError(f"rules for kinds that are not served: {', '.join(sorted(given))}")
-
-    @property
-    def unchecked_rules(self) -> tuple[str, ...]:
-        """The CEL rules of all schemas that are not evaluated, each as `Kind path: rule`."""
-        return tuple(
-            f"{table.kind.name} {rule}" for table in self._tables.values() for rule in table.laws.unchecked
+        super().__init__(
+            kinds, window=window, rules=rules, manager=field_manager, cel=cel, namespaces=namespaces
         )
+        self._births = Births(clock, seed)
+        self.warnings: deque[str] = deque(maxlen=_WARNINGS)
 
-    async def get(self, kind: Kind, name: str) -> Json:
-        """Give one object. Raises ObjectNotFound."""
-        return self._table(kind).held(name)
-
-    async def find(
-        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
-        resource_version: str = "", match: Match | None = None,
-    ) -> Listing:  # fmt: skip
-        """Give all objects of a kind, or those that are selected, or a page of them, sorted by name.
-
-        Raises:
-            Expired: the state that is asked for is forgotten.
-            Refused: a selector cannot be read, the options do not go together, or the cursor is none.
-            ServerFailed: that state is yet to come.
-        """
-        table = self._table(kind)
-        wanted = table.selection(labels, fields)
-        objects = map(table.objects.__getitem__, table.names)
-        page = table.pages.page
-        if not resource_version and match is None:
-            return page(objects, self._version, wanted, limit=limit, cursor=cursor)
-        limit, exact = asked(resource_version, match, self._version, limit=limit, cursor=cursor)
-        return page(objects, self._version, wanted, limit=limit, cursor=cursor, exact=exact)
-
-    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+    async def create(
+        self, kind: Kind, obj: Json, *, dry_run: bool = False, field_validation: FieldValidation | None = None
+    ) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
         table = self._table(kind)
         given = adopted(obj)
         metadata = objectmeta.decoded(kind, given.get("metadata") or {})
         table.check_type(metadata.get("name") or "", given)
+        if field_validation in _PICKY:
+            given = checked(table, given, None, field_validation, is_patch=False)
+            metadata = given.get("metadata") or {}
         if metadata.get("resourceVersion"):
             raise refusals.bad_create()
+        metadata = objectmeta.homed(kind, metadata, self._namespaces)
         return self._create(table, given, metadata, dry_run=dry_run)
 
     def _create(
         self, table: Table, given: Json, metadata: Json, owners: Owners | None = None, *, dry_run: bool
     ) -> Json:
-        name = metadata.get("name") or self._generated(metadata.get("generateName") or "")
+        name = metadata.get("name") or self._births.name(metadata.get("generateName") or "")
         written = {**objectmeta.written(metadata, {}), "name": name}
-        made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
+        if metadata.get("namespace"):
+            written["namespace"] = metadata["namespace"]
+        place = objectmeta.place(written)
+        made = with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
         table.judge(made, None)
-        if name in table.objects:
-            deleting = "deletionTimestamp" in table.objects[name]["metadata"]
+        if place in table.objects:
+            deleting = "deletionTimestamp" in table.objects[place]["metadata"]
             raise refusals.exists(table.kind, name, deleting=deleting)
-        born = {"uid": self._uid(), "creationTimestamp": self._stamp(), "generation": 1}
+        born: Json = {"uid": self._births.uid(), "creationTimestamp": self._births.stamp()}
+        if table.native is None:
+            born["generation"] = 1
         if dry_run:
-            return _stamped(made, **born)
-        self._born += 1
+            return stamped(made, **born)
+        self._births.note()
         table.claims.note(None, made, owners, is_status=False)
         return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
 
-    def _create_applied(self, table: Table, name: str, patch: ApplyPatch, *, dry_run: bool) -> Json:
+    def _create_applied(
+        self, kind: Kind, table: Table, name: str, patch: ApplyPatch, *, dry_run: bool
+    ) -> Json:
         given, owners = table.claims.applied(name, None, patch, is_status=False)
         metadata = objectmeta.decoded(table.kind, given["metadata"])
         if metadata.get("name") != name:
             raise refusals.other_name(name, metadata.get("name") or "")
         if metadata.get("uid"):
             raise refusals.no_such_uid(table.kind, name, metadata["uid"])
-        return self._create(table, given, metadata, owners, dry_run=dry_run)
+        return self._create(
+            table, given, objectmeta.homed(kind, metadata, self._namespaces), owners, dry_run=dry_run
+        )
 
     async def patch(
-        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
-    ) -> Json:
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Change an object and give it as stored. A change that changes nothing writes nothing.
 
         Raises:
@@ -188,19 +167,24 @@ class EmbeddedStore:
         """
         table = self._table(kind)
         is_status = subresource == "status"
-        if isinstance(patch, ApplyPatch) and name not in table.objects and not subresource:
-            return self._create_applied(table, name, patch, dry_run=dry_run)
-        before = table.held(name)
-        if subresource not in {"", "status"}:
-            raise refusals.not_found(kind, name)
+        place = placed(kind, name)
+        if isinstance(patch, ApplyPatch) and place not in table.objects and not subresource:
+            return self._create_applied(kind, table, name, patch, dry_run=dry_run)
+        before = table.held(place)
+        table.check_subresource(name, subresource)
         owners: Owners | None = None
         if isinstance(patch, ApplyPatch):
             given, owners = table.claims.applied(name, before, patch, is_status=is_status)
         else:
-            given = _apply(before, patch)
+            given = changed_by(before, patch)
+            if field_validation in _PICKY:
+                given = checked(table, given, before, field_validation, is_patch=True)
         return self._change(table, before, given, owners, is_status=is_status, dry_run=dry_run)
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+    async def replace(
+        self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Put a whole object in the place of the one of its name, and give it as stored.
 
         Raises:
@@ -213,13 +197,19 @@ class EmbeddedStore:
         metadata = objectmeta.decoded(kind, given.get("metadata") or {})
         name = metadata.get("name") or ""
         table.check_type(name, given)
-        before = table.held(name)
-        if subresource not in {"", "status"}:
-            raise refusals.not_found(kind, name)
+        if field_validation in _PICKY:
+            given = checked(table, given, None, field_validation, is_patch=False)
+        place = placed(kind, name)
+        if table.native is not None and place not in table.objects:
+            return await self.create(kind, given, dry_run=dry_run)
+        before = table.held(place)
+        table.check_subresource(name, subresource)
+        if table.native is not None:
+            table.read(table.native, given)
         found = before["metadata"]["uid"]
         if metadata.get("uid") and metadata["uid"] != found:
             raise refusals.other_incarnation(kind, name, given=metadata["uid"], found=found)
-        if not metadata.get("resourceVersion") or parse_version(metadata["resourceVersion"]) == 0:
+        if table.native is None and parse_version(metadata.get("resourceVersion") or "0") == 0:
             raise refusals.unversioned(kind, name)
         return self._change(table, before, given, None, is_status=subresource == "status", dry_run=dry_run)
 
@@ -240,14 +230,16 @@ class EmbeddedStore:
         else:
             table.check_type(before["metadata"]["name"], given, exists=True)
             kept = objectmeta.written(metadata, before["metadata"])
-            wanted = _with_status({**given, "metadata": kept}, before)
+            wanted = {**given, "metadata": kept}
+            if table.native is None:
+                wanted = with_status(wanted, before)
             after = adopted(self._tidied(table, wanted, metadata, before, owners), before)
         same_owners = owners is None or owners == table.claims.owners(before)
         if after is before and not fixed and same_owners:
             return after
         table.judge(after, before, known=fixed, is_status=is_status)
-        if not is_status and _differ(after, before):
-            after = _stamped(after, generation=after["metadata"]["generation"] + 1)
+        if not is_status and table.native is None and differ(after, before):
+            after = stamped(after, generation=after["metadata"]["generation"] + 1)
         if dry_run:
             return after  # with its old resourceVersion, as the server does
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
@@ -270,7 +262,7 @@ class EmbeddedStore:
             Conflict: it has another uid or resourceVersion.
         """
         table = self._table(kind)
-        held = table.held(name)
+        held = table.held(placed(kind, name))
         metadata = held["metadata"]
         for what, given, found in (
             ("UID", uid, metadata["uid"]),
@@ -278,40 +270,33 @@ class EmbeddedStore:
         ):
             if given is not None and given != found:
                 raise refusals.precondition(kind, name, what, given=given, found=found)
+        if table.native is not None:  # the garbage collector does not look at them
+            propagation = Propagation.BACKGROUND
         finalizers = holding(metadata.get("finalizers", []), propagation)
         if not finalizers:
             if not dry_run:
                 self._remove(table, held)
             return refusals.deleted(kind, name, metadata["uid"])
-        marks: Json = {"finalizers": finalizers}
-        if "deletionTimestamp" not in metadata:
-            marks |= {"deletionTimestamp": self._stamp(), "deletionGracePeriodSeconds": 0}
-            marks["generation"] = metadata["generation"] + 1
-        elif finalizers == metadata["finalizers"]:
-            return held
-        marked = _stamped(held, **marks)
-        return marked if dry_run else self._store(table, marked, EventType.MODIFIED)
+        marked = marked_deleted(held, finalizers, self._births.stamp)
+        return marked if dry_run or marked is held else self._store(table, marked, EventType.MODIFIED)
 
-    async def watch(
-        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
-        labels: Wanted = None, fields: Wanted = None,
-    ) -> EmbeddedWatch:  # fmt: skip
-        """Watch a kind from a resourceVersion that `find` gave; from "0", all that exists is told first.
+    async def delete_all(
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Listing:  # fmt: skip
+        """Delete all objects of a kind, or those that are selected, and give them as they were.
 
-        With `initial`, too, and then a bookmark; with `bookmarks`, one at each call of `bookmark`.
+        Raises:
+            Refused: a selector cannot be read, the cursor is none, or no namespace is named.
+            Expired: the state that the cursor is of is forgotten.
         """
-        table = self._table(kind)
-        wanted = table.selection(labels, fields)
-        version = parse_version(resource_version or "0")
-        first: list[WatchEvent] = []
-        if version == 0 or initial:
-            existing = (await self.find(kind, labels=labels, fields=fields)).items
-            first += [WatchEvent(type=EventType.ADDED, object=item) for item in existing]
-            version = self._version
-        if initial:
-            first.append(table.bookmark(version, {"annotations": {INITIAL_EVENTS_END: "true"}}))
-        mark = table.bookmark if bookmarks else None
-        return EmbeddedWatch(table.history, version, tuple(first), mark, wanted or None)
+        if kind.namespaced and not kind.namespace:
+            raise refusals.not_allowed()
+        listing = await self.find(kind, labels=labels, fields=fields, limit=limit, cursor=cursor)
+        for item in listing.items:
+            with suppress(ObjectNotFound):  # a page may be of an older state
+                await self.delete(kind, item["metadata"]["name"], propagation=propagation, dry_run=dry_run)
+        return listing
 
     async def collect_garbage(self) -> int:
         """Do what a cluster's garbage collector does, until there is nothing left for it; give how many writes.
@@ -321,34 +306,16 @@ class EmbeddedStore:
         start, before = self._version, -1
         while before != self._version:
             before = self._version
-            objects = [
-                (table.kind, table.objects[name]) for table in self._tables.values() for name in table.names
-            ]
-            for act in plan_garbage((table.kind for table in self._tables.values()), objects):
+            for act in plan_garbage((table.kind for table in self._tables.values()), self._objects()):
                 with suppress(Conflict, ObjectNotFound):  # an earlier act has changed it: the next look tells
-                    match act:
-                        case Drop(kind=kind, name=name, uid=uid, propagation=propagation):
-                            await self.delete(kind, name, uid=uid, propagation=propagation)
-                        case Loosen(kind=kind, name=name, patch=patch):
-                            await self.patch(kind, name, patch)
+                    await done(self, act)
         return self._version - start
-
-    def bookmark(self) -> None:
-        """Tell all watches that asked for bookmarks how far the store is, as a server does each minute."""
-        for table in self._tables.values():
-            table.history.mark(self._version)
-
-    def _table(self, kind: Kind) -> Table:
-        table = self._tables.get((kind.group, kind.plural))
-        if table is None:
-            raise refusals.no_such_kind(kind)
-        return table
 
     def _tidied(
         self, table: Table, obj: Json, metadata: Json, known: Json | None, owners: Owners | None
     ) -> Json:
         tidy, unknown = table.tidied(obj, metadata, known, is_applied=owners is not None)
-        self.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        self.warnings.extend(map(warning, unknown))
         return tidy
 
     def _with_tidy_status(
@@ -356,70 +323,31 @@ class EmbeddedStore:
     ) -> Json:
         """Give an object with the status of another one; the rest is as it was, and is not looked at again."""
         known, status = before.get("status"), given.get("status")
+        if strays(given, before):  # what is not the status is told of, and then left alone
+            given, unknown = table.pruned(given, before)
+            self.warnings.extend(map(warning, unknown))
+            metadata, status = given["metadata"], given.get("status")
         if known is None or status is None or table.status_schema is None:
-            tidy = self._tidied(table, _with_status(before, given), metadata, before, owners)
+            tidy = self._tidied(table, with_status(before, given), metadata, before, owners)
             return adopted(tidy, before)  # type: ignore[no-any-return]
         status, unknown = table.status_tidied(status, metadata, known, is_applied=owners is not None)
-        self.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        self.warnings.extend(map(warning, unknown))
         status = adopted(status, known)
         return before if status is known else {**before, "status": status}
 
     def _store(self, table: Table, obj: Json, type: EventType) -> Json:
         self._version += 1
-        stored = _stamped(obj, resourceVersion=str(self._version))
-        before = table.objects.get(stored["metadata"]["name"])
+        stored = stamped(obj, resourceVersion=str(self._version))
+        before = table.objects.get(objectmeta.place(stored["metadata"]))
         table.put(stored)
         table.history.add(self._version, type, stored, before)
         return stored
 
     def _remove(self, table: Table, obj: Json) -> None:
         self._version += 1
-        table.drop(obj["metadata"]["name"])
-        last = _stamped(obj, resourceVersion=str(self._version))
+        table.drop(obj)
+        last = stamped(obj, resourceVersion=str(self._version))
         table.history.add(self._version, EventType.DELETED, last, obj)
-
-    def _uid(self) -> str:
-        digest = hashlib.sha256(f"{self._seed}:{self._born}".encode()).digest()
-        return str(uuid.UUID(bytes=digest[:16], version=4))
-
-    def _generated(self, prefix: str) -> str:
-        if not prefix:
-            return ""
-        digest = hashlib.sha256(f"{self._seed}:{self._born}:{prefix}".encode()).hexdigest()
-        return f"{prefix[:_NAME_LIMIT]}{digest[:5]}"
-
-    def _stamp(self) -> str:
-        return self._clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _stamped(obj: Json, **marks: Any) -> Json:
-    return {**obj, "metadata": {**obj["metadata"], **marks}}
-
-
-def _with_status(obj: Json, other: Json) -> Json:
-    """Give an object with the status of another one, or without when that has none."""
-    if "status" in other:
-        return {**obj, "status": other["status"]}
-    return {name: value for name, value in obj.items() if name != "status"}
-
-
-def _differ(after: Json, before: Json) -> bool:
-    """Tell whether anything but metadata and status has changed."""
-    names = (after.keys() | before.keys()) - {"metadata", "status"}
-    return any(after.get(name) is not before.get(name) for name in names)
-
-
-def _apply(before: Json, patch: MergePatch | JsonPatch) -> Json:
-    match patch:
-        case MergePatch(body):
-            return merged(before, body)
-        case JsonPatch(operations):
-            try:
-                result: Json = patched(before, operations)
-            except PatchFailed as failed:
-                tested = any(operation.get("op") == "test" for operation in operations)
-                raise refusals.patch_rejected(str(failed), tested=tested) from failed
-            return result
 
 
 __all__ = ["WINDOW", "EmbeddedStore", "EmbeddedWatch", "Rules", "now_or_never"]

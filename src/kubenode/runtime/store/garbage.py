@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kubenode.core.model import Json, Kind
-from kubenode.runtime.store.contract import MergePatch, Propagation
+from kubenode.runtime.store.contract import Api, MergePatch, Propagation
 from kubenode.runtime.store.options import FOREGROUND, ORPHAN
 
 _IGNORED: Final = "events"
@@ -52,6 +52,15 @@ def plan_garbage(kinds: Iterable[Kind], objects: Iterable[tuple[Kind, Json]]) ->
     Each act is right in the state that was given; do what still can be done, and ask again until nothing is.
     """
     return _World(kinds, objects).acts()
+
+
+async def done(store: Api, act: Act) -> None:
+    """Do an act. Raises Conflict or ObjectNotFound when the object is no longer as it was."""
+    match act:
+        case Drop(kind=kind, name=name, uid=uid, propagation=propagation):
+            await store.delete(kind, name, uid=uid, propagation=propagation)
+        case Loosen(kind=kind, name=name, patch=patch):
+            await store.patch(kind, name, patch)
 
 
 class _World:

@@ -12,6 +12,7 @@ from typing import Final
 from kubenode.core.errors import ApiError
 from kubenode.core.model import Json
 from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.objectmeta import place
 from kubenode.runtime.store.refusals import too_old
 from kubenode.runtime.store.selector import Selection
 
@@ -32,7 +33,6 @@ class History:
         self._window = window
         self._versions: list[int] = []
         self._events: list[WatchEvent] = []
-        self._befores: list[Json | None] = []
         self._dropped = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self.marked = 0
@@ -55,11 +55,10 @@ class History:
     def add(self, version: int, type: EventType, obj: Json, before: Json | None) -> None:
         """Note an event, and what the object was before it; wake who waits for it."""
         self._versions.append(version)
-        self._events.append(WatchEvent(type=type, object=obj))
-        self._befores.append(before)
+        self._events.append(WatchEvent(type=type, object=obj, before=before))
         if len(self._events) >= 2 * self._window:  # seldom, since it moves the window
             self._dropped += len(self._events) - self._window
-            for kept in (self._events, self._versions, self._befores):
+            for kept in (self._events, self._versions):
                 del kept[: -self._window]
         self._wake()
 
@@ -91,8 +90,8 @@ class History:
         """
         found = []
         at = place - self._dropped
-        for event, before in zip(self._events[at:], self._befores[at:], strict=True):
-            obj = event.object
+        for event in self._events[at:]:
+            obj, before = event.object, event.before
             is_in = event.type is not EventType.DELETED and wanted.has(obj)
             was_in = before is not None and wanted.has(before)
             if before is not None and was_in and not is_in:
@@ -107,9 +106,9 @@ class History:
         at = self.after(version) - self._dropped
         if at == len(self._events):
             return tuple(objects)
-        state: dict[str, Json | None] = {obj["metadata"]["name"]: obj for obj in objects}
-        for event, before in zip(reversed(self._events[at:]), reversed(self._befores[at:]), strict=True):
-            state[event.object["metadata"]["name"]] = before
+        state: dict[str, Json | None] = {place(obj["metadata"]): obj for obj in objects}
+        for event in reversed(self._events[at:]):
+            state[place(event.object["metadata"])] = event.before
         return tuple(obj for _, obj in sorted(state.items()) if obj is not None)
 
     async def turn(self, waiter: "asyncio.Future[None]") -> None:

@@ -2,12 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from kubenode.core.model import Json, Kind
 from kubenode.core.schema import Cause
-from kubenode.runtime.store.refusals import bad_request
+from kubenode.runtime.store.refusals import (
+    bad_request,
+    no_such_namespace,
+    no_such_place,
+    not_allowed,
+    other_namespace,
+)
 
 FIELDS: Final = frozenset({
     "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
@@ -25,7 +31,7 @@ _BOTH_HELD: Final = frozenset({"orphan", "foregroundDeletion"})
 
 _WRITABLE: Final = ("generateName", "labels", "annotations", "ownerReferences", "finalizers")
 _MANAGED: Final = (
-    "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
+    "namespace", "name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
     "deletionGracePeriodSeconds",
 )  # fmt: skip
 _TYPES: Final[Mapping[str, str]] = {
@@ -54,6 +60,44 @@ _BAD_VALUE: Final = (
     "'(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
 )
 _TOO_LONG: Final = "must be no more than 63 bytes"
+
+
+def place(metadata: Json) -> str:
+    """Give where an object is among those of its kind: its name, behind its namespace if it is in one."""
+    namespace = metadata.get("namespace")
+    return f"{namespace}/{metadata['name']}" if namespace else metadata["name"]
+
+
+def placed(kind: Kind, name: str) -> str:
+    """Give where the object of this name is, in the namespace that the kind names.
+
+    Raises:
+        ObjectNotFound: the kind has namespaces, and names none.
+    """
+    if not kind.namespaced:
+        return name
+    if not kind.namespace:
+        raise no_such_place()
+    return f"{kind.namespace}/{name}"
+
+
+def homed(kind: Kind, metadata: Json, namespaces: Container[str]) -> Json:
+    """Give the metadata of a new object with the namespace that it is created in, or with none.
+
+    Raises:
+        ObjectNotFound: there is no such namespace.
+        Refused: it says another one, or none is asked for.
+    """
+    given = metadata.get("namespace")
+    if not kind.namespaced:
+        return {name: metadata[name] for name in metadata if name != "namespace"} if given else metadata
+    if not kind.namespace:
+        raise not_allowed()
+    if given and given != kind.namespace:
+        raise other_namespace()
+    if kind.namespace not in namespaces:
+        raise no_such_namespace(kind.namespace)
+    return {**metadata, "namespace": kind.namespace}
 
 
 def written(given: Json, kept: Json) -> Json:
@@ -124,13 +168,16 @@ def _undecodable(kind: Kind, value: Any, place: str) -> Exception:
     )
 
 
-def faults(metadata: Json, before: Json | None) -> Iterator[Cause]:
-    """Find what is wrong with metadata; of an object that exists, only with what has changed."""
+def faults(metadata: Json, before: Json | None, *, strict: bool = True) -> Iterator[Cause]:
+    """Find what is wrong with metadata; of an object that exists, only with what has changed.
+
+    Unless `strict`, any name will do that can be part of a path.
+    """
     kept = before if before is not None else {}
     if metadata is kept:
         return
     if before is None:
-        yield from _name_faults(metadata["name"])
+        yield from _name_faults(metadata["name"]) if strict else _segment_faults(metadata["name"])
     if _changed("labels", metadata, kept):
         for name, value in metadata["labels"].items():
             yield from qualified_name_faults(name, "metadata.labels", name)
@@ -184,6 +231,17 @@ def _name_faults(name: str) -> Iterator[Cause]:
         yield _invalid(name, "must be no more than 253 characters", "metadata.name")
     elif not _LABEL.fullmatch(name):
         yield _invalid(name, _BAD_NAME, "metadata.name")
+
+
+def _segment_faults(name: str) -> Iterator[Cause]:
+    if not name:
+        yield from _name_faults(name)
+    elif name in {".", ".."}:
+        yield _invalid(name, f"may not be '{name}'", "metadata.name")
+    else:
+        for sign in "/%":
+            if sign in name:
+                yield _invalid(name, f"may not contain '{sign}'", "metadata.name")
 
 
 def _owner_faults(owners: list[Json]) -> Iterator[Cause]:

@@ -13,6 +13,7 @@ from kubenode.core.model import Json
 from kubenode.runtime.store import refusals
 from kubenode.runtime.store.contract import Listing
 from kubenode.runtime.store.history import History
+from kubenode.runtime.store.objectmeta import place
 from kubenode.runtime.store.selector import Selection
 
 _ENCODING: Final = "meta.k8s.io/v1"
@@ -32,7 +33,7 @@ class Pages:
         """Give one page; all that is left when the limit is 0.
 
         Args:
-            objects: all that there are, by name.
+            objects: all that there are, by place.
             version: of the store.
             wanted: which of them.
             limit: of the page.
@@ -47,16 +48,16 @@ class Pages:
             found = filter(wanted.has, objects) if wanted else objects
             return Listing(items=tuple(found), resource_version=str(version))
         asked, start = _read(cursor) if cursor else (exact, "")
-        state = tuple(objects)
+        state = tuple(filter(wanted.is_near, objects))
         if asked != _NEWEST:
             version = asked
             if self._history.after(asked) < 0:
                 raise refusals.page_too_old(_written(_NEWEST, start)) if cursor else refusals.list_too_old()
-            state = self._history.rewound(state, asked)
+            state = tuple(filter(wanted.is_near, self._history.rewound(state, asked)))
         items: list[Json] = []
         last = -1
         for at, item in enumerate(state):
-            if item["metadata"]["name"] >= start and wanted.has(item):
+            if place(item["metadata"]) >= start and wanted.has(item):
                 items.append(item)
                 last = at
                 if len(items) == limit:
@@ -64,8 +65,8 @@ class Pages:
         left = len(state) - last - 1
         if not limit or len(items) < limit or not left or wanted.name is not None:
             return Listing(items=tuple(items), resource_version=str(version))
-        token = _written(version, f"{items[-1]['metadata']['name']}\0")
-        remaining = None if wanted else left
+        token = _written(version, f"{place(items[-1]['metadata'])}\0")
+        remaining = None if wanted.is_picky else left
         return Listing(items=tuple(items), resource_version=str(version), cursor=token, remaining=remaining)
 
 

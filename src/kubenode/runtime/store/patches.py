@@ -60,8 +60,9 @@ def merged(target: Any, patch: Mapping[str, Any]) -> Json:
             if before is not _ABSENT:
                 gone.append(name)
             continue
-        plain = type(value) is str or not isinstance(value, Mapping)
-        after = adopted(value, before) if plain else merged(before, value)
+        kind = type(value)
+        below = kind is dict or (kind is not str and isinstance(value, Mapping))
+        after = merged(before, value) if below else adopted(value, before)
         if after is not before:
             changes[name] = after
     if isinstance(target, dict) and not changes and not gone:

@@ -3,6 +3,7 @@
 Where the server names the Kind and where the plural is as odd as it is on the server.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from kubenode.core.errors import AlreadyExists, Conflict, Expired, ObjectNotFound, Refused, ServerFailed
@@ -34,6 +35,43 @@ def no_such_kind(kind: Kind) -> ObjectNotFound:
     """The server serves no such kind."""
     message = f"the server could not find the requested resource ({kind.plural}.{kind.group})"
     return ObjectNotFound(message, status=status(404, "NotFound", message, {}))
+
+
+def no_such_place() -> ObjectNotFound:
+    """An object of a kind that has namespaces is asked for without one."""
+    message = "the server could not find the requested resource"
+    return ObjectNotFound(message, status=status(404, "NotFound", message, {}))
+
+
+def no_such_namespace(name: str) -> ObjectNotFound:
+    """An object is to be created in a namespace that does not exist."""
+    return not_found(Kind(name="Namespace", plural="namespaces", group="", version="v1"), name)
+
+
+def not_allowed() -> Refused:
+    """Nothing can be created or deleted in all namespaces at once."""
+    message = "the server does not allow this method on the requested resource"
+    return Refused(message, status=status(405, "MethodNotAllowed", message, {}))
+
+
+def other_namespace() -> Refused:
+    """An object says that it is in another namespace."""
+    return bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request"
+    )
+
+
+def undecodable(kind: Kind, fault: str, *, as_kind: str = "", as_version: str = "") -> Refused:
+    """An object cannot be read, which says that it is of this kind, or of another one."""
+    named, version = as_kind or kind.name, as_version or kind.version
+    return bad_request(f'{named} in version "{version}" cannot be handled as a {kind.name}: {fault}')
+
+
+def bad_patch(patched: Json, fault: str) -> Refused | Conflict:
+    """What a patch makes of an object cannot be read; the server shows all of it, and does not name it."""
+    shown = json.dumps(json.dumps(patched, separators=(",", ":"), ensure_ascii=False), ensure_ascii=False)
+    cause = Cause("FieldValueInvalid", f"Invalid value: {shown}: {fault}", "patch")
+    return _invalid("", {}, (cause,))
 
 
 def not_found(kind: Kind, name: str) -> ObjectNotFound:

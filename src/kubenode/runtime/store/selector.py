@@ -15,9 +15,7 @@ import attrs
 from kubenode.core.model import Json
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.contract import Wanted
-
-NAME: Final = "metadata.name"
-"""The one field that every kind can be selected by."""
+from kubenode.runtime.store.selectable import NAME
 
 _REMEMBERED: Final = 256
 _SPACE: Final = " \t\r\n"
@@ -90,21 +88,26 @@ class Selection:
         terms: more requirements on labels.
         fields: requirements on fields, by the reader of each.
         name: the only name that can be wanted; None when it is not as simple as that.
+        namespace: the one they are in; empty for any.
     """
 
     exact: Mapping[str, str]
     terms: tuple[Term, ...]
     fields: tuple[tuple[Callable[[Json], str], FieldTerm], ...]
     name: str | None
+    namespace: str = ""
 
     @classmethod
-    def of(cls, labels: Wanted, fields: Wanted, known: Mapping[str, Callable[[Json], str]]) -> "Selection":
+    def of(
+        cls, labels: Wanted, fields: Wanted, known: Mapping[str, Callable[[Json], str]], namespace: str = ""
+    ) -> "Selection":
         """Make a selection.
 
         Args:
             labels: of the objects.
             fields: of the objects.
             known: the fields that the kind can be selected by, each with what reads it.
+            namespace: of the objects; empty for any.
 
         Raises:
             Refused: a selector cannot be read, or a field cannot be selected by.
@@ -125,26 +128,30 @@ class Selection:
         names = [term.value for term in asked if term.field == NAME and term.equal]
         return cls(
             exact=exact, terms=terms, fields=tuple((known[term.field], term) for term in asked),
-            name=names[0] if names else None,
+            name=names[0] if names else None, namespace=namespace,
         )  # fmt: skip
 
     def __bool__(self) -> bool:
+        return bool(self.namespace) or self.is_picky
+
+    @property
+    def is_picky(self) -> bool:
+        """Tell whether it wants only some of what is in its namespace."""
         return bool(self.exact or self.terms or self.fields)
+
+    def is_near(self, obj: Json) -> bool:
+        """Tell whether an object is in the namespace."""
+        return not self.namespace or obj["metadata"].get("namespace") == self.namespace
 
     def has(self, obj: Json) -> bool:
         """Tell whether an object is wanted."""
         labels = obj["metadata"].get("labels", {})
         return (
-            (not self.exact or self.exact.items() <= labels.items())
+            self.is_near(obj)
+            and (not self.exact or self.exact.items() <= labels.items())
             and all(term.fits(labels) for term in self.terms)
             and all((read(obj) == term.value) is term.equal for read, term in self.fields)
         )
-
-
-def by_name(obj: Json) -> str:
-    """Read the field that every kind can be selected by."""
-    name: str = obj["metadata"]["name"]
-    return name
 
 
 @lru_cache(maxsize=_REMEMBERED)

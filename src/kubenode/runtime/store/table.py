@@ -1,7 +1,7 @@
 """The objects of one kind in the embedded store, and what the server would say of one that is written."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
@@ -23,9 +23,11 @@ from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
 from kubenode.runtime.store.claims import Claims
 from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
+from kubenode.runtime.store.events import NATIVES, Native
 from kubenode.runtime.store.history import History
 from kubenode.runtime.store.paging import Pages
-from kubenode.runtime.store.selector import NAME, Selection, by_name
+from kubenode.runtime.store.selectable import NAME, by_name, by_path, selectable_fault
+from kubenode.runtime.store.selector import Selection
 
 Rules: TypeAlias = Callable[[Json], tuple[Cause, ...]]
 """Laws over several fields of an object, checked in Python."""
@@ -38,6 +40,7 @@ _NOT_CHECKED: Final = Cause(
 )
 
 
+_SUBRESOURCES: Final = frozenset({"", "status"})
 _FIELDS: Final[Mapping[str, Callable[[Json], str]]] = MappingProxyType({NAME: by_name})
 
 
@@ -49,8 +52,12 @@ class Table:
         schema: None for a kind that is stored unchecked.
         status_schema: what of it describes the status; None when nothing does.
         laws: the CEL rules of the schema.
-        names: sorted.
+        objects: each at its place, which is its name, behind its namespace if it has one.
+        places: of all, sorted.
         fields: what the kind can be selected by, and what reads it.
+        native: what the server does for a kind of its own; None for what is made from a CRD, and for what is stored
+            unchecked.
+        subresources: what can be written of an object; empty for the object.
     """
 
     kind: Kind
@@ -62,8 +69,10 @@ class Table:
     claims: Claims
     laws: Laws
     objects: dict[str, Json] = attrs.field(factory=dict)
-    names: list[str] = attrs.field(factory=list)
+    places: list[str] = attrs.field(factory=list)
     fields: Mapping[str, Callable[[Json], str]] = _FIELDS
+    native: Native | None = None
+    subresources: frozenset[str] = _SUBRESOURCES
 
     @classmethod
     def of(
@@ -74,38 +83,56 @@ class Table:
         Raises:
             ValueError: the schema uses what is not supported.
         """
+        native = NATIVES.get((kind.group, kind.plural)) if schema is None else None
+        if native is not None:
+            return cls._native(kind, native, window=window, manager=manager)
         unsupported = check_supported(schema) if schema is not None else ()
+        told = (
+            ((path, selectable_fault(path, schema)) for path in kind.selectable) if schema is not None else ()
+        )
+        unsupported = (*unsupported, *(f".{path} {fault}" for path, fault in told if fault))
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
         return cls(
             kind=kind, schema=schema, status_schema=(schema or {}).get("properties", {}).get("status"), rules=rules, history=history, pages=Pages(history),
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
+            fields=MappingProxyType({**_FIELDS, **{path: by_path(path) for path in kind.selectable}}),
         )  # fmt: skip
 
-    def selection(self, labels: Wanted, fields: Wanted) -> Selection:
-        """Make a selection of these objects. Raises Refused."""
-        return Selection.of(labels, fields, self.fields)
+    @classmethod
+    def _native(cls, kind: Kind, native: Native, *, window: int, manager: str) -> "Table":
+        history = History(window)
+        return cls(
+            kind=kind, schema=native.schema, status_schema=None, rules=None, history=history, pages=Pages(history),
+            claims=Claims(kind, native.schema, manager, native.blank), laws=Laws({}, evaluated=False),
+            fields=MappingProxyType({**_FIELDS, **native.fields}), native=native, subresources=frozenset({""}),
+        )  # fmt: skip
 
-    def held(self, name: str) -> Json:
+    def selection(self, labels: Wanted, fields: Wanted, namespace: str = "") -> Selection:
+        """Make a selection of these objects. Raises Refused."""
+        return Selection.of(labels, fields, self.fields, namespace)
+
+    def held(self, place: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
-        held = self.objects.get(name)
+        held = self.objects.get(place)
         if held is None:
-            raise refusals.not_found(self.kind, name)
+            raise refusals.not_found(self.kind, place.rpartition("/")[2])
         return held
 
     def put(self, obj: Json) -> None:
         """Keep an object, or its next state."""
-        name = obj["metadata"]["name"]
-        if name not in self.objects:
-            insort(self.names, name)
-        self.objects[name] = obj
+        place = objectmeta.place(obj["metadata"])
+        if place not in self.objects:
+            insort(self.places, place)
+        self.objects[place] = obj
 
-    def drop(self, name: str) -> None:
+    def drop(self, obj: Json) -> None:
         """Forget an object."""
-        del self.objects[name]
-        del self.names[bisect_left(self.names, name)]
-        self.claims.drop(name)
+        place = objectmeta.place(obj["metadata"])
+        del self.objects[place]
+        del self.places[bisect_left(self.places, place)]
+        self.claims.drop(place)
 
     def bookmark(self, version: int, metadata: Json | None = None) -> WatchEvent:
         """Make a bookmark of a version."""
@@ -121,7 +148,41 @@ class Table:
         if self.schema is None:
             return obj, unknown
         obj, dropped = prune(obj, self.schema, known=known)
-        return defaulted(obj, self.schema, known=known, keeps_null=is_applied), [*unknown, *dropped]
+        if self.native is not None:
+            return self.read(self.native, obj, is_patch=known is not None), [*unknown, *dropped]
+        if dropped:
+            unknown += sorted(dropped)
+        return defaulted(obj, self.schema, known=known, keeps_null=is_applied), unknown
+
+    def check_subresource(self, name: str, subresource: str) -> None:
+        """Refuse a subresource that objects do not have."""
+        if subresource not in self.subresources:
+            raise refusals.no_such_place() if self.native else refusals.not_found(self.kind, name)
+
+    def pruned(self, obj: Json, known: Json | None) -> tuple[Json, list[str]]:
+        """Give a whole object without what the schema does not know, and the paths of that."""
+        metadata = obj.get("metadata")
+        unknown: list[str] = []
+        if isinstance(metadata, dict) and (unknown := _unknown(metadata)):
+            known_of_it = {name: value for name, value in metadata.items() if name in objectmeta.FIELDS}
+            obj = {**obj, "metadata": known_of_it}
+        dropped: tuple[str, ...] = ()
+        if self.schema is not None:
+            obj, dropped = prune(obj, self.schema, known=known)
+        return obj, [*unknown, *self._in_order(dropped)]
+
+    def _in_order(self, dropped: tuple[str, ...]) -> Iterable[str]:
+        """Give the paths of unknown fields as the server tells them: of a struct as they come, else sorted."""
+        return dropped if self.native is not None else sorted(dropped)
+
+    def read(self, native: Native, obj: Json, *, is_patch: bool = False) -> Json:
+        """Give a native object as it is written. Raises Refused when it cannot be decoded."""
+        try:
+            return native.read(obj)
+        except ValueError as fault:
+            if is_patch:
+                raise refusals.bad_patch(obj, str(fault)) from fault
+            raise refusals.undecodable(self.kind, str(fault)) from fault
 
     def status_tidied(
         self, status: Any, metadata: Json, known: Any, *, is_applied: bool
@@ -130,11 +191,14 @@ class Table:
         schema = self.status_schema or FREE
         status, dropped = prune(status, schema, known=known, path="status")
         filled = defaulted(status, schema, known=known, keeps_null=is_applied)
-        return filled, [*_unknown(metadata), *dropped]
+        return filled, [*_unknown(metadata), *sorted(dropped)]
 
     def check_type(self, name: str, obj: Json, *, exists: bool = False) -> None:
         """Refuse an object that does not say that it is of this kind; one that exists in other words."""
         kind, given = self.kind, obj.get("kind")
+        if self.native is not None:
+            self._check_registered(obj, exists=exists)
+            return
         if not given or not isinstance(given, str):
             message = (
                 f"the object provided is unrecognized (must be of type {kind.name}): Object 'Kind' is missing"
@@ -150,6 +214,16 @@ class Table:
         if given != kind.name:
             raise refusals.wrong_kind(kind, name, given)
 
+    def _check_registered(self, obj: Json, *, exists: bool) -> None:
+        """Refuse a native object of another kind; one that does not say is taken for one of this."""
+        version, given = obj.get("apiVersion") or self.kind.api_version, obj.get("kind") or self.kind.name
+        if (version, given) != (self.kind.api_version, self.kind.name):
+            scheme = "pkg/runtime/scheme.go:111"
+            fault = f'no kind "{given}" is registered for version "{version}" in scheme "{scheme}"'
+            if exists:
+                raise refusals.bad_patch(obj, fault)
+            raise refusals.undecodable(self.kind, fault, as_kind=given, as_version=version)
+
     def identified(self, given: object, held: Json, *, is_status: bool) -> tuple[Json, tuple[Cause, ...]]:
         """Give the metadata of a patched object, and what of it no patch can change.
 
@@ -162,12 +236,14 @@ class Table:
         if given is held:
             return held, ()
         name: str = held["name"]
-        kind, custom = self.kind, self.schema is not None
+        kind, custom = self.kind, self.schema is not None and self.native is None
         if given is None:
             raise refusals.other_name(name, "")
         metadata = objectmeta.decoded(kind, given)
         if metadata.get("name") != name:
             raise refusals.other_name(name, metadata.get("name") or "")
+        if "namespace" in held and metadata.get("namespace") not in {None, "", held["namespace"]}:
+            raise refusals.other_namespace()
         version = metadata.get("resourceVersion")
         if not version and custom:
             raise refusals.unversioned(kind, name)
@@ -185,7 +261,11 @@ class Table:
             Refused: with all causes.
         """
         metadata = after["metadata"]
-        causes = [*known, *objectmeta.faults(metadata, before["metadata"] if before else None)]
+        native = self.native is not None
+        causes = [
+            *known,
+            *objectmeta.faults(metadata, before["metadata"] if before else None, strict=not native),
+        ]
         causes.extend(self._status_faults(after, before) if is_status else self._faults(after, before))
         # Laws are looked at only in an object whose schema would let them run.
         if causes and any(cause.reason in BLOCKING for cause in causes):
@@ -199,6 +279,8 @@ class Table:
             raise refusals.invalid(self.kind, metadata["name"], causes)
 
     def _faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:
+        if self.native is not None:
+            return self.native.faults(after)
         return () if self.schema is None else validate(after, self.schema, known=before)
 
     def _status_faults(self, after: Json, before: Json | None) -> tuple[Cause, ...]:

@@ -11,10 +11,12 @@ from typing import Any
 
 from kubenode.core import model as m
 from kubenode.core.model.meta import GROUP, SYNCED_LABELS
+from kubenode.core.model.remedy import origin_of_drift
 
 STAMPS = frozenset({
     "lastTransitionTime", "lastHeartbeatTime", "openedAt", "closedAt", "creationTimestamp", "firstRunning",
     "checkpoint", "blindUntil", "observedGeneration", "since",
+    "driftedAt",
 })  # fmt: skip
 METADATA = ("name", "labels", "finalizers")
 
@@ -47,7 +49,8 @@ def _names(objects: list[m.Json]) -> dict[str, str]:
         names[raw["metadata"]["uid"]] = f"uid-of-{raw['kind']}-{raw['metadata']['name']}"
         if raw["kind"] == m.RemedyOperationJob.KIND.name:
             spec = raw["spec"]
-            owner = f"{spec['machine']['name']}.{spec['remedier']}.{spec['episode']}"
+            origin = spec.get("remedier") or origin_of_drift(spec["component"])
+            owner = f"{spec['machine']['name']}.{origin}.{spec['episode']}"
             names[raw["metadata"]["name"]] = owner
             names[raw["metadata"]["uid"]] = f"uid-of-{raw['kind']}-{owner}"
             for attempt in raw.get("status", {}).get("attempts", []):

@@ -4,7 +4,7 @@
         await case(store, Machine.KIND, fresh)
 
 Those that `needs_api` are of an Api; a plain Store leaves them out. `fresh` gives a name that no object has had yet. The store must serve our kinds with the schemas of
-`kubenode.core.crd`; other objects may be there and may change meanwhile. A case raises AssertionError with
+`kubenode.core.crd`, and Events; other objects may be there and may change meanwhile. A case raises AssertionError with
 what it met, and removes what it made, also when it fails. Nothing here needs a test framework.
 """
 
@@ -12,10 +12,12 @@ from typing import Final
 
 from kubenode.runtime.testing.store import (
     applying,
+    clearing,
     collecting,
     creating,
     dating,
     deleting,
+    eventful,
     judging,
     merging,
     reading,
@@ -24,6 +26,7 @@ from kubenode.runtime.testing.store import (
     ruling,
     selecting,
     stating,
+    straying,
     surprising,
     swapping,
     watching,
@@ -47,6 +50,9 @@ CASES: Final[tuple[Case, ...]] = (
     *replacing.CASES,
     *rehearsing.CASES,
     *collecting.CASES,
+    *eventful.CASES,
+    *clearing.CASES,
+    *straying.CASES,
 )
 """All cases, each named after what a store must do."""
 

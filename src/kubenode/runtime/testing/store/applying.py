@@ -46,7 +46,7 @@ async def apply_creates(store: Store, kind: Kind, fresh: Fresh) -> None:
     body = config(name, metadata={"resourceVersion": "5"}, spec={"host": HOST}, status={"phase": "x"})
     made = await store.patch(kind, name, ApplyPatch(body, "A"))
     same(generation(made), 1, "generation")
-    same(made["spec"]["deletionPolicy"], "Release", "deletionPolicy")
+    same(made["spec"]["taints"], [], "taints")
     holds("status" not in made, "a status was created")
     holds("managedFields" not in made["metadata"], "managedFields are shown")
     same(await store.get(kind, name), made, "what is read")
@@ -87,10 +87,10 @@ async def apply_gives_a_default_back(store: Store, kind: Kind, fresh: Fresh) -> 
     """A field that is given up, or a map emptied by that, has its default again."""
     name = fresh()
     await store.create(kind, machine(name))
-    fields: Json = {"labels": {"a": "1"}, "deletionPolicy": "Terminate"}
+    fields: Json = {"labels": {"a": "1"}, "taints": [taint("a")]}
     await store.patch(kind, name, wish(name, force=True, **fields))
     made = await store.patch(kind, name, wish(name))
-    same((made["spec"]["labels"], made["spec"]["deletionPolicy"]), ({}, "Release"), "labels and policy")
+    same((made["spec"]["labels"], made["spec"]["taints"]), ({}, []), "labels and taints")
 
 
 async def apply_that_empties_an_object(store: Store, kind: Kind, fresh: Fresh) -> None:

@@ -39,6 +39,7 @@ class Case:
         embedded_only: True for what a real server does only after it was made to forget.
         needs_cel: True for what an embedded store does only with the extra `cel`.
         needs_api: True for what only an Api must do, not every Store.
+        kind: whose behaviour it is; None for the kind that the case is called with.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Case:
     embedded_only: bool = False
     needs_cel: bool = False
     needs_api: bool = False
+    kind: Kind | None = None
 
     async def __call__(self, store: Store, kind: Kind, fresh: Fresh) -> None:
         """Check the behaviour, and remove what was made for it.
@@ -53,6 +55,7 @@ class Case:
         Raises:
             AssertionError: the store does otherwise.
         """
+        kind = self.kind or kind
         names: list[str] = []
 
         def noted() -> str:
@@ -61,6 +64,10 @@ class Case:
 
         try:
             await self.run(cast("Api", store), kind, noted)
+        except AssertionError:
+            raise
+        except Exception as error:  # the answer was not even of the shape that a store gives
+            raise AssertionError(f"{self.name} met {type(error).__name__}: {error}") from error
         finally:
             for name in names:
                 await remove(store, kind, name)

@@ -66,10 +66,10 @@ async def defaults_are_filled_in(store: Store, kind: Kind, fresh: Fresh) -> None
     made = await store.create(
         kind, machine(fresh(), components={"a": short}, taints=[{"key": "a", "effect": "NoExecute"}])
     )
-    same(made["spec"]["deletionPolicy"], "Release", "deletionPolicy")
+    same(made["spec"]["taints"][0]["value"], "", "value of the taint")
     same(made["spec"]["labels"], {}, "labels")
     same(made["spec"]["components"]["a"], {**short, "batch": 0, "state": "Running"}, "entry")
-    same(made["spec"]["taints"][0]["value"], "", "value of the taint")
+    holds("deletionPolicy" not in made["spec"], "a field without a default was made")
     holds("infrastructure" not in made["spec"], "an absent parent was made")
 
 

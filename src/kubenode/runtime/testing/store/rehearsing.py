@@ -28,7 +28,7 @@ async def dry_create_tells_what_would_be(store: Api, kind: Kind, fresh: Fresh) -
     """With defaults and a uid, but no resourceVersion; nothing is stored."""
     name = fresh()
     made = await store.create(kind, machine(name), dry_run=True)
-    same((made["spec"]["deletionPolicy"], generation(made)), ("Release", 1), "deletionPolicy and generation")
+    same((made["spec"]["taints"], generation(made)), ([], 1), "taints and generation")
     holds(bool(made["metadata"]["uid"]), "no uid")
     holds("resourceVersion" not in made["metadata"], "a resourceVersion of nothing")
     await fails(ObjectNotFound, store.get(kind, name))

@@ -19,6 +19,7 @@ from kubenode.runtime.testing.store.case import (
     same,
     spec,
     status,
+    taint,
     told,
     version,
 )
@@ -39,15 +40,11 @@ async def replace_drops_what_is_not_said(store: Api, kind: Kind, fresh: Fresh) -
     """Labels, annotations and fields of the spec are gone; defaults are filled in; one more generation."""
     name = fresh()
     held = {"labels": {"a": "1"}, "annotations": {"b": "2"}}
-    made = await store.create(
-        kind, machine(name, metadata=held, labels={"c": "3"}, deletionPolicy="Terminate")
-    )
-    bare = edited(
-        made, metadata={"labels": None, "annotations": None}, spec={"labels": None, "deletionPolicy": None}
-    )
+    made = await store.create(kind, machine(name, metadata=held, labels={"c": "3"}, taints=[taint("a")]))
+    bare = edited(made, metadata={"labels": None, "annotations": None}, spec={"labels": None, "taints": None})
     put = await store.replace(kind, bare)
     holds("labels" not in put["metadata"] and "annotations" not in put["metadata"], "metadata is left")
-    same((put["spec"]["labels"], put["spec"]["deletionPolicy"]), ({}, "Release"), "defaults")
+    same((put["spec"]["labels"], put["spec"]["taints"]), ({}, []), "defaults")
     same(generation(put), 2, "generation")
     same(await store.get(kind, name), put, "what is read")
 

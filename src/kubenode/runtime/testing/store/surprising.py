@@ -150,11 +150,12 @@ async def apply_of_an_atomic_entry(store: Store, kind: Kind, fresh: Fresh) -> No
 async def apply_meets_what_defaults_own(store: Store, kind: Kind, fresh: Fresh) -> None:
     """A creator owns the defaults that it was given; one who applies does not."""
     name, other = fresh(), fresh()
-    await store.create(kind, machine(name))
-    await fails(Conflict, store.patch(kind, name, wish(name, deletionPolicy="Terminate")))
-    await store.patch(kind, other, wish(other, host=HOST))
-    made = await store.patch(kind, other, wish(other, "B", deletionPolicy="Terminate"))
-    same(made["spec"]["deletionPolicy"], "Terminate", "deletionPolicy")
+    short, whole = {"key": "a", "effect": "NoSchedule"}, {**taint("a"), "value": "1"}
+    await store.create(kind, machine(name, taints=[short]))
+    await fails(Conflict, store.patch(kind, name, wish(name, taints=[whole])))
+    await store.patch(kind, other, wish(other, host=HOST, taints=[short]))
+    made = await store.patch(kind, other, wish(other, "B", taints=[whole]))
+    same(made["spec"]["taints"], [whole], "taints")
 
 
 async def apply_while_deleting(store: Store, kind: Kind, fresh: Fresh) -> None:

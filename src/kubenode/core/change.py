@@ -1,0 +1,97 @@
+"""Reading and writing what has changed of an object, where most of it has not: what is the same is not looked into.
+
+`core/wire.py` says what the results are; this module says them sooner.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+from kubenode.core import wire
+from kubenode.core.fields import fields_of
+from kubenode.core.model import Json, Object
+
+T = TypeVar("T", bound=Object)
+
+_ABSENT: Final = object()
+
+
+class _Part(NamedTuple):
+    """One field: its name here and on the wire, what reads it, and the default that is left out when written."""
+
+    name: str
+    wire: str
+    read: Callable[[Any], Any]
+    blank: Any
+
+
+def patch_between(old: Any, new: Any) -> Json | None:
+    """Give the JSON merge patch that turns one value of a model class, written, into another; None when it is none.
+
+    Args:
+        old: what stands; None when nothing does.
+        new: what is to stand.
+
+    Returns:
+        What `wire.patch_of` gives for the two as `wire.dump_part` writes them; fields that are equal are not written.
+    """
+    if type(old) is not type(new):
+        return wire.patch_of({} if old is None else wire.dump_part(old), wire.dump_part(new))
+    before: Json = {}
+    after: Json = {}
+    cls: Any = type(new)
+    for part in _written(cls):
+        one, other = getattr(old, part.name), getattr(new, part.name)
+        if one is not other and one != other:
+            if one != part.blank:
+                before[part.wire] = wire.dump_part(one)
+            if other != part.blank:
+                after[part.wire] = wire.dump_part(other)
+    return wire.patch_of(before, after) if before or after else None
+
+
+def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
+    """Give what `wire.read` gives; of metadata, spec and status, what is the very same as before is not read again.
+
+    Args:
+        raw: what a server serves; nobody changes it, nor `known`.
+        cls: of which kind it is.
+        known: an earlier state of the object.
+        before: what was read from it.
+
+    Raises:
+        InvalidObjectError: something required is missing or cannot be read, so there is no object.
+    """
+    if before.metadata.unknown or not _names(cls).issuperset(raw):
+        return wire.read(raw, cls)
+    values: dict[str, Any] = {}
+    try:
+        for part in _parts(cls):
+            value = raw.get(part.wire, _ABSENT)
+            if value is known.get(part.wire, _ABSENT):
+                values[part.name] = getattr(before, part.name)
+            elif value is not _ABSENT:
+                values[part.name] = part.read(value)
+        return cls(**values)
+    except Exception:  # the walk of `wire.read` tells where
+        return wire.read(raw, cls)
+
+
+@functools.cache
+def _written(cls: type[Any]) -> tuple[_Part, ...]:
+    return tuple(
+        _Part(one.name, one.wire, wire.dump_part, one.default if wire.is_left_out(one, cls) else _ABSENT)
+        for one in fields_of(cls)
+    )
+
+
+@functools.cache
+def _parts(cls: type[Any]) -> tuple[_Part, ...]:
+    return tuple(
+        _Part(one.name, one.wire, wire.part_reader(cls, one.name), _ABSENT) for one in fields_of(cls)
+    )
+
+
+@functools.cache
+def _names(cls: type[Any]) -> frozenset[str]:
+    return wire.TYPE_META | {one.wire for one in fields_of(cls)}

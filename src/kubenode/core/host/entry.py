@@ -1,0 +1,215 @@
+"""One entry of a machine: what is reported of it, and what would bring it to target.
+
+`decide.py` chooses among the acts of all entries and of the operation.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from kubenode.core.decision import Note, RunSteps
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Have
+from kubenode.core.host.dependencies import CIRCLE, Obstacle, obstacles
+from kubenode.core.host.drift import (
+    INSTALL_FAILED,
+    Drift,
+    Repairs,
+    drifted,
+    remembered,
+    repair,
+    repairs,
+    was_at_target,
+)
+from kubenode.core.host.journal import JournalState
+from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tries
+from kubenode.core.host.snapshot import AgentSnapshot
+from kubenode.core.host.turn import Turn
+from kubenode.core.model.component import REPAIRABLE, MachineComponent
+from kubenode.core.model.machine import (
+    COMPONENT_MISSING,
+    WAITS,
+    ComponentEntry,
+    ComponentReport,
+    ConfigState,
+    Running,
+)
+from kubenode.core.model.meta import ref
+from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.step import Step, refusal
+
+
+def judged(seen: AgentSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
+    """Report on every entry and say what would mend it, by name and in the order of names."""
+    entries = seen.machine.spec.components
+    done = [name for name, entry in entries.items() if _is_done(seen, name, entry)]
+    waits = obstacles(entries, seen.components, done)
+    return {name: _component(seen, name, entry, waits.get(name)) for name, entry in sorted(entries.items())}
+
+
+def _is_done(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> bool:
+    component, have = seen.components.get(entry.component), seen.have.get(name)
+    return (
+        component is not None
+        and have is not None
+        and not component.metadata.unknown
+        and not isinstance(seen.plans.get(name, ()), Problem)
+        and is_at_target(entry, component, have)
+    )
+
+
+def _component(
+    seen: AgentSnapshot, name: str, entry: ComponentEntry, obstacle: Obstacle | None
+) -> tuple[ComponentReport, Turn]:
+    """Report on one entry, say what would mend it, and remember what was repaired."""
+    component = seen.components.get(entry.component)
+    done = None if component is None else repairs(seen.machine, name, entry, component, seen.host.journal)
+    kept = remembered(name, () if done is None else done.begun, seen.sightings, seen.now.elapsed)
+    known = attrs.evolve(seen, sightings={**seen.sightings, **kept})
+    report, turn = _judged(known, name, entry, done, obstacle)
+    return report, attrs.evolve(turn, sightings={**kept, **turn.sightings})
+
+
+def _judged(
+    seen: AgentSnapshot, name: str, entry: ComponentEntry, done: Repairs | None, obstacle: Obstacle | None
+) -> tuple[ComponentReport, Turn]:
+    """Report on one entry, and say what would mend it.
+
+    Args:
+        seen: the snapshot; its sightings are those that still count.
+        name: of the entry.
+        entry: what is wanted.
+        done: what was repaired of it; None when there is no such component.
+        obstacle: for what it waits; None when it may be begun.
+    """
+    before = seen.before.components.get(name, ComponentReport())
+    blind = attrs.evolve(before, config=ConfigState.UNKNOWN)
+    component = seen.components.get(entry.component)
+    if component is None or done is None:
+        # The revision is not dealt with: the object may be on its way.
+        text = f"there is no MachineComponent {entry.component}"
+        note = Note(code=COMPONENT_MISSING, text=f"{name}: {text}")
+        return attrs.evolve(blind, reason=COMPONENT_MISSING, message=text), Turn(note=note)
+    if component.metadata.unknown:
+        text = f"MachineComponent {entry.component} is a newer version's"
+        return blind, Turn(note=Note(code="NewerVersion", text=f"{name}: {text}"))
+    plan, have = seen.plans.get(name, ()), seen.have.get(name)
+    if isinstance(plan, Problem):
+        reason, text = refusal(plan)
+        note = Note(code=reason, text=f"{name}: {text}")
+        if reason in WAITS:
+            return _waits(blind, entry, reason, text), Turn(note=note)
+        failed = attrs.evolve(blind, revision=entry.revision, reason=reason, message=text)
+        return failed, Turn(note=note)
+    if have is None:
+        return blind, Turn(note=Note(code="NotLooked", text=f"{name}: nobody has looked yet"))
+    if is_at_target(entry, component, have):
+        return _at_target(before, entry, have), Turn()
+    report, turn = _astray(seen, name, _Found(entry, component, have, plan, done))
+    return (report, turn) if obstacle is None else _kept(report, turn, name, entry, obstacle)
+
+
+@attrs.frozen
+class _Found:
+    """An entry that was looked at."""
+
+    entry: ComponentEntry
+    component: MachineComponent
+    have: Have
+    plan: tuple[Step, ...]
+    done: Repairs
+
+
+def _astray(seen: AgentSnapshot, name: str, found: _Found) -> tuple[ComponentReport, Turn]:
+    """Report on an entry that is not at target: it drifted, or never was there."""
+    before, failing = seen.before.components.get(name, ComponentReport()), seen.failing.get(name, "")
+    entry, component, have = found.entry, found.component, found.have
+    if was_at_target(before, entry):
+        as_found = attrs.evolve(before, version=have.version[:128], config=have.config, state=have.state)
+        drift = Drift(
+            machine=seen.machine, name=name, entry=entry, component=component, plan=found.plan, done=found.done,
+            stored=before.drifting, boot_id=seen.host.boot_id, seen=seen.sightings, now=seen.now.elapsed,
+        )  # fmt: skip
+        report, turn = drifted(before, as_found, found.done.last, seen.now.wall), repair(drift)
+    else:
+        tried = tries(seen.machine, name, entry, component, seen.host.journal)
+        report = _off_target(before, entry, have, tried)
+        turn = _mend(seen, name, component, found.plan, tried)
+    return (attrs.evolve(report, message=failing) if failing and not report.reason else report), turn
+
+
+def _kept(
+    report: ComponentReport, turn: Turn, name: str, entry: ComponentEntry, obstacle: Obstacle
+) -> tuple[ComponentReport, Turn]:
+    """Keep an entry from being begun, and say why. What waits for an event has no deadline."""
+    note = Note(code=obstacle.reason, text=f"{name}: {obstacle.text}")
+    would_act = turn.run is not None or turn.due is not None
+    kept = Turn(note=note, sightings=turn.sightings, waits=would_act)
+    if obstacle.reason == CIRCLE and not report.drifting:
+        failed = attrs.evolve(report, revision=entry.revision, reason=CIRCLE, message=obstacle.text)
+        return failed, kept
+    return _waits(report, entry, obstacle.reason, obstacle.text), kept
+
+
+def _waits(report: ComponentReport, entry: ComponentEntry, reason: str, text: str) -> ComponentReport:
+    """Say for what a revision waits. With a reason and its own revision, a report would say that it failed."""
+    if report.revision != entry.revision:
+        return attrs.evolve(report, reason=reason, message=text)
+    return report if report.reason else attrs.evolve(report, message=text)
+
+
+def _at_target(before: ComponentReport, entry: ComponentEntry, have: Have) -> ComponentReport:
+    """Report an entry as dealt with. What is rightly Absent has the configuration it should have."""
+    config = ConfigState.CURRENT if entry.state is Running.ABSENT else have.config
+    return ComponentReport(
+        component=entry.component, revision=entry.revision, version=have.version[:128], config=config,
+        state=have.state, drifted_at=before.drifted_at if before.component == entry.component else None,
+    )  # fmt: skip
+
+
+def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, tried: Tries) -> ComponentReport:
+    """Report what is found; the old component stays the last whole one, also when the new one failed."""
+    # An older revision's failure stays told until this one is dealt with; this one's own is read anew.
+    stays = before.revision != entry.revision and before.reason not in WAITS
+    report = attrs.evolve(
+        before, version=have.version[:128], config=have.config, state=have.state, drifting=False,
+        reason=before.reason if stays else "", message=before.message if stays else "",
+    )  # fmt: skip
+    if tried.failed is None:
+        return report
+    return attrs.evolve(
+        report, revision=entry.revision, reason=INSTALL_FAILED,
+        message=tried.failed.message[:2048] or "a step failed",
+    )  # fmt: skip
+
+
+def _mend(
+    seen: AgentSnapshot, name: str, component: MachineComponent, plan: tuple[Step, ...], tried: Tries
+) -> Turn:
+    """Begin the next try of an entry that is not at target, after the pause that the last one asks for."""
+    if not plan:
+        return Turn(note=Note(code="NotAtTarget", text=f"{name}: not at target, and its driver has no steps"))
+    if tried.last is not None and tried.last.state is JournalState.DONE:
+        failing = seen.failing.get(name)
+        why = f"; {failing}" if failing else ""
+        return Turn(note=Note(code="NotAtTarget", text=f"{name}: installed, and yet not at target{why}"))
+    if tried.last is not None and tried.last.is_running(seen.host.boot_id):
+        return Turn()
+    run = RunSteps(
+        machine=ref(seen.machine), op_id=tried.next_op_id, steps=plan, answers=name,
+        disruption=component.spec.disruption,
+    )  # fmt: skip
+    if tried.last is None:
+        return Turn(run=run)
+    if component.spec.disruption not in REPAIRABLE:
+        text = f"{name}: another try is of class {component.spec.disruption.value}, and would take a permit"
+        return Turn(note=Note(code="RetryNeedsPermit", text=text))
+    key = f"failed:{tried.last_op_id}"
+    since = min(seen.sightings.get(key, seen.now.elapsed), seen.now.elapsed)
+    # What a reboot cut short was no failure: it is taken up soon, within the deadline of its rollout, once.
+    resumes = tried.number == 1 and tried.last.is_interrupted(seen.host.boot_id)
+    due = since + (nanoseconds(RESUME_PAUSE) if resumes else pause(tried.number))
+    if seen.now.elapsed >= due:
+        return Turn(run=run, sightings={key: since})
+    text = f"{name}: try {tried.number + 1} waits"
+    return Turn(note=Note(code="BackOff", text=text, frees_at=due), due=due, sightings={key: since})

@@ -1,0 +1,121 @@
+"""The one step an agent is asked to do: it is answered by the journal, and begun when it was never begun here.
+
+A Repair is what the controllers ask where a component of class drain or reboot has drifted: the permit is theirs, the
+steps are the driver's, as the host looks now.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from kubenode.core.decision import Note, RunSteps
+from kubenode.core.errors import Problem
+from kubenode.core.host.drift import was_at_target
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.host.plan import NO_REPAIRS, disruption, host_steps, is_at_target, reboots, repaired
+from kubenode.core.host.snapshot import AgentSnapshot
+from kubenode.core.host.turn import Turn
+from kubenode.core.model.component import MachineComponent
+from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
+from kubenode.core.model.meta import ref
+from kubenode.core.step import Step, refusal
+
+INTERRUPTED = "interrupted by a reboot"
+_ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
+    {
+        JournalState.STARTED: AnswerState.ACKNOWLEDGED,
+        JournalState.DONE: AnswerState.DONE,
+        JournalState.FAILED: AnswerState.FAILED,
+    }
+)
+
+
+def answered(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
+    """Answer the operation by the journal; begin it when it was never begun here."""
+    operation = seen.machine.spec.operation
+    if operation is None:  # the last word stands; nobody waits for another
+        return seen.before.operation, Turn()
+    entry = seen.host.journal.get(operation.op_id)
+    if entry is not None:
+        return _journalled(seen, operation, entry), Turn()
+    said = seen.before.operation
+    if said is not None and said.op_id == operation.op_id:
+        if said.state is not AnswerState.ACKNOWLEDGED:
+            return said, Turn()
+        if seen.before.boot_id != seen.host.boot_id:
+            # Acknowledged in another boot and not journalled: the journal is lost (a host imaged anew) or it
+            # was never begun. Nobody knows which, so it is not run; the next rung asks anew.
+            return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), Turn()
+    if not may_begin:
+        return said, Turn()
+    repairs, over = _repairs(seen, operation)
+    if over is not None:
+        return over, Turn()
+    acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
+    if seen.running and not reboots(operation):
+        # A reboot waits for nobody: what hangs is what it is for, and what it interrupts is tried again.
+        note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
+        return acknowledged, Turn(note=note)
+    classes = (_component(seen, name).spec.disruption for name in repairs)
+    run = RunSteps(
+        machine=ref(seen.machine), op_id=operation.op_id, steps=host_steps(operation.steps, repairs),
+        disruption=disruption(operation, classes),
+    )  # fmt: skip
+    return acknowledged, Turn(run=run)
+
+
+def _component(seen: AgentSnapshot, name: str) -> MachineComponent:
+    return seen.components[seen.machine.spec.components[name].component]
+
+
+def _repairs(
+    seen: AgentSnapshot, operation: Operation
+) -> tuple[Mapping[str, tuple[Step, ...]], OperationAnswer | None]:
+    """Give the steps of each entry that is to be repaired, or the answer that makes them needless or impossible."""
+    plans: dict[str, tuple[Step, ...]] = {}
+    names = repaired(operation)
+    for name in names:
+        if _is_well(seen, name):
+            continue
+        plan = _plan(seen, name)
+        if isinstance(plan, str):
+            return NO_REPAIRS, _answered(operation, AnswerState.FAILED, f"{name}: {plan}")
+        plans[name] = plan
+    if names and not plans:
+        return NO_REPAIRS, _answered(operation, AnswerState.DONE)
+    return plans, None
+
+
+def _is_well(seen: AgentSnapshot, name: str) -> bool:
+    """Tell whether an entry is at target, as the host looks now."""
+    entry, have = seen.machine.spec.components.get(name), seen.have.get(name)
+    component = None if entry is None else seen.components.get(entry.component)
+    if entry is None or component is None or have is None or component.metadata.unknown:
+        return False
+    return is_at_target(entry, component, have)
+
+
+def _plan(seen: AgentSnapshot, name: str) -> tuple[Step, ...] | str:
+    """Give the steps that repair an entry that drifts; else why there are none. What never was at target is no drift."""
+    entry, plan = seen.machine.spec.components.get(name), seen.plans.get(name, ())
+    component = None if entry is None else seen.components.get(entry.component)
+    if entry is None or component is None or component.metadata.unknown:
+        return "nothing says how it should be"
+    if not was_at_target(seen.before.components.get(name, ComponentReport()), entry):
+        return "it has not drifted; another revision is being brought in"
+    if isinstance(plan, Problem):
+        return ": ".join(refusal(plan))
+    return plan or "drifted, and its driver has no steps"
+
+
+def _journalled(seen: AgentSnapshot, operation: Operation, entry: JournalEntry) -> OperationAnswer:
+    if entry.is_interrupted(seen.host.boot_id):
+        names = repaired(operation)
+        if reboots(operation) or (names and all(_is_well(seen, name) for name in names)):
+            return _answered(operation, AnswerState.DONE)
+        return _answered(operation, AnswerState.FAILED, INTERRUPTED)
+    return _answered(operation, _ANSWERS[entry.state], entry.message)
+
+
+def _answered(operation: Operation, state: AnswerState, message: str = "") -> OperationAnswer:
+    return OperationAnswer(op_id=operation.op_id, state=state, message=message[:2048])

@@ -1,0 +1,71 @@
+"""What one decision about a host may depend on. `decide.py` is given an `AgentSnapshot`; `entry.py` reads it."""
+
+from collections.abc import Mapping
+
+import attrs
+
+from kubenode.core.decision import NOTHING_SEEN
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Have
+from kubenode.core.host.journal import JournalEntry
+from kubenode.core.model.component import MachineComponent
+from kubenode.core.model.condition import Condition
+from kubenode.core.model.machine import AgentStatus, Machine
+from kubenode.core.model.now import Now, moment
+from kubenode.core.step import Step
+
+
+@attrs.frozen(kw_only=True)
+class HostSeen:
+    """What the agent knows of its host without asking anybody.
+
+    Attributes:
+        address: its own; empty while it has none. Of an imported host `spec.host.address` goes before it.
+        conditions: what the detector found.
+        journal: by op-id; what was begun here, in whichever boot.
+    """
+
+    boot_id: str
+    node_name: str
+    agent_version: str
+    address: str = ""
+    conditions: tuple[Condition, ...] = ()
+    journal: Mapping[str, JournalEntry] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class AgentSnapshot:
+    """One machine as its agent sees it.
+
+    Attributes:
+        components: by their own names, those that entries name and that are there.
+        have: by the name of the entry; what its driver found, judged against what the entry wants, and what its
+            probes make of that.
+        failing: by the name of the entry; which of its probes fails and how. No entry where none does.
+        plans: by the name of the entry; the driver's steps, or why there are none: a Problem whose `what`
+            begins with its reason, as in `PluginMissing: no such driver`.
+        inspect: how often the host is looked at though nothing was heard of it, nanoseconds; 0: never, for who is
+            told of every change.
+    """
+
+    machine: Machine
+    components: Mapping[str, MachineComponent] = attrs.field(factory=dict)
+    have: Mapping[str, Have] = attrs.field(factory=dict)
+    failing: Mapping[str, str] = attrs.field(factory=dict)
+    plans: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
+    host: HostSeen
+    inspect: int = 0
+    now: Now = attrs.field(converter=moment)
+    sightings: Mapping[str, int] = NOTHING_SEEN
+
+    @property
+    def before(self) -> AgentStatus:
+        """What the agent reported last."""
+        return self.machine.status.agent or AgentStatus()
+
+    @property
+    def running(self) -> str:
+        """The op-id whose steps run now; empty when none do. Of several the first by name."""
+        return min(
+            (op for op, one in self.host.journal.items() if one.is_running(self.host.boot_id)), default=""
+        )

@@ -1,0 +1,511 @@
+"""Episodes of drift: sentences of the design first, then what could go wrong with them."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kubenode.core import model as m
+from kubenode.core.decision import Create, Decision, SetOperation
+from kubenode.core.health.freeze import frozen
+from kubenode.core.health.held import is_held
+from kubenode.core.health.zones import open_breaker
+from kubenode.core.model.meta import FORCED, HOLD_LABEL
+from kubenode.core.policy import Policy
+from kubenode.core.remedy.decide import RemedySnapshot
+from kubenode.core.remedy.decide import decide as decide_remedy
+from kubenode.core.remedy.ladder import is_closed, open_repair
+from kubenode.core.remedy.repair import ATTEMPTS, LADDER, SETTLE, RepairSnapshot, decide, is_of_interest
+from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, machine, node
+
+LASTED = int(SETTLE.total_seconds()) * SECOND
+DWELL = LADDER.spec.verification.dwell.total_seconds()
+WELL = m.ComponentReport(
+    component="net-1", revision="3", version="1", config=m.ConfigState.CURRENT, state=m.Running.RUNNING
+)
+SPOILT = attrs.evolve(WELL, config=m.ConfigState.DRIFTED, drifting=True, drifted_at=START)
+FREEZE = m.Freeze(scope=m.Scope.ZONE, name="b", reason="power")
+FROZEN = Policy(
+    risk=(m.RiskPolicy(metadata=m.ObjectMeta(name="p"), spec=m.RiskPolicySpec(freeze=(FREEZE,))),)
+)
+
+
+def component(name: str, disruption: m.Disruption) -> m.MachineComponent:
+    """Make a MachineComponent of a class."""
+    return m.MachineComponent(
+        metadata=m.ObjectMeta(name=name, uid=f"uid-{name}"),
+        spec=m.MachineComponentSpec(version="1", driver="file", disruption=disruption),
+    )
+
+
+def entry(name: str = "net-1", **changes: object) -> m.ComponentEntry:
+    """Make an entry that wants that component."""
+    return attrs.evolve(m.ComponentEntry(set="all", component=name, revision="3"), **changes)
+
+
+@attrs.define(kw_only=True)
+class Drifting(World):
+    """The world of remedies, in which components drift instead of Nodes that are sick."""
+
+    policy: Policy = attrs.field(factory=Policy)
+    node: m.Node | None = attrs.field(factory=node)
+    disruption: m.Disruption = m.Disruption.REBOOT
+    heals: frozenset[str] = frozenset({"repair"})
+
+    @classmethod
+    def of(cls, *names: str, **more: object) -> "Drifting":
+        """Make a machine on which these components were just seen to drift for long enough."""
+        world = cls(machine=machine(components={name: entry() for name in names or ("net",)}), **more)  # type: ignore[arg-type]
+        world.report(**dict.fromkeys(names or ("net",), SPOILT))
+        world.sightings = {f"drifting:{name}:3": world.elapsed - LASTED for name in names or ("net",)}
+        return world
+
+    def drift(self, seconds: float) -> None:
+        """Let the component drift anew, and so much time pass after it was seen for long enough."""
+        self.report(net=SPOILT)
+        self.run(seconds + SETTLE.total_seconds())
+
+    def report(self, **reports: m.ComponentReport) -> None:
+        """Let the agent report."""
+        agent = self.machine.status.agent or m.AgentStatus()
+        agent = attrs.evolve(agent, components={**agent.components, **reports})
+        self.machine = attrs.evolve(self.machine, status=attrs.evolve(self.machine.status, agent=agent))
+
+    def entries(self, **entries: m.ComponentEntry) -> None:
+        """Let the controllers write entries."""
+        spec = attrs.evolve(self.machine.spec, components={**self.machine.spec.components, **entries})
+        self.machine = attrs.evolve(self.machine, spec=spec)
+
+    def heal(self) -> None:
+        """Let a repair help: of the component that the operation names."""
+        operation = self.machine.spec.operation
+        assert operation is not None
+        (step,) = operation.steps
+        self.report(**{str(step.component): attrs.evolve(WELL, drifted_at=START)})
+
+    def snapshot(self) -> RepairSnapshot:  # type: ignore[override]
+        """Make the snapshot, as the controller does."""
+        return RepairSnapshot(
+            machine=self.machine, node=self.node, jobs=tuple(self.jobs.values()), holds=frozenset(self.holds),
+            components={name: component(name, self.disruption) for name in ("net-1", "net-2")}, zones=self.zones,
+            sets=("all",), now=self.now, sightings=self.sightings,
+        )  # fmt: skip
+
+    def subject(self) -> m.RemedyOperationJob | None:
+        """Give the job whose status is decided."""
+        return open_repair(self.jobs.values())
+
+    def decide(self) -> Decision[m.RemedyOperationJobStatus]:
+        """Decide, and keep the sightings, but do nothing."""
+        decision = decide(self.snapshot(), self.policy)
+        self.sightings = decision.sightings
+        return decision
+
+
+@pytest.mark.parametrize("disruption", m.Disruption)
+def test_drift_of_class_drain_or_reboot_opens_a_job_and_no_other_class_does(disruption: m.Disruption) -> None:
+    """Class none or restart the agent repairs by itself: for that there is nothing to ask."""
+    world = Drifting.of(disruption=disruption)
+    decision = world.decide()
+    if disruption in (m.Disruption.NONE, m.Disruption.RESTART):
+        assert decision == Decision()
+        return
+    (effect,) = decision.effects
+    assert isinstance(effect, Create)
+    job = effect.object
+    assert isinstance(job, m.RemedyOperationJob)
+    assert (job.spec.machine, job.spec.component, job.spec.remedier) == (
+        m.MachineRef(name="n7", uid="uid-n7"),
+        "net",
+        "",
+    )
+    assert job.spec.cause == m.EpisodeCause(type="Drifted", message="net is not any more as net-1 wants it")
+
+
+def test_a_drift_asks_only_when_it_was_seen_for_a_while_so_that_the_controller_can_hold_it_before() -> None:
+    """Exactly: one nanosecond earlier nothing is opened; what is held meanwhile is looked at anew afterwards."""
+    world = Drifting.of()
+    world.sightings = {}
+    decision = world.decide()
+    assert LASTED == 30 * SECOND
+    assert (decision.effects, decision.wake_at, decision.deferred) == ((), LASTED, True)
+    assert (decision.notes[0].code, decision.notes[0].frees_at) == ("NotYet", LASTED)
+    world.elapsed = LASTED - 1
+    assert world.decide() == decision
+    world.entries(net=entry(held="too many drift"))
+    world.decide()
+    world.entries(net=entry())
+    world.elapsed = LASTED
+    assert world.decide().wake_at == 2 * LASTED
+    world.elapsed = 2 * LASTED
+    assert len(world.decide().effects) == 1
+
+
+def test_it_asks_and_with_its_permit_the_agent_repairs_and_the_drift_is_proven_gone() -> None:
+    """Waiting -> permit -> operation -> answer -> at target and Ready for the dwell -> Succeeded; the place is given back."""
+    world = Drifting.of(granting=False)
+    world.run(600)
+    assert world.attempts == [("repair", "Waiting")]
+    assert world.written == []
+    world.granting = True
+    world.settle()
+    (operation,) = world.written
+    assert operation.steps == (m.OperationStep(action=m.StepAction.REPAIR, component="net"),)
+    assert (operation.op_id, operation.job) == (world.job.status.attempts[0].op_id, world.job.metadata.name)
+    assert world.attempts == [("repair", "Verifying")]
+    world.run(DWELL - 1)
+    assert world.attempts == [("repair", "Verifying")]
+    world.run(1)
+    assert (world.job.status.phase, world.attempts) == ("Succeeded", [("repair", "Succeeded")])
+    assert (world.holds, len(world.jobs)) == (set(), 1)
+    assert world.decide().effects == ()
+
+
+def test_the_name_of_its_job_is_a_function_of_machine_component_and_number_of_closed_episodes() -> None:
+    """Whatever the time, the Node, the zones and what else a stale observer believes."""
+    world = Drifting.of()
+    world.settle()
+    (first,) = world.jobs
+    other = Drifting.of(zones={}, elapsed=99 * SECOND)
+    other.report(net=attrs.evolve(SPOILT, drifted_at=START - timedelta(days=1), message="else"))
+    other.settle()
+    assert set(other.jobs) == {first}
+    world.run(DWELL)
+    world.drift(0)
+    assert len(world.jobs) == 2
+    assert world.job.spec.episode == 1
+    beside = Drifting.of("net", "zzz")
+    beside.settle()
+    assert set(beside.jobs) == {first}
+    another = Drifting.of("zzz")
+    another.settle()
+    assert first not in another.jobs
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("breaker", "ZoneOutage"), ("freeze", "Frozen"), ("label", "Held"), ("hold of drift", "DriftHeld")],
+)
+def test_no_job_is_opened_in_a_scope_whose_breaker_is_open_or_that_people_stopped(
+    name: str, code: str
+) -> None:
+    """The answer is a deferral with its note; when it is over, the job is opened."""
+    world = Drifting.of()
+    before = attrs.evolve(world)
+    if name == "breaker":
+        world.zones = OUTAGE
+    elif name == "freeze":
+        world.policy = FROZEN
+    elif name == "label":
+        labels = {HOLD_LABEL: "ada"}
+        world.machine = attrs.evolve(
+            world.machine, metadata=attrs.evolve(world.machine.metadata, labels=labels)
+        )
+    else:
+        world.entries(net=entry(held="too many drift"))
+    decision = world.decide()
+    assert (decision.effects, decision.deferred) == ((), True)
+    assert [note.code for note in decision.notes] == [code]
+    world.zones, world.policy, world.machine = before.zones, before.policy, before.machine
+    world.run(SETTLE.total_seconds())
+    assert len(world.jobs) == 1
+
+
+def test_a_permit_that_an_outage_or_a_hold_overtakes_is_given_back() -> None:
+    """Before the operation is written it is looked once more."""
+    for stop in ({"zones": OUTAGE}, {"policy": FROZEN}, {}):
+        world = Drifting.of()
+        while not world.holds:
+            world.step()
+            world.ledger()
+        for name, value in stop.items():
+            setattr(world, name, value)
+        if not stop:
+            world.entries(net=entry(held="too many drift"))
+        world.step()
+        (attempt,) = world.job.status.attempts
+        assert attempt.withdrawn
+        world.ledger()
+        assert (world.written, world.holds) == ([], set())
+
+
+def test_attempts_are_capped_then_a_human() -> None:
+    """Three repairs that do not help; then nothing more until it was at target for a while, then a new episode."""
+    world = Drifting.of(heals=frozenset())
+    world.run(3600 * 3)
+    assert world.attempts == [("repair", "Failed")] * ATTEMPTS
+    assert world.job.status.phase == "HandedOver"
+    world.run(86_400 * 30)
+    assert (len(world.jobs), len(world.written)) == (1, ATTEMPTS)
+    world.report(net=WELL)
+    world.run(DWELL)
+    world.heals = frozenset({"repair"})
+    world.drift(DWELL)
+    assert (len(world.jobs), world.job.status.phase) == (2, "Succeeded")
+
+
+def test_after_a_restart_what_was_handed_over_stays_a_humans_until_it_was_seen_clear() -> None:
+    """The safe side."""
+    world = Drifting.of(heals=frozenset())
+    world.run(3600 * 3)
+    world.sightings = {}
+    world.run(3600)
+    assert len(world.jobs) == 1
+    assert [note.code for note in world.decide().notes] == ["HandedOver"]
+
+
+def test_attempts_on_a_machine_within_a_week_are_capped_with_those_of_its_remedies() -> None:
+    """One cap for the machine: the built-in one is ten a week; drift that comes back again and again is not healed."""
+    world = Drifting.of()
+    for _ in range(12):
+        world.run(7200)
+        world.report(net=SPOILT)
+    tried = [one for job in world.jobs.values() for one in job.status.attempts if not one.withdrawn]
+    assert len(tried) == 10
+    assert world.job.status.phase == "HandedOver"
+
+
+def test_a_relapse_within_the_hour_begins_at_the_next_rung() -> None:
+    """So what comes back at once is a human's after three repairs, not after three of each episode."""
+    world = Drifting.of()
+    world.run(DWELL)
+    for _ in range(4):
+        world.drift(DWELL)
+    begins = [job.spec.first_rung for job in sorted(world.jobs.values(), key=lambda job: job.spec.episode)]
+    assert begins[:3] == [0, 1, 2]
+
+
+def test_what_clears_by_itself_is_cancelled_and_asks_no_more() -> None:
+    """A person mended it while the job waited."""
+    world = Drifting.of(granting=False)
+    world.settle()
+    world.report(net=WELL)
+    world.run(DWELL)
+    assert (world.job.status.phase, world.written) == ("Cancelled", [])
+
+
+def test_another_revision_or_no_entry_ends_the_episode() -> None:
+    """What is being brought in is no drift; what is not wanted is nobody's to repair."""
+    world = Drifting.of(granting=False)
+    world.settle()
+    world.entries(net=entry("net-2", revision="4"))
+    world.run(DWELL)
+    assert world.job.status.phase == "Cancelled"
+    world = Drifting.of(granting=False)
+    world.settle()
+    world.machine = attrs.evolve(world.machine, spec=attrs.evolve(world.machine.spec, components={}))
+    world.settle()
+    assert world.job.status.phase == "Cancelled"
+
+
+def test_one_component_at_a_time() -> None:
+    """Two that drift have their episodes one after the other, by name."""
+    world = Drifting.of("net", "abc")
+    world.settle()
+    assert [job.spec.component for job in world.jobs.values()] == ["abc"]
+    world.run(DWELL + SETTLE.total_seconds())
+    world.run(DWELL)
+    assert sorted(job.spec.component for job in world.jobs.values()) == ["abc", "net"]
+    assert all(job.status.phase == "Succeeded" for job in world.jobs.values())
+
+
+def test_a_silent_agent_costs_the_attempt() -> None:
+    """After fifteen minutes; it is not asked the same again."""
+    world = Drifting.of(answers={"repair": None})
+    world.run(15 * 60 - 1)
+    assert world.attempts == [("repair", "Acting")]
+    world.run(1)
+    assert world.attempts[0] == ("repair", "Failed")
+    assert len({one.op_id for one in world.written}) == len(world.written)
+
+
+def test_what_a_person_forces_goes_on_whatever_stops_automation() -> None:
+    """An outage, a freeze, a cap: none of them."""
+    world = Drifting.of(granting=False)
+    world.settle()
+    name = world.job.metadata.name
+    forced = attrs.evolve(world.job.metadata, annotations={FORCED: "ada: now"})
+    world.jobs[name] = attrs.evolve(world.job, metadata=forced)
+    world.zones, world.policy, world.granting = OUTAGE, FROZEN, True
+    world.run(DWELL)
+    assert world.job.status.phase == "Succeeded"
+
+
+def test_a_machine_whose_node_is_not_certain_or_that_goes_is_left_alone() -> None:
+    """Nor one that was never Running."""
+    contest = m.Condition(
+        type="NodeReady",
+        status=m.Switch.FALSE,
+        reason="Conflict",
+        message="two machines",
+        last_transition_time=START,
+    )
+    world = Drifting.of()
+    for status in ({"conditions": (contest,)}, {"first_running": None}):
+        one = attrs.evolve(world.machine, status=attrs.evolve(world.machine.status, **status))
+        assert decide(attrs.evolve(world.snapshot(), machine=one), Policy()).effects == ()
+    for change in ({"deletion_timestamp": START}, {"unknown": ("spec.new",)}):
+        one = attrs.evolve(world.machine, metadata=attrs.evolve(world.machine.metadata, **change))
+        assert decide(attrs.evolve(world.snapshot(), machine=one), Policy()).effects == ()
+        world.settle()
+    assert decide(attrs.evolve(world.snapshot(), machine=one), Policy()).status == world.job.status
+    gone = attrs.evolve(
+        world.machine, metadata=attrs.evolve(world.machine.metadata, deletion_timestamp=START)
+    )
+    answer = decide(attrs.evolve(world.snapshot(), machine=gone), Policy())
+    assert answer.status is not None
+    assert answer.status.phase == "Cancelled"
+    answer = decide(attrs.evolve(world.snapshot(), node=None), Policy())
+    assert answer.status is not None
+    assert answer.status.phase == "Cancelled"
+    doubted = attrs.evolve(world.machine, status=attrs.evolve(world.machine.status, conditions=(contest,)))
+    answer = decide(attrs.evolve(world.snapshot(), machine=doubted), Policy())
+    assert (answer.status, [note.code for note in answer.notes]) == (world.job.status, ["Conflict"])
+
+
+def test_a_newer_versions_episode_is_left_alone_and_says_so() -> None:
+    """Its phase is not known here."""
+    world = Drifting.of()
+    world.settle()
+    name = world.job.metadata.name
+    world.jobs[name] = attrs.evolve(world.job, status=attrs.evolve(world.job.status, phase="Pondering"))
+    answer = world.decide()
+    assert answer.effects == ()
+    assert answer.status is not None
+    assert answer.status.conditions[-1].reason == "NewerVersion"
+
+
+def test_a_component_that_is_not_there_or_a_newer_versions_opens_nothing() -> None:
+    """Its class is not known, and what is not known is not repaired."""
+    seen = Drifting.of().snapshot()
+    assert decide(attrs.evolve(seen, components={}), Policy()) == Decision()
+    one = component("net-1", m.Disruption.REBOOT)
+    newer = attrs.evolve(one, metadata=attrs.evolve(one.metadata, unknown=("spec.new",)))
+    assert decide(attrs.evolve(seen, components={"net-1": newer}), Policy()) == Decision()
+
+
+def test_a_remedy_and_a_repair_are_open_side_by_side_and_neither_takes_the_others_place() -> None:
+    """The remedy decider does not take an episode of drift for its own, nor clears its operation while it runs."""
+    world = Drifting.of(answers={"repair": m.AnswerState.ACKNOWLEDGED})
+    world.settle()
+    assert world.machine.spec.operation is not None
+    seen = RemedySnapshot(
+        machine=world.machine, node=world.node, jobs=tuple(world.jobs.values()), holds=frozenset(world.holds), now=world.now
+    )  # fmt: skip
+    assert decide_remedy(seen, Policy()) == Decision()
+    closed = attrs.evolve(
+        world.job, status=attrs.evolve(world.job.status, phase="Cancelled", closed_at=START)
+    )
+    (effect,) = decide_remedy(attrs.evolve(seen, jobs=(closed,)), Policy()).effects
+    assert isinstance(effect, SetOperation)
+    assert effect.operation is None
+
+
+def test_only_a_machine_that_drifts_or_has_an_episode_to_end_or_remember_is_looked_at() -> None:
+    """So all others cost a glance."""
+    world = Drifting.of()
+    assert is_of_interest(world.machine, ())
+    world.report(net=WELL)
+    assert not is_of_interest(world.machine, ())
+    world.drift(0)
+    job = world.job
+    for phase, matters in (
+        ("", True),
+        ("Waiting", True),
+        ("HandedOver", True),
+        ("Pondering", True),
+        ("Succeeded", False),
+        ("Cancelled", False),
+    ):
+        told = attrs.evolve(job, status=attrs.evolve(job.status, phase=phase))
+        assert is_of_interest(machine(), (told,)) is matters
+
+
+# Whatever happens.
+
+Event = Callable[[Drifting], None]
+
+
+def _set(**changes: object) -> Event:
+    def do(world: Drifting) -> None:
+        for name, value in changes.items():
+            setattr(world, name, value)
+
+    return do
+
+
+def _later(seconds: int) -> Event:
+    def do(world: Drifting) -> None:
+        world.elapsed += seconds * SECOND
+
+    return do
+
+
+EVENTS: st.SearchStrategy[Event] = st.one_of(
+    st.sampled_from([
+        lambda world: world.report(net=WELL), lambda world: world.report(net=SPOILT),
+        lambda world: world.report(abc=SPOILT), lambda world: world.report(abc=WELL),
+        lambda world: world.entries(net=entry(held="so many")), lambda world: world.entries(net=entry()),
+        lambda world: world.entries(net=entry("net-2", revision="4")),
+        _set(node=None), _set(node=node()), _set(node=node(ready=m.Switch.FALSE)), _set(zones=OUTAGE), _set(zones=NORMAL),
+        _set(granting=True), _set(granting=False), _set(sightings={}), _set(policy=FROZEN), _set(policy=Policy()),
+        _set(heals=frozenset()), _set(heals=frozenset({"repair"})),
+        *(_set(answers={"repair": answer}) for answer in (None, *m.AnswerState)),
+        Drifting.step, Drifting.ledger, Drifting.agent, Drifting.settle,
+    ]),
+    st.sampled_from([1, 59, 60, 61, 600, 900, 3600]).map(_later),
+)  # fmt: skip
+
+
+def _check(world: Drifting) -> None:
+    """Check all that must hold of the decision that would be made now."""
+    seen = world.snapshot()
+    decision = decide(seen, world.policy)
+    assert decide(seen, world.policy) == decision
+    assert decide(attrs.evolve(seen, jobs=seen.jobs[::-1]), world.policy) == decision
+    assert len(decision.effects) <= 1
+    for effect in decision.effects:
+        if isinstance(effect, Create):
+            assert isinstance(effect.object, m.RemedyOperationJob)
+            assert seen.drifts(effect.object.spec.component)
+            assert all(is_closed(job) for job in seen.jobs)
+            assert effect.object.metadata.name not in world.jobs
+            assert open_breaker("b", seen.zones, world.policy.limits) is None
+            assert seen.node is not None
+            assert not is_held(seen.machine, seen.node)
+            assert frozen("b", seen.sets, world.policy.limits, seen.now) is None
+        elif isinstance(effect, SetOperation) and effect.operation is not None:
+            assert effect.operation.op_id in seen.holds
+            acting = [
+                one for job in seen.jobs for one in job.status.attempts if one.state is m.AttemptState.ACTING
+            ]
+            assert [one.op_id for one in acting] == [effect.operation.op_id]
+    if decision.wake_at is not None:
+        assert decision.wake_at > seen.now.elapsed
+        just_before = attrs.evolve(seen, sightings=decision.sightings, now=_at(world, decision.wake_at - 1))
+        again = decide(just_before, world.policy)
+        assert (again.effects, again.status, again.wake_at) == (
+            decision.effects,
+            decision.status,
+            decision.wake_at,
+        )
+
+
+def _at(world: Drifting, elapsed: int) -> m.Now:
+    return m.Now(
+        wall=world.now.wall + timedelta(microseconds=(elapsed - world.elapsed) // 1000), elapsed=elapsed
+    )
+
+
+@given(st.lists(EVENTS, max_size=40))
+def test_every_decision_is_pure_bounded_and_within_its_permit(events: list[Event]) -> None:
+    """Whatever happens to machine, Node, ledger and agent; and no op-id is ever asked for twice with other steps."""
+    world = Drifting.of("net", "abc")
+    for event in events:
+        event(world)
+        _check(world)
+    assert len({one.op_id for one in world.written}) == len({(one.op_id, one.steps) for one in world.written})
+    assert len(world.done) == len(set(world.done))
