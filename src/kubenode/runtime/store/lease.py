@@ -53,19 +53,14 @@ from kubenode.runtime.store.contract import MergePatch, Store
 
 LOG = logging.getLogger("kubenode.lease")
 
+LEASE: Final = Kind(
+    name="Lease", plural="leases", group="coordination.k8s.io", version="v1", served=False, namespaced=True
+)
 DEGRADED: Final = f"{GROUP}/degraded"
 """Annotation of a Lease: what its holder cannot do at the moment, and the fix; missing when there is nothing."""
 _LONGEST: Final = 1024
 _INSTALL: Final = "kubenode manifests | kubectl apply -f -"
 _RELEASED_S: Final = 1
-
-
-def leases(namespace: str = NAMESPACE) -> Kind:
-    """Give the kind of the Leases of one namespace, which to a Store is a collection like any other."""
-    return Kind(
-        name="Lease", plural=f"namespaces/{namespace}/leases", group="coordination.k8s.io", version="v1",
-        served=False,
-    )  # fmt: skip
 
 
 def _myself() -> str:
@@ -121,7 +116,7 @@ class LeaseKeeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, jitter: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
         self._lease = lease
-        self._kind = leases(lease.namespace)
+        self._kind = LEASE.within(lease.namespace)
         self._store = store
         self._changed = changed
         self._degraded = degraded
