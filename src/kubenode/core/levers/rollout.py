@@ -9,7 +9,7 @@ from kubenode.core.deciding import RolloutSnapshot
 from kubenode.core.decision import Note
 from kubenode.core.errors import Problem
 from kubenode.core.levers.change import Change
-from kubenode.core.model.componentset import Approve, Excuse, MemberState, Rollout
+from kubenode.core.model.componentset import Approve, Batch, Excuse, MemberState, Rollout
 from kubenode.core.model.inspection import ControlGroup, Inconclusive, InspectionResult, InspectionState
 from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.policy import Policy
@@ -31,6 +31,7 @@ def change(
         status_failures: failures as the Decision counts them, with those that it has just found.
     """
     rollout, update, batch = seen.set.spec.rollout, seen.set.status.update, seen.set.status.batch
+    group = rollout.inspection.control_group
     match note.code:
         case Reason.PAUSED.value:
             return _said(seen, policy, attrs.evolve(rollout, paused=False), "spec.rollout.paused is false")
@@ -47,14 +48,19 @@ def change(
             return _let_go(seen, policy)
         case Reason.INSPECTION_INCONCLUSIVE.value:
             return _well(seen, policy)
-        case Reason.HOOK_INCONCLUSIVE.value | Reason.INSPECTION_FAILED.value | Reason.INSPECTING.value:
-            return _passed(seen, policy)
+        case Reason.HOOK_INCONCLUSIVE.value | Reason.INSPECTION_FAILED.value | Reason.INSPECTING.value if (
+            batch is not None
+        ):
+            return _passed(seen, policy, batch)
         case Reason.PLUGIN_MISSING.value | Reason.PARAMETERS_INVALID.value:
             return _could_be_asked(seen, policy)
-        case Reason.CONTROL_GROUP_WORSE.value:
-            return _alike(seen, policy)
-        case Reason.CONTROL_GROUP_TOO_SMALL.value:
-            return _continued(seen, policy, rollout)
+        case Reason.CONTROL_GROUP_WORSE.value if group is not None:
+            return _alike(seen, policy, group)
+        case Reason.CONTROL_GROUP_TOO_SMALL.value if group is not None:
+            going_on = attrs.evolve(group, inconclusive=Inconclusive.CONTINUE)
+            inspection = attrs.evolve(rollout.inspection, control_group=going_on)
+            text = "spec.rollout.inspection.controlGroup.inconclusive is Continue"
+            return _said(seen, policy, attrs.evolve(rollout, inspection=inspection), text)
         case Code.WAITING_FOR_PERMITS.value if batch is not None:
             wanting = [member for member in batch.members if member.state is MemberState.WAITING]
             holds = seen.holds | {member.op_id for member in wanting}
@@ -99,11 +105,9 @@ def _let_go(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnapshot]:
     return Change(seen=attrs.evolve(seen, tally=changed), policy=policy, text=text)
 
 
-def _passed(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnapshot] | None:
+def _passed(seen: RolloutSnapshot, policy: Policy, batch: Batch) -> Change[RolloutSnapshot]:
     """Let every hook have passed, also at the end of the observation."""
-    hooks, batch = seen.set.spec.rollout.inspection.hooks, seen.set.status.batch
-    if batch is None or not hooks:
-        return None
+    hooks = seen.set.spec.rollout.inspection.hooks
     known = {result.name: result for result in batch.inspections}
     results = tuple(
         InspectionResult(
@@ -127,11 +131,8 @@ def _could_be_asked(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnap
     return Change(seen=attrs.evolve(seen, inspections=given), policy=policy, text=text)
 
 
-def _alike(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnapshot] | None:
+def _alike(seen: RolloutSnapshot, policy: Policy, group: ControlGroup) -> Change[RolloutSnapshot]:
     """Let so few updated machines have each fault that it could be chance."""
-    group = seen.set.spec.rollout.inspection.control_group
-    if group is None:
-        return None
     rates, said = list(seen.tally.rates), list[str]()
     for index, rate in enumerate(rates):
         if rate.of_waiting and is_significant(rate, group):
@@ -147,15 +148,6 @@ def _borne(rate: Rate, group: ControlGroup) -> Rate:
         range(rate.updated), True, key=lambda few: is_significant(attrs.evolve(rate, updated=few), group)
     )
     return attrs.evolve(rate, updated=worse - 1)
-
-
-def _continued(seen: RolloutSnapshot, policy: Policy, rollout: Rollout) -> Change[RolloutSnapshot] | None:
-    group = rollout.inspection.control_group
-    if group is None:
-        return None
-    going_on = attrs.evolve(group, inconclusive=Inconclusive.CONTINUE)
-    changed = attrs.evolve(rollout, inspection=attrs.evolve(rollout.inspection, control_group=going_on))
-    return _said(seen, policy, changed, "spec.rollout.inspection.controlGroup.inconclusive is Continue")
 
 
 def _some(names: Sequence[str]) -> str:
