@@ -58,6 +58,7 @@ class Reason(enum.Enum):
     CONTROL_GROUP_WORSE = "ControlGroupWorse"
     CONTROL_GROUP_TOO_SMALL = "ControlGroupTooSmall"
     INSPECTION_FAILED = "InspectionFailed"
+    HOOK_INCONCLUSIVE = "HookInconclusive"
     INSPECTING = "Inspecting"
     PLUGIN_MISSING = "PluginMissing"
     PARAMETERS_INVALID = "ParametersInvalid"
@@ -83,7 +84,7 @@ _FOUND: Final = {
     GateState.TOO_FEW: Reason.CONTROL_GROUP_TOO_SMALL,
     GateState.INCONCLUSIVE: Reason.INSPECTION_INCONCLUSIVE,
     GateState.FAILED: Reason.INSPECTION_FAILED,
-    GateState.DOUBTFUL: Reason.INSPECTION_INCONCLUSIVE,
+    GateState.DOUBTFUL: Reason.HOOK_INCONCLUSIVE,
     GateState.UNAPPROVED: Reason.AWAITING_APPROVAL,
     GateState.INSPECTING: Reason.INSPECTING,
     GateState.OBSERVING: Reason.OBSERVING,
