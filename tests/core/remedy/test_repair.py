@@ -237,6 +237,7 @@ def test_attempts_are_capped_then_a_human() -> None:
     world = Drifting.of(heals=frozenset())
     world.run(3600 * 3)
     assert world.attempts == [("repair", "Failed")] * ATTEMPTS
+    assert ATTEMPTS == 3
     assert world.job.status.phase == "HandedOver"
     world.run(86_400 * 30)
     assert (len(world.jobs), len(world.written)) == (1, ATTEMPTS)

@@ -59,7 +59,7 @@ def controllers(
     inventory = Inventory(cache, policy)
     every = (
         MachineController(cache, inventory),
-        MachineSetController(cache, inventory.crews),
+        MachineSetController(cache, inventory),
         RolloutController(cache, inventory),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),
