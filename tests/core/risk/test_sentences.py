@@ -19,7 +19,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "core/remedy/test_repair.py::test_drift_of_class_drain_or_reboot_opens_a_job_and_no_other_class_does",
             "core/remedy/test_repair.py::test_the_name_of_its_job_is_a_function_of_machine_component_and_number_of_closed_episodes",
-            "core/remedy/test_repair.py::test_every_decision_is_pure_bounded_and_within_its_permit",
+            "core/remedy/test_repair_properties.py::test_every_decision_is_pure_bounded_and_within_its_permit",
             "core/remedy/test_repair.py::test_attempts_are_capped_then_a_human",
             "core/risk/test_asks.py::test_a_job_of_drift_asks_as_drift_and_has_to_prove_itself",
             "runtime/test_repair.py::test_repairs_begin_one_at_a_time_and_more_only_as_they_are_proven",
