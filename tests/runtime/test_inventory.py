@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.model.risk import LEDGER
-from kubenode.runtime.controller import remedy as remedy_module
+from kubenode.runtime.controller import breakers as breakers_module
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.risk import RiskController
@@ -184,7 +184,7 @@ def test_breakers_are_judged_again_when_a_count_or_the_policy_has_changed(
     world = World()
     remedy = RemedyController(world.cache, world.inventory, Plugins())
     judged: list[str] = []
-    monkeypatch.setattr(remedy_module, "open_breaker", lambda zone, *_: judged.append(zone))
+    monkeypatch.setattr(breakers_module, "open_breaker", lambda zone, *_: judged.append(zone))
 
     def concerned(obj: m.Object) -> list[str]:
         judged.clear()

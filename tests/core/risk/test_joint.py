@@ -178,6 +178,10 @@ def test_a_full_row_or_ledger_takes_nobody_in() -> None:
     pad = {**full, "zone=pad": "x" * (spare - taken - 50)}
     seen = world(first, second, ledger=ledger_of(closed=pad))
     assert rows(seen) == [("a",)]
+    place = ledger.weight(attrs.evolve(hold("a", "m", sets=BOTH), joined=("b" * 100,))) - taken
+    pad = {**full, "zone=pad": "x" * (spare - taken - place - 50)}
+    seen = world(first, second, change("c" * 100), ledger=ledger_of(closed=pad))
+    assert rows(seen) == [("a", "b" * 100)]
 
 
 @pytest.mark.parametrize(
