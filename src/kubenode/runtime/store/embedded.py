@@ -95,7 +95,8 @@ class EmbeddedStore(EmbeddedReads):
             namespaces: all that exist.
 
         Raises:
-            ValueError: a schema uses what is not supported, or `rules` names another kind.
+            ValueError: a schema uses what is not supported, its CEL rules may cost more than a server allows or name
+                fields that there are not, or `rules` names another kind.
         """
         super().__init__(
             kinds, window=window, rules=rules, manager=field_manager, cel=cel, namespaces=namespaces

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kubenode.core.model import Json, Kind
+from kubenode.core.model.meta import GROUP
 from kubenode.core.schema import (
     BLOCKING,
     NOWHERE,
@@ -21,6 +22,7 @@ from kubenode.core.schema import (
 from kubenode.core.schema.walk import FREE
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
+from kubenode.runtime.store.cel_budget import refused
 from kubenode.runtime.store.claims import Claims
 from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.events import NATIVES, Native
@@ -91,6 +93,8 @@ class Table:
             ((path, selectable_fault(path, schema)) for path in kind.selectable) if schema is not None else ()
         )
         unsupported = (*unsupported, *(f".{path} {fault}" for path, fault in told if fault))
+        if laws and schema is not None and kind.group != GROUP:  # ours are priced once, by the tests
+            unsupported = (*unsupported, *refused(schema))
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
