@@ -27,7 +27,7 @@ from kubenode.runtime.testing.store import (
     clearing,
     collecting,
     dating,
-    eventful,
+    placing,
     rehearsing,
     replacing,
     selecting,
@@ -150,7 +150,7 @@ class _NeverCollects(EmbeddedStore):
 
 
 class _Everywhere(EmbeddedStore):
-    """Knows one namespace only, whatever it is asked for."""
+    """Reads all namespaces, whichever is asked for."""
 
     async def find(self, kind: Kind, **options: Any) -> Listing:
         return await super().find(EVENT if kind.namespaced else kind, **options)
@@ -163,7 +163,10 @@ class _Heedless(EmbeddedStore):
     """Validates no fields but as by default, and never tells what it dropped."""
 
     async def create(self, kind: Kind, obj: Json, **options: Any) -> Json:
-        return await super().create(kind, obj, dry_run=options.get("dry_run", False))
+        try:
+            return await super().create(kind, obj, dry_run=options.get("dry_run", False))
+        finally:
+            self.warnings.clear()
 
     async def patch(self, kind: Kind, name: str, patch: Patch, **options: Any) -> Json:
         kept = {name: value for name, value in options.items() if name != "field_validation"}
@@ -199,9 +202,14 @@ class _Thorough(EmbeddedStore):
             "delete_as_the_finalizers_say", "both_finalizers_of_the_collector", "owners_without_a_name",
             "owners_of_wrong_types", "one_owner_controls", "events_own_nothing", "owners_are_kept_once",
         }),
-        (_Thorough, clearing.CASES, set()),
-        (_Heedless, straying.CASES, set()),
-        (_Everywhere, eventful.CASES, set()),
+        (_Thorough, clearing.CASES, {
+            "delete_all_waits_for_finalizers", "delete_all_of_nothing", "delete_all_is_told_to_watches",
+            "delete_all_of_a_namespace",
+        }),
+        (_Heedless, straying.CASES, {
+            "strict_apply_is_as_any", "strict_is_content_with_what_it_knows", "event_that_says_no_kind",
+        }),
+        (_Everywhere, tuple(each for each in placing.CASES if "_by_namespace" in each.name), set()),
     ],
 )  # fmt: skip
 def test_cases_notice_what_is_wrong(

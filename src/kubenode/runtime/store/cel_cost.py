@@ -24,7 +24,7 @@ from kubenode.runtime.store.cel_prices import (
     price_of,
 )
 from kubenode.runtime.store.cel_tree import DYN, Node, Tree, Type
-from kubenode.runtime.store.cel_types import Shape
+from kubenode.runtime.store.cel_types import Path, Shape, most_at
 
 _MAP, _STRUCT = 30, 40
 _SCALARS: Final = frozenset({"bool", "double", "duration", "int", "timestamp", "uint"})
@@ -38,8 +38,6 @@ _OPAQUE: Final = frozenset({"quantity", "ip", "cidr", "semver", "url", "add", "s
 
 
 _NEVER: Final = Range(LARGEST, 0)
-
-Path = tuple[str, ...]
 
 
 @attrs.frozen
@@ -310,21 +308,6 @@ class _Estimate:
 
 
 _INDEXES: Final[Mapping[str, str]] = MappingProxyType({"index_list": "@items", "index_map": "@values"})
-
-
-def most_at(shape: Shape, path: Path) -> int | None:
-    """Give how large the value at the end of a path can be; None when the path leads nowhere."""
-    at: Shape | None = shape
-    for name in path[1:]:  # the first is self, or oldSelf
-        if at is None:
-            return None
-        if name in {"@items", "@values"}:
-            at = at.items
-        elif name == "@keys":  # of a list, that is its index
-            at = Shape(kind="string") if at.kind == "map" else None
-        else:
-            at = at.fields.get(name)
-    return at.most if at is not None else None
 
 
 def _is_overwritten(path: Path) -> bool:

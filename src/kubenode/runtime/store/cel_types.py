@@ -7,13 +7,16 @@ Source: kubernetes apiserver pkg/cel/common/schemas.go and pkg/cel/limits.go, 1.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
 from kubenode.core.model import Json
 from kubenode.core.schema.walk import INT_OR_STRING
 from kubenode.runtime.store.cel import spellings
+
+Path: TypeAlias = tuple[str, ...]
+"""The way to a value: self or oldSelf, then fields, and `@items`, `@keys` or `@values`."""
 
 LARGEST_REQUEST: Final = 3 * 1024 * 1024
 _EMBEDDED: Final = "x-kubernetes-embedded-resource"
@@ -112,3 +115,18 @@ def _string(schema: Json) -> Shape:
 def _longest(schema: Json) -> int:
     """Give the bytes that a text can have: four for each character that is allowed."""
     return max(0, 4 * schema["maxLength"]) if "maxLength" in schema else LARGEST_REQUEST - 2
+
+
+def most_at(shape: Shape, path: Path) -> int | None:
+    """Give how large the value at the end of a path can be; None when the path leads nowhere."""
+    at: Shape | None = shape
+    for name in path[1:]:  # the first is self, or oldSelf
+        if at is None:
+            return None
+        if name in {"@items", "@values"}:
+            at = at.items
+        elif name == "@keys":  # of a list, that is its index
+            at = Shape(kind="string") if at.kind == "map" else None
+        else:
+            at = at.fields.get(name)
+    return at.most if at is not None else None
