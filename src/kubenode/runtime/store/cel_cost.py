@@ -2,7 +2,7 @@
 
 A server prices each expression by the worst object that its schema allows, times how often the value can occur, and
 refuses a CRD beyond its budget. The prices are those of cel-go checker/cost.go and of Kubernetes' own functions
-(apiserver pkg/cel/library/cost.go), 1.36; they count as the same to the unit by tests/cluster/test_cel_cost.py.
+(apiserver pkg/cel/library/cost.go), 1.36; they are the same to six digits by tests/cluster/test_cel_cost.py.
 """
 
 from collections.abc import Mapping
