@@ -204,7 +204,9 @@ def test_what_is_not_there_yet_is_known(section: int, words: str, cls: type[m.Ob
     assert at(cls, path) is None, f"section {section}, {words!r} is there now: move the row"
 
 
-@pytest.mark.parametrize(("section", "words", "cls", "path", "wanted"), VALUES, ids=[path for _, _, _, path, _ in VALUES])
+@pytest.mark.parametrize(
+    ("section", "words", "cls", "path", "wanted"), VALUES, ids=[path for _, _, _, path, _ in VALUES]
+)
 def test_fields_with_fixed_values_have_those_of_the_design(
     section: int, words: str, cls: type[m.Object], path: str, wanted: set[str] | None
 ) -> None:

@@ -20,7 +20,7 @@ from kubenode.runtime.embed import EmbeddedStore, Engine
 from kubenode.runtime.http import address, served
 from kubenode.runtime.store.contract import Patch
 from kubenode.runtime.store.embedded import now_or_never
-from kubenode.runtime.store.lease import DEGRADED, Lease, leases
+from kubenode.runtime.store.lease import DEGRADED, LEASE, Lease
 from tests.runtime.embed.world import LEDGER, OURS, REBOOT, hung_cluster, nothing_left, sick, until, well
 
 Ask = Callable[[str], Coroutine[Any, Any, tuple[int, str]]]
@@ -111,7 +111,7 @@ def test_a_right_that_is_lost_is_told_and_its_return_is_noticed() -> None:
     engine = Engine(store, plugins=OURS, lease=Lease(holder="a", times=QUICK))
 
     def annotation() -> str:
-        found = now_or_never(store.find(leases())).items
+        found = now_or_never(store.find(LEASE)).items
         return "".join((one["metadata"].get("annotations") or {}).get(DEGRADED, "") for one in found)
 
     async def body(ask: Ask) -> None:

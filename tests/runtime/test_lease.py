@@ -12,11 +12,11 @@ from kubenode.core.lease import LeaseTimes
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.contract import MergePatch, Patch
 from kubenode.runtime.store.embedded import EmbeddedStore
-from kubenode.runtime.store.lease import Lease, LeaseKeeper, leases
+from kubenode.runtime.store.lease import LEASE, Lease, LeaseKeeper
 from tests.runtime.api_server import ApiServer, FakeTime, hangs, store_of
 
-KIND = leases()
-LEASE = Lease(holder="a")
+KIND = LEASE.within("kubenode-system")
+MINE = Lease(holder="a")
 
 
 class Stop(Exception):
@@ -41,7 +41,7 @@ class Store(EmbeddedStore):
     """An API server with Leases whose writes a test can lose, and which may say no."""
 
     def __init__(self, time: FakeTime) -> None:
-        super().__init__([(KIND, None)], clock=lambda: time.now().wall)
+        super().__init__([(LEASE, None)], clock=lambda: time.now().wall, namespaces=["kubenode-system"])
         self.faults: list[Callable[[], Awaitable[None]] | None] = []
         self.after: list[bool] = []
         self.writes: list[Json] = []
@@ -87,7 +87,7 @@ def fails(error: Exception) -> Callable[[], Awaitable[None]]:
 class Watched(LeaseKeeper):
     """A keeper that notes its terms, by the second."""
 
-    def __init__(self, store: Any, time: FakeTime, lease: Lease = LEASE) -> None:
+    def __init__(self, store: Any, time: FakeTime, lease: Lease = MINE) -> None:
         self.terms: list[tuple[int, int | None]] = []
         self._time = time
         super().__init__(lease, store, changed=self._note, clock=time, sleep=time.sleep, jitter=lambda: 0.0)

@@ -18,7 +18,7 @@ from kubenode.runtime.cli.app import app
 from kubenode.runtime.embed import EmbeddedStore, Engine
 from kubenode.runtime.store.contract import MergePatch, Patch
 from kubenode.runtime.store.embedded import now_or_never
-from kubenode.runtime.store.lease import Lease, leases
+from kubenode.runtime.store.lease import LEASE, Lease
 from kubenode.runtime.uninstall import HOLDER, ControllerRuns, Release, uninstall
 from tests.runtime.embed.world import LEDGER, OURS
 
@@ -115,7 +115,7 @@ def test_a_dry_run_says_the_same_and_writes_nothing() -> None:
     before = finalizers(store)
     assert asyncio.run(uninstall(store, dry_run=True)) == RELEASES
     assert (store.writes, finalizers(store)) == ([], before)
-    assert now_or_never(store.find(leases())).items == ()
+    assert now_or_never(store.find(LEASE)).items == ()
 
 
 @pytest.mark.parametrize("at", range(4))
@@ -167,7 +167,7 @@ def test_a_controller_that_still_waits_does_not_begin_anew() -> None:
     """The Lease stays held for a while: nothing is put back before the definitions are deleted."""
     store = cluster()
     asyncio.run(uninstall(store))
-    (raw,) = now_or_never(store.find(leases())).items
+    (raw,) = now_or_never(store.find(LEASE)).items
     assert (raw["spec"]["holderIdentity"], raw["spec"]["leaseDurationSeconds"]) == (HOLDER, 600)
 
     async def main() -> None:
@@ -183,7 +183,7 @@ def test_without_its_namespace_there_is_no_lease_to_wait_for() -> None:
     store = cluster()
     store.namespaced = False
     assert asyncio.run(uninstall(store)) == RELEASES
-    assert now_or_never(store.find(leases())).items == ()
+    assert now_or_never(store.find(LEASE)).items == ()
 
 
 def test_the_command_says_what_it_did(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,10 @@ class Forbidden(Refused):
     retry = Retry.BACKOFF
 
 
+class Unauthorized(Forbidden):
+    """401: the server does not know who we are: a token or certificate has ended, or is of another cluster."""
+
+
 class Expired(ApiError):
     """410: the resourceVersion asked for is gone; list again."""
 

@@ -9,6 +9,7 @@ Reading is fast because cattrs reads what is wholly known; only when it stumbles
 import enum
 import functools
 import re
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import NoneType, UnionType
@@ -20,7 +21,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from kubenode.core.crd import NAME_LIMITS, schema_of
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.fields import Field, fields_of, is_model
+from kubenode.core.fields import Field, Form, fields_of, is_model
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.metadata import metadata_problems
 from kubenode.core.model import KINDS, WATCHED, IntOrPercent, Json, Node, Object, ObjectMeta
@@ -31,6 +32,8 @@ from kubenode.core.schema import NOWHERE, defaulted, prune, validate
 
 T = TypeVar("T", bound=Object)
 
+_MOST_SHARED: Final = 1024
+"""Values of a class without parts that are kept to be given again."""
 _IN_BODY: Final = re.compile(r"Invalid value: (.*): \S+ in body (.*)", re.DOTALL)
 _FORMS: Final[Mapping[str, str]] = {
     f"^{LABEL}$": "use lower-case letters, digits and '-'; begin and end with a letter or digit",
@@ -230,6 +233,13 @@ def _exactly(bare: type) -> Callable[[Any, Any], Any]:
     return hook
 
 
+def _text(value: Any, _: Any) -> str:
+    """Read a text; equal ones are held once, as reasons and versions are the same on a whole fleet."""
+    if type(value) is not str:
+        raise TypeError(value)
+    return sys.intern(value)
+
+
 def _enum_hook(cls: type[enum.Enum]) -> Callable[[Any, Any], Any]:
     known = members(cls)
     return lambda value, _: known[value]
@@ -282,8 +292,9 @@ def _spelling(cls: type[Any]) -> Any:
 def _converter(*, forbids: bool) -> Converter:
     """Make a reader; one that forbids stumbles over unknown fields, but for those of metadata."""
     made = Converter(detailed_validation=False)
-    for bare in (bool, int, str):
+    for bare in (bool, int):
         made.register_structure_hook(bare, _exactly(bare))
+    made.register_structure_hook(str, _text)
     made.register_structure_hook(Any, lambda value, _: plain_copy(value))
     made.register_structure_hook(datetime, lambda value, _: parse_stamp(value))
     made.register_structure_hook(timedelta, lambda value, _: parse_duration(value))
@@ -305,6 +316,8 @@ def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Calla
     hook = make_dict_structure_fn(
         cls, converter, _cattrs_forbid_extra_keys=forbid, _cattrs_detailed_validation=False, **_spelling(cls)
     )
+    if all(field.told.form in (Form.SCALAR, Form.ENUM) for field in fields_of(cls)):
+        return _sharing(hook)
     if not (is_kind and forbids):
         return hook
 
@@ -314,6 +327,30 @@ def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Calla
         return hook(value, bare)
 
     return read_kind
+
+
+def _sharing(hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Give equal values of a class without parts as one object, which is found sooner than it is made.
+
+    A fleet says the same of a thousand machines. Nobody can tell, since values are frozen; what is held is bounded.
+    """
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def read_shared(value: Any, bare: Any) -> Any:
+        try:
+            # The types too: true is equal to 1, and must not be read as it.
+            key = (*value, *value.values(), *map(type, value.values()))
+            made = known.get(key)
+        except (TypeError, AttributeError):  # it is no mapping of plain values: the hook knows what to say
+            return hook(value, bare)
+        if made is None:
+            made = hook(value, bare)
+            if len(known) >= _MOST_SHARED:
+                known.clear()
+            known[key] = made
+        return made
+
+    return read_shared
 
 
 def _write_hook(cls: type[Any], converter: Converter) -> Callable[[Any], Json]:

@@ -18,7 +18,7 @@ from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.embed import EmbeddedStore, Engine, NotSettled
 from kubenode.runtime.engine.drive import Driver
 from kubenode.runtime.store.contract import Patch
-from kubenode.runtime.store.lease import Lease, leases
+from kubenode.runtime.store.lease import LEASE, Lease
 from tests.runtime.embed.world import (
     LEDGER,
     OURS,
@@ -41,7 +41,7 @@ QUICK = LeaseTimes(
 def holder(store: EmbeddedStore) -> str:
     """Name who holds the lease."""
     try:
-        raw = store.find(leases()).send(None)
+        raw = store.find(LEASE).send(None)
     except StopIteration as told:
         return "".join(item["spec"].get("holderIdentity") or "" for item in told.value.items)
     raise AssertionError(raw)

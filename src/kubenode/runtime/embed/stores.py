@@ -8,12 +8,13 @@ from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
 from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.lease import NAMESPACE
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store import embedded
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
 from kubenode.runtime.store.events import EVENT
-from kubenode.runtime.store.lease import leases
+from kubenode.runtime.store.lease import LEASE
 
 T = TypeVar("T", bound=m.Object)
 
@@ -43,9 +44,15 @@ class EmbeddedStore(embedded.EmbeddedStore):
     ) -> None:
         time = clock if clock is not None else SystemClock()
         kinds = [
-            *((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None), (leases(), None),
+            *((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None), (LEASE, None),
         ]  # fmt: skip
-        super().__init__(kinds, clock=lambda: time.now().wall, seed=seed, cel=cel)
+        super().__init__(
+            kinds,
+            clock=lambda: time.now().wall,
+            seed=seed,
+            cel=cel,
+            namespaces=(*embedded.NAMESPACES, NAMESPACE),
+        )
         uids: dict[str, str] = {}
         for obj in _checked(objects):
             raw = _renamed(wire.dump(obj), uids)

@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import assert_never
 
-from kubenode.core.errors import ApiError, Expired, Forbidden, KubenodeError, ObjectNotFound, Retry
+from kubenode.core.errors import (
+    ApiError,
+    Expired,
+    Forbidden,
+    KubenodeError,
+    ObjectNotFound,
+    Retry,
+    Unauthorized,
+)
 from kubenode.core.model import Object
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, Watchman, apply, pass_by
@@ -247,7 +255,7 @@ class Driver:
 def _advice(error: ApiError) -> str:
     if isinstance(error, ObjectNotFound):
         return "; fix: install the CRDs: kubenode manifests | kubectl apply -f -"
-    if isinstance(error, Forbidden):
+    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
         return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
     return ""
 

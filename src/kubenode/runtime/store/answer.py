@@ -21,10 +21,12 @@ from kubenode.core.errors import (
     Refused,
     ServerFailed,
     TooManyRequests,
+    Unauthorized,
 )
 from kubenode.core.model import Json, Kind
 
 _LONGEST_TEXT: Final = 500
+_WHO: Final = ": the token or certificate has expired, or is of another cluster; fix: log in again, or name another context"
 _BULK: Final = 1 << 18
 """From this size on an answer is a page of objects."""
 _FRUITLESS: Final = (
@@ -35,6 +37,7 @@ _FRUITLESS: Final = (
 )
 """What the server calls its own fault, with 500, and is the request's: it would fail the same way for ever."""
 _BY_CODE: Final[Mapping[int, type[ApiError]]] = {
+    401: Unauthorized,
     403: Forbidden,
     404: ObjectNotFound,
     410: Expired,
@@ -89,6 +92,8 @@ def failure(status: Json, *, retry_after: str = "", has_test: bool = False) -> A
     seconds = retry_after if retry_after.isdecimal() else details.get("retryAfterSeconds") or 0
     pause = timedelta(seconds=int(seconds)) if seconds else None
     message = str(status.get("message") or f"HTTP {status.get('code', 0)}")
+    if meaning is Unauthorized:
+        message += _WHO
     return meaning(message, status=status, retry_after=pause)
 
 

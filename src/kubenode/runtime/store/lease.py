@@ -22,6 +22,7 @@ from kubenode.core.errors import (
     InvalidObjectError,
     ObjectNotFound,
     Problem,
+    Unauthorized,
 )
 from kubenode.core.lease import (
     CONTROLLER,
@@ -52,19 +53,14 @@ from kubenode.runtime.store.contract import MergePatch, Store
 
 LOG = logging.getLogger("kubenode.lease")
 
+LEASE: Final = Kind(
+    name="Lease", plural="leases", group="coordination.k8s.io", version="v1", served=False, namespaced=True
+)
 DEGRADED: Final = f"{GROUP}/degraded"
 """Annotation of a Lease: what its holder cannot do at the moment, and the fix; missing when there is nothing."""
 _LONGEST: Final = 1024
 _INSTALL: Final = "kubenode manifests | kubectl apply -f -"
 _RELEASED_S: Final = 1
-
-
-def leases(namespace: str = NAMESPACE) -> Kind:
-    """Give the kind of the Leases of one namespace, which to a Store is a collection like any other."""
-    return Kind(
-        name="Lease", plural=f"namespaces/{namespace}/leases", group="coordination.k8s.io", version="v1",
-        served=False,
-    )  # fmt: skip
 
 
 def _myself() -> str:
@@ -120,7 +116,7 @@ class LeaseKeeper:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, jitter: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
         self._lease = lease
-        self._kind = leases(lease.namespace)
+        self._kind = LEASE.within(lease.namespace)
         self._store = store
         self._changed = changed
         self._degraded = degraded
@@ -271,6 +267,6 @@ def _said(error: ApiError | TimeoutError) -> str:
 def _advice(error: ApiError | TimeoutError, lease: Lease) -> str:
     if isinstance(error, ObjectNotFound):
         return f"; fix: make the namespace {lease.namespace}: {_INSTALL}"
-    if isinstance(error, Forbidden):
+    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
         return f"; fix: grant the rights: {_INSTALL}"
     return ""

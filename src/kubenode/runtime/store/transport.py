@@ -187,6 +187,7 @@ class Transport:
         """
         give_up = self._elapsed() + nanoseconds(self.limits.patience)
         backoff = Backoff(self.limits, self.timing)
+        is_first = True
         while True:
             try:
                 return await self._attempt(request)
@@ -196,7 +197,9 @@ class Transport:
                 pause = backoff.next(error.retry_after)
                 if self._elapsed() + nanoseconds(pause) > give_up:
                     raise
-                LOG.debug("event=again method=%s path=%s error=%r", request.method, request.path, error)
+                level = logging.WARNING if is_first else logging.DEBUG
+                is_first = False
+                LOG.log(level, "event=again method=%s path=%s error=%s", request.method, request.path, error)
             await self.timing.sleep(pause.total_seconds())
 
     async def stream(self, request: Request) -> aiohttp.ClientResponse:

@@ -130,7 +130,7 @@ class ControlPlane:
 
     @property
     def audit_log(self) -> Path:
-        """The API server's audit log: a JSON object a line for every write, at level Metadata."""
+        """The API server's audit log: a JSON object a line for every write, and for every read of a controller, at level Metadata."""
         return self._servers.audit_log
 
     @property

@@ -26,11 +26,15 @@ _CONTROLLERS: Final = (
 )
 """What nodes and their objects need; the others would only cost start-up time and noise."""
 
+CONTROLLER_USER: Final = "system:serviceaccount:kubenode-system:kubenode-controller"
+SECOND_USER: Final = "kubenode:test-second-controller"
+"""Of these the reads are in the audit log too, so that a right that nobody uses is found."""
 _AUDIT_POLICY: Final = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
     "rules": [
+        {"level": "Metadata", "users": [CONTROLLER_USER, SECOND_USER]},
         {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
         {"level": "None"},
     ],
