@@ -18,13 +18,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
-import cattrs
 import pluggy
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Provider, RemedyAction
 from kubenode.core.model.meta import LABEL, matches
 from kubenode.core.review import Reviewer
+from kubenode.runtime.parameters import structured
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -40,21 +40,6 @@ KINDS: Mapping[str, type] = MappingProxyType(
 FUNCTIONS = ("reviewers", "sinks")
 """What is a function of one argument, by name, and no driver."""
 HOOKS: Mapping[str, str] = MappingProxyType({f"register_{kind}": kind for kind in (*KINDS, *FUNCTIONS)})
-
-_STRICT = cattrs.Converter(forbid_extra_keys=True)
-
-
-def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
-    """Read free-form parameters into a plugin's own class.
-
-    Raises:
-        InvalidObjectError: every problem at once, each with its path below `where`.
-    """
-    try:
-        return _STRICT.structure(raw, shape)
-    except Exception as error:
-        texts = cattrs.transform_error(error)
-        raise InvalidObjectError(tuple(Problem(where=where, what=text) for text in texts)) from None
 
 
 @attrs.frozen

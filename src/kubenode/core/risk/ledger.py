@@ -112,6 +112,8 @@ def spoilt(status: RiskLedgerStatus) -> str:
 
     A counter that cannot be read is not told here: it spoils one scope, not the ledger (see `leaving`).
     """
+    if status.checkpoint < 0:
+        return "status.checkpoint is negative"
     uids: dict[str, int] = {}
     op_ids: dict[str, int] = {}
     for place, hold in enumerate(status.holds):
@@ -121,6 +123,8 @@ def spoilt(status: RiskLedgerStatus) -> str:
         first = op_ids.setdefault(hold.op_id, place)
         if first != place:
             return f"status.holds[{place}] has the opID of status.holds[{first}], {hold.op_id}"
+        if hold.since < 0:
+            return f"status.holds[{place}].since is negative"
         if hold.since > status.checkpoint > 0:
             return f"status.holds[{place}].since is later than status.checkpoint"
     return ""
