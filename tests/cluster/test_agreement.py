@@ -278,6 +278,10 @@ _JOB: Final[m.Json] = {
     "apiVersion": "kubenode.dev/v1alpha1", "kind": "RemedyOperationJob", "metadata": {"name": "j"},
     "spec": {"machine": {"name": "m", "uid": "u"}, "remedier": "r", "episode": 1, "cause": {"type": "T"}},
 }  # fmt: skip
+_COMPONENT: Final[m.Json] = {
+    "apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineComponent", "metadata": {"name": "c"},
+    "spec": {"version": "1", "driver": "file"},
+}  # fmt: skip
 _POLICY: Final[m.Json] = {
     "apiVersion": "kubenode.dev/v1alpha1", "kind": "RiskPolicy", "metadata": {"name": "p"},
 }  # fmt: skip
@@ -319,6 +323,10 @@ DIFFERENCES: Final = (
         where=r"spec\..*", says=r"must be a number or a percentage, not the number -?[0-9]+\.0$",
         why="The server takes a float that is whole for a whole number",
         raw={**_POLICY, "spec": {"limits": [{"scope": "zone", "max": 3.0}]}},
+    ),
+    Difference(
+        where=r"spec\.(.*\.)?parameters\..*", says="is a number that does not fit 64 bits$",
+        why="The server takes a whole number beyond 64 bits in `parameters`", raw={**_COMPONENT, "spec": {**_COMPONENT["spec"], "parameters": {"a": [2**63]}}},
     ),
 )  # fmt: skip
 """What core refuses and the server does not. There is nothing that the server refuses and core does not."""
