@@ -161,6 +161,7 @@ class Difference:
     raw: m.Json
 
 
+_COMPONENT: Final = BASES[m.MachineComponent]
 DIFFERENCES: Final = (
     Difference(
         where=r"metadata\.namespace", says="have no namespace",
@@ -180,6 +181,11 @@ DIFFERENCES: Final = (
         where=r"spec\..*", says=r"must be a number or a percentage, not the number -?[0-9]+\.0$",
         why="The server takes a float that is whole for a whole number",
         raw={**POLICY, "spec": {"limits": [{"scope": "zone", "max": 3.0}]}},
+    ),
+    Difference(
+        where=r"spec\.(.*\.)?parameters\..*", says="is a number that does not fit 64 bits$",
+        why="The server takes a whole number beyond 64 bits in `parameters`",
+        raw={**_COMPONENT, "spec": {**_COMPONENT["spec"], "parameters": {"a": [2**63]}}},
     ),
 )  # fmt: skip
 """What core refuses and the server does not. There is nothing that the server refuses and core does not."""

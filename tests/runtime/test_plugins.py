@@ -16,6 +16,7 @@ from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.review import Allow
 from kubenode.providers import MemoryProvider
 from kubenode.remedies import RebootRemedy
+from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import (
     Plugins,
     PluginSettings,
@@ -23,7 +24,6 @@ from kubenode.runtime.plugins import (
     _joined,
     registered,
     settings_of,
-    structured,
 )
 
 SETTINGS = PluginSettings()

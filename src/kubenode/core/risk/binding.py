@@ -229,7 +229,7 @@ class Round:
         """From a ledger that no decider has written nothing automatic is granted; what is in it still ends."""
         if not self._spoilt:
             return None
-        text = f"the RiskLedger was edited: {self._spoilt}; take that row away, or delete the ledger: it is rebuilt"
+        text = f"the RiskLedger was edited: {self._spoilt}; mend that, or delete the ledger: it is rebuilt"
         return stop("LedgerSpoilt", "cluster", text)
 
     def _unread(self, _: Ask) -> Note | None:

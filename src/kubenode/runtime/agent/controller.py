@@ -24,7 +24,8 @@ from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.step import Probe, Step
 from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
-from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.parameters import structured
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
 
 
