@@ -12,7 +12,7 @@ import attrs
 
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.host.decide import AgentSnapshot as NodeSnapshot
+from kubenode.core.host.decide import NodeSnapshot
 from kubenode.core.host.decide import decide as decide_node
 from kubenode.core.machine.decide import MachineSnapshot
 from kubenode.core.machine.decide import decide as decide_machine
@@ -29,7 +29,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot, open_job
 from kubenode.core.remedy.decide import decide as decide_remedy
 from kubenode.core.remedy.stamps import stamps
-from kubenode.core.risk.decide import RiskSnapshot as FleetSnapshot
+from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.risk.decide import decide as decide_fleet
 from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.core.rollout.decide import decide as decide_rollout

@@ -28,7 +28,7 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from kubenode.core.risk.decide import FleetSnapshot, SetRoom, decide
 from tests.core.risk.builders import HOUR, SECOND, ask, limit, now_at, policy_of
 
 MACHINES = tuple((f"m{i}", "ab"[i % 2], ("s",) if i < 4 else ("s", "t")) for i in range(6))
@@ -167,7 +167,7 @@ class TwoDeciders(RuleBasedStateMachine):
     def think(self, who: int) -> None:
         """A mind decides on what it sees; the write is under way."""
         mind = self.minds[who]
-        snapshot = RiskSnapshot(
+        snapshot = FleetSnapshot(
             ledger=mind.book, asks=mind.asks, ended=mind.ended, zones={z: ZoneTally(nodes=9) for z in "ab"}, rooms=ROOMS,
             history=self.lost, now=now_at(self.true + mind.offset), sightings=self.remembered(mind),
         )  # fmt: skip

@@ -84,7 +84,7 @@ class HostSeen:
 
 
 @attrs.frozen(kw_only=True)
-class AgentSnapshot:
+class NodeSnapshot:
     """One machine as its agent sees it.
 
     Attributes:
@@ -118,7 +118,7 @@ class AgentSnapshot:
         )
 
 
-def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
+def decide(seen: NodeSnapshot, policy: Policy) -> Decision[AgentStatus]:
     """Decide what the agent does on its host now, and what it reports.
 
     Returns:
@@ -132,7 +132,7 @@ def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
     return woken(_decided(seen), seen.inspect, seen.sightings, seen.now.elapsed)
 
 
-def _decided(seen: AgentSnapshot) -> Decision[AgentStatus]:
+def _decided(seen: NodeSnapshot) -> Decision[AgentStatus]:
     held = _held_back(seen)
     answer, asked = _operation(seen, may_begin=held is None)
     reports: dict[str, ComponentReport] = {}
@@ -160,7 +160,7 @@ def _sightings(turns: Iterable[Turn]) -> dict[str, int]:
 
 
 def _arranged(
-    seen: AgentSnapshot, status: AgentStatus, asked: Turn, turns: list[Turn]
+    seen: NodeSnapshot, status: AgentStatus, asked: Turn, turns: list[Turn]
 ) -> Decision[AgentStatus]:
     """Choose the one act; what others wait for is no deadline, since the end of that act is an event."""
     sightings = _sightings(turns)
@@ -187,7 +187,7 @@ def _arranged(
     )
 
 
-def _held_back(seen: AgentSnapshot) -> Note | None:
+def _held_back(seen: NodeSnapshot) -> Note | None:
     """Say why nothing at all is run on this host; it is reported on nevertheless."""
     name, meta = seen.machine.metadata.name, seen.machine.metadata
     if meta.unknown:
@@ -203,7 +203,7 @@ def _held_back(seen: AgentSnapshot) -> Note | None:
 # The operation.
 
 
-def _operation(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
+def _operation(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
     """Answer the operation by the journal; begin it when it was never begun here."""
     operation = seen.machine.spec.operation
     if operation is None:  # the last word stands; nobody waits for another
@@ -248,7 +248,7 @@ def _answered(operation: Operation, state: AnswerState, message: str = "") -> Op
 # The components.
 
 
-def _component(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> tuple[ComponentReport, Turn]:
+def _component(seen: NodeSnapshot, name: str, entry: ComponentEntry) -> tuple[ComponentReport, Turn]:
     """Report on one entry, say what would mend it, and remember what was repaired."""
     component = seen.components.get(entry.component)
     done = None if component is None else repairs(seen.machine, name, entry, component, seen.host.journal)
@@ -259,7 +259,7 @@ def _component(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> tuple[C
 
 
 def _judged(
-    seen: AgentSnapshot, name: str, entry: ComponentEntry, done: Repairs | None
+    seen: NodeSnapshot, name: str, entry: ComponentEntry, done: Repairs | None
 ) -> tuple[ComponentReport, Turn]:
     """Report on one entry, and say what would mend it.
 
@@ -326,7 +326,7 @@ def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, trie
 
 
 def _mend(
-    seen: AgentSnapshot, name: str, component: MachineComponent, plan: tuple[Step, ...], tried: Tries
+    seen: NodeSnapshot, name: str, component: MachineComponent, plan: tuple[Step, ...], tried: Tries
 ) -> Turn:
     """Begin the next try of an entry that is not at target, after the pause that the last one asks for."""
     if not plan:
@@ -355,4 +355,4 @@ def _mend(
     return Turn(note=Note(code="BackOff", text=text, frees_at=due), due=due, sightings={key: since})
 
 
-__all__ = ["AgentSnapshot", "HostSeen", "JournalEntry", "JournalState", "decide"]
+__all__ = ["HostSeen", "JournalEntry", "JournalState", "NodeSnapshot", "decide"]

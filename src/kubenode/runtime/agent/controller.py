@@ -14,7 +14,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.host.decide import AgentSnapshot, HostSeen, decide
+from kubenode.core.host.decide import HostSeen, NodeSnapshot, decide
 from kubenode.core.host.inspection import period
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
@@ -73,7 +73,7 @@ class AgentController:
             component = components.get(entry.component)
             if component is not None:
                 have[name], plans[name] = self._judged(key, name, entry, component)
-        snapshot = AgentSnapshot(
+        snapshot = NodeSnapshot(
             machine=machine,
             components=components,
             have=have,

@@ -19,7 +19,7 @@ from kubenode.core.risk.asks import (
     ended_of_set,
 )
 from kubenode.core.risk.binding import SetRoom
-from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.risk.decide import FleetSnapshot, decide
 from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.risk.success import Outcome, outcomes_of_job
 from kubenode.core.rollout.batch import max_unavailable
@@ -63,7 +63,7 @@ class RiskController:
         ledger = self._cache.get(m.RiskLedger, key)
         asks, ended = self._asking()
         asks += self._acting(ledger)
-        snapshot = RiskSnapshot(
+        snapshot = FleetSnapshot(
             ledger=ledger, asks=asks, ended=ended, zones=self._inventory.zones(), up=self._inventory.up(),
             rooms={one.metadata.name: self._room(one) for one in self._sets()},
             unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
