@@ -76,7 +76,7 @@ def _kept(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
         if not effects:
             going, deletes = _shrunk(seen, crew, going)
             lacking += surge(owner, crew)
-            effects = deletes or tuple(made(owner, crew, min(max(0, lacking), EFFECT_LIMIT)))
+            effects = deletes or tuple(made(owner, crew, min(lacking, EFFECT_LIMIT)))
     status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
     return _told(seen, crew, losses, status, effects)
 
