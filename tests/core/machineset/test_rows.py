@@ -41,7 +41,7 @@ def said(world: World, type: str) -> tuple[m.Switch, str, str]:
 def test_the_limits_are_what_they_are() -> None:
     """Sixteen a decision; five or a tenth within ten minutes are borne."""
     assert (EFFECT_LIMIT, BORNE, BORNE_PERCENT, WINDOW.total_seconds()) == (16, 5, 10, 600)
-    assert [borne(count) for count in (0, 59, 60, 69, 70)] == [5, 5, 6, 6, 7]
+    assert [borne(count) for count in (0, 59, 60, 69, 70, 99)] == [5, 5, 6, 6, 7, 9]
 
 
 def test_ready_are_those_whose_node_is_ready_and_who_stay() -> None:

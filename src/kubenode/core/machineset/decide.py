@@ -118,7 +118,7 @@ def _shrunk(
     if surplus:
         kept = [live[uid] for uid in recorded][:surplus]
         free = [one for one in known if one not in kept]
-        chosen = [*kept, *victims(free, owner.spec.delete_order, max(0, min(surplus, room) - len(kept)))]
+        chosen = [*kept, *victims(free, owner.spec.delete_order, min(surplus, room) - len(kept))]
     else:
         chosen = list(replaceable(owner, known, crew.live, frozenset(recorded)))[: max(0, room)]
     pending = tuple(Leaver(name=one.metadata.name, uid=one.metadata.uid) for one in chosen)
