@@ -111,7 +111,7 @@ def machine_name(owner: MachineSet, number: int) -> str:
 
 
 def made(owner: MachineSet, crew: Crew, count: int) -> Iterator[Create]:
-    """Give the next machines, each in the zone that has the fewest then.
+    """Give the next machines, each in the zone that has the fewest then; none where the count is not positive.
 
     Invariant: the ordinals are the lowest that are free, so an observer that has not seen a machine made
     since computes its name again, and the server says AlreadyExists.

@@ -78,7 +78,7 @@ def _kept(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus
         if not effects:
             going, deletes = _shrunk(seen, crew, going, stopped.names)
             lacking += surge(owner, crew)
-            effects = deletes or tuple(made(owner, crew, min(max(0, lacking), EFFECT_LIMIT)))
+            effects = deletes or tuple(made(owner, crew, min(lacking, EFFECT_LIMIT)))
     status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
     told = _told(seen, crew, losses, status, effects)
     return attrs.evolve(
@@ -124,7 +124,7 @@ def _shrunk(
     if surplus:
         kept = [live[uid] for uid in recorded][:surplus]
         free = [one for one in known if one not in kept]
-        chosen = [*kept, *victims(free, owner.spec.delete_order, max(0, min(surplus, room) - len(kept)))]
+        chosen = [*kept, *victims(free, owner.spec.delete_order, min(surplus, room) - len(kept))]
     else:
         free = [one for one in known if one.metadata.name not in stopped]
         chosen = list(replaceable(owner, free, crew.live, frozenset(recorded)))[: max(0, room)]
