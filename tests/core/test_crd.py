@@ -146,6 +146,9 @@ def test_a_kind_is_written_as_a_definition(kind: type[m.Object]) -> None:
     assert made["spec"]["names"]["categories"] == ["kubenode"]
     assert ("subresources" in version) == any(field.name == "status" for field in fields_of(kind))
     known = {path for path, _ in _schemas(version["schema"]["openAPIV3Schema"])}
+    selectable = [each["jsonPath"] for each in version.get("selectableFields", ())]
+    assert selectable == [f".{path}" for path in kind.KIND.selectable]
+    assert set(selectable) <= known
     for column in version["additionalPrinterColumns"]:
         if not column["jsonPath"].startswith(".metadata"):
             plain = column["jsonPath"].replace("[0]", "[]").replace("[-1:]", "[]").replace("[*]", "[]")

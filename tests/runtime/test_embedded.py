@@ -116,22 +116,21 @@ class _AllTheSame(EmbeddedStore):
 class _MergesInstead(EmbeddedStore):
     """Replaces an object as if it were a patch."""
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
-        name = obj["metadata"]["name"]
-        return await self.patch(kind, name, MergePatch(obj), subresource=subresource, dry_run=dry_run)
+    async def replace(self, kind: Kind, obj: Json, **options: Any) -> Json:
+        return await self.patch(kind, obj["metadata"]["name"], MergePatch(obj), **options)
 
 
 class _InEarnest(EmbeddedStore):
     """Takes no dry run for one."""
 
-    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+    async def create(self, kind: Kind, obj: Json, **options: Any) -> Json:
         return await super().create(kind, obj)
 
     async def patch(self, kind: Kind, name: str, patch: Patch, **options: Any) -> Json:
         return await super().patch(kind, name, patch, subresource=options.get("subresource", ""))
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
-        return await super().replace(kind, obj, subresource=subresource)
+    async def replace(self, kind: Kind, obj: Json, **options: Any) -> Json:
+        return await super().replace(kind, obj, subresource=options.get("subresource", ""))
 
     async def delete(self, kind: Kind, name: str, **options: Any) -> Json:
         return await super().delete(kind, name, **{**options, "dry_run": False})

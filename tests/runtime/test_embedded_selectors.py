@@ -1,13 +1,18 @@
 """Selectors as text: each answer was first given by kube-apiserver 1.36."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
+import attrs
 import pytest
 
+from kubenode.core.crd import schema_of
 from kubenode.core.errors import Refused
-from kubenode.core.model import Json
-from kubenode.runtime.store.selector import NAME, FieldTerm, Selection, by_name, parse_fields, parse_labels
+from kubenode.core.model import Json, Machine
+from kubenode.runtime.store.embedded import EmbeddedStore
+from kubenode.runtime.store.selectable import NAME, by_name
+from kubenode.runtime.store.selector import FieldTerm, Selection, parse_fields, parse_labels
 
 OBJECTS: Final[tuple[tuple[str, dict[str, str]], ...]] = (
     ("pa", {"a": "1", "b": "2"}), ("pb", {"a": "3", "example.com/c": ""}), ("pc", {}),
@@ -97,3 +102,24 @@ def test_no_text_breaks_the_reader(text: str, more: str) -> None:
     for read in (parse_labels, parse_fields):
         with suppress(Refused):
             read(text + more)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("metadata.name", "must not point to fields in metadata"),
+        ("spec.nope", "is an invalid path: does not refer to a valid field"),
+        ("spec.labels", "must point to a field of type string, boolean or integer."),
+    ],
+)
+def test_fields_that_cannot_be_selectable(path: str, fault: str) -> None:
+    """A kind that declares one is not served."""
+    kind = attrs.evolve(Machine.KIND, selectable=(path,))
+    with pytest.raises(ValueError, match=rf"the schema of Machine: \.{path} {fault}"):
+        EmbeddedStore([(kind, schema_of(Machine))], clock=lambda: datetime.now(UTC))
+
+
+def test_a_namespace_is_for_kinds_that_have_them() -> None:
+    """Ours have none."""
+    with pytest.raises(ValueError, match="Machine is cluster-scoped"):
+        Machine.KIND.within("default")

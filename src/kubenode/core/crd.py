@@ -99,6 +99,8 @@ def crd_of(cls: type[Object]) -> Json:
             "specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas",
             "labelSelectorPath": ".status.selector",
         }  # fmt: skip
+    if kind.selectable:
+        version["selectableFields"] = [{"jsonPath": f".{path}"} for path in kind.selectable]
     names: Json = {
         "kind": kind.name, "listKind": f"{kind.name}List", "plural": kind.plural, "singular": kind.name.lower(),
         "shortNames": list(kind.short_names), "categories": ["kubenode"],

@@ -331,6 +331,7 @@ class MachineComponentSet:
 
     KIND: ClassVar[Kind] = Kind(
         name="MachineComponentSet", plural="machinecomponentsets", short_names=("mcs",),
+        selectable=("spec.component", "status.phase"),
         columns=(
             Column(name="Component", path=".spec.component"),
             Column(name="Phase", path=".status.phase"),

@@ -272,7 +272,7 @@ class Machine:
     """One machine, created or imported, and what runs on it."""
 
     KIND: ClassVar[Kind] = Kind(
-        name="Machine", plural="machines", short_names=("mc",),
+        name="Machine", plural="machines", short_names=("mc",), selectable=("status.phase", "status.nodeRef.name"),
         columns=(
             Column(name="Phase", path=".status.phase"),
             Column(name="Ready", path=".status.conditions[?(@.type=='Ready')].status"),

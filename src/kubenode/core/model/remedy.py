@@ -210,6 +210,7 @@ class RemedyOperationJob:
 
     KIND: ClassVar[Kind] = Kind(
         name="RemedyOperationJob", plural="remedyoperationjobs", short_names=("roj",),
+        selectable=("spec.machine.name", "spec.remedier", "status.phase"),
         columns=(
             Column(name="Machine", path=".spec.machine.name"),
             Column(name="Cause", path=".spec.cause.type"),

@@ -7,7 +7,7 @@ Errors are those of `kubenode.core.errors`.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
@@ -32,6 +32,18 @@ class Match(enum.Enum):
 
     EXACT = "Exact"
     NOT_OLDER = "NotOlderThan"
+
+
+class FieldValidation(enum.Enum):
+    """What becomes of a write with fields that the schema does not know.
+
+    IGNORE drops them. WARN, which is the server's default, drops them and says so. STRICT, which is kubectl's,
+    refuses the write. An apply with such fields is always refused.
+    """
+
+    IGNORE = "Ignore"
+    WARN = "Warn"
+    STRICT = "Strict"
 
 
 class Propagation(enum.Enum):
@@ -145,7 +157,7 @@ class Store(Protocol):
         Args:
             kind: whose objects.
             labels: which all must be carried.
-            fields: which must be so; the server knows metadata.name only.
+            fields: which must be so; metadata.name, and those that the kind declares as selectable.
             limit: how many to give at most; 0 for all.
             cursor: of the page before; the selection must be the same.
 
@@ -204,6 +216,10 @@ class Api(Store, Protocol):
     The options of both stores are those of the API server, and so are the refusals.
     """
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the server warned of lately, such as `unknown field "spec.x"`, the newest last."""
+
     async def find(
         self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
         resource_version: str = "", match: Match | None = None,
@@ -225,15 +241,21 @@ class Api(Store, Protocol):
             ServerFailed: that state is yet to come.
         """
 
-    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+    async def create(
+        self, kind: Kind, obj: Json, *, dry_run: bool = False, field_validation: FieldValidation | None = None
+    ) -> Json:
         """Create an object; with `dry_run`, only tell what would be stored. Raises AlreadyExists, Refused."""
 
     async def patch(
-        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
-    ) -> Json:
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Change an object as `Store.patch` does; with `dry_run`, only tell what would be stored."""
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+    async def replace(
+        self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Put a whole object in the place of the one of its name, as `kubectl replace` and `edit` do.
 
         What the object does not say is gone, but for what the server keeps: its uid and times, and its status, which
@@ -261,6 +283,31 @@ class Api(Store, Protocol):
 
         Returns:
             The object while finalizers hold it, else the server's Status.
+        """
+
+    async def delete_all(
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Listing:  # fmt: skip
+        """Delete all objects of a kind, or those that are selected, as `delete` does with each, in their order.
+
+        It is not one act: what was deleted before a refusal is deleted. What is gone already is no matter.
+
+        Args:
+            kind: whose objects; one that has namespaces must name one.
+            labels: of the objects.
+            fields: of the objects.
+            limit: how many to delete at most; 0 for all.
+            cursor: of the listing before: go on behind what it had.
+            propagation: what becomes of their dependents.
+            dry_run: only tell what would be deleted.
+
+        Returns:
+            The objects as they were before.
+
+        Raises:
+            Refused: a selector cannot be read, the cursor is none, or no namespace is named.
+            Expired: the state that the cursor is of is forgotten.
         """
 
     async def watch(

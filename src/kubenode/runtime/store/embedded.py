@@ -22,18 +22,21 @@ from kubenode.runtime.store.births import Births
 from kubenode.runtime.store.contract import (
     ApplyPatch,
     EventType,
-    JsonPatch,
-    MergePatch,
+    FieldValidation,
+    Listing,
     Patch,
     Propagation,
+    Wanted,
 )
+from kubenode.runtime.store.fields import checked, warning
 from kubenode.runtime.store.garbage import done, plan_garbage
 from kubenode.runtime.store.history import EmbeddedWatch
 from kubenode.runtime.store.objectmeta import placed
 from kubenode.runtime.store.options import holding
 from kubenode.runtime.store.ownership import Owners
-from kubenode.runtime.store.patches import PatchFailed, adopted, merged, patched
+from kubenode.runtime.store.patches import adopted
 from kubenode.runtime.store.reads import EmbeddedReads
+from kubenode.runtime.store.states import changed_by, differ, marked_deleted, stamped, strays, with_status
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
 T = TypeVar("T")
@@ -42,6 +45,7 @@ WINDOW: Final = 10_000
 NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")
 """Those that a cluster has from the beginning."""
 _WARNINGS: Final = 1_000
+_PICKY: Final = frozenset({FieldValidation.STRICT, FieldValidation.IGNORE})
 
 
 def now_or_never(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -91,7 +95,8 @@ class EmbeddedStore(EmbeddedReads):
             namespaces: all that exist.
 
         Raises:
-            ValueError: a schema uses what is not supported, or `rules` names another kind.
+            ValueError: a schema uses what is not supported, its CEL rules may cost more than a server allows or name
+                fields that there are not, or `rules` names another kind.
         """
         super().__init__(
             kinds, window=window, rules=rules, manager=field_manager, cel=cel, namespaces=namespaces
@@ -99,15 +104,20 @@ class EmbeddedStore(EmbeddedReads):
         self._births = Births(clock, seed)
         self.warnings: deque[str] = deque(maxlen=_WARNINGS)
 
-    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+    async def create(
+        self, kind: Kind, obj: Json, *, dry_run: bool = False, field_validation: FieldValidation | None = None
+    ) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
         table = self._table(kind)
         given = adopted(obj)
         metadata = objectmeta.decoded(kind, given.get("metadata") or {})
         table.check_type(metadata.get("name") or "", given)
+        if field_validation in _PICKY:
+            given = checked(table, given, None, field_validation, is_patch=False)
+            metadata = given.get("metadata") or {}
         if metadata.get("resourceVersion"):
             raise refusals.bad_create()
-        metadata = self._homed(kind, metadata)
+        metadata = objectmeta.homed(kind, metadata, self._namespaces)
         return self._create(table, given, metadata, dry_run=dry_run)
 
     def _create(
@@ -118,7 +128,7 @@ class EmbeddedStore(EmbeddedReads):
         if metadata.get("namespace"):
             written["namespace"] = metadata["namespace"]
         place = objectmeta.place(written)
-        made = _with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
+        made = with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
         table.judge(made, None)
         if place in table.objects:
             deleting = "deletionTimestamp" in table.objects[place]["metadata"]
@@ -127,7 +137,7 @@ class EmbeddedStore(EmbeddedReads):
         if table.native is None:
             born["generation"] = 1
         if dry_run:
-            return _stamped(made, **born)
+            return stamped(made, **born)
         self._births.note()
         table.claims.note(None, made, owners, is_status=False)
         return self._store(table, {**made, "metadata": {**made["metadata"], **born}}, EventType.ADDED)
@@ -141,28 +151,14 @@ class EmbeddedStore(EmbeddedReads):
             raise refusals.other_name(name, metadata.get("name") or "")
         if metadata.get("uid"):
             raise refusals.no_such_uid(table.kind, name, metadata["uid"])
-        return self._create(table, given, self._homed(kind, metadata), owners, dry_run=dry_run)
-
-    def _homed(self, kind: Kind, metadata: Json) -> Json:
-        """Give the metadata of a new object with the namespace that it is created in, or with none."""
-        given = metadata.get("namespace")
-        if not kind.namespaced:
-            return (
-                {name: value for name, value in metadata.items() if name != "namespace"}
-                if given
-                else metadata
-            )
-        if not kind.namespace:
-            raise refusals.not_allowed()
-        if given and given != kind.namespace:
-            raise refusals.other_namespace()
-        if kind.namespace not in self._namespaces:
-            raise refusals.no_such_namespace(kind.namespace)
-        return {**metadata, "namespace": kind.namespace}
+        return self._create(
+            table, given, objectmeta.homed(kind, metadata, self._namespaces), owners, dry_run=dry_run
+        )
 
     async def patch(
-        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
-    ) -> Json:
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Change an object and give it as stored. A change that changes nothing writes nothing.
 
         Raises:
@@ -182,10 +178,15 @@ class EmbeddedStore(EmbeddedReads):
         if isinstance(patch, ApplyPatch):
             given, owners = table.claims.applied(name, before, patch, is_status=is_status)
         else:
-            given = _apply(before, patch)
+            given = changed_by(before, patch)
+            if field_validation in _PICKY:
+                given = checked(table, given, before, field_validation, is_patch=True)
         return self._change(table, before, given, owners, is_status=is_status, dry_run=dry_run)
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+    async def replace(
+        self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Put a whole object in the place of the one of its name, and give it as stored.
 
         Raises:
@@ -198,12 +199,15 @@ class EmbeddedStore(EmbeddedReads):
         metadata = objectmeta.decoded(kind, given.get("metadata") or {})
         name = metadata.get("name") or ""
         table.check_type(name, given)
+        if field_validation in _PICKY:
+            given = checked(table, given, None, field_validation, is_patch=False)
         place = placed(kind, name)
         if table.native is not None and place not in table.objects:
             return await self.create(kind, given, dry_run=dry_run)
         before = table.held(place)
         table.check_subresource(name, subresource)
-        table.check_readable(given)
+        if table.native is not None:
+            table.read(table.native, given)
         found = before["metadata"]["uid"]
         if metadata.get("uid") and metadata["uid"] != found:
             raise refusals.other_incarnation(kind, name, given=metadata["uid"], found=found)
@@ -230,14 +234,14 @@ class EmbeddedStore(EmbeddedReads):
             kept = objectmeta.written(metadata, before["metadata"])
             wanted = {**given, "metadata": kept}
             if table.native is None:
-                wanted = _with_status(wanted, before)
+                wanted = with_status(wanted, before)
             after = adopted(self._tidied(table, wanted, metadata, before, owners), before)
         same_owners = owners is None or owners == table.claims.owners(before)
         if after is before and not fixed and same_owners:
             return after
         table.judge(after, before, known=fixed, is_status=is_status)
-        if not is_status and table.native is None and _differ(after, before):
-            after = _stamped(after, generation=after["metadata"]["generation"] + 1)
+        if not is_status and table.native is None and differ(after, before):
+            after = stamped(after, generation=after["metadata"]["generation"] + 1)
         if dry_run:
             return after  # with its old resourceVersion, as the server does
         if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
@@ -275,15 +279,26 @@ class EmbeddedStore(EmbeddedReads):
             if not dry_run:
                 self._remove(table, held)
             return refusals.deleted(kind, name, metadata["uid"])
-        marks: Json = {"finalizers": finalizers}
-        if "deletionTimestamp" not in metadata:
-            marks |= {"deletionTimestamp": self._births.stamp(), "deletionGracePeriodSeconds": 0}
-            if "generation" in metadata:
-                marks["generation"] = metadata["generation"] + 1
-        elif finalizers == metadata["finalizers"]:
-            return held
-        marked = _stamped(held, **marks)
-        return marked if dry_run else self._store(table, marked, EventType.MODIFIED)
+        marked = marked_deleted(held, finalizers, self._births.stamp)
+        return marked if dry_run or marked is held else self._store(table, marked, EventType.MODIFIED)
+
+    async def delete_all(
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Listing:  # fmt: skip
+        """Delete all objects of a kind, or those that are selected, and give them as they were.
+
+        Raises:
+            Refused: a selector cannot be read, the cursor is none, or no namespace is named.
+            Expired: the state that the cursor is of is forgotten.
+        """
+        if kind.namespaced and not kind.namespace:
+            raise refusals.not_allowed()
+        listing = await self.find(kind, labels=labels, fields=fields, limit=limit, cursor=cursor)
+        for item in listing.items:
+            with suppress(ObjectNotFound):  # a page may be of an older state
+                await self.delete(kind, item["metadata"]["name"], propagation=propagation, dry_run=dry_run)
+        return listing
 
     async def collect_garbage(self) -> int:
         """Do what a cluster's garbage collector does, until there is nothing left for it; give how many writes.
@@ -302,7 +317,7 @@ class EmbeddedStore(EmbeddedReads):
         self, table: Table, obj: Json, metadata: Json, known: Json | None, owners: Owners | None
     ) -> Json:
         tidy, unknown = table.tidied(obj, metadata, known, is_applied=owners is not None)
-        self.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        self.warnings.extend(map(warning, unknown))
         return tidy
 
     def _with_tidy_status(
@@ -310,17 +325,21 @@ class EmbeddedStore(EmbeddedReads):
     ) -> Json:
         """Give an object with the status of another one; the rest is as it was, and is not looked at again."""
         known, status = before.get("status"), given.get("status")
+        if strays(given, before):  # what is not the status is told of, and then left alone
+            given, unknown = table.pruned(given, before)
+            self.warnings.extend(map(warning, unknown))
+            metadata, status = given["metadata"], given.get("status")
         if known is None or status is None or table.status_schema is None:
-            tidy = self._tidied(table, _with_status(before, given), metadata, before, owners)
+            tidy = self._tidied(table, with_status(before, given), metadata, before, owners)
             return adopted(tidy, before)  # type: ignore[no-any-return]
         status, unknown = table.status_tidied(status, metadata, known, is_applied=owners is not None)
-        self.warnings.extend(f'unknown field "{path}"' for path in unknown)
+        self.warnings.extend(map(warning, unknown))
         status = adopted(status, known)
         return before if status is known else {**before, "status": status}
 
     def _store(self, table: Table, obj: Json, type: EventType) -> Json:
         self._version += 1
-        stored = _stamped(obj, resourceVersion=str(self._version))
+        stored = stamped(obj, resourceVersion=str(self._version))
         before = table.objects.get(objectmeta.place(stored["metadata"]))
         table.put(stored)
         table.history.add(self._version, type, stored, before)
@@ -329,38 +348,8 @@ class EmbeddedStore(EmbeddedReads):
     def _remove(self, table: Table, obj: Json) -> None:
         self._version += 1
         table.drop(obj)
-        last = _stamped(obj, resourceVersion=str(self._version))
+        last = stamped(obj, resourceVersion=str(self._version))
         table.history.add(self._version, EventType.DELETED, last, obj)
-
-
-def _stamped(obj: Json, **marks: Any) -> Json:
-    return {**obj, "metadata": {**obj["metadata"], **marks}}
-
-
-def _with_status(obj: Json, other: Json) -> Json:
-    """Give an object with the status of another one, or without when that has none."""
-    if "status" in other:
-        return {**obj, "status": other["status"]}
-    return {name: value for name, value in obj.items() if name != "status"}
-
-
-def _differ(after: Json, before: Json) -> bool:
-    """Tell whether anything but metadata and status has changed."""
-    names = (after.keys() | before.keys()) - {"metadata", "status"}
-    return any(after.get(name) is not before.get(name) for name in names)
-
-
-def _apply(before: Json, patch: MergePatch | JsonPatch) -> Json:
-    match patch:
-        case MergePatch(body):
-            return merged(before, body)
-        case JsonPatch(operations):
-            try:
-                result: Json = patched(before, operations)
-            except PatchFailed as failed:
-                tested = any(operation.get("op") == "test" for operation in operations)
-                raise refusals.patch_rejected(str(failed), tested=tested) from failed
-            return result
 
 
 __all__ = ["WINDOW", "EmbeddedStore", "EmbeddedWatch", "Rules", "now_or_never"]

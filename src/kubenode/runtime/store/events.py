@@ -68,7 +68,7 @@ class Native:
 
 def _read(obj: Json) -> Json:
     """Give an Event without what is empty, its times in UTC."""
-    named: Json = {name: obj[name] for name in ("apiVersion", "kind", "metadata") if name in obj}
+    named = {"apiVersion": EVENT.api_version, "kind": EVENT.name, "metadata": obj["metadata"]}
     return {**named, **written(_EVENT, read(_EVENT, obj, ""))}
 
 

@@ -5,7 +5,7 @@ Reads are made again while the server is away; a write whose answer was lost rai
 ServerFailed, and whoever decides looks again.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.client import Connection, load
 from kubenode.runtime.store.contract import (
     ApplyPatch,
+    FieldValidation,
     JsonPatch,
     Listing,
     Match,
@@ -134,15 +135,23 @@ class KubeStore:
                 return await self._list(kind, {**query, "limit": str(self._transport.limits.page)})
         return await self._list(kind, query)
 
-    async def create(self, kind: Kind, obj: Json, *, dry_run: bool = False) -> Json:
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the server warned of lately, the newest last."""
+        return self._transport.warnings
+
+    async def create(
+        self, kind: Kind, obj: Json, *, dry_run: bool = False, field_validation: FieldValidation | None = None
+    ) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
-        query = self._writer | _DRY[dry_run]
+        query = self._writer | _DRY[dry_run] | _validation(field_validation)
         request = Request(method="POST", path=_path(kind), query=query, body=_json(obj))
         return clean(kind, await self._transport.call(request))
 
     async def patch(
-        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False
-    ) -> Json:
+        self, kind: Kind, name: str, patch: Patch, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Change an object and give it as stored. A change that changes nothing writes nothing.
 
         Args:
@@ -152,6 +161,7 @@ class KubeStore:
                 operation that fails, so with a `test` in it each of them is a Conflict.
             subresource: `status`, or empty for everything but the status.
             dry_run: only tell what would be stored.
+            field_validation: what becomes of unknown fields; the server's default is to warn.
 
         Raises:
             ObjectNotFound: there is no such object; an apply creates it.
@@ -171,12 +181,15 @@ class KubeStore:
                 content_type, body = _APPLY_PATCH, _json(patch.body)  # JSON is YAML
                 query = {"fieldManager": patch.manager, "force": str(patch.force).lower()}
         request = Request(
-            method="PATCH", path=_path(kind, name, subresource), query=query | _DRY[dry_run],
+            method="PATCH", path=_path(kind, name, subresource), query=query | _DRY[dry_run] | _validation(field_validation),
             body=body, content_type=content_type, has_test=has_test,
         )  # fmt: skip
         return clean(kind, await self._transport.call(request))
 
-    async def replace(self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False) -> Json:
+    async def replace(
+        self, kind: Kind, obj: Json, *, subresource: str = "", dry_run: bool = False,
+        field_validation: FieldValidation | None = None,
+    ) -> Json:  # fmt: skip
         """Put a whole object in the place of the one of its name, and give it as stored.
 
         Raises:
@@ -188,7 +201,7 @@ class KubeStore:
         request = Request(
             method="PUT",
             path=_path(kind, name, subresource),
-            query=self._writer | _DRY[dry_run],
+            query=self._writer | _DRY[dry_run] | _validation(field_validation),
             body=_json(obj),
         )
         return clean(kind, await self._transport.call(request))
@@ -204,13 +217,26 @@ class KubeStore:
         """
         wanted = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {name: value for name, value in wanted.items() if value is not None}
-        options: Json = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-        if propagation is not None:
-            options["propagationPolicy"] = propagation.value
-        if dry_run:
-            options["dryRun"] = [_ALL]
+        options = {**_options(propagation, dry_run=dry_run), "preconditions": preconditions}
         request = Request(method="DELETE", path=_path(kind, name), body=_json(options))
         return clean(kind, await self._transport.call(request))
+
+    async def delete_all(
+        self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
+        propagation: Propagation | None = None, dry_run: bool = False,
+    ) -> Listing:  # fmt: skip
+        """Delete all objects of a kind, or those that are selected, and give them as they were before.
+
+        Raises:
+            Refused: a selector cannot be read, the cursor is none, or no namespace is named.
+            Expired: the state that the cursor is of is forgotten.
+            Unreachable: the answer was lost, some may be deleted; so too ServerFailed.
+        """
+        asked = {"limit": str(limit or ""), "continue": cursor}
+        query = _selectors(labels, fields) | {name: value for name, value in asked.items() if value}
+        body = _json(_options(propagation, dry_run=dry_run))
+        request = Request(method="DELETE", path=_path(kind), query=query, body=body)
+        return _listed(kind, await self._transport.call(request))
 
     async def watch(
         self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
@@ -239,13 +265,29 @@ class KubeStore:
                 return Listing(items=tuple(items), resource_version=version)
 
     async def _page(self, kind: Kind, query: Mapping[str, str]) -> Listing:
-        page = await self._transport.call(Request(method="GET", path=_path(kind), query=query))
-        metadata = page["metadata"]
-        items = sorted((clean(kind, item) for item in page["items"] or ()), key=_place)
-        return Listing(
-            items=tuple(items), resource_version=metadata["resourceVersion"],
-            cursor=metadata.get("continue") or "", remaining=metadata.get("remainingItemCount"),
-        )  # fmt: skip
+        return _listed(kind, await self._transport.call(Request(method="GET", path=_path(kind), query=query)))
+
+
+def _listed(kind: Kind, page: Json) -> Listing:
+    metadata = page["metadata"]
+    items = sorted((clean(kind, item) for item in page["items"] or ()), key=_place)
+    return Listing(
+        items=tuple(items), resource_version=metadata["resourceVersion"],
+        cursor=metadata.get("continue") or "", remaining=metadata.get("remainingItemCount"),
+    )  # fmt: skip
+
+
+def _options(propagation: Propagation | None, *, dry_run: bool) -> Json:
+    options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
+    if propagation is not None:
+        options["propagationPolicy"] = propagation.value
+    if dry_run:
+        options["dryRun"] = [_ALL]
+    return options
+
+
+def _validation(wanted: FieldValidation | None) -> dict[str, str]:
+    return {} if wanted is None else {"fieldValidation": wanted.value}
 
 
 def _place(item: Json) -> str:

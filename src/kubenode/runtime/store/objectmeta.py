@@ -2,12 +2,18 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from typing import Any, Final
 
 from kubenode.core.model import Json, Kind
 from kubenode.core.schema import Cause
-from kubenode.runtime.store.refusals import bad_request, no_such_place
+from kubenode.runtime.store.refusals import (
+    bad_request,
+    no_such_namespace,
+    no_such_place,
+    not_allowed,
+    other_namespace,
+)
 
 FIELDS: Final = frozenset({
     "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "creationTimestamp",
@@ -73,6 +79,25 @@ def placed(kind: Kind, name: str) -> str:
     if not kind.namespace:
         raise no_such_place()
     return f"{kind.namespace}/{name}"
+
+
+def homed(kind: Kind, metadata: Json, namespaces: Container[str]) -> Json:
+    """Give the metadata of a new object with the namespace that it is created in, or with none.
+
+    Raises:
+        ObjectNotFound: there is no such namespace.
+        Refused: it says another one, or none is asked for.
+    """
+    given = metadata.get("namespace")
+    if not kind.namespaced:
+        return {name: metadata[name] for name in metadata if name != "namespace"} if given else metadata
+    if not kind.namespace:
+        raise not_allowed()
+    if given and given != kind.namespace:
+        raise other_namespace()
+    if kind.namespace not in namespaces:
+        raise no_such_namespace(kind.namespace)
+    return {**metadata, "namespace": kind.namespace}
 
 
 def written(given: Json, kept: Json) -> Json:

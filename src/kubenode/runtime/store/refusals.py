@@ -61,9 +61,10 @@ def other_namespace() -> Refused:
     )
 
 
-def undecodable(kind: Kind, fault: str) -> Refused:
-    """An object cannot be read."""
-    return bad_request(f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: {fault}')
+def undecodable(kind: Kind, fault: str, *, as_kind: str = "", as_version: str = "") -> Refused:
+    """An object cannot be read, which says that it is of this kind, or of another one."""
+    named, version = as_kind or kind.name, as_version or kind.version
+    return bad_request(f'{named} in version "{version}" cannot be handled as a {kind.name}: {fault}')
 
 
 def bad_patch(patched: Json, fault: str) -> Refused | Conflict:

@@ -15,9 +15,7 @@ import attrs
 from kubenode.core.model import Json
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.contract import Wanted
-
-NAME: Final = "metadata.name"
-"""The one field that every kind can be selected by."""
+from kubenode.runtime.store.selectable import NAME
 
 _REMEMBERED: Final = 256
 _SPACE: Final = " \t\r\n"
@@ -154,12 +152,6 @@ class Selection:
             and all(term.fits(labels) for term in self.terms)
             and all((read(obj) == term.value) is term.equal for read, term in self.fields)
         )
-
-
-def by_name(obj: Json) -> str:
-    """Read the field that every kind can be selected by."""
-    name: str = obj["metadata"]["name"]
-    return name
 
 
 @lru_cache(maxsize=_REMEMBERED)

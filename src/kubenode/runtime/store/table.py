@@ -1,13 +1,14 @@
 """The objects of one kind in the embedded store, and what the server would say of one that is written."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from kubenode.core.model import Json, Kind
+from kubenode.core.model.meta import GROUP
 from kubenode.core.schema import (
     BLOCKING,
     NOWHERE,
@@ -21,12 +22,14 @@ from kubenode.core.schema import (
 from kubenode.core.schema.walk import FREE
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
+from kubenode.runtime.store.cel_budget import refused
 from kubenode.runtime.store.claims import Claims
 from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.events import NATIVES, Native
 from kubenode.runtime.store.history import History
 from kubenode.runtime.store.paging import Pages
-from kubenode.runtime.store.selector import NAME, Selection, by_name
+from kubenode.runtime.store.selectable import NAME, by_name, by_path, selectable_fault
+from kubenode.runtime.store.selector import Selection
 
 Rules: TypeAlias = Callable[[Json], tuple[Cause, ...]]
 """Laws over several fields of an object, checked in Python."""
@@ -86,12 +89,19 @@ class Table:
         if native is not None:
             return cls._native(kind, native, window=window, manager=manager)
         unsupported = check_supported(schema) if schema is not None else ()
+        told = (
+            ((path, selectable_fault(path, schema)) for path in kind.selectable) if schema is not None else ()
+        )
+        unsupported = (*unsupported, *(f".{path} {fault}" for path, fault in told if fault))
+        if laws and schema is not None and kind.group != GROUP:  # ours are priced once, by the tests
+            unsupported = (*unsupported, *refused(schema))
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
         return cls(
             kind=kind, schema=schema, status_schema=(schema or {}).get("properties", {}).get("status"), rules=rules, history=history, pages=Pages(history),
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
+            fields=MappingProxyType({**_FIELDS, **{path: by_path(path) for path in kind.selectable}}),
         )  # fmt: skip
 
     @classmethod
@@ -143,20 +153,34 @@ class Table:
             return obj, unknown
         obj, dropped = prune(obj, self.schema, known=known)
         if self.native is not None:
-            return self._decoded(self.native, obj, is_patch=known is not None), [*unknown, *dropped]
-        return defaulted(obj, self.schema, known=known, keeps_null=is_applied), [*unknown, *dropped]
+            return self.read(self.native, obj, is_patch=known is not None), [*unknown, *dropped]
+        if dropped:
+            unknown += sorted(dropped)
+        return defaulted(obj, self.schema, known=known, keeps_null=is_applied), unknown
 
     def check_subresource(self, name: str, subresource: str) -> None:
         """Refuse a subresource that objects do not have."""
         if subresource not in self.subresources:
             raise refusals.no_such_place() if self.native else refusals.not_found(self.kind, name)
 
-    def check_readable(self, obj: Json) -> None:
-        """Refuse a new state of a native object that cannot be decoded."""
-        if self.native is not None:
-            self._decoded(self.native, obj, is_patch=False)
+    def pruned(self, obj: Json, known: Json | None) -> tuple[Json, list[str]]:
+        """Give a whole object without what the schema does not know, and the paths of that."""
+        metadata = obj.get("metadata")
+        unknown: list[str] = []
+        if isinstance(metadata, dict) and (unknown := _unknown(metadata)):
+            known_of_it = {name: value for name, value in metadata.items() if name in objectmeta.FIELDS}
+            obj = {**obj, "metadata": known_of_it}
+        dropped: tuple[str, ...] = ()
+        if self.schema is not None:
+            obj, dropped = prune(obj, self.schema, known=known)
+        return obj, [*unknown, *self._in_order(dropped)]
 
-    def _decoded(self, native: Native, obj: Json, *, is_patch: bool) -> Json:
+    def _in_order(self, dropped: tuple[str, ...]) -> Iterable[str]:
+        """Give the paths of unknown fields as the server tells them: of a struct as they come, else sorted."""
+        return dropped if self.native is not None else sorted(dropped)
+
+    def read(self, native: Native, obj: Json, *, is_patch: bool = False) -> Json:
+        """Give a native object as it is written. Raises Refused when it cannot be decoded."""
         try:
             return native.read(obj)
         except ValueError as fault:
@@ -171,22 +195,20 @@ class Table:
         schema = self.status_schema or FREE
         status, dropped = prune(status, schema, known=known, path="status")
         filled = defaulted(status, schema, known=known, keeps_null=is_applied)
-        return filled, [*_unknown(metadata), *dropped]
+        return filled, [*_unknown(metadata), *sorted(dropped)]
 
     def check_type(self, name: str, obj: Json, *, exists: bool = False) -> None:
         """Refuse an object that does not say that it is of this kind; one that exists in other words."""
         kind, given = self.kind, obj.get("kind")
+        if self.native is not None:
+            self._check_registered(obj, exists=exists)
+            return
         if not given or not isinstance(given, str):
             message = (
                 f"the object provided is unrecognized (must be of type {kind.name}): Object 'Kind' is missing"
             )
             raise refusals.bad_request(message)
         version, expected = obj.get("apiVersion") or "", kind.api_version
-        if exists and self.native is not None and (version, given) != (expected, kind.name):
-            scheme = "pkg/runtime/scheme.go:111"
-            raise refusals.bad_patch(
-                obj, f'no kind "{given}" is registered for version "{version}" in scheme "{scheme}"'
-            )
         if version != expected and exists and given == kind.name:
             raise refusals.wrong_version(kind, name, version)
         if version != expected and not exists:
@@ -195,6 +217,16 @@ class Table:
             )
         if given != kind.name:
             raise refusals.wrong_kind(kind, name, given)
+
+    def _check_registered(self, obj: Json, *, exists: bool) -> None:
+        """Refuse a native object of another kind; one that does not say is taken for one of this."""
+        version, given = obj.get("apiVersion") or self.kind.api_version, obj.get("kind") or self.kind.name
+        if (version, given) != (self.kind.api_version, self.kind.name):
+            scheme = "pkg/runtime/scheme.go:111"
+            fault = f'no kind "{given}" is registered for version "{version}" in scheme "{scheme}"'
+            if exists:
+                raise refusals.bad_patch(obj, fault)
+            raise refusals.undecodable(self.kind, fault, as_kind=given, as_version=version)
 
     def identified(self, given: object, held: Json, *, is_status: bool) -> tuple[Json, tuple[Cause, ...]]:
         """Give the metadata of a patched object, and what of it no patch can change.

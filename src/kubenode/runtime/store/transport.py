@@ -6,7 +6,9 @@ Only what surely was not done is done again: a write whose answer was lost is th
 
 import asyncio
 import logging
+import re
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,7 +33,7 @@ _RENEW_NS: Final = 60_000_000_000
 """How long an Authorization header is used before it is asked for again; client-go's time for token files."""
 _READ_AHEAD: Final = 1 << 18
 _WARNINGS_KEPT: Final = 256
-
+_WARNING: Final = re.compile(r'299 \S+ "(.*)"')
 
 TLS_END: Final = 0.1
 """Seconds that connections are given to end."""
@@ -131,6 +133,9 @@ class Transport:
         load: how to reach the server; asked again, in a thread, when the server no longer knows us.
         limits: of each call.
         timing: time and chance.
+
+    Attributes:
+        warnings: the last ones that the server sent.
     """
 
     def __init__(self, load: Callable[[], Connection], limits: Limits, timing: Timing) -> None:
@@ -142,6 +147,7 @@ class Transport:
         self._renewing = asyncio.Lock()
         self._places = asyncio.Semaphore(limits.in_flight)
         self._warned: set[str] = set()
+        self.warnings: deque[str] = deque(maxlen=_WARNINGS_KEPT)
 
     async def open(self) -> None:
         """Read how to reach the server; nothing is sent yet.
@@ -283,6 +289,8 @@ class Transport:
     def _tell_warnings(self, response: aiohttp.ClientResponse) -> None:
         """Log each warning of the server once: a field that it dropped, a version that will go."""
         for text in response.headers.getall("Warning", ()):
+            told = _WARNING.fullmatch(text)
+            self.warnings.append(re.sub(r"\\(.)", r"\1", told[1]) if told else text)
             if text not in self._warned and len(self._warned) < _WARNINGS_KEPT:
                 self._warned.add(text)
                 LOG.warning("event=api-warning method=%s text=%s", response.method, text)

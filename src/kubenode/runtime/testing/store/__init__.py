@@ -12,6 +12,7 @@ from typing import Final
 
 from kubenode.runtime.testing.store import (
     applying,
+    clearing,
     collecting,
     creating,
     dating,
@@ -25,6 +26,7 @@ from kubenode.runtime.testing.store import (
     ruling,
     selecting,
     stating,
+    straying,
     surprising,
     swapping,
     watching,
@@ -49,6 +51,8 @@ CASES: Final[tuple[Case, ...]] = (
     *rehearsing.CASES,
     *collecting.CASES,
     *eventful.CASES,
+    *clearing.CASES,
+    *straying.CASES,
 )
 """All cases, each named after what a store must do."""
 

@@ -87,8 +87,8 @@ async def find_by_name(store: Store, kind: Kind, fresh: Fresh) -> None:
 
 
 async def find_by_other_fields(store: Store, kind: Kind, fresh: Fresh) -> None:
-    """400: no other field can be selected by."""
-    for field in ("spec.host.address", "metadata.namespace", "status.phase"):
+    """400: no field can be selected by that the kind does not declare."""
+    for field in ("spec.host.address", "metadata.namespace", "status.observedGeneration"):
         error = await fails(Refused, store.find(kind, fields={field: fresh()}))
         told(error, code=400, reason="BadRequest")
         same(error.status["message"], f"field label not supported: {field}", "message")

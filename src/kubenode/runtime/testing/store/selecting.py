@@ -16,6 +16,7 @@ from kubenode.runtime.testing.store.case import (
     metadata,
     same,
     spec,
+    status,
     told,
     version,
 )
@@ -250,6 +251,65 @@ async def watch_with_a_selector_that_cannot_be_read(store: Api, kind: Kind, fres
     same(error.status["message"], "field label not supported: spec.x", "message")
 
 
+async def fields_that_the_kind_declares(store: Api, kind: Kind, fresh: Fresh) -> None:
+    """Those of its CRD's selectableFields; what is not there is as an empty text."""
+    mark, (one, two, three) = await _zones(store, kind, fresh)
+    await store.patch(
+        kind, one, status(phase="Running", nodeRef={"name": "n-1", "uid": "u"}), subresource="status"
+    )
+    await store.patch(kind, two, status(phase="Running"), subresource="status")
+    for fields, wanted in (
+        ("status.phase=Running", [one, two]), ("status.phase!=Running", [three]), ("status.phase=", [three]),
+        ("status.nodeRef.name=n-1", [one]), ("status.nodeRef.name=", [two, three]),
+        (f"status.phase=Running,metadata.name!={one}", [two]), ("status.phase=Running,status.nodeRef.name==n-1", [one]),
+    ):  # fmt: skip
+        found = (await store.find(kind, labels=mark, fields=fields)).items
+        same([item["metadata"]["name"] for item in found], wanted, f"names by {fields}")
+
+
+async def fields_that_the_kind_does_not_declare(store: Api, kind: Kind, fresh: Fresh) -> None:
+    """400, of a part of a declared one too, on listings and watches."""
+    for field in (
+        "spec.deletionPolicy",
+        "status.nodeRef",
+        "status.nodeRef.uid",
+        "metadata.namespace",
+        "phase",
+    ):
+        text = f"field label not supported: {field}"
+        error = await fails(Refused, store.find(kind, fields={field: "x"}))
+        told(error, code=400, reason="BadRequest")
+        same(error.status["message"], text, "message")
+        error = await fails(Refused, _first_events(store, kind, {field: "x"}))
+        same((error.code, error.status["message"]), (400, text), "answer to a watch")
+
+
+async def _first_events(store: Api, kind: Kind, fields: dict[str, str]) -> None:
+    watch = await store.watch(kind, resource_version="", fields=fields, initial=True)
+    try:
+        await watch.events()
+    finally:
+        await watch.close()
+
+
+async def watch_by_a_declared_field(store: Api, kind: Kind, fresh: Fresh) -> None:
+    """An object comes and goes with its phase, DELETED in the last state that was selected."""
+    name = fresh()
+    start = (await store.find(kind)).resource_version
+    await store.create(kind, machine(name))
+    running = await store.patch(kind, name, status(phase="Running"), subresource="status")
+    labelled = await store.patch(kind, name, metadata(labels={"a": "1"}))
+    await store.patch(kind, name, status(phase="Updating"), subresource="status")
+    watch = await store.watch(kind, resource_version=start, fields={"status.phase": "Running"})
+    try:
+        added, modified, deleted = await events(watch, name, 3)
+    finally:
+        await watch.close()
+    same((added.type, added.object), (EventType.ADDED, running), "first")
+    same((modified.type, modified.object), (EventType.MODIFIED, labelled), "second")
+    same((deleted.type, deleted.object["status"]["phase"]), (EventType.DELETED, "Running"), "third")
+
+
 CASES: Final[tuple[Case, ...]] = tuple(
     api_case(behaviour) for behaviour in (
         labels_in_a_set, labels_not_in_a_set, labels_that_exist, labels_that_do_not_exist, labels_unequal,
@@ -257,5 +317,6 @@ CASES: Final[tuple[Case, ...]] = tuple(
         label_selectors_that_cannot_be_read, labels_that_cannot_be_values, fields_unequal,
         field_selectors_that_cannot_be_read, watch_of_a_selection, watch_of_a_selection_tells_deletes,
         watch_by_name, watch_of_a_selection_with_initial_events, watch_with_a_selector_that_cannot_be_read,
+        fields_that_the_kind_declares, fields_that_the_kind_does_not_declare, watch_by_a_declared_field,
     )
 )  # fmt: skip
