@@ -169,6 +169,29 @@ def test_after_a_restart_what_was_handed_over_stays_a_humans_until_it_was_seen_c
     assert [note.code for note in world.decide().notes] == ["HandedOver"]
 
 
+def test_that_it_was_seen_clear_is_remembered_through_the_episode_of_another_component() -> None:
+    """Else what a person mended, and drifts anew meanwhile, would stay a human's turn."""
+    world = Drifting.of("net", "abc", heals=frozenset())
+    world.report(abc=WELL)
+    world.run(3600 * 3)
+    assert [job.status.phase for job in world.jobs.values()] == ["HandedOver"]
+    world.report(net=WELL)
+    world.run(DWELL)
+    world.heals, world.answers = frozenset({"repair"}), {"repair": None}
+    world.report(abc=SPOILT)
+    world.run(60)
+    assert [job.spec.component for job in world.jobs.values()] == ["net", "abc"]
+    world.report(net=SPOILT)
+    world.run(60)
+    world.answers = {}
+    world.run(300)
+    assert [(job.spec.component, job.spec.episode) for job in world.jobs.values()] == [
+        ("net", 0),
+        ("abc", 0),
+        ("net", 1),
+    ]
+
+
 def test_attempts_on_a_machine_within_a_week_are_capped_with_those_of_its_remedies() -> None:
     """One cap for the machine: the built-in one is ten a week; drift that comes back again and again is not healed."""
     world = Drifting.of()
