@@ -62,7 +62,7 @@ def compared(rates: Sequence[Rate], group: ControlGroup | None) -> Verdict | Non
     if group is None:
         return None
     for rate in rates:
-        if rate.of_waiting and is_significant(rate, group):
+        if is_significant(rate, group):  # never where nobody waits: then no other outcome was possible
             return Verdict(worse=True, text=f"{_numbers(rate)}; more than by chance ({group.confidence} %)")
     for rate in rates:
         worst = attrs.evolve(rate, updated=rate.of_updated)
