@@ -20,6 +20,7 @@ from kubenode.runtime.store.contract import (
     Api,
     ApplyPatch,
     EventType,
+    FieldValidation,
     JsonPatch,
     MergePatch,
     Patch,
@@ -60,6 +61,23 @@ class Delete:
 
 
 @attrs.frozen
+class Clear:
+    """Delete whatever is selected by this, of the one object that there is."""
+
+    labels: str
+    propagation: Propagation | None
+    dry_run: bool
+
+
+@attrs.frozen
+class Stray:
+    """A write with a field that there is not."""
+
+    change: Json
+    how: FieldValidation
+
+
+@attrs.frozen
 class Replace:
     """Read the object, change it, and put it back."""
 
@@ -74,7 +92,7 @@ class Replace:
                 "spec": {"host": live["spec"]["host"], **self.change["spec"]}}  # fmt: skip
 
 
-Write: TypeAlias = tuple[Patch | Json | Delete | Replace, str]
+Write: TypeAlias = tuple[Patch | Json | Delete | Replace | Clear | Stray, str]
 
 
 class Writer:
@@ -151,6 +169,19 @@ class Writer:
             return Replace(change), self.chance.choice(("", "", "status"))
         if draw < 0.36:
             return MergePatch({"metadata": {"finalizers": None}}), ""
+        if draw < 0.42:
+            labels = self.chance.choice(("m", "!m", "m=1", "n in (1,2)", "m,n"))
+            propagation = self.chance.choice((None, Propagation.BACKGROUND))
+            return Clear(labels, propagation, self.chance.random() < 0.3), ""
+        if draw < 0.48:
+            change = {
+                "metadata": {**self.metadata(), "zz": 1},
+                "spec": {**self.spec(), "zz": 1},
+                "status": {"zz": 1},
+            }
+            return Stray(change, self.chance.choice(tuple(FieldValidation))), self.chance.choice(
+                ("", "status")
+            )
         return self.patch()
 
     def patch(self) -> tuple[Patch, str]:
@@ -213,6 +244,11 @@ async def outcome(store: Api, name: str, write: Write) -> tuple[Any, str]:
             made = await store.create(KIND, act)
         elif isinstance(act, Delete):
             made = await store.delete(KIND, name, propagation=act.propagation)
+        elif isinstance(act, Clear):
+            return await cleared(store, name, act), ""
+        elif isinstance(act, Stray):
+            patch = MergePatch(act.change)
+            made = await store.patch(KIND, name, patch, subresource=subresource, field_validation=act.how)
         elif isinstance(act, Replace):
             made = await store.replace(KIND, act.of(await store.get(KIND, name)), subresource=subresource)
         else:
@@ -224,9 +260,24 @@ async def outcome(store: Api, name: str, write: Write) -> tuple[Any, str]:
             for cause in causes
             if cause["field"] != "<nil>"  # rules are not looked at by one of the two
         }
+        # A strict refusal shows the object with its managedFields, which no store of ours has.
+        listed = {
+            (*cause[:2], cause[2].rpartition('": ')[2] if cause[1] == "patch" else cause[2])
+            for cause in listed
+        }
         message = error.status["message"] if error.code in {404, 409} else ""
         return (error.code, error.status.get("reason"), message, listed), ""
     return comparable(made), made["metadata"].get("resourceVersion", "")
+
+
+async def cleared(store: Api, name: str, act: Clear) -> tuple[list[Json], Json | None]:
+    """Give what was deleted, and what is left of it."""
+    chosen = {"metadata.name": name}
+    listing = await store.delete_all(
+        KIND, labels=act.labels, fields=chosen, propagation=act.propagation, dry_run=act.dry_run
+    )
+    left = (await store.find(KIND, fields=chosen)).items
+    return [comparable(item) for item in listing.items], comparable(left[0]) if left else None
 
 
 @pytest.mark.parametrize("start", range(0, SEQUENCES, 15))

@@ -31,7 +31,7 @@ from kubenode.core.levers.machine import change_of_set
 from kubenode.core.model.machineset import MACHINESET_FINALIZER
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import in_order
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom
+from kubenode.core.risk.decide import FleetSnapshot, SetRoom
 from kubenode.core.risk.decide import decide as decide_fleet
 from tests.core.host import seen as agents
 from tests.core.remedy import test_properties as remedies
@@ -438,14 +438,14 @@ def check_counterfactual(seen: Snapshot, policy: Policy) -> WhatIf[Any]:
     assert found.seen != seen or found.policy != policy
     assert told.verdict is Verdict.DEFER
     assert found.note is None or found.note in after.notes or found.verdict is Verdict.ACT
-    if not isinstance(seen, RiskSnapshot):
+    if not isinstance(seen, FleetSnapshot):
         assert first.verdict is Verdict.DEFER
         assert after.verdict is found.verdict
     return found
 
 
 @given(seen=risks.worlds(), policy=risks.POLICIES)
-def test_a_counterfactual_of_the_fleet_is_true(seen: RiskSnapshot, policy: Policy) -> None:
+def test_a_counterfactual_of_the_fleet_is_true(seen: FleetSnapshot, policy: Policy) -> None:
     """The decider itself, given the changed world, grants that very ask, or names what binds next."""
     found = check_counterfactual(seen, policy)
     granted = _granted(decide_fleet(seen, policy))

@@ -216,6 +216,19 @@ def test_floats_are_written_as_go_does() -> None:
         assert cause.message == f"Invalid value: {shown}: a in body should be {limit}"
 
 
+@pytest.mark.parametrize("beyond", [0, 1, 95, 96, 97])
+def test_bounds_beyond_float_are_those_that_the_server_keeps(beyond: int) -> None:
+    """2**62 is shown as ...8000 and kept as ...7904; so is every number between refused, as the server does."""
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer", "maximum": 4_611_686_018_427_388_000}},
+    }
+    value = 2**62 + beyond
+    told = [cause.message for cause in validate({"a": value}, schema)]
+    text = f"Invalid value: {value}: a in body should be less than or equal to 4611686018427387904"
+    assert told == ([text] if beyond else [])
+
+
 def test_required_at_the_root() -> None:
     """The path has no dot before it."""
     assert validate({}, {"type": "object", "required": ["spec"]}) == (

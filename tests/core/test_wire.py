@@ -417,6 +417,45 @@ def test_what_is_no_object_is_refused(raw: Any) -> None:
     assert _problems(raw)
 
 
+@pytest.mark.parametrize(
+    ("value", "where", "what"),
+    [
+        (float("nan"), "", "nan is no number of JSON"),
+        (float("inf"), "", "inf is no number of JSON"),
+        (2**63, "", "is a number that does not fit 64 bits"),
+        (-(2**63) - 1, "", "is a number that does not fit 64 bits"),
+        ("\ud800", "", r"'\ud800' is not UTF-8"),
+        ("a\udfffb", "", r"'a\udfffb' is not UTF-8"),
+        ({"\ud800": 1}, r".\ud800", r"'\ud800' is not UTF-8"),
+        ([0, (1,)], "[1]", "is of type tuple, which is no JSON"),
+        ({"a": [{7: 1}]}, ".a[0]", "has the number 7 for a key"),
+        ({10**40: 1}, "", "has a number of more than 30 digits for a key"),
+    ],
+)
+def test_what_is_no_json_is_told_before_all_else(value: Any, where: str, what: str) -> None:
+    """With its place, and with what to write; nothing else is looked at."""
+    raw = {"kind": "Machine", "spec": {"zz": 1, "x": value}}
+    with pytest.raises(InvalidObjectError) as caught:
+        wire.load(raw)
+    ((found, says, fix),) = [(one.where, one.what, one.fix) for one in caught.value.problems]
+    assert (found, says) == (f"spec.x{where}", what)
+    assert fix
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 0, 2**63 - 1, -(2**63), 0.5, -1e300, "", "\x00", "\ud7ff", "\ue000", "\U0001f600", [{"a": []}]]
+)  # fmt: skip
+def test_whatever_is_json_is_free_form(value: Any) -> None:
+    """Its neighbours are kept as they are."""
+    raw = {
+        "apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineComponent", "metadata": {"name": "c"},
+        "spec": {"version": "1", "driver": "file", "parameters": {"x": value}},
+    }  # fmt: skip
+    loaded = wire.load(raw)
+    assert isinstance(loaded, m.MachineComponent)
+    assert loaded.spec.parameters == {"x": value}
+
+
 @SLOW
 @given(data=st.data(), junk=free_form | st.none() | st.integers() | st.text() | st.lists(st.integers()))
 def test_readers_never_fail_otherwise(data: st.DataObject, junk: Any) -> None:

@@ -38,7 +38,7 @@ WITHOUT: Final[Mapping[str, str]] = MappingProxyType({"spec_changed": "one other
 """Signals that are no note's code, and why."""
 
 GATE: Final = (
-    "ControlGroupWorse", "ControlGroupTooSmall", "InspectionInconclusive", "InspectionFailed", "AwaitingApproval",
+    "ControlGroupWorse", "ControlGroupTooSmall", "InspectionInconclusive", "InspectionFailed", "HookInconclusive", "AwaitingApproval",
     "Inspecting", "Observing",
 )  # fmt: skip
 """Why the gate of a batch is shut."""

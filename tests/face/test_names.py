@@ -1,6 +1,7 @@
 """The public names: which they are, that they load late, and what a wrong one is told."""
 
 import ast
+import inspect
 import subprocess
 import sys
 import typing
@@ -59,6 +60,14 @@ def test_every_name_is_there(name: str) -> None:
     found = getattr(kubenode, name)
     assert found is getattr(kubenode, name)
     assert bool(found.__doc__) is (name not in ALIASES)
+
+
+def test_a_class_is_called_by_its_public_name() -> None:
+    """In a repr, a traceback and what a type checker says, nobody meets a name that cannot be imported."""
+    for name in PUBLIC:
+        found = getattr(kubenode, name)
+        if isinstance(found, type) or inspect.isfunction(found):
+            assert found.__name__ == name
 
 
 def test_type_checkers_see_the_names_that_there_are() -> None:

@@ -44,7 +44,8 @@ class Baseline:
         """Name the tests that would notice, quickest first.
 
         Those that execute what is mutated; where nobody is seen to, as in the middle of a literal, those that
-        execute its function; of what runs when the module is imported, those that execute anything of it.
+        execute its function; of what runs when the module is imported, those that execute anything of it, and
+        those of its package, since a table may be read by name.
 
         Args:
             file: of the mutant.
@@ -57,6 +58,10 @@ class Baseline:
         for first, last in (mutant.lines, mutant.body) if mutant.body else (whole,):
             inside = (tests for line, tests in of_file.items() if first <= line <= last)
             found = found or frozenset[str]().union(*inside)
+        if mutant.body is None:
+            place = file.stem if file.parent.name == "core" else file.parent.name
+            own = (f"tests/core/{place}/", f"tests/core/test_{place}")
+            found |= {test for test in self.seconds if test.startswith(own)}
         return self.quickest(found, within=within)
 
     def quickest(self, tests: Collection[str], *, within: float | None = None) -> tuple[str, ...]:

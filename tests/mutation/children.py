@@ -227,6 +227,8 @@ def tried(jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int) -
         job, _ = running.pop(child)
         if not _is_noticed(job, os.waitstatus_to_exitcode(status)):
             alive.append(job)
+            if job.mutant is not None:
+                _tell(f"  alive: {job.mutant.id}")
         done += 1
         if done % 50 == 0 or done == len(jobs):
             _tell(f"  {done}/{len(jobs)} tried, {len(alive)} alive")

@@ -180,3 +180,28 @@ def test_tests_are_found_by_lines_then_by_function() -> None:
     assert known.tests_of(file, attrs.evolve(at, lines=(4, 4))) == ("c", "b", "a")
     assert known.tests_of(file, attrs.evolve(at, lines=(9, 9), body=None)) == ("c", "b", "a")
     assert known.tests_of(Path("y.py"), at) == ()
+
+
+@pytest.mark.parametrize(
+    ("file", "own"),
+    [
+        ("kubenode/core/risk/width.py", ("tests/core/risk/test_x.py::t",)),
+        ("kubenode/core/policy.py", ("tests/core/test_policy_rows.py::t",)),
+    ],
+)
+def test_who_reads_a_table_by_name_is_found_by_its_package(file: str, own: tuple[str, ...]) -> None:
+    """No line of the table's module need be executed for that."""
+    known = Baseline(
+        lines={},
+        seconds=dict.fromkeys(
+            (
+                "tests/core/risk/test_x.py::t",
+                "tests/core/test_policy_rows.py::t",
+                "tests/core/test_wire.py::t",
+            ),
+            1.0,
+        ),
+    )
+    table = Mutant(id="x", number=0, lines=(2, 2), body=None)
+    assert known.tests_of(Path(file), table) == own
+    assert known.tests_of(Path(file), attrs.evolve(table, body=(2, 2))) == ()

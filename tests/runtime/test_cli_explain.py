@@ -10,10 +10,12 @@ from kubenode.core.deciding import decide
 from kubenode.core.decision import Verdict
 from kubenode.core.explain import what_if
 from kubenode.runtime.cli.app import app
-from kubenode.runtime.cli.explain import Subject, parse_at, why
+from kubenode.runtime.cli.explain import Subject, lines, parse_at, why
+from kubenode.runtime.cli.output import CouldNotTell
 from kubenode.runtime.record import Record, recorded
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, examples
+from tests.stories import drifting
 
 RUNNER = CliRunner()
 MINUTE = 60_000_000_000
@@ -98,3 +100,30 @@ def test_every_explanation_is_the_decision_itself() -> None:
                 about = "n001" if one.moment.controller == "risk" else ""
                 assert what_if(one.moment.snapshot, one.moment.policy, about=about).verdict is Verdict.ACT
     assert deferred > 5
+
+
+def test_drift_that_asks_is_explained_as_any_other_wait() -> None:
+    """Of three machines whose component drifted at once, the last says that it waits for a permit."""
+    moments: list[Record] = []
+    drifting.play(
+        drifting.cast_of(3), 0, lambda _: None,
+        lambda simulation: simulation.listen(lambda decided: moments.append(recorded(decided))),
+    )  # fmt: skip
+    said, calls = set[str](), set[str]()
+    begins = moments[0].now.elapsed
+    for at in sorted({one.now.elapsed - begins for one in moments if one.controller == "repair"}):
+        for name in ("n001", "n002", "n003"):
+            try:
+                found = why(moments, Subject.NODE, name, at)
+            except CouldNotTell:
+                continue
+            calls.update(lines(found, begins))
+            for one in found:
+                if one.moment.controller == "repair":
+                    again = decide(one.moment.snapshot, one.moment.policy)
+                    assert [note.code for note in again.notes] == [
+                        note.code for note in one.moment.decision.notes
+                    ]
+                    said |= {note.code for note in again.notes}
+    assert {"NotYet", "NoPermit", "Acting", "Verifying"} <= said
+    assert any(line.startswith("also") and "drift of n003: DEFER" in line for line in calls)

@@ -59,6 +59,14 @@ def test_the_batches_of_the_upgrade() -> None:
     assert rollout["waits"] is None
 
 
+def test_a_plan_takes_hooks_to_pass_and_asks_nobody(tmp_path: Path) -> None:
+    """Not even one whose plugin is not here: what is planned is what comes when all goes well."""
+    hooks = "observation: 1m\n    inspection:\n      hooks: [{name: errors, inspector: not-installed-here}]"
+    rollout = upgrade(file=edited(tmp_path, "upgrade", ("observation: 1m", hooks)))
+    assert [batch["size"] for batch in rollout["batches"]] == [1, 5, 10, 50, 100, 34]
+    assert rollout["waits"] is None
+
+
 def dump_of(simulation: Simulation, path: Path) -> Path:
     """Write all objects of a simulation's store as `kubectl get -o yaml` prints them: one List."""
     kinds: tuple[type[m.Object], ...] = (*m.KINDS, m.Node)

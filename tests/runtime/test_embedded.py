@@ -24,11 +24,14 @@ from kubenode.runtime.store.events import EVENT
 from kubenode.runtime.testing.store import (
     CASES,
     Case,
+    clearing,
     collecting,
     dating,
+    placing,
     rehearsing,
     replacing,
     selecting,
+    straying,
 )
 
 KIND = Machine.KIND
@@ -146,6 +149,43 @@ class _NeverCollects(EmbeddedStore):
         return 0
 
 
+class _Everywhere(EmbeddedStore):
+    """Reads all namespaces, whichever is asked for."""
+
+    async def find(self, kind: Kind, **options: Any) -> Listing:
+        return await super().find(EVENT if kind.namespaced else kind, **options)
+
+    async def watch(self, kind: Kind, **options: Any) -> EmbeddedWatch:
+        return await super().watch(EVENT if kind.namespaced else kind, **options)
+
+
+class _Heedless(EmbeddedStore):
+    """Validates no fields but as by default, and never tells what it dropped."""
+
+    async def create(self, kind: Kind, obj: Json, **options: Any) -> Json:
+        try:
+            return await super().create(kind, obj, dry_run=options.get("dry_run", False))
+        finally:
+            self.warnings.clear()
+
+    async def patch(self, kind: Kind, name: str, patch: Patch, **options: Any) -> Json:
+        kept = {name: value for name, value in options.items() if name != "field_validation"}
+        try:
+            return await super().patch(kind, name, patch, **kept)
+        finally:
+            self.warnings.clear()
+
+    async def replace(self, kind: Kind, obj: Json, **options: Any) -> Json:
+        return await super().replace(kind, obj, subresource=options.get("subresource", ""))
+
+
+class _Thorough(EmbeddedStore):
+    """Deletes all, whatever is selected, however it should, and in earnest."""
+
+    async def delete_all(self, kind: Kind, **options: Any) -> Listing:
+        return await super().delete_all(kind)
+
+
 @pytest.mark.parametrize(
     ("sort", "cases", "passing"),
     [
@@ -162,6 +202,14 @@ class _NeverCollects(EmbeddedStore):
             "delete_as_the_finalizers_say", "both_finalizers_of_the_collector", "owners_without_a_name",
             "owners_of_wrong_types", "one_owner_controls", "events_own_nothing", "owners_are_kept_once",
         }),
+        (_Thorough, clearing.CASES, {
+            "delete_all_waits_for_finalizers", "delete_all_of_nothing", "delete_all_is_told_to_watches",
+            "delete_all_of_a_namespace",
+        }),
+        (_Heedless, straying.CASES, {
+            "strict_apply_is_as_any", "strict_is_content_with_what_it_knows", "event_that_says_no_kind",
+        }),
+        (_Everywhere, tuple(each for each in placing.CASES if "_by_namespace" in each.name), set()),
     ],
 )  # fmt: skip
 def test_cases_notice_what_is_wrong(
@@ -170,7 +218,7 @@ def test_cases_notice_what_is_wrong(
     """Each planted fault fails all cases of its area but those that are not about it."""
     passed = set()
     for case in cases:
-        store = sort([(KIND, SCHEMAS[Machine])], clock=lambda: NOON)
+        store = sort([(KIND, SCHEMAS[Machine]), (EVENT, None)], clock=lambda: NOON)
         names = (f"case-{number}" for number in itertools.count())
         try:
             asyncio.run(_within(case, store, names))
@@ -182,7 +230,7 @@ def test_cases_notice_what_is_wrong(
 
 async def _within(case: Case, store: EmbeddedStore, names: Iterator[str]) -> None:
     async with asyncio.timeout(0.2):
-        await case.run(store, KIND, lambda: next(names))
+        await case.run(store, case.kind or KIND, lambda: next(names))
 
 
 def test_identity_is_reproducible() -> None:

@@ -16,7 +16,7 @@ from kubenode.core.crd import schema_of
 from kubenode.core.errors import ApiError
 from kubenode.core.model.condition import Condition
 from kubenode.core.schema import faults, tidy
-from kubenode.runtime.store import embedded, patches
+from kubenode.runtime.store import embedded, patches, states
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never
 
@@ -42,8 +42,9 @@ def walked(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     for module, name in WALKS:
         walk = counting(name, getattr(module, name))
         monkeypatch.setattr(module, name, walk)
-        if hasattr(embedded, name):
-            monkeypatch.setattr(embedded, name, walk)
+        for user in (embedded, states):
+            if hasattr(user, name):
+                monkeypatch.setattr(user, name, walk)
     return counts  # type: ignore[return-value]
 
 
@@ -146,7 +147,7 @@ class Thorough(EmbeddedStore):
         self, table: Any, before: m.Json, given: m.Json, metadata: m.Json, owners: Any
     ) -> m.Json:
         """As for any other write."""
-        whole = self._tidied(table, embedded._with_status(before, given), metadata, before, owners)
+        whole = self._tidied(table, states.with_status(before, given), metadata, before, owners)
         return patches.adopted(whole, before)  # type: ignore[no-any-return]
 
 

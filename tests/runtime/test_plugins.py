@@ -16,6 +16,7 @@ from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.review import Allow
 from kubenode.providers import MemoryProvider
 from kubenode.remedies import RebootRemedy
+from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import (
     Plugins,
     PluginSettings,
@@ -23,7 +24,6 @@ from kubenode.runtime.plugins import (
     _joined,
     registered,
     settings_of,
-    structured,
 )
 
 SETTINGS = PluginSettings()
@@ -50,6 +50,7 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     assert sorted(found.components) == ["file", "package"]
     assert sorted(found.remedies) == ["reboot", "restart-unit"]
     assert sorted(found.providers) == ["memory"]
+    assert sorted(found.inspections) == ["prometheus"]
     assert found.origins["remedies/reboot"] == f"kubenode-remedies (kubenode {version('kubenode')})"
 
 

@@ -62,7 +62,8 @@ def test_a_rollout_passes_over_who_is_held_until_the_label_goes(stage: Stage, ki
 def test_a_freeze_and_its_end_wake_the_sets_with_an_open_batch() -> None:
     """A RiskPolicy, and a Node whose readiness turned, concern them; sets at rest and heartbeats concern nobody."""
     cache = Cache(m.WATCHED)
-    controller = RolloutController(cache, Inventory(cache))
+    inventory = Inventory(cache)
+    controller = RolloutController(cache, inventory)
     batch = m.Batch(number=1, opened_at=WHEN, members=(m.Member(name="n1", uid="U", op_id="op"),))
     for name, open_ in (("open", batch), ("rest", None)):
         owner = m.MachineComponentSet(
@@ -72,7 +73,9 @@ def test_a_freeze_and_its_end_wake_the_sets_with_an_open_batch() -> None:
         )
         raw = wire.dump(owner)
         raw["metadata"].update(uid=name, resourceVersion="1")
-        cache.take(m.MachineComponentSet, WatchEvent(type=EventType.ADDED, object=raw))
+        change = cache.take(m.MachineComponentSet, WatchEvent(type=EventType.ADDED, object=raw))
+        assert change is not None
+        inventory.fold(change)
     policy = m.RiskPolicy(metadata=m.ObjectMeta(name="p"), spec=m.RiskPolicySpec())
     for before, after in ((None, policy), (policy, None)):
         assert list(controller.concerns(Change(kind=m.RiskPolicy, before=before, after=after))) == ["open"]

@@ -12,7 +12,7 @@ import attrs
 
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.host.decide import AgentSnapshot as NodeSnapshot
+from kubenode.core.host.decide import NodeSnapshot
 from kubenode.core.host.decide import decide as decide_node
 from kubenode.core.machine.decide import MachineSnapshot
 from kubenode.core.machine.decide import decide as decide_machine
@@ -28,8 +28,11 @@ from kubenode.core.model.risk import RiskLedgerStatus, RiskPolicy
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot, open_job
 from kubenode.core.remedy.decide import decide as decide_remedy
+from kubenode.core.remedy.ladder import open_repair
+from kubenode.core.remedy.repair import RepairSnapshot
+from kubenode.core.remedy.repair import decide as decide_repair
 from kubenode.core.remedy.stamps import stamps
-from kubenode.core.risk.decide import RiskSnapshot as FleetSnapshot
+from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.risk.decide import decide as decide_fleet
 from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.core.rollout.decide import decide as decide_rollout
@@ -40,8 +43,15 @@ __all__ = [
 ]  # fmt: skip
 
 Snapshot: TypeAlias = (
-    MachineSnapshot | MachineSetSnapshot | RolloutSnapshot | NodeSnapshot | RemedySnapshot | FleetSnapshot
+    MachineSnapshot
+    | MachineSetSnapshot
+    | RolloutSnapshot
+    | NodeSnapshot
+    | RemedySnapshot
+    | FleetSnapshot
+    | RepairSnapshot
 )
+"""The last one is in no public list: recorded runs hold it, and `kubenode explain` asks here about it."""
 S = TypeVar("S")
 
 _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
@@ -118,6 +128,8 @@ def _decided(seen: Snapshot, policy: Policy) -> Decision[Any]:
             return decide_remedy(_remedy_by_hand(seen, policy), policy)
         case FleetSnapshot():
             return decide_fleet(seen, policy)
+        case RepairSnapshot():
+            return decide_repair(seen, policy)
         case _:
             raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(__all__[:6])}")
 
@@ -133,6 +145,9 @@ def standing(seen: Snapshot) -> Any:
             return seen.machine.status.agent
         case RemedySnapshot():
             job = open_job(seen.jobs)
+            return None if job is None else job.status
+        case RepairSnapshot():
+            job = open_repair(seen.jobs)
             return None if job is None else job.status
         case FleetSnapshot():
             return None if seen.ledger is None else seen.ledger.status

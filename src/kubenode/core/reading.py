@@ -8,7 +8,7 @@ import difflib
 import enum
 import functools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, assert_never
 
@@ -233,6 +233,35 @@ def plain_copy(value: Any) -> Any:
     return [plain_copy(part) for part in value] if isinstance(value, list) else value
 
 
+def unsendable(value: Any, path: str = "") -> Iterator[Finding]:
+    """Tell what of a value is no JSON, or would be stored as something else: a server is never sent it."""
+    what = fix = ""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if isinstance(key, str):
+                where = join(path, ascii(key)[1:-1])
+                yield from unsendable(key, where)
+                yield from unsendable(part, where)
+            else:
+                what, fix = f"has {described(key)} for a key", "put it in quotes"
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from unsendable(part, f"{path}[{index}]")
+    elif isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            what, fix = f"{ascii(value)[:60]} is not UTF-8", "write bytes as text, as in base64"
+    elif isinstance(value, float):
+        if value - value != 0:  # NaN and the infinities
+            what, fix = f"{value} is no number of JSON", "write a number, or leave it out"
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            what, fix = "is a number that does not fit 64 bits", "write a smaller one, or text in quotes"
+    elif value is not None:
+        what, fix = f"is of type {type(value).__name__}, which is no JSON", "write text, numbers, lists and mappings"  # fmt: skip
+    if what:
+        yield Finding(path=path, fault=Fault.WRONG, what=what, fix=fix)
+
+
 def described(value: Any) -> str:
     """Name a JSON value for people, short."""
     if isinstance(value, dict):
@@ -243,6 +272,8 @@ def described(value: Any) -> str:
         return f"the string {value[:60]!r}"
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of more than 30 digits"
     return f"the number {value}"
 
 
@@ -251,7 +282,9 @@ def _quoted(value: Any) -> str:
         return 'put it in quotes, as in "yes" or "true"'
     if isinstance(value, float):
         return f'put it in quotes, else digits are lost (1.30 becomes 1.3), as in "{value}"'
-    return f'put it in quotes: "{value}"' if isinstance(value, int) else "write one string"
+    if isinstance(value, int) and abs(value) < 10**30:
+        return f'put it in quotes: "{value}"'
+    return "write one string"
 
 
 def _scalar_fix(bare: type, value: Any) -> str:

@@ -27,7 +27,17 @@ from kubenode.core.metadata import metadata_problems
 from kubenode.core.model import KINDS, WATCHED, IntOrPercent, Json, Node, Object, ObjectMeta
 from kubenode.core.model.meta import LABEL
 from kubenode.core.model.quantity import DURATION_PATTERN, PERCENT_PATTERN, format_duration, parse_duration
-from kubenode.core.reading import Fault, Finding, Walk, format_stamp, members, near, parse_stamp, plain_copy
+from kubenode.core.reading import (
+    Fault,
+    Finding,
+    Walk,
+    format_stamp,
+    members,
+    near,
+    parse_stamp,
+    plain_copy,
+    unsendable,
+)
 from kubenode.core.schema import NOWHERE, defaulted, prune, validate
 
 T = TypeVar("T", bound=Object)
@@ -103,11 +113,15 @@ def load(raw: Json) -> Object:
     """Read what a person wrote.
 
     Raises:
-        InvalidObjectError: with every problem at once.
+        InvalidObjectError: with every problem at once; what is no JSON is told before all else.
     """
     if not isinstance(raw, dict):
         raise InvalidObjectError(
             (Problem(where="", what="is not an object", fix="begin with apiVersion: and kind:"),)
+        )
+    if strange := tuple(unsendable(raw)):
+        raise InvalidObjectError(
+            tuple(Problem(where=one.path, what=one.what, fix=one.fix) for one in strange)
         )
     cls, problems = _named(raw)
     if cls is None:

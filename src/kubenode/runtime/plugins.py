@@ -18,14 +18,13 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import attrs
-import cattrs
 import pluggy
-from cattrs.v import format_exception
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Inspector, Provider, RemedyAction
 from kubenode.core.model.meta import LABEL, matches
 from kubenode.core.review import Reviewer
+from kubenode.runtime.parameters import structured
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -46,27 +45,6 @@ KINDS: Mapping[str, type] = MappingProxyType(
 FUNCTIONS = ("reviewers", "sinks")
 """What is a function of one argument, by name, and no driver."""
 HOOKS: Mapping[str, str] = MappingProxyType({f"register_{kind}": kind for kind in (*KINDS, *FUNCTIONS)})
-
-_STRICT = cattrs.Converter(forbid_extra_keys=True)
-
-
-def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
-    """Read free-form parameters into a plugin's own class.
-
-    Raises:
-        InvalidObjectError: every problem at once, each with its path below `where`.
-    """
-    try:
-        return _STRICT.structure(raw, shape)
-    except Exception as error:
-        texts = cattrs.transform_error(error, format_exception=_why)
-        raise InvalidObjectError(tuple(Problem(where=where, what=text) for text in texts)) from None
-
-
-def _why(error: BaseException, kind: type | None) -> str:
-    """Say what is wrong: what the plugin's own class says, where it is that which refuses."""
-    said = str(error) if isinstance(error, ValueError) and kind is None else ""
-    return said or format_exception(error, kind)
 
 
 @attrs.frozen

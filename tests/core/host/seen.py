@@ -9,7 +9,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, HostSeen
+from kubenode.core.host.decide import HostSeen, NodeSnapshot
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import InstallPackage, RestartUnit, Step
 
@@ -49,7 +49,7 @@ def seen(
     before: m.AgentStatus | None = None, journal: Mapping[str, JournalEntry] | None = None,
     boot_id: str = BOOT, at: int = 0, sightings: Mapping[str, int] | None = None,
     conditions: tuple[m.Condition, ...] = (), meta: Mapping[str, Any] | None = None,
-) -> AgentSnapshot:  # fmt: skip
+) -> NodeSnapshot:  # fmt: skip
     """Make a snapshot of machine n7; without plans every entry's is to install, or nothing where it is at 1.2."""
     entries = {} if entries is None else entries
     have = dict.fromkeys(entries, OLD) if have is None else have
@@ -57,7 +57,7 @@ def seen(
         plans = {name: () if have.get(name) == NEW else INSTALL for name in entries}
     metadata = attrs.evolve(m.ObjectMeta(name="n7", uid="uid-n7"), **(meta or {}))
     names = {one.component for one in entries.values()}
-    return AgentSnapshot(
+    return NodeSnapshot(
         machine=m.Machine(
             metadata=metadata,
             spec=m.MachineSpec(host=m.Host(address="10.0.0.7"), operation=operation, components=entries),

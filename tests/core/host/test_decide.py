@@ -12,7 +12,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, decide
+from kubenode.core.host.decide import NodeSnapshot, decide
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.plan import tries
 from kubenode.core.policy import Policy
@@ -37,7 +37,7 @@ STARTED, ENDED, BROKE = JournalState.STARTED, JournalState.DONE, JournalState.FA
 ONE = {"kubelet": entry()}
 
 
-def ask(snapshot: AgentSnapshot) -> tuple[Decision[m.AgentStatus], m.AgentStatus]:
+def ask(snapshot: NodeSnapshot) -> tuple[Decision[m.AgentStatus], m.AgentStatus]:
     """Decide; give the report apart."""
     decision = decide(snapshot, Policy())
     assert decision.status is not None
@@ -347,7 +347,7 @@ class Tiny:
     at: int = 0
     ran: list[str] = attrs.field(factory=list)
 
-    def snapshot(self) -> AgentSnapshot:
+    def snapshot(self) -> NodeSnapshot:
         """Look at the host."""
         have = {name: self.have.get(name, OLD) for name in self.entries}
         return seen(
@@ -462,7 +462,7 @@ def test_every_decision_is_pure_one_act_and_exact(
         _check_timers(rest, again)
 
 
-def _check_timers(rest: AgentSnapshot, decision: Decision[m.AgentStatus]) -> None:
+def _check_timers(rest: NodeSnapshot, decision: Decision[m.AgentStatus]) -> None:
     if decision.wake_at is None:
         for wait in (timedelta(microseconds=1), timedelta(days=9)):
             assert decide(attrs.evolve(rest, now=rest.now.plus(wait)), Policy()) == decision

@@ -13,7 +13,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, decide
+from kubenode.core.host.decide import NodeSnapshot, decide
 from kubenode.core.host.dependencies import circle_of, obstacles, waiting
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.machine.conditions import components_claim
@@ -29,7 +29,7 @@ WAITS, CIRCLE = "WaitingForDependency", "DependencyCircle"
 def world(
     graph: Mapping[str, tuple[str, ...]], have: Mapping[str, Have], states: Mapping[str, m.Running] | None = None,
     **given: Any,
-) -> AgentSnapshot:  # fmt: skip
+) -> NodeSnapshot:  # fmt: skip
     """Make a snapshot with an entry a name, whose component depends on others as the graph says."""
     states = states or {}
     entries = {name: entry(f"{name}-1.2", state=states.get(name, RUNNING)) for name in graph}
@@ -48,13 +48,13 @@ def at_target(wanted: m.ComponentEntry, have: Have) -> bool:
     return have == (GONE if wanted.state is ABSENT else attrs.evolve(NEW, state=wanted.state))
 
 
-def begun(snapshot: AgentSnapshot) -> set[str]:
+def begun(snapshot: NodeSnapshot) -> set[str]:
     """Name the entries whose steps would be run, were each of the others at rest."""
     effects = decide(snapshot, Policy()).effects
     return {effect.answers for effect in effects if isinstance(effect, RunSteps)}
 
 
-def told(snapshot: AgentSnapshot, name: str) -> m.ComponentReport:
+def told(snapshot: NodeSnapshot, name: str) -> m.ComponentReport:
     """Give the report of an entry."""
     status = decide(snapshot, Policy()).status
     assert status is not None
@@ -268,7 +268,7 @@ def orders(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
 
 def played(
     graph: Mapping[str, tuple[str, ...]], states: Mapping[str, m.Running]
-) -> tuple[list[str], AgentSnapshot]:
+) -> tuple[list[str], NodeSnapshot]:
     """Let the agent act on a host where every act succeeds, until it rests; give who was begun, in order."""
     have: dict[str, Have] = dict.fromkeys(graph, OLD)
     journal: dict[str, JournalEntry] = {}

@@ -13,7 +13,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, decide
+from kubenode.core.host.decide import NodeSnapshot, decide
 from kubenode.core.host.drift import REPAIR_SPREAD, Repairs, delay, repairs
 from kubenode.core.host.inspection import INSPECT_EVERY, LONGEST, SHORTEST, period
 from kubenode.core.host.journal import JournalEntry, JournalState
@@ -56,7 +56,7 @@ class Host:
     def __attrs_post_init__(self) -> None:
         self.before = m.AgentStatus(components=dict.fromkeys(self.names, WELL))
 
-    def snapshot(self) -> AgentSnapshot:
+    def snapshot(self) -> NodeSnapshot:
         """Look at the host."""
         have = {name: self.have.get(name, NEW) for name in self.names}
         snapshot = seen(

@@ -11,7 +11,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, decide
+from kubenode.core.host.decide import NodeSnapshot, decide
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.operation import INTERRUPTED
 from kubenode.core.policy import Policy
@@ -34,7 +34,7 @@ def host(
     have: Have = SPOILT, *, disruption: m.Disruption = m.Disruption.REBOOT, report: m.ComponentReport = DRIFTING,
     journal: Mapping[str, JournalEntry] | None = None, boot_id: str = BOOT, asked: m.Operation | None = ASKED,
     said: m.OperationAnswer | None = None, plan: tuple[object, ...] | Problem = INSTALL,
-) -> AgentSnapshot:  # fmt: skip
+) -> NodeSnapshot:  # fmt: skip
     """Make a host on which kubelet-1.2 of a class drifted, and whose agent is asked to repair it."""
     before = m.AgentStatus(components={"kubelet": report}, operation=said, boot_id=BOOT)
     made = seen(

@@ -1,6 +1,7 @@
 """Replacing machines of an earlier template: stories, then what holds whatever happens."""
 
 import random
+from datetime import datetime, timedelta
 from typing import Any
 
 import attrs
@@ -10,12 +11,15 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.decision import Create, Delete
+from kubenode.core.health.freeze import Place
+from kubenode.core.health.zones import ZoneTally
 from kubenode.core.machineset.claims import UP_TO_DATE
 from kubenode.core.machineset.decide import decide
 from kubenode.core.machineset.order import Standing, standing
 from kubenode.core.machineset.outdated import outdated, stamp
 from kubenode.core.model.condition import find
 from kubenode.core.model.machineset import TEMPLATE_ANNOTATION, Strategy, StrategyType
+from kubenode.core.model.meta import HOLD_LABEL, ZONE_LABEL
 from kubenode.core.policy import Policy
 from tests.core.machineset.world import World, owner, running
 
@@ -138,6 +142,86 @@ def test_outdated_machines_that_are_not_available_are_replaced_too(state: str) -
             world.machines[name] = running(one) if fresh else one
     world.settle()
     assert (len(world.machines), old(world), available(world)) == (3, 0, 3)
+
+
+def stopped(world: World, policy: Policy, **changes: Any) -> list[str]:
+    """Give the codes of the notes of a decision that would else delete a machine; nothing is recorded as going."""
+    decision = decide(world.snapshot(**changes), policy)
+    assert [effect for effect in decision.effects if isinstance(effect, Delete)] == []
+    assert decision.status is not None
+    assert decision.status.going == ()
+    assert decision.deferred
+    return [note.code for note in decision.notes if note.limit is not None]
+
+
+def due(**spec: Any) -> World:
+    """Give a set of three in zones a, b and c, whose successor is available, so that one machine is to be replaced."""
+    world = grown(3, failure_domains=("a", "b", "c"), **spec)
+    world.ask(template=template())
+    world.settle()
+    world.start()
+    assert any(isinstance(effect, Delete) for effect in decide(world.snapshot(), Policy()).effects)
+    return world
+
+
+def test_in_a_zone_outage_nothing_is_replaced_there_and_other_zones_work() -> None:
+    """70 % of a zone NotReady: its machines stay, however outdated; in an outage of all zones nobody goes."""
+    world = due()
+    down, well = ZoneTally(nodes=10, not_ready=7), ZoneTally(nodes=10)
+    every = {zone: attrs.evolve(down, not_ready=10) for zone in "abc"}
+    assert stopped(world, Policy(), zones=every) == ["ClusterOutage"]
+    for zone in "abc":
+        zones = {**dict.fromkeys("abc", well), zone: down}
+        gone = [
+            one for one in decide(world.snapshot(zones=zones), Policy()).effects if isinstance(one, Delete)
+        ]
+        assert len(gone) == 1
+        assert world.machines[gone[0].object.name].metadata.labels[ZONE_LABEL] != zone
+    moved = {name: Place(machine=name, zone="d", region="", sets=()) for name in world.machines}
+    assert stopped(world, Policy(), zones={"d": down}, places=moved) == ["ZoneOutage"]
+
+
+def test_a_freeze_or_a_hold_stops_replacement_within_one_decision_and_its_end_is_exact() -> None:
+    """Of the cluster, a zone, a region, a set of components, a machine; a label on the Machine or its Node."""
+    world = due()
+    places = {name: Place(machine=name, zone="b", region="eu", sets=("kubelet",)) for name in world.machines}
+    freezes = [(m.Scope.CLUSTER, ""), (m.Scope.ZONE, "b"), (m.Scope.REGION, "eu"), (m.Scope.SET, "kubelet")]
+    for scope, name in freezes:
+        assert stopped(world, _frozen(scope, name), places=places) == ["Frozen"]
+    assert set(stopped(world, Policy(), held=frozenset(world.machines))) == {"Held"}
+    labelled = {
+        name: attrs.evolve(
+            one, metadata=attrs.evolve(one.metadata, labels={**one.metadata.labels, HOLD_LABEL: ""})
+        )
+        for name, one in world.machines.items()
+    }
+    assert set(stopped(attrs.evolve(world, machines=labelled), Policy())) == {"Held"}
+    until = world.now.wall + timedelta(minutes=5)
+    policy = _frozen(m.Scope.CLUSTER, "", until)
+    decision = decide(world.snapshot(), policy)
+    assert decision.wake_at == world.now.elapsed + 300 * 10**9
+    later = world.now.plus(timedelta(minutes=5))
+    before = attrs.evolve(later, wall=later.wall - timedelta(microseconds=1), elapsed=later.elapsed - 1000)
+    assert (
+        decide(world.snapshot(now=before, sightings=decision.sightings), policy).effects == decision.effects
+    )
+    after = decide(world.snapshot(now=later, sightings=decision.sightings), policy)
+    assert [type(effect) for effect in after.effects] == [Delete]
+
+
+def _frozen(scope: m.Scope, name: str, until: datetime | None = None) -> Policy:
+    freeze = m.Freeze(scope=scope, name=name, until=until, reason="power")
+    spec = m.RiskPolicySpec(freeze=(freeze,))
+    return Policy(risk=(m.RiskPolicy(metadata=m.ObjectMeta(name="p"), spec=spec),))
+
+
+def test_the_surplus_goes_in_an_outage_too_since_a_person_asked_for_it() -> None:
+    """Lowered replicas are a person's act."""
+    world = grown(3, failure_domains=("a", "b", "c"))
+    world.ask(replicas=2)
+    zones = {zone: ZoneTally(nodes=10, not_ready=10) for zone in "abc"}
+    effects = decide(world.snapshot(zones=zones), Policy()).effects
+    assert [type(effect) for effect in effects] == [Delete]
 
 
 def test_adopted_machines_are_never_outdated() -> None:

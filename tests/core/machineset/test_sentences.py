@@ -55,6 +55,14 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "Zone outage: nothing is replaced there; other zones work; a freeze switch, honoured within one decision; label kubenode.dev/hold",
+        (
+            "core/machineset/test_replace.py::test_in_a_zone_outage_nothing_is_replaced_there_and_other_zones_work",
+            "core/machineset/test_replace.py::test_a_freeze_or_a_hold_stops_replacement_within_one_decision_and_its_end_is_exact",
+            "runtime/test_outage.py::test_a_set_replaces_nothing_in_a_zone_that_is_down_and_goes_on_when_it_is_back",
+        ),
+    ),
+    (
         "surge: replacement only when a strategy asks for it; of one waits for its successor",
         (
             "core/machineset/test_replace.py::test_by_default_outdated_machines_stay_until_somebody_deletes_them",

@@ -1,108 +1,19 @@
 """Episodes of drift: sentences of the design first, then what could go wrong with them."""
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.decision import Create, Decision, SetOperation
-from kubenode.core.health.freeze import frozen
-from kubenode.core.health.held import is_held
-from kubenode.core.health.zones import open_breaker
 from kubenode.core.model.meta import FORCED, HOLD_LABEL
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot
 from kubenode.core.remedy.decide import decide as decide_remedy
-from kubenode.core.remedy.ladder import is_closed, open_repair
-from kubenode.core.remedy.repair import ATTEMPTS, LADDER, SETTLE, RepairSnapshot, decide, is_of_interest
-from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, machine, node
-
-LASTED = int(SETTLE.total_seconds()) * SECOND
-DWELL = LADDER.spec.verification.dwell.total_seconds()
-WELL = m.ComponentReport(
-    component="net-1", revision="3", version="1", config=m.ConfigState.CURRENT, state=m.Running.RUNNING
-)
-SPOILT = attrs.evolve(WELL, config=m.ConfigState.DRIFTED, drifting=True, drifted_at=START)
-FREEZE = m.Freeze(scope=m.Scope.ZONE, name="b", reason="power")
-FROZEN = Policy(
-    risk=(m.RiskPolicy(metadata=m.ObjectMeta(name="p"), spec=m.RiskPolicySpec(freeze=(FREEZE,))),)
-)
-
-
-def component(name: str, disruption: m.Disruption) -> m.MachineComponent:
-    """Make a MachineComponent of a class."""
-    return m.MachineComponent(
-        metadata=m.ObjectMeta(name=name, uid=f"uid-{name}"),
-        spec=m.MachineComponentSpec(version="1", driver="file", disruption=disruption),
-    )
-
-
-def entry(name: str = "net-1", **changes: object) -> m.ComponentEntry:
-    """Make an entry that wants that component."""
-    return attrs.evolve(m.ComponentEntry(set="all", component=name, revision="3"), **changes)
-
-
-@attrs.define(kw_only=True)
-class Drifting(World):
-    """The world of remedies, in which components drift instead of Nodes that are sick."""
-
-    policy: Policy = attrs.field(factory=Policy)
-    node: m.Node | None = attrs.field(factory=node)
-    disruption: m.Disruption = m.Disruption.REBOOT
-    heals: frozenset[str] = frozenset({"repair"})
-
-    @classmethod
-    def of(cls, *names: str, **more: object) -> "Drifting":
-        """Make a machine on which these components were just seen to drift for long enough."""
-        world = cls(machine=machine(components={name: entry() for name in names or ("net",)}), **more)  # type: ignore[arg-type]
-        world.report(**dict.fromkeys(names or ("net",), SPOILT))
-        world.sightings = {f"drifting:{name}:3": world.elapsed - LASTED for name in names or ("net",)}
-        return world
-
-    def drift(self, seconds: float) -> None:
-        """Let the component drift anew, and so much time pass after it was seen for long enough."""
-        self.report(net=SPOILT)
-        self.run(seconds + SETTLE.total_seconds())
-
-    def report(self, **reports: m.ComponentReport) -> None:
-        """Let the agent report."""
-        agent = self.machine.status.agent or m.AgentStatus()
-        agent = attrs.evolve(agent, components={**agent.components, **reports})
-        self.machine = attrs.evolve(self.machine, status=attrs.evolve(self.machine.status, agent=agent))
-
-    def entries(self, **entries: m.ComponentEntry) -> None:
-        """Let the controllers write entries."""
-        spec = attrs.evolve(self.machine.spec, components={**self.machine.spec.components, **entries})
-        self.machine = attrs.evolve(self.machine, spec=spec)
-
-    def heal(self) -> None:
-        """Let a repair help: of the component that the operation names."""
-        operation = self.machine.spec.operation
-        assert operation is not None
-        (step,) = operation.steps
-        self.report(**{str(step.component): attrs.evolve(WELL, drifted_at=START)})
-
-    def snapshot(self) -> RepairSnapshot:  # type: ignore[override]
-        """Make the snapshot, as the controller does."""
-        return RepairSnapshot(
-            machine=self.machine, node=self.node, jobs=tuple(self.jobs.values()), holds=frozenset(self.holds),
-            components={name: component(name, self.disruption) for name in ("net-1", "net-2")}, zones=self.zones,
-            sets=("all",), now=self.now, sightings=self.sightings,
-        )  # fmt: skip
-
-    def subject(self) -> m.RemedyOperationJob | None:
-        """Give the job whose status is decided."""
-        return open_repair(self.jobs.values())
-
-    def decide(self) -> Decision[m.RemedyOperationJobStatus]:
-        """Decide, and keep the sightings, but do nothing."""
-        decision = decide(self.snapshot(), self.policy)
-        self.sightings = decision.sightings
-        return decision
+from kubenode.core.remedy.repair import ATTEMPTS, SETTLE, decide, is_of_interest
+from tests.core.remedy.drifting import DWELL, FROZEN, LASTED, SPOILT, WELL, Drifting, component, entry
+from tests.core.remedy.world import OUTAGE, SECOND, START, machine
 
 
 @pytest.mark.parametrize("disruption", m.Disruption)
@@ -237,6 +148,7 @@ def test_attempts_are_capped_then_a_human() -> None:
     world = Drifting.of(heals=frozenset())
     world.run(3600 * 3)
     assert world.attempts == [("repair", "Failed")] * ATTEMPTS
+    assert ATTEMPTS == 3
     assert world.job.status.phase == "HandedOver"
     world.run(86_400 * 30)
     assert (len(world.jobs), len(world.written)) == (1, ATTEMPTS)
@@ -255,6 +167,29 @@ def test_after_a_restart_what_was_handed_over_stays_a_humans_until_it_was_seen_c
     world.run(3600)
     assert len(world.jobs) == 1
     assert [note.code for note in world.decide().notes] == ["HandedOver"]
+
+
+def test_that_it_was_seen_clear_is_remembered_through_the_episode_of_another_component() -> None:
+    """Else what a person mended, and drifts anew meanwhile, would stay a human's turn."""
+    world = Drifting.of("net", "abc", heals=frozenset())
+    world.report(abc=WELL)
+    world.run(3600 * 3)
+    assert [job.status.phase for job in world.jobs.values()] == ["HandedOver"]
+    world.report(net=WELL)
+    world.run(DWELL)
+    world.heals, world.answers = frozenset({"repair"}), {"repair": None}
+    world.report(abc=SPOILT)
+    world.run(60)
+    assert [job.spec.component for job in world.jobs.values()] == ["net", "abc"]
+    world.report(net=SPOILT)
+    world.run(60)
+    world.answers = {}
+    world.run(300)
+    assert [(job.spec.component, job.spec.episode) for job in world.jobs.values()] == [
+        ("net", 0),
+        ("abc", 0),
+        ("net", 1),
+    ]
 
 
 def test_attempts_on_a_machine_within_a_week_are_capped_with_those_of_its_remedies() -> None:
@@ -378,6 +313,17 @@ def test_a_newer_versions_episode_is_left_alone_and_says_so() -> None:
     assert answer.status.conditions[-1].reason == "NewerVersion"
 
 
+def test_a_machine_of_which_nothing_is_reported_drifts_not() -> None:
+    """No agent, or one that does not speak of the component, or of another revision of it."""
+    seen = Drifting.of().snapshot()
+    silent = attrs.evolve(seen.machine, status=attrs.evolve(seen.machine.status, agent=None))
+    mute = attrs.evolve(seen.machine, status=attrs.evolve(seen.machine.status, agent=m.AgentStatus()))
+    other = Drifting.of()
+    other.report(net=attrs.evolve(SPOILT, revision="2"))
+    for one in (silent, mute, other.machine):
+        assert decide(attrs.evolve(seen, machine=one), Policy()) == Decision()
+
+
 def test_a_component_that_is_not_there_or_a_newer_versions_opens_nothing() -> None:
     """Its class is not known, and what is not known is not repaired."""
     seen = Drifting.of().snapshot()
@@ -422,90 +368,3 @@ def test_only_a_machine_that_drifts_or_has_an_episode_to_end_or_remember_is_look
     ):
         told = attrs.evolve(job, status=attrs.evolve(job.status, phase=phase))
         assert is_of_interest(machine(), (told,)) is matters
-
-
-# Whatever happens.
-
-Event = Callable[[Drifting], None]
-
-
-def _set(**changes: object) -> Event:
-    def do(world: Drifting) -> None:
-        for name, value in changes.items():
-            setattr(world, name, value)
-
-    return do
-
-
-def _later(seconds: int) -> Event:
-    def do(world: Drifting) -> None:
-        world.elapsed += seconds * SECOND
-
-    return do
-
-
-EVENTS: st.SearchStrategy[Event] = st.one_of(
-    st.sampled_from([
-        lambda world: world.report(net=WELL), lambda world: world.report(net=SPOILT),
-        lambda world: world.report(abc=SPOILT), lambda world: world.report(abc=WELL),
-        lambda world: world.entries(net=entry(held="so many")), lambda world: world.entries(net=entry()),
-        lambda world: world.entries(net=entry("net-2", revision="4")),
-        _set(node=None), _set(node=node()), _set(node=node(ready=m.Switch.FALSE)), _set(zones=OUTAGE), _set(zones=NORMAL),
-        _set(granting=True), _set(granting=False), _set(sightings={}), _set(policy=FROZEN), _set(policy=Policy()),
-        _set(heals=frozenset()), _set(heals=frozenset({"repair"})),
-        *(_set(answers={"repair": answer}) for answer in (None, *m.AnswerState)),
-        Drifting.step, Drifting.ledger, Drifting.agent, Drifting.settle,
-    ]),
-    st.sampled_from([1, 59, 60, 61, 600, 900, 3600]).map(_later),
-)  # fmt: skip
-
-
-def _check(world: Drifting) -> None:
-    """Check all that must hold of the decision that would be made now."""
-    seen = world.snapshot()
-    decision = decide(seen, world.policy)
-    assert decide(seen, world.policy) == decision
-    assert decide(attrs.evolve(seen, jobs=seen.jobs[::-1]), world.policy) == decision
-    assert len(decision.effects) <= 1
-    for effect in decision.effects:
-        if isinstance(effect, Create):
-            assert isinstance(effect.object, m.RemedyOperationJob)
-            assert seen.drifts(effect.object.spec.component)
-            assert all(is_closed(job) for job in seen.jobs)
-            assert effect.object.metadata.name not in world.jobs
-            assert open_breaker("b", seen.zones, world.policy.limits) is None
-            assert seen.node is not None
-            assert not is_held(seen.machine, seen.node)
-            assert frozen("b", seen.sets, world.policy.limits, seen.now) is None
-        elif isinstance(effect, SetOperation) and effect.operation is not None:
-            assert effect.operation.op_id in seen.holds
-            acting = [
-                one for job in seen.jobs for one in job.status.attempts if one.state is m.AttemptState.ACTING
-            ]
-            assert [one.op_id for one in acting] == [effect.operation.op_id]
-    if decision.wake_at is not None:
-        assert decision.wake_at > seen.now.elapsed
-        just_before = attrs.evolve(seen, sightings=decision.sightings, now=_at(world, decision.wake_at - 1))
-        again = decide(just_before, world.policy)
-        assert (again.effects, again.status, again.wake_at) == (
-            decision.effects,
-            decision.status,
-            decision.wake_at,
-        )
-
-
-def _at(world: Drifting, elapsed: int) -> m.Now:
-    return m.Now(
-        wall=world.now.wall + timedelta(microseconds=(elapsed - world.elapsed) // 1000), elapsed=elapsed
-    )
-
-
-@given(st.lists(EVENTS, max_size=40))
-def test_every_decision_is_pure_bounded_and_within_its_permit(events: list[Event]) -> None:
-    """Whatever happens to machine, Node, ledger and agent; and no op-id is ever asked for twice with other steps."""
-    world = Drifting.of("net", "abc")
-    for event in events:
-        event(world)
-        _check(world)
-    assert len({one.op_id for one in world.written}) == len({(one.op_id, one.steps) for one in world.written})
-    assert len(world.done) == len(set(world.done))

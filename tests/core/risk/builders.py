@@ -24,7 +24,7 @@ from kubenode.core.model import (
 )
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from kubenode.core.risk.decide import FleetSnapshot, SetRoom, decide
 from kubenode.core.risk.ledger import scopes_of
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
@@ -87,7 +87,7 @@ def ledger_of(*rows: Hold, version: str = "1", unknown: tuple[str, ...] = (), **
 LEDGER = ledger_of()
 
 
-def world(*asks: Ask, ledger: RiskLedger | None = LEDGER, elapsed: int = 0, **changes: Any) -> RiskSnapshot:
+def world(*asks: Ask, ledger: RiskLedger | None = LEDGER, elapsed: int = 0, **changes: Any) -> FleetSnapshot:
     """Make a snapshot with plenty of room wherever the test does not say otherwise."""
     fields: dict[str, Any] = {
         "rooms": {name: SetRoom(max_unavailable=10_000) for each in asks for name in each.sets},
@@ -96,7 +96,7 @@ def world(*asks: Ask, ledger: RiskLedger | None = LEDGER, elapsed: int = 0, **ch
         "history": True,
         **changes,
     }
-    return RiskSnapshot(ledger=ledger, asks=asks, now=now_at(elapsed), **fields)
+    return FleetSnapshot(ledger=ledger, asks=asks, now=now_at(elapsed), **fields)
 
 
 def granted(decision: Decision[RiskLedgerStatus]) -> list[str]:
@@ -111,8 +111,8 @@ def codes(decision: Decision[RiskLedgerStatus]) -> list[str]:
 
 
 def written(
-    seen: RiskSnapshot, decision: Decision[RiskLedgerStatus], *, elapsed: int | None = None
-) -> RiskSnapshot:
+    seen: FleetSnapshot, decision: Decision[RiskLedgerStatus], *, elapsed: int | None = None
+) -> FleetSnapshot:
     """Give the same world after the Decision was applied, as the same process sees it."""
     assert seen.ledger is not None
     assert decision.status is not None
@@ -124,7 +124,7 @@ def written(
     return attrs.evolve(seen, ledger=ledger, now=now, sightings=decision.sightings)
 
 
-def settled(seen: RiskSnapshot, policy: Policy) -> tuple[RiskSnapshot, Decision[RiskLedgerStatus]]:
+def settled(seen: FleetSnapshot, policy: Policy) -> tuple[FleetSnapshot, Decision[RiskLedgerStatus]]:
     """Decide and apply until nothing changes; a lost ledger takes one write more than any other."""
     for _ in range(3):
         decision = decide(seen, policy)

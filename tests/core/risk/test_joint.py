@@ -13,7 +13,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.review import Deny, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from kubenode.core.risk.decide import FleetSnapshot, SetRoom, decide
 from tests.core.risk.builders import (
     AGE,
     FREE,
@@ -40,7 +40,7 @@ def change(name: str, machine: str = "m", **more: object) -> Ask:
     return ask(name, machine, **{"sets": BOTH, **more})
 
 
-def rows(seen: RiskSnapshot, policy: Policy = FREE) -> list[tuple[str, ...]]:
+def rows(seen: FleetSnapshot, policy: Policy = FREE) -> list[tuple[str, ...]]:
     """Give who may act, row by row, after a decision."""
     status = decide(seen, policy).status
     assert status is not None
@@ -178,6 +178,10 @@ def test_a_full_row_or_ledger_takes_nobody_in() -> None:
     pad = {**full, "zone=pad": "x" * (spare - taken - 50)}
     seen = world(first, second, ledger=ledger_of(closed=pad))
     assert rows(seen) == [("a",)]
+    place = ledger.weight(attrs.evolve(hold("a", "m", sets=BOTH), joined=("b" * 100,))) - taken
+    pad = {**full, "zone=pad": "x" * (spare - taken - place - 50)}
+    seen = world(first, second, change("c" * 100), ledger=ledger_of(closed=pad))
+    assert rows(seen) == [("a", "b" * 100)]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.review import Allow, Deny, Narrow, Review, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from kubenode.core.risk.decide import FleetSnapshot, SetRoom, decide
 from kubenode.core.risk.success import Outcome, shut
 from tests.core.risk.builders import (
     AGE,
@@ -136,7 +136,7 @@ def reviews(draw: st.DrawFn, elapsed: int) -> tuple[Reviewed, ...]:
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> RiskSnapshot:
+def worlds(draw: st.DrawFn) -> FleetSnapshot:
     """Draw a world in which limits, rooms and orphans are all near."""
     status = draw(statuses())
     asked = [draw(asks(f"op{i}")) for i in draw(st.lists(st.integers(0, 15), max_size=8, unique=True))]
@@ -173,7 +173,7 @@ def worlds(draw: st.DrawFn) -> RiskSnapshot:
 
 
 @given(seen=worlds(), policy=POLICIES, data=st.data())
-def test_order_of_asks_does_not_matter(seen: RiskSnapshot, policy: Policy, data: st.DataObject) -> None:
+def test_order_of_asks_does_not_matter(seen: FleetSnapshot, policy: Policy, data: st.DataObject) -> None:
     """The same input gives the same output, and so does the same input read in another order."""
     decision = decide(seen, policy)
     assert decide(seen, policy) == decision
@@ -186,7 +186,7 @@ def test_order_of_asks_does_not_matter(seen: RiskSnapshot, policy: Policy, data:
 
 
 @given(seen=worlds(), policy=POLICIES)
-def test_comes_to_rest(seen: RiskSnapshot, policy: Policy) -> None:
+def test_comes_to_rest(seen: FleetSnapshot, policy: Policy) -> None:
     """After its own writes were seen there is nothing more to do, and the checkpoint stays."""
     after, _ = settled(seen, policy)
     again = decide(after, policy)
@@ -196,7 +196,7 @@ def test_comes_to_rest(seen: RiskSnapshot, policy: Policy) -> None:
 
 
 @given(seen=worlds(), policy=POLICIES)
-def test_deadlines_are_exact(seen: RiskSnapshot, policy: Policy) -> None:
+def test_deadlines_are_exact(seen: FleetSnapshot, policy: Policy) -> None:
     """One nanosecond before its deadline the Decision is the same; at the deadline it differs."""
     after, _ = settled(seen, policy)
     decision = decide(after, policy)
@@ -208,7 +208,7 @@ def test_deadlines_are_exact(seen: RiskSnapshot, policy: Policy) -> None:
 
 
 @given(seen=worlds(), policy=POLICIES)
-def test_every_grant_is_within_every_bound(seen: RiskSnapshot, policy: Policy) -> None:
+def test_every_grant_is_within_every_bound(seen: FleetSnapshot, policy: Policy) -> None:
     """Recounted from the wanted status, no scope of a new hold exceeds a limit, a room or a breaker."""
     assert seen.ledger is not None
     decision = decide(seen, policy)
@@ -233,13 +233,13 @@ AUTOMATIC = (Cause.REMEDY, Cause.DRIFT)
 """What begins by itself and so has to prove itself."""
 
 
-def has_rollback(scope: str, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> bool:
+def has_rollback(scope: str, wanted: RiskLedgerStatus, seen: FleetSnapshot) -> bool:
     """Tell whether any hold of a scope is a rollback's, which no rate window binds."""
     back = {each.op_id for each in seen.asks if each.rollback}
     return any(row.op_id in back and scope in row.scopes for row in wanted.holds)
 
 
-def check_joined(seen: RiskSnapshot, stored: RiskLedgerStatus, wanted: RiskLedgerStatus) -> None:
+def check_joined(seen: FleetSnapshot, stored: RiskLedgerStatus, wanted: RiskLedgerStatus) -> None:
     """Check that a change joined only what this very write opens, and that what is open gains nobody and loses no moment."""
     by_op_id = {each.op_id: each for each in in_order(seen.asks)}
     rows = {row.op_id: row for row in stored.holds}
@@ -259,7 +259,7 @@ def check_joined(seen: RiskSnapshot, stored: RiskLedgerStatus, wanted: RiskLedge
             assert set(other.scopes) <= set(row.scopes)
 
 
-def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy: Policy) -> None:
+def check_people(row: Hold, wanted: RiskLedgerStatus, seen: FleetSnapshot, policy: Policy) -> None:
     """Check that a new hold lies in no frozen scope, in no gate's way, and is alone in a zone that cools down."""
     for one in policy.risk[0].spec.freeze:
         over = one.until is not None and one.until <= seen.now.wall
@@ -274,7 +274,7 @@ def check_people(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot, policy
             assert ledger.in_flight(wanted, f"zone={zone}") == 1
 
 
-def check_limit(each: Limit, row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None:
+def check_limit(each: Limit, row: Hold, wanted: RiskLedgerStatus, seen: FleetSnapshot) -> None:
     """Recount one limit in the scopes of a new hold."""
     for scope in row.scopes:
         counted_as = Scope.CLUSTER if each.scope is Scope.FLEET else each.scope
@@ -288,7 +288,7 @@ def check_limit(each: Limit, row: Hold, wanted: RiskLedgerStatus, seen: RiskSnap
                 assert wanted.checkpoint >= wanted.blind_until
 
 
-def check_rooms(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None:
+def check_rooms(row: Hold, wanted: RiskLedgerStatus, seen: FleetSnapshot) -> None:
     """Recount every set that selects the machine of a new hold."""
     for scope in row.scopes:
         if scope.startswith("set="):
@@ -302,7 +302,7 @@ def check_rooms(row: Hold, wanted: RiskLedgerStatus, seen: RiskSnapshot) -> None
 
 
 @given(seen=worlds(), policy=POLICIES)
-def test_every_note_of_a_refusal_has_scope_observed_limit(seen: RiskSnapshot, policy: Policy) -> None:
+def test_every_note_of_a_refusal_has_scope_observed_limit(seen: FleetSnapshot, policy: Policy) -> None:
     """Whoever must wait is told what binds, how much of it is used, and when it frees if it does by time alone."""
     decision = decide(seen, policy)
     for note in decision.notes:
@@ -314,7 +314,7 @@ def test_every_note_of_a_refusal_has_scope_observed_limit(seen: RiskSnapshot, po
 
 
 @given(seen=worlds(), policy=POLICIES)
-def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Policy) -> None:
+def test_width_is_never_wider_than_its_evidence(seen: FleetSnapshot, policy: Policy) -> None:
     """After a round no remedier that got a hold has more in flight than it has proven since it last failed, and one."""
     assert seen.ledger is not None
     decision = decide(seen, policy)
@@ -341,7 +341,7 @@ def test_width_is_never_wider_than_its_evidence(seen: RiskSnapshot, policy: Poli
 
 
 @given(seen=worlds(), policy=POLICIES)
-def test_no_hold_is_lost_and_every_refusal_is_told(seen: RiskSnapshot, policy: Policy) -> None:
+def test_no_hold_is_lost_and_every_refusal_is_told(seen: FleetSnapshot, policy: Policy) -> None:
     """A hold goes only with its owner's end or absence; who waits without a hold has a note."""
     assert seen.ledger is not None
     decision = decide(seen, policy)

@@ -12,7 +12,7 @@ from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model import Cause
 from kubenode.core.policy import Policy
 from kubenode.core.review import Allow, Deny, Narrow, Review, Reviewed
-from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.risk.decide import FleetSnapshot, decide
 from tests.core.risk.builders import FREE, SECOND, START, ask, codes, granted, hold, ledger_of, world, written
 from tests.core.risk.test_properties import POLICIES, worlds
 
@@ -117,7 +117,7 @@ def test_what_a_person_forces_is_no_reviewers_business() -> None:
     ),
 )  # fmt: skip
 def test_reviewers_never_widen(
-    seen: RiskSnapshot, policy: Policy, reviews: dict[str, tuple[Reviewed, ...]]
+    seen: FleetSnapshot, policy: Policy, reviews: dict[str, tuple[Reviewed, ...]]
 ) -> None:
     """Alone, no ask is granted that would not be without them; and one that a reviewer denies is not granted."""
     for one in seen.asks:

@@ -19,7 +19,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "core/remedy/test_repair.py::test_drift_of_class_drain_or_reboot_opens_a_job_and_no_other_class_does",
             "core/remedy/test_repair.py::test_the_name_of_its_job_is_a_function_of_machine_component_and_number_of_closed_episodes",
-            "core/remedy/test_repair.py::test_every_decision_is_pure_bounded_and_within_its_permit",
+            "core/remedy/test_repair_properties.py::test_every_decision_is_pure_bounded_and_within_its_permit",
             "core/remedy/test_repair.py::test_attempts_are_capped_then_a_human",
             "core/risk/test_asks.py::test_a_job_of_drift_asks_as_drift_and_has_to_prove_itself",
             "runtime/test_repair.py::test_repairs_begin_one_at_a_time_and_more_only_as_they_are_proven",
@@ -87,8 +87,10 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("what cannot be known counts as used", ("core/risk/test_decide.py::test_lost_history_counts_as_used_for_a_day", "core/risk/test_decide.py::test_unreadable_counter_is_full")),
     (
-        "A hold is released when the act was abandoned; by the risk decider when the owner's uid is gone",
+        "A hold is released by its owner when the machine is available for minReadySeconds or the act was abandoned; by the risk decider when the owner's uid is gone",
         (
+            "runtime/test_permits.py::test_a_hold_is_released_by_its_owner_when_the_machine_is_available_for_min_ready_seconds",
+            "runtime/test_permits.py::test_a_machine_that_flaps_keeps_its_hold_until_it_was_available_without_a_break",
             "core/risk/test_decide.py::test_recorded_end_closes_at_once",
             "core/risk/test_decide.py::test_orphan_is_closed_after_its_grace_and_not_before",
             "core/remedy/test_abandoned.py::test_cancelled_exactly_after_the_grace",
@@ -107,6 +109,14 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("core/risk/test_needs.py::test_needs_a_permit", "core/risk/test_needs.py::test_a_rollout_follows_the_table"),
     ),
     (
+        "Needs none: look, stage, class none, whatever happens to a machine before it was first Running, un-cordon, cancel, un-freeze",
+        (
+            "core/risk/test_needs.py::test_needs_a_permit",
+            "core/risk/test_asks.py::test_no_batch_or_no_disruption_asks_for_nothing",
+            "runtime/test_permits.py::test_needs_none_class_none_and_whatever_happens_before_a_machine_was_first_running",
+        ),
+    ),
+    (
         "A rollback waits for no rate window but keeps maxUnavailable, in-flight limits and open breakers",
         (
             "core/risk/test_people.py::test_a_rollback_waits_for_no_rate_window",
@@ -122,6 +132,14 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "core/remedy/test_people.py::test_a_forced_episode_goes_on_whatever_stops_automation",
             "runtime/test_controllers.py::test_a_person_forces_an_episode_through_a_freeze",
         ),
+    ),
+    (
+        "Unavailable: the Node is not Ready, or a hold is open",
+        ("core/risk/test_decide.py::test_max_unavailable", "core/risk/test_decide.py::test_act_without_a_hold_still_has_its_machine"),
+    ),
+    (
+        "Denominator: selected machines that should be up (Running, Updating, Repairing), from the snapshot",
+        ("runtime/test_inventory.py::test_kept_by_single_changes_is_what_a_recount_finds", "core/risk/test_decide.py::test_limits_by_scope"),
     ),
     ("Every set that selects a machine counts it", ("core/risk/test_decide.py::test_every_set_of_a_machine_counts_it", "core/risk/test_decide.py::test_max_unavailable")),
     ("floor of one", ("core/risk/test_people.py::test_percentages_have_a_floor_of_one",)),
@@ -157,6 +175,14 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("not acknowledged within the time limit: the agent is silent", ("core/remedy/test_stories.py::test_an_agent_that_does_not_do_it_costs_the_rung",)),
     ("condition clear and Node Ready for the dwell", ("core/remedy/test_stories.py::test_a_flapping_node_is_not_proven",)),
     ("hand to a human", ("core/remedy/test_stories.py::test_at_the_end_of_the_ladder_a_human_takes_over",)),
+    (
+        "An episode opens when a condition first meets a rule; rungs are its attempts",
+        ("core/remedy/test_match.py::test_a_condition_lasts_from_its_first_sighting", "core/remedy/test_stories.py::test_a_rung_that_does_not_help_gives_way_to_the_next"),
+    ),
+    (
+        "the controller writes the step to Machine.spec.operation; Agents never read jobs",
+        ("core/remedy/test_stories.py::test_the_operation_says_what_was_planned", "runtime/test_permits.py::test_agents_never_read_jobs"),
+    ),
     (
         "An episode ends when verified clear for the dwell, handed to a human, or the node uid is gone",
         ("core/remedy/test_stories.py::test_a_node_that_is_gone_or_another_ends_the_episode", "core/remedy/test_stories.py::test_after_a_human_mended_it_the_next_fault_is_a_new_episode"),

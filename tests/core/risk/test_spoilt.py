@@ -39,6 +39,7 @@ IN_HOUR = timedelta(hours=1)
         ((hold("x", "m"), hold("y", "m")), "status.holds[1] has the machine of status.holds[0], m"),
         ((hold("x", "m"), hold("x", "n")), "status.holds[1] has the opID of status.holds[0], x"),
         ((hold("x", since=AGE + 1),), "status.holds[0].since is later than status.checkpoint"),
+        ((hold("x"), hold("y", "n", since=-1)), "status.holds[1].since is negative"),
     ],
 )
 def test_a_corrupt_ledger_grants_nothing_and_names_its_row(rows: tuple[Any, ...], path: str) -> None:
@@ -53,6 +54,17 @@ def test_a_corrupt_ledger_grants_nothing_and_names_its_row(rows: tuple[Any, ...]
     assert "delete the ledger: it is rebuilt" in decision.notes[0].text
     over = attrs.evolve(seen, asks=(ask("a"),), ended=frozenset(row.op_id for row in rows))
     assert granted(decide(over, FREE)) == ["a"]
+
+
+def test_a_checkpoint_below_zero_grants_nothing() -> None:
+    """Zero is a new ledger; less was never written, and time would seem to have gone back."""
+    spoilt = attrs.evolve(ledger_of(), status=attrs.evolve(ledger_of().status, checkpoint=-1))
+    decision = decide(world(ask("a"), ledger=spoilt), FREE)
+    assert (granted(decision), codes(decision)) == ([], ["LedgerSpoilt"])
+    assert (
+        "the RiskLedger was edited: status.checkpoint is negative; mend that, or delete the ledger"
+        in decision.notes[0].text
+    )
 
 
 def test_what_a_human_forces_goes_on_beside_a_corrupt_ledger() -> None:

@@ -8,7 +8,7 @@ from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model import Freeze, Now, Scope, ZoneBreaker
 from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
-from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.risk.decide import FleetSnapshot, decide
 from tests.core.risk.builders import FREE, SECOND, START, ask, codes, granted, hold, ledger_of, world, written
 
 DOWN = {"a": ZoneTally(nodes=10, not_ready=7), "b": ZoneTally(nodes=10)}
@@ -16,7 +16,7 @@ WELL = {"a": ZoneTally(nodes=10), "b": ZoneTally(nodes=10)}
 COOLDOWN = 300 * SECOND
 
 
-def in_storm() -> RiskSnapshot:
+def in_storm() -> FleetSnapshot:
     """Give a world in which zone a is down and that is on record."""
     seen = world(ask("a1"), ask("a2"), ask("b1", zone="b"), ask("b2", zone="b"), zones=DOWN)
     decision = decide(seen, FREE)

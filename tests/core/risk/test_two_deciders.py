@@ -28,7 +28,7 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.decide import RiskSnapshot, SetRoom, decide
+from kubenode.core.risk.decide import FleetSnapshot, SetRoom, decide
 from tests.core.risk.builders import HOUR, SECOND, ask, limit, now_at, policy_of
 
 MACHINES = tuple((f"m{i}", "ab"[i % 2], ("s",) if i < 4 else ("s", "t")) for i in range(6))
@@ -121,7 +121,17 @@ class TwoDeciders(RuleBasedStateMachine):
         self.asks[op_id] = ask(op_id, name, cause=cause, zone=zone, sets=sets, order=len(self.asks))
 
     def _held(self) -> list[str]:
-        return [] if self.book is None else [hold.op_id for hold in self.book.status.holds]
+        return (
+            [] if self.book is None else [op_id for hold in self.book.status.holds for op_id in hold.op_ids]
+        )
+
+    @rule(machine=st.integers(0, 5))
+    def also(self, machine: int) -> None:
+        """Another set wants to change a machine, beside whoever wants it already."""
+        name = MACHINES[machine][0]
+        live = [op for op, each in self.asks.items() if each.machine.name == name and op not in self.ended]
+        if len(live) < 3:
+            self.want(machine, Cause.ROLLOUT)
 
     @rule(pick=st.integers(0, 9))
     @precondition(lambda self: self._held())
@@ -167,7 +177,7 @@ class TwoDeciders(RuleBasedStateMachine):
     def think(self, who: int) -> None:
         """A mind decides on what it sees; the write is under way."""
         mind = self.minds[who]
-        snapshot = RiskSnapshot(
+        snapshot = FleetSnapshot(
             ledger=mind.book, asks=mind.asks, ended=mind.ended, zones={z: ZoneTally(nodes=9) for z in "ab"}, rooms=ROOMS,
             history=self.lost, now=now_at(self.true + mind.offset), sightings=self.remembered(mind),
         )  # fmt: skip
@@ -234,6 +244,7 @@ class TwoDeciders(RuleBasedStateMachine):
         machines = [hold.machine_uid for hold in after.holds]
         assert len(machines) == len(set(machines)), "two holds on one machine"
         self.check_time(before.checkpoint, after.checkpoint)
+        self.check_joined(before, after)
         known = {hold.op_id for hold in before.holds} | (write.holding if before.checkpoint == 0 else set())
         new = [hold for hold in after.holds if hold.op_id not in known]
         self.grants += [(self.true, hold) for hold in new]
@@ -246,6 +257,15 @@ class TwoDeciders(RuleBasedStateMachine):
             for each in self.policy.limits[0].spec.limits:
                 if each.scope.value == scope.partition("=")[0]:
                     self.check_limit(each, scope, running)
+
+    def check_joined(self, before: RiskLedgerStatus, after: RiskLedgerStatus) -> None:
+        """Check that nobody joins what is open, and that nobody has two places."""
+        rows = {hold.op_id: hold for hold in before.holds}
+        for hold in after.holds:
+            if hold.op_id in rows and hold.since == rows[hold.op_id].since:
+                assert set(hold.op_ids) <= set(rows[hold.op_id].op_ids), "joined after the grant"
+        places = [op_id for hold in after.holds for op_id in hold.op_ids]
+        assert len(places) == len(set(places)), "two places for one op-id"
 
     def check_time(self, before: int, after: int) -> None:
         """Check that ledger time never runs ahead."""

@@ -87,6 +87,23 @@ def test_nothing_is_compared_when_nobody_is_left(pause: bool) -> None:
     assert (compared((rate(0, 1, 0, 2),), group) is not None) is pause
 
 
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (rate(9, 9, 9, 9), "too few without it to tell at 95 %"),
+        (rate(0, 9, 9, 9), "too few without it to tell at 95 %"),
+        (rate(0, 2, 0, 2), "too few machines to tell at 95 %"),
+        (rate(5, 9, 5, 9), None),  # all nine updated would have told
+        (rate(0, 3, 0, 3), None),
+    ],
+)
+def test_where_the_others_have_it_too_nothing_can_be_told(seen: Rate, words: str | None) -> None:
+    """Whatever the updated machines had: the fault has come over all of them."""
+    found = compared((seen,), ControlGroup(conditions=("Hung",), inconclusive=Inconclusive.PAUSE))
+    assert (found is None) is (words is None)
+    assert found is None or (not found.worse and found.text.endswith(f"; {words}"))
+
+
 def said(world: World) -> tuple[str, str, str]:
     """Give phase, reason and message."""
     condition = find(world.owner.status.conditions, "Progressing")

@@ -221,7 +221,7 @@ def test_an_inconclusive_answer_pauses_and_is_asked_again_after_a_minute() -> No
         assert world.rollout() or world.risk() or world.agents()
     word = 'spec.rollout.inspectAgain: {revision: "2", batch: 1, count: 1}'
     text = f"errors cannot tell: no data; is asked again after 1m, or at once with {word}"
-    assert said(world) == ("Paused", "InspectionInconclusive", text)
+    assert said(world) == ("Paused", "HookInconclusive", text)
     since = results(world)[0].since
     decision = decide(world.snapshot(), Policy())
     assert decision.wake_at == world.now.elapsed + 60 * NANO

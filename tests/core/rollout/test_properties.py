@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.decision import SetEntry
+from kubenode.core.errors import Problem
+from kubenode.core.inspection import Awaited, Fail, Inconclusive, Pass
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import batch_size, max_unavailable
 from kubenode.core.rollout.decide import decide
@@ -19,6 +21,25 @@ from tests.core.rollout.world import World, component, entry, report, rolled_out
 amounts = st.one_of(
     st.integers(1, 6).map(m.IntOrPercent), st.integers(1, 100).map(lambda n: m.IntOrPercent(n, percent=True))
 )
+
+
+HOOKS = (
+    m.InspectionHook(name="errors", inspector="prometheus"),
+    m.InspectionHook(name="smoke", inspector="http"),
+)
+ANSWERS = st.sampled_from([
+    None, Pass(), Fail(text="ill"), Inconclusive(text="dark"), Awaited(until=10**15),
+    Problem(where="x", what="PluginMissing: no plugin"),
+])  # fmt: skip
+INSPECTIONS = st.builds(
+    m.Inspection,
+    hooks=st.sampled_from([(), (), HOOKS[:1], HOOKS]),
+    control_group=st.none() | st.builds(
+        m.ControlGroup, conditions=st.just(("Hung",)), confidence=st.sampled_from([50, 95]),
+        inconclusive=st.sampled_from(m.Inconclusive),
+    ),
+    on_failure=st.sampled_from(m.OnFailure),
+)  # fmt: skip
 
 
 @st.composite
@@ -72,7 +93,16 @@ def minded_worlds(draw: st.DrawFn) -> World:
             st.none() | st.integers(1, 3).map(lambda batch: m.Approve(revision=number, batch=batch))
         ),
         skip=draw(st.none() | st.just(m.Skip(revision=number, machines=named))),
+        inspection=draw(INSPECTIONS),
     )
+    for hook in HOOKS:
+        answer = draw(ANSWERS)
+        if answer is not None:
+            world.answers[hook.name] = answer
+    for name in sorted(world.seats) if draw(st.booleans()) else ():
+        world.evolve(name, faults=frozenset(draw(st.sets(st.sampled_from(["Hung"])))))
+    for _ in range(draw(st.integers(0, 6))):
+        getattr(world, draw(st.sampled_from(["rollout", "agents", "risk"])))()
     return world
 
 
@@ -199,6 +229,9 @@ def test_who_is_kept_or_skipped_is_not_touched(world: World) -> None:
     held = {name for name, one in world.seats.items() if one.held}
     spared = {name for name in named | kept | held if name in world.seats and not world.seats[name].never_run}
     before = {name: world.seats[name].entry for name in spared}
+    world.answers = {
+        hook.name: Pass() for hook in HOOKS
+    }  # else one that cannot tell is asked every minute, for ever
     world.settle()
     assert {name: world.seats[name].entry for name in spared} == before
 

@@ -36,6 +36,10 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         "Needs none: class none, whatever happens to a machine before it was first Running",
         ("core/rollout/test_story.py::test_class_none_asks_for_no_permit", "core/rollout/test_story.py::test_the_first_revision_is_given_to_joining_machines"),
     ),
+    (
+        "On a bare host the entries its Node needs are written and installed while Importing, before the Node registers",
+        ("core/rollout/test_story.py::test_on_a_bare_host_the_entries_its_node_needs_are_written_before_the_node_registers",),
+    ),
     ("A rollback waits for no inspection", ("core/rollout/test_story.py::test_going_back_is_a_new_revision", "core/rollout/test_upgrade.py::test_a_way_back_waits_for_no_inspection")),
     (
         "A freeze switch, honoured within one decision",

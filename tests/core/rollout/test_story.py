@@ -572,3 +572,15 @@ def test_a_set_in_a_phase_of_a_newer_version_is_left_alone() -> None:
     assert condition is not None
     assert (condition.reason, "Frobbing" in condition.message) == ("NewerVersion", True)
     assert attrs.evolve(world.owner.status, conditions=()) == attrs.evolve(before, conditions=())
+
+
+def test_on_a_bare_host_the_entries_its_node_needs_are_written_before_the_node_registers() -> None:
+    """Without a Node, a zone or a permit, while another machine's batch is open: the stable revision, at once."""
+    world = rolled_out(2)
+    world.ask("kubelet-2")
+    world.rollout()
+    world.put(seat("bare", available=False, never_run=True, zone=""))
+    world.rollout()
+    assert world.seats["bare"].entry == entry(1)
+    assert "bare" not in {member.name for member in world.owner.status.batch.members}  # type: ignore[union-attr]
+    assert world.holds == {}

@@ -274,7 +274,11 @@ settings_changes: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 def test_only_a_changed_component_starts_a_rollout(
     world: World, changes: dict[str, Any], state: m.Running
 ) -> None:
-    """Whatever else of the spec changes, in whatever moment, the update revision stays the one it is."""
+    """Whatever else of the spec changes, in whatever moment, the update revision stays the one it is.
+
+    But for a roll back, where a set asks for one.
+    """
+    world.ask(inspection=attrs.evolve(world.owner.spec.rollout.inspection, on_failure=m.OnFailure.PAUSE))
     world.rollout()
     before = world.owner.status.update
     world.ask(**changes)

@@ -185,7 +185,7 @@ def test_what_is_no_answer_is_inconclusive_in_its_name(ask: Any, words: str) -> 
     store = cluster(closed(hook()))
     settled(store, Asks(ask))
     reason, message = said(store)
-    assert reason == "InspectionInconclusive"
+    assert reason == "HookInconclusive"
     assert message.startswith(f"errors cannot tell: {words}")
     assert of(store).status.batches == ()
 
@@ -213,7 +213,7 @@ def test_an_inspection_that_is_late_is_inconclusive_and_its_call_is_named(caplog
                 await engine.settled()
 
     asyncio.run(host())
-    assert said(store)[0] == "InspectionInconclusive"
+    assert said(store)[0] == "HookInconclusive"
     assert said(store)[1].startswith(
         "slow cannot tell: hangs gave no answer within 1 s; is asked again after 1m"
     )

@@ -14,7 +14,7 @@ from kubenode.core.decision import Decision, PatchNode, RunSteps, SetEntry
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import AgentSnapshot, HostSeen
+from kubenode.core.host.decide import HostSeen, NodeSnapshot
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.machine.decide import MachineSnapshot
 from kubenode.core.machineset.decide import MachineSetSnapshot
@@ -24,7 +24,7 @@ from kubenode.core.remedy.abandoned import AbandonedSnapshot
 from kubenode.core.remedy.decide import RemedySnapshot
 from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.decide import RiskSnapshot
+from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.core.rollout.tally import Seat, TallyView
 from kubenode.runtime.record import Record, codec
@@ -91,11 +91,11 @@ SNAPSHOTS: dict[str, Any] = {
     "repair": RepairSnapshot(machine=MACHINE, jobs=(JOB,), holds=frozenset({"op1"}), now=NOW),
     "abandoned": AbandonedSnapshot(job=JOB, there=False, now=NOW, sightings={"gone:": 1}),
     "accept": AcceptSnapshot(ruling=HUNG_TASK, actions=frozenset({"reboot"}), now=NOW),
-    "risk": RiskSnapshot(
+    "risk": FleetSnapshot(
         ledger=None, history=True, unreadable="not JSON", now=NOW,
         asks=(Ask(op_id="op1", machine=SEAT.machine, cause=m.Cause.ROLLOUT, sets=("s",), since=WALL),),
     ),
-    "agent": AgentSnapshot(
+    "agent": NodeSnapshot(
         machine=MACHINE, now=NOW,
         have={"x": Have(version="", config=m.ConfigState.UNKNOWN, state=m.Running.ABSENT)},
         plans={"x": (WRITE, step.Reboot(), step.RemovePackage(package="p")), "y": Problem(where="a", what="b")},

@@ -13,10 +13,8 @@ import attrs
 
 TEXT_LIMIT = 2048
 """Most characters kept of a text; the kernel's own lines have under 1,000."""
-# An escape is four bytes, a character up to four of them: more than this cannot matter.
-_RAW_LIMIT = TEXT_LIMIT * 16
-
-_HEAD = re.compile(rb"([0-9]{1,9}),([0-9]{1,19}),([0-9]{1,19}),[^;\n]{0,256};([^\n]*)")
+# An escape is four bytes, a character up to four of them: more than 2048 times 16 cannot matter.
+_HEAD = re.compile(rb"([0-9]{1,9}),([0-9]{1,19}),([0-9]{1,19}),[^;\n]{0,256};([^\n]{0,32768})")
 _ESCAPE = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 
@@ -48,7 +46,7 @@ def parse(line: bytes | str) -> LogRecord | None:
     True
     """
     raw = line if isinstance(line, bytes) else line.encode("utf-8", errors="replace")
-    found = _HEAD.match(raw[: _RAW_LIMIT + 512])
+    found = _HEAD.match(raw)
     if found is None:
         return None
     priority, sequence, microseconds = (int(found.group(number)) for number in (1, 2, 3))

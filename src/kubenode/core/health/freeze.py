@@ -70,7 +70,7 @@ def frozen(
         for one in policy.spec.freeze
         if _concerns(one, place) and ((end := _end(one, now, sightings)) is None or end > now.elapsed)
     ]
-    return max(notes, key=_lasting, default=None)
+    return max(notes, key=lasting, default=None)
 
 
 @attrs.frozen(kw_only=True)
@@ -111,7 +111,8 @@ def _sighting(one: Freeze) -> str:
     return "" if one.until is None else f"thaw:{aware(one.until).isoformat()}"
 
 
-def _lasting(note: Note) -> tuple[float, str]:
+def lasting(note: Note) -> tuple[float, str]:
+    """Give the place of a note among those that bind at once: who frees last, or never by time alone, is named."""
     return math.inf if note.frees_at is None else note.frees_at, note.text
 
 

@@ -11,14 +11,14 @@ from kubenode.core.host.entry import judged
 from kubenode.core.host.inspection import SHORTEST, woken
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.operation import answered
-from kubenode.core.host.snapshot import AgentSnapshot, HostSeen
+from kubenode.core.host.snapshot import HostSeen, NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.machine import AgentStatus, AnswerState
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 
 
-def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
+def decide(seen: NodeSnapshot, policy: Policy) -> Decision[AgentStatus]:
     """Decide what the agent does on its host now, and what it reports.
 
     Returns:
@@ -34,7 +34,7 @@ def decide(seen: AgentSnapshot, policy: Policy) -> Decision[AgentStatus]:
     return woken(_decided(seen), every, seen.sightings, seen.now.elapsed)
 
 
-def _decided(seen: AgentSnapshot) -> Decision[AgentStatus]:
+def _decided(seen: NodeSnapshot) -> Decision[AgentStatus]:
     held = _held_back(seen)
     answer, asked = answered(seen, may_begin=held is None)
     components = judged(seen)
@@ -59,7 +59,7 @@ def _sightings(turns: Iterable[Turn]) -> dict[str, int]:
 
 
 def _arranged(
-    seen: AgentSnapshot, status: AgentStatus, asked: Turn, turns: list[Turn]
+    seen: NodeSnapshot, status: AgentStatus, asked: Turn, turns: list[Turn]
 ) -> Decision[AgentStatus]:
     """Choose the one act; what others wait for is no deadline, since the end of that act is an event."""
     sightings = _sightings(turns)
@@ -88,7 +88,7 @@ def _arranged(
     )
 
 
-def _held_back(seen: AgentSnapshot) -> Note | None:
+def _held_back(seen: NodeSnapshot) -> Note | None:
     """Say why nothing at all is run on this host; it is reported on nevertheless."""
     name, meta = seen.machine.metadata.name, seen.machine.metadata
     if meta.unknown:
@@ -101,4 +101,4 @@ def _held_back(seen: AgentSnapshot) -> Note | None:
     return None
 
 
-__all__ = ["AgentSnapshot", "HostSeen", "JournalEntry", "JournalState", "decide"]
+__all__ = ["HostSeen", "JournalEntry", "JournalState", "NodeSnapshot", "decide"]

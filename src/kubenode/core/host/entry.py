@@ -23,7 +23,7 @@ from kubenode.core.host.drift import (
 )
 from kubenode.core.host.journal import JournalState
 from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tries
-from kubenode.core.host.snapshot import AgentSnapshot
+from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.machine import (
@@ -39,7 +39,7 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step, refusal
 
 
-def judged(seen: AgentSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
+def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
     """Report on every entry and say what would mend it, by name and in the order of names."""
     entries = seen.machine.spec.components
     done = [name for name, entry in entries.items() if _is_done(seen, name, entry)]
@@ -47,7 +47,7 @@ def judged(seen: AgentSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
     return {name: _component(seen, name, entry, waits.get(name)) for name, entry in sorted(entries.items())}
 
 
-def _is_done(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> bool:
+def _is_done(seen: NodeSnapshot, name: str, entry: ComponentEntry) -> bool:
     component, have = seen.components.get(entry.component), seen.have.get(name)
     return (
         component is not None
@@ -59,7 +59,7 @@ def _is_done(seen: AgentSnapshot, name: str, entry: ComponentEntry) -> bool:
 
 
 def _component(
-    seen: AgentSnapshot, name: str, entry: ComponentEntry, obstacle: Obstacle | None
+    seen: NodeSnapshot, name: str, entry: ComponentEntry, obstacle: Obstacle | None
 ) -> tuple[ComponentReport, Turn]:
     """Report on one entry, say what would mend it, and remember what was repaired."""
     component = seen.components.get(entry.component)
@@ -71,7 +71,7 @@ def _component(
 
 
 def _judged(
-    seen: AgentSnapshot, name: str, entry: ComponentEntry, done: Repairs | None, obstacle: Obstacle | None
+    seen: NodeSnapshot, name: str, entry: ComponentEntry, done: Repairs | None, obstacle: Obstacle | None
 ) -> tuple[ComponentReport, Turn]:
     """Report on one entry, and say what would mend it.
 
@@ -120,7 +120,7 @@ class _Found:
     done: Repairs
 
 
-def _astray(seen: AgentSnapshot, name: str, found: _Found) -> tuple[ComponentReport, Turn]:
+def _astray(seen: NodeSnapshot, name: str, found: _Found) -> tuple[ComponentReport, Turn]:
     """Report on an entry that is not at target: it drifted, or never was there."""
     before, failing = seen.before.components.get(name, ComponentReport()), seen.failing.get(name, "")
     entry, component, have = found.entry, found.component, found.have
@@ -184,7 +184,7 @@ def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, trie
 
 
 def _mend(
-    seen: AgentSnapshot, name: str, component: MachineComponent, plan: tuple[Step, ...], tried: Tries
+    seen: NodeSnapshot, name: str, component: MachineComponent, plan: tuple[Step, ...], tried: Tries
 ) -> Turn:
     """Begin the next try of an entry that is not at target, after the pause that the last one asks for."""
     if not plan:

@@ -13,7 +13,7 @@ from kubenode.core.errors import Problem
 from kubenode.core.host.drift import was_at_target
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.plan import NO_REPAIRS, disruption, host_steps, is_at_target, reboots, repaired
-from kubenode.core.host.snapshot import AgentSnapshot
+from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
@@ -30,7 +30,7 @@ _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
 )
 
 
-def answered(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
+def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | None, Turn]:
     """Answer the operation by the journal; begin it when it was never begun here."""
     operation = seen.machine.spec.operation
     if operation is None:  # the last word stands; nobody waits for another
@@ -64,12 +64,12 @@ def answered(seen: AgentSnapshot, *, may_begin: bool) -> tuple[OperationAnswer |
     return acknowledged, Turn(run=run)
 
 
-def _component(seen: AgentSnapshot, name: str) -> MachineComponent:
+def _component(seen: NodeSnapshot, name: str) -> MachineComponent:
     return seen.components[seen.machine.spec.components[name].component]
 
 
 def _repairs(
-    seen: AgentSnapshot, operation: Operation
+    seen: NodeSnapshot, operation: Operation
 ) -> tuple[Mapping[str, tuple[Step, ...]], OperationAnswer | None]:
     """Give the steps of each entry that is to be repaired, or the answer that makes them needless or impossible."""
     plans: dict[str, tuple[Step, ...]] = {}
@@ -86,7 +86,7 @@ def _repairs(
     return plans, None
 
 
-def _is_well(seen: AgentSnapshot, name: str) -> bool:
+def _is_well(seen: NodeSnapshot, name: str) -> bool:
     """Tell whether an entry is at target, as the host looks now."""
     entry, have = seen.machine.spec.components.get(name), seen.have.get(name)
     component = None if entry is None else seen.components.get(entry.component)
@@ -95,7 +95,7 @@ def _is_well(seen: AgentSnapshot, name: str) -> bool:
     return is_at_target(entry, component, have)
 
 
-def _plan(seen: AgentSnapshot, name: str) -> tuple[Step, ...] | str:
+def _plan(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
     """Give the steps that repair an entry that drifts; else why there are none. What never was at target is no drift."""
     entry, plan = seen.machine.spec.components.get(name), seen.plans.get(name, ())
     component = None if entry is None else seen.components.get(entry.component)
@@ -108,7 +108,7 @@ def _plan(seen: AgentSnapshot, name: str) -> tuple[Step, ...] | str:
     return plan or "drifted, and its driver has no steps"
 
 
-def _journalled(seen: AgentSnapshot, operation: Operation, entry: JournalEntry) -> OperationAnswer:
+def _journalled(seen: NodeSnapshot, operation: Operation, entry: JournalEntry) -> OperationAnswer:
     if entry.is_interrupted(seen.host.boot_id):
         names = repaired(operation)
         if reboots(operation) or (names and all(_is_well(seen, name) for name in names)):

@@ -1,4 +1,4 @@
-"""What one decision about a host may depend on. `decide.py` is given an `AgentSnapshot`; `entry.py` reads it."""
+"""What one decision about a host may depend on. `decide.py` is given an `NodeSnapshot`; `entry.py` reads it."""
 
 from collections.abc import Mapping
 
@@ -34,7 +34,7 @@ class HostSeen:
 
 
 @attrs.frozen(kw_only=True)
-class AgentSnapshot:
+class NodeSnapshot:
     """One machine as its agent sees it.
 
     Attributes:

@@ -74,11 +74,11 @@ def _hands_off(seen: MachineSnapshot, what: str) -> Decision[MachineStatus]:
     status = seen.machine.status
     text = f"this version does not know {what}; a newer one wrote it, and has to deal with it"
     claim = Claim(type=READY, holds=Switch.UNKNOWN, reason=MachineReason.NEWER_VERSION.value, message=text)
-    told = stated(
+    (ready,) = stated(
         status.conditions, (claim,), wall=seen.now.wall, generation=seen.machine.metadata.generation
     )
     note = Note(code=MachineReason.NEWER_VERSION.value, text=text)
-    conditions = _replaced(status.conditions, told[0])
+    conditions = _replaced(status.conditions, ready)
     return Decision(status=attrs.evolve(status, conditions=conditions), notes=(note,), deferred=True)
 
 
@@ -109,8 +109,10 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     observed = signals(seen)
     signal = observed[-1]
     node = None if signal in _HANDS_OFF_NODE or seen.unread else seen.node
-    marks = None if node is None else _marks(seen, node)
-    mirror = None if node is None else plan_mirror(node, _found(seen, node))
+    marks, mirror, effects = None, None, tuple[Effect, ...]()
+    if node is not None:
+        marks, mirror = _marks(seen, node), plan_mirror(node, _found(seen, node))
+        effects = _node_write(node, marks, mirror)
     parts = (
         *instance_claim(seen),
         agent_claim(seen),
@@ -122,7 +124,7 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     ready = _unactionable() if signal is Signal.UNACTIONABLE else summary(phase, parts)
     return Decision(
         status=_status(seen, phase, (ready, *parts, *paused_claim(seen))),
-        effects=() if node is None or marks is None or mirror is None else _node_write(node, marks, mirror),
+        effects=effects,
         notes=_notes(seen, signal, marks, mirror),
         deferred=signal is Signal.CONTESTED,
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, SetOwner
+from kubenode.core.health.freeze import Place
+from kubenode.core.health.zones import ZoneTally
 from kubenode.core.identity import digest
 from kubenode.core.machineset.order import next_zone, zone_of
 from kubenode.core.machineset.outdated import stamp
@@ -26,11 +28,18 @@ class MachineSetSnapshot:
         machines: those that name this set in `spec.setRef`, those that it selects, and those whose name
             begins with the set's name and `-`; in any order.
         contested: names of machines without a set that another set selects as well.
+        places: by name of a machine; where its Node is, as the scopes of a freeze go. Who is missing is in the zone that
+            it was made for.
+        held: names of machines whose Node a person holds by label.
+        zones: Nodes of each zone that Machines claim, and how many of them are not Ready.
     """
 
     set: MachineSet
     machines: tuple[Machine, ...] = ()
     contested: frozenset[str] = frozenset()
+    places: Mapping[str, Place] = attrs.field(factory=dict)
+    held: frozenset[str] = frozenset()
+    zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -102,7 +111,7 @@ def machine_name(owner: MachineSet, number: int) -> str:
 
 
 def made(owner: MachineSet, crew: Crew, count: int) -> Iterator[Create]:
-    """Give the next machines, each in the zone that has the fewest then.
+    """Give the next machines, each in the zone that has the fewest then; none where the count is not positive.
 
     Invariant: the ordinals are the lowest that are free, so an observer that has not seen a machine made
     since computes its name again, and the server says AlreadyExists.

@@ -5,7 +5,7 @@ from itertools import islice
 
 import attrs
 
-from kubenode.core.decision import Decision, Delete, Effect, Note, SetFinalizers
+from kubenode.core.decision import Decision, Delete, Effect, Note, SetFinalizers, soonest
 from kubenode.core.machineset.claims import (
     MASS_DELETE,
     SCALED,
@@ -19,7 +19,8 @@ from kubenode.core.machineset.claims import (
 from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
 from kubenode.core.machineset.losses import Losses, judge_losses
 from kubenode.core.machineset.order import victims
-from kubenode.core.machineset.outdated import replaceable
+from kubenode.core.machineset.outdated import replaceable, to_replace
+from kubenode.core.machineset.stops import stops
 from kubenode.core.model.condition import Claim, Condition, stated
 from kubenode.core.model.machineset import MACHINESET_FINALIZER, RECORD_LIMIT, Leaver, MachineSetStatus
 from kubenode.core.model.meta import Ref, Switch, ref
@@ -36,8 +37,8 @@ def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatu
 
     Args:
         seen: the snapshot.
-        policy: not looked at: what a deletion may disrupt, and when, is the machine controller's and the
-            risk decider's to say.
+        policy: only its freezes and zone breakers, and only before a machine is replaced: what a deletion may disrupt,
+            and when, is the machine controller's and the risk decider's to say.
 
     Returns:
         The whole status, and at most EFFECT_LIMIT machines to hand over, to make or to delete.
@@ -60,10 +61,10 @@ def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatu
         return _finalizers(
             seen, (*finalizers, MACHINESET_FINALIZER), "the finalizer is written before all else"
         )
-    return _kept(seen)
+    return _kept(seen, policy)
 
 
-def _kept(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
+def _kept(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus]:
     """Hand over first; when that is seen done, delete the surplus or make what lacks."""
     owner, crew = seen.set, crew_of(seen)
     losses = judge_losses(owner, crew.members, seen.now, seen.sightings)
@@ -71,14 +72,19 @@ def _kept(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
     going = tuple(leaver for leaver in owner.status.going if leaver.uid in there)
     lacking = owner.spec.replicas - len(crew.members)
     effects: tuple[Effect, ...] = ()
+    stopped = stops(seen, policy, to_replace(owner, crew.live))
     if not losses.held:
         effects = tuple(islice(handed_over(owner, crew, room=lacking), EFFECT_LIMIT))
         if not effects:
-            going, deletes = _shrunk(seen, crew, going)
+            going, deletes = _shrunk(seen, crew, going, stopped.names)
             lacking += surge(owner, crew)
-            effects = deletes or tuple(made(owner, crew, min(max(0, lacking), EFFECT_LIMIT)))
+            effects = deletes or tuple(made(owner, crew, min(lacking, EFFECT_LIMIT)))
     status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
-    return _told(seen, crew, losses, status, effects)
+    told = _told(seen, crew, losses, status, effects)
+    return attrs.evolve(
+        told, notes=told.notes + stopped.notes, deferred=told.deferred or bool(stopped.notes),
+        wake_at=soonest((told.wake_at, *stopped.thaws.values())), sightings={**told.sightings, **stopped.thaws},
+    )  # fmt: skip
 
 
 def _told(
@@ -98,7 +104,7 @@ def _told(
 
 
 def _shrunk(
-    seen: MachineSetSnapshot, crew: Crew, going: tuple[Leaver, ...]
+    seen: MachineSetSnapshot, crew: Crew, going: tuple[Leaver, ...], stopped: frozenset[str]
 ) -> tuple[tuple[Leaver, ...], tuple[Delete, ...]]:
     """Choose whom to delete of a surplus, or, when there is none, whom a successor replaces.
 
@@ -118,9 +124,10 @@ def _shrunk(
     if surplus:
         kept = [live[uid] for uid in recorded][:surplus]
         free = [one for one in known if one not in kept]
-        chosen = [*kept, *victims(free, owner.spec.delete_order, max(0, min(surplus, room) - len(kept)))]
+        chosen = [*kept, *victims(free, owner.spec.delete_order, min(surplus, room) - len(kept))]
     else:
-        chosen = list(replaceable(owner, known, crew.live, frozenset(recorded)))[: max(0, room)]
+        free = [one for one in known if one.metadata.name not in stopped]
+        chosen = list(replaceable(owner, free, crew.live, frozenset(recorded)))[: max(0, room)]
     pending = tuple(Leaver(name=one.metadata.name, uid=one.metadata.uid) for one in chosen)
     deletes = tuple(Delete(object=_leaving(leaver)) for leaver in pending[:EFFECT_LIMIT])
     return under_way + pending, deletes

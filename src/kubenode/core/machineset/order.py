@@ -13,7 +13,7 @@ from kubenode.core.model.meta import ZONE_LABEL, Switch
 
 _RUNNING = "Running"
 _FAILED = "Failed"
-_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 
 
 class Standing(enum.Enum):

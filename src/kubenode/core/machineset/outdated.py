@@ -39,6 +39,11 @@ def outdated(owner: MachineSet, machines: Iterable[Machine]) -> tuple[Machine, .
     )  # fmt: skip
 
 
+def to_replace(owner: MachineSet, live: Iterable[Machine]) -> tuple[Machine, ...]:
+    """Give the machines that the strategy wants replaced, now or later."""
+    return () if owner.spec.strategy.type is StrategyType.ON_DELETE else outdated(owner, live)
+
+
 def replaceable(
     owner: MachineSet, known: Sequence[Machine], live: Sequence[Machine], recorded: frozenset[str]
 ) -> tuple[Machine, ...]:

@@ -45,7 +45,7 @@ class IntOrPercent:
             return cls(value)
         match = _PERCENT.fullmatch(value)
         if match is None:
-            raise ValueError(f"{value!r} is not a percentage from '1%' to '100%'")
+            raise ValueError(f"{value[:40]!r} is not a percentage from '1%' to '100%'")
         return cls(int(match[1]), percent=True)
 
     def scaled(self, total: int, *, up: bool = False) -> int:
@@ -79,10 +79,11 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text) if text else None
     if match is None:
         raise ValueError(f"{text!r} is not a duration like '1h30m' or '90s'")
-    hours, minutes, seconds = (min(int(part or 0), 10**9) for part in match.groups())
+    # Ten digits are more than a year in every unit, and Python reads no number of thousands of digits.
+    hours, minutes, seconds = (int((part or "").lstrip("0")[:10] or 0) for part in match.groups())
     total = hours * 3600 + minutes * 60 + seconds
     if total > MAX_DURATION.total_seconds():
-        raise ValueError(f"{text!r} is more than a year")
+        raise ValueError(f"{text[:40]!r} is more than a year")
     return timedelta(seconds=total)
 
 

@@ -89,11 +89,11 @@ def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobS
     Source: api.md section 4, "Hung node" and "Zone outage".
     """
     job = open_job(seen.jobs)
-    stored = None if job is None else job.status
     newer = _newer(seen, job, policy)
     if newer is not None:
-        known = job is None or (not job.metadata.unknown and job.status.phase in KNOWN_PHASES)
-        status = stored if known or job is None else unrecognised(job, newer.text, seen.now.wall)
+        status = None if job is None else job.status
+        if job is not None and (job.metadata.unknown or job.status.phase not in KNOWN_PHASES):
+            status = unrecognised(job, newer.text, seen.now.wall)
         return Decision(status=status, notes=(newer,))
     answer = _watched(seen, policy) if job is None else _advanced(seen, policy, job)
     effects = answer.effects

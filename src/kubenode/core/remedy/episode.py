@@ -110,10 +110,8 @@ class Case:
 
     def steps(self, index: int) -> tuple[OperationStep, ...] | Problem:
         """Give the planned steps of a rung, or why there are none."""
-        steps = self.planned.get(index, ())
-        if isinstance(steps, tuple) and not steps:
-            return Problem(where=f"ladder[{index}]", what="PluginFailed: its action planned no steps")
-        return steps
+        none = Problem(where=f"ladder[{index}]", what="PluginFailed: its action planned no steps")
+        return self.planned.get(index) or none
 
 
 def advance(case: Case) -> Answer:

@@ -7,7 +7,7 @@ Stamps are of wall clocks; one that lies ahead counts, so a clock that jumps can
 from collections.abc import Iterable
 
 from kubenode.core.decision import Note
-from kubenode.core.health.freeze import aware, elapsed_at
+from kubenode.core.health.freeze import aware, elapsed_at, lasting
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration
 from kubenode.core.model.remedy import RemedyOperationJob
@@ -33,7 +33,7 @@ def worn_out(
                 last = within[len(within) - limit.max.amount] if limit.max.amount else None
                 frees_at = None if last is None else elapsed_at(last + limit.window, now)
                 notes.append(_note(machine, limit, len(within), frees_at))
-    return max(notes, key=lambda note: (note.frees_at is None, note.frees_at or 0, note.text), default=None)
+    return max(notes, key=lasting, default=None)
 
 
 def _note(machine: str, limit: Limit, tried: int, frees_at: int | None) -> Note:

@@ -4,13 +4,14 @@ A refusal names the first judge that forbids: what people froze, then what time 
 soon, at last the window with the latest end. So nothing in a Decision changes before the moment it names.
 """
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
 import attrs
 
 from kubenode.core.decision import Note, soonest
-from kubenode.core.health.freeze import frozen
+from kubenode.core.health.freeze import frozen, lasting
 from kubenode.core.health.held import held_note
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.now import Now
@@ -229,7 +230,7 @@ class Round:
         """From a ledger that no decider has written nothing automatic is granted; what is in it still ends."""
         if not self._spoilt:
             return None
-        text = f"the RiskLedger was edited: {self._spoilt}; take that row away, or delete the ledger: it is rebuilt"
+        text = f"the RiskLedger was edited: {self._spoilt}; mend that, or delete the ledger: it is rebuilt"
         return stop("LedgerSpoilt", "cluster", text)
 
     def _unread(self, _: Ask) -> Note | None:
@@ -289,17 +290,19 @@ class Round:
         return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
 
     def _reviewed(self, ask: Ask) -> Refusal | None:
-        """A reviewer may veto or narrow what every limit allows; of several objections, the one that lasts longest."""
+        """A reviewer may veto or narrow what every limit allows; of several objections, the one that lasts longest.
+
+        One that is out of date is named when no other stands: else the name would change when it becomes so.
+        """
         running = len(self._running.get(ledger.CLUSTER, ()))
-        found = [
-            Refusal(
-                note=note,
-                changes_at=one.again if one.again is not None and one.again > self._now.elapsed else None,
-            )
-            for one in self._bounds.reviews.get(ask.op_id, ())
-            if (note := objection(one, running, self._now.elapsed)) is not None
-        ]
-        return max(found, key=_freedom, default=None)
+        standing, late = [], []
+        for one in self._bounds.reviews.get(ask.op_id, ()):
+            note = objection(one, running, self._now.elapsed)
+            if note is not None and one.again is not None and one.again <= self._now.elapsed:
+                late.append(Refusal(note=note))
+            elif note is not None:
+                standing.append(Refusal(note=note, changes_at=one.again))
+        return max(standing or late, key=_freedom, default=None)
 
     def _width(self, ask: Ask) -> Refusal | None:
         """A remedier acts on more machines at once only as its repairs are proven."""
@@ -441,14 +444,14 @@ def _strictest(bounds: Bounds, now: Now) -> Shut | None:
     gates = [policy.spec.success_gate for policy in bounds.policies]
     found = [shut(gate, bounds.outcomes, now) for gate in gates if gate is not None]
     answers = [one for one in found if one is not None]
-    return max(answers, key=lambda one: (one.note.frees_at or 0, one.note.text), default=None)
+    return max(answers, key=lambda one: lasting(one.note), default=None)
 
 
 def _about(ask: Ask, note: Note) -> Note:
     return attrs.evolve(note, text=f"{ask.machine.name}: {note.text}")
 
 
-def _freedom(refusal: Refusal) -> tuple[bool, int]:
+def _freedom(refusal: Refusal) -> float:
     """Order refusals by when they free; what never does by itself is last."""
     frees = refusal.note.frees_at
-    return frees is None, frees or 0
+    return math.inf if frees is None else frees

@@ -24,7 +24,7 @@ NOTE_LIMIT = 64
 
 
 @attrs.frozen(kw_only=True)
-class RiskSnapshot:
+class FleetSnapshot:
     """All that a round of grants depends on.
 
     Attributes:
@@ -60,7 +60,7 @@ class RiskSnapshot:
     sightings: Mapping[str, int] = NOTHING_SEEN
 
 
-def decide(seen: RiskSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]:
+def decide(seen: FleetSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]:
     """Close what has ended and grant what every limit allows, in one status; say why the rest must wait.
 
     The status is written by compare-and-swap on the ledger's resourceVersion, or not at all.
@@ -97,7 +97,7 @@ def decide(seen: RiskSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]:
 
 
 def _decided(
-    seen: RiskSnapshot, book: RiskLedger, policy: Policy, asks: tuple[Ask, ...], sightings: Mapping[str, int]
+    seen: FleetSnapshot, book: RiskLedger, policy: Policy, asks: tuple[Ask, ...], sightings: Mapping[str, int]
 ) -> Decision[RiskLedgerStatus]:
     """Look at what is remembered (orphans, storms, freezes), serve all who ask, and remember on."""
     moment = ledger.ledger_now(book, seen.now, seen.sightings)
@@ -125,7 +125,7 @@ def _decided(
 def _turn(
     book: RiskLedger,
     asks: tuple[Ask, ...],
-    seen: RiskSnapshot,
+    seen: FleetSnapshot,
     bounds: Bounds,
     past: Storms,
     moment: int,
@@ -159,7 +159,7 @@ def _orphan(op_id: str) -> str:
     return f"orphan:{op_id}"
 
 
-def _absent(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot) -> dict[str, int]:
+def _absent(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: FleetSnapshot) -> dict[str, int]:
     """Give the holds whose owner is nowhere, with when that was first seen. Whose end is recorded is no orphan."""
     accounted = {ask.op_id for ask in asks} | seen.ended
     return {
@@ -170,7 +170,7 @@ def _absent(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot)
     }
 
 
-def _over(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: RiskSnapshot) -> frozenset[str]:
+def _over(status: RiskLedgerStatus, asks: tuple[Ask, ...], seen: FleetSnapshot) -> frozenset[str]:
     """Give the holds to close: recorded as ended, or without an owner for the whole grace.
 
     One that any owner still asks for stays, whatever another record says: its act may still run.
@@ -198,7 +198,7 @@ def _served(round_: Round, asks: tuple[Ask, ...]) -> list[Refusal]:
     return refusals
 
 
-def _first_round(round_: Round, asks: tuple[Ask, ...], seen: RiskSnapshot) -> list[Refusal]:
+def _first_round(round_: Round, asks: tuple[Ask, ...], seen: FleetSnapshot) -> list[Refusal]:
     """Give what is under way its holds; where history was lost, grant nothing before the loss is recorded."""
     for ask in asks:
         if not ask.waiting:
@@ -213,4 +213,4 @@ def _first_round(round_: Round, asks: tuple[Ask, ...], seen: RiskSnapshot) -> li
     ]
 
 
-__all__ = ["NOTE_LIMIT", "RiskSnapshot", "SetRoom", "decide"]
+__all__ = ["NOTE_LIMIT", "FleetSnapshot", "SetRoom", "decide"]

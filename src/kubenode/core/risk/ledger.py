@@ -122,6 +122,8 @@ def spoilt(status: RiskLedgerStatus) -> str:
 
     A counter that cannot be read is not told here: it spoils one scope, not the ledger (see `leaving`).
     """
+    if status.checkpoint < 0:
+        return "status.checkpoint is negative"
     uids: dict[str, int] = {}
     op_ids: dict[str, int] = {}
     for place, hold in enumerate(status.holds):
@@ -134,6 +136,8 @@ def spoilt(status: RiskLedgerStatus) -> str:
                 return f"status.holds[{place}] has the opID of status.holds[{first}], {op_id}"
         if len(set(named(hold))) <= len(hold.joined):
             return f"status.holds[{place}] has one opID twice"
+        if hold.since < 0:
+            return f"status.holds[{place}].since is negative"
         if hold.since > status.checkpoint > 0:
             return f"status.holds[{place}].since is later than status.checkpoint"
     return ""

@@ -46,10 +46,11 @@ def evidence(width: RepairWidth, remedier: str, outcomes: Iterable[Outcome], now
     """Gather what speaks for a remedier."""
     own = [one for one in outcomes if one.remedier == remedier]
     failed = max((aware(one.ended_at) for one in own if not one.succeeded), default=None)
-    proven = [aware(one.ended_at) for one in own if one.succeeded]
-    counted = sorted(came for came in proven if failed is None or came > failed)
-    spans = ((elapsed_at(came, now), elapsed_at(came + width.window, now)) for came in counted)
-    return Evidence(width=width, spans=tuple(span for span in spans if span[1] > now.elapsed))
+    # What ended after the last failure has succeeded.
+    ends = sorted(aware(one.ended_at) for one in own)
+    proven = [came for came in ends if failed is None or came > failed]
+    spans = ((elapsed_at(came, now), elapsed_at(came + width.window, now)) for came in proven)
+    return Evidence(width=width, spans=tuple(spans))
 
 
 def narrow(known: Evidence, remedier: str, running: int, now: Now) -> Narrow | None:

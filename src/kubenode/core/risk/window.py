@@ -83,9 +83,7 @@ def read(text: str) -> Counts:
     if rows is None:
         return Counts(unreadable=text)
     sums = [sum(row.values()) for row in rows]
-    if sums != sorted(sums) or not sums[-1]:
-        return Counts(unreadable=text)
-    return Counts(rows=rows)
+    return Counts(rows=rows) if sums == sorted(sums) else Counts(unreadable=text)
 
 
 def _rows(text: str) -> tuple[Mapping[int, int], ...] | None:

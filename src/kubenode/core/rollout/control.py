@@ -56,20 +56,20 @@ def compared(rates: Sequence[Rate], group: ControlGroup | None) -> Verdict | Non
         rates: of the conditions asked for.
         group: what the set asks for; None when it asks for nothing.
 
-    Too little evidence: even if all updated machines had the fault and no other had, it could be chance.
+    Too little evidence: even if all updated machines had the fault, it could be chance, since there are too few of
+    them, or too few others without it.
     """
     if group is None:
         return None
     for rate in rates:
-        if rate.of_waiting and is_significant(rate, group):
+        if is_significant(rate, group):  # never where nobody waits: then no other outcome was possible
             return Verdict(worse=True, text=f"{_numbers(rate)}; more than by chance ({group.confidence} %)")
     for rate in rates:
-        worst = attrs.evolve(rate, updated=rate.of_updated, waiting=0)
+        worst = attrs.evolve(rate, updated=rate.of_updated)
         told = is_significant(worst, group) or not rate.of_waiting
         if not told and group.inconclusive is Inconclusive.PAUSE:
-            return Verdict(
-                worse=False, text=f"{_numbers(rate)}; too few machines to tell at {group.confidence} %"
-            )
+            few = "too few without it to tell" if rate.waiting else "too few machines to tell"
+            return Verdict(worse=False, text=f"{_numbers(rate)}; {few} at {group.confidence} %")
     return None
 
 

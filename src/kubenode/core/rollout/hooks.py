@@ -223,14 +223,11 @@ def _result(
 
 
 def word(status: MachineComponentSetStatus) -> str:
-    """Write the word by which a person lets the hooks of the open batch be asked again; empty without a batch."""
-    update, batch = status.update, status.batch
-    if update is None or batch is None:
-        return ""
-    count = max((result.again for result in batch.inspections), default=0) + 1
-    return (
-        f'spec.rollout.inspectAgain: {{revision: "{update.number}", batch: {batch.number}, count: {count}}}'
-    )
+    """Write the word by which a person lets the hooks of the open batch be asked again."""
+    revision = status.update.number if status.update is not None else 0
+    number, results = (status.batch.number, status.batch.inspections) if status.batch is not None else (0, ())
+    count = max((result.again for result in results), default=0) + 1
+    return f'spec.rollout.inspectAgain: {{revision: "{revision}", batch: {number}, count: {count}}}'
 
 
 def _failed(results: tuple[InspectionResult, ...]) -> str:

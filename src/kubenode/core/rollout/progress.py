@@ -58,6 +58,7 @@ class Reason(enum.Enum):
     CONTROL_GROUP_WORSE = "ControlGroupWorse"
     CONTROL_GROUP_TOO_SMALL = "ControlGroupTooSmall"
     INSPECTION_FAILED = "InspectionFailed"
+    HOOK_INCONCLUSIVE = "HookInconclusive"
     INSPECTING = "Inspecting"
     PLUGIN_MISSING = "PluginMissing"
     PARAMETERS_INVALID = "ParametersInvalid"
@@ -83,7 +84,7 @@ _FOUND: Final = {
     GateState.TOO_FEW: Reason.CONTROL_GROUP_TOO_SMALL,
     GateState.INCONCLUSIVE: Reason.INSPECTION_INCONCLUSIVE,
     GateState.FAILED: Reason.INSPECTION_FAILED,
-    GateState.DOUBTFUL: Reason.INSPECTION_INCONCLUSIVE,
+    GateState.DOUBTFUL: Reason.HOOK_INCONCLUSIVE,
     GateState.UNAPPROVED: Reason.AWAITING_APPROVAL,
     GateState.INSPECTING: Reason.INSPECTING,
     GateState.OBSERVING: Reason.OBSERVING,
@@ -284,13 +285,13 @@ def _rolling_text(status: MachineComponentSetStatus) -> str:
 
 
 def _observing_text(owner: MachineComponentSet, status: MachineComponentSetStatus) -> str:
-    number = status.batch.number if status.batch is not None else 0
+    number = "" if status.batch is None else status.batch.number
     return f"batch {number} is done and observed for {format_duration(owner.spec.rollout.observation)}"
 
 
 def _approval_text(status: MachineComponentSetStatus) -> str:
-    batch = status.batch.number if status.batch is not None else 0
-    revision = status.update.number if status.update is not None else 0
+    batch = "" if status.batch is None else status.batch.number
+    revision = "" if status.update is None else status.update.number
     word = f'{{revision: "{revision}", batch: {batch}}}'
     return f"batch {batch} is done; to go on set spec.rollout.approve: {word}"
 

@@ -313,7 +313,7 @@ def _count(counts: dict[_K, int], key: _K, sign: int) -> None:
 
 
 def _place(ordered: list[_T], key: _T, sign: int) -> None:
-    if sign > 0:
+    if sign == 1:
         insort(ordered, key)
     else:
         del ordered[bisect_left(ordered, key)]

@@ -158,8 +158,12 @@ def _check_number(value: float, schema: Json, path: str, causes: list[Cause]) ->
         causes.append(Cause("FieldValueInvalid", message, NOWHERE))
     as_float = _type_name(value) == "number"
     for keyword, wanted, beyond in (("maximum", "less", 1), ("minimum", "greater", -1)):
-        if keyword in schema and (value - schema[keyword]) * beyond > 0:
-            shown, bound = (_go_float(each) if as_float else each for each in (value, schema[keyword]))
+        if keyword not in schema:
+            continue
+        # A server keeps a bound as a float, though it shows it in shortest digits.
+        kept = int(float(schema[keyword])) if isinstance(schema[keyword], int) else schema[keyword]
+        if (value - kept) * beyond > 0:
+            shown, bound = (_go_float(each) if as_float else each for each in (value, kept))
             message = f"Invalid value: {shown}: {path} in body should be {wanted} than or equal to {bound}"
             causes.append(Cause("FieldValueInvalid", message, path))
 

@@ -16,7 +16,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.host.decide import AgentSnapshot, HostSeen, decide
+from kubenode.core.host.decide import HostSeen, NodeSnapshot, decide
 from kubenode.core.host.inspection import period
 from kubenode.core.host.probes import looked_at, probed
 from kubenode.core.host.variables import filled, values
@@ -24,7 +24,8 @@ from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.step import Probe, Step
 from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
-from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.parameters import structured
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
 
 
@@ -85,7 +86,7 @@ class AgentController:
             for name, entry in sorted(machine.spec.components.items())
             if entry.component in components
         }
-        snapshot = AgentSnapshot(
+        snapshot = NodeSnapshot(
             machine=machine,
             components=components,
             have={name: one.have for name, one in found.items()},

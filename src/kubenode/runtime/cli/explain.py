@@ -15,6 +15,7 @@ from kubenode.core.decision import Verdict
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import Explanation
 from kubenode.core.explain import explain as explained
+from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.runtime.cli.output import UNKNOWN, CouldNotTell, Output, document, examples, fail
 from kubenode.runtime.cli.replay import warn
 from kubenode.runtime.record import Record, Recording, recorded
@@ -241,6 +242,8 @@ def _called(moment: Record) -> str:
     seen = moment.snapshot
     if isinstance(seen, RemedySnapshot):
         return f"remedy of {moment.key}"
+    if isinstance(seen, RepairSnapshot):
+        return f"drift of {moment.key}"
     return (
         f"permit (ledger {moment.key})"
         if isinstance(seen, FleetSnapshot)

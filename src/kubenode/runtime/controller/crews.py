@@ -31,6 +31,10 @@ class Crews:
             for other in found
         )  # fmt: skip
 
+    def owners(self, machine: str) -> Iterable[str]:
+        """Name the sets that a machine concerns."""
+        return self._sets.get(machine, {}).keys()
+
     def touched(self, change: Change) -> Iterable[str]:
         """Name the sets that a folded change of a machine concerns: as it is, and as it was."""
         yield from self._sets.get(change.name, ())

@@ -17,7 +17,8 @@ from kubenode.core.inspection import (
     Pass,
 )
 from kubenode.core.model import InspectionHook, Now
-from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.parameters import structured
+from kubenode.runtime.plugins import Plugins
 
 TEXT_LIMIT: Final = 1024
 """Most characters of an answer that are taken."""

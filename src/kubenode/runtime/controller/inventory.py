@@ -14,7 +14,9 @@ from kubenode.core.health.zones import ZoneTally
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
+from kubenode.runtime.controller.componentsets import ComponentSets
 from kubenode.runtime.controller.crews import Crews
+from kubenode.runtime.controller.episodes import Episodes
 from kubenode.runtime.store.cache import Cache, Change
 
 SHOULD_BE_UP = frozenset({"Running", "Updating", "Repairing"})
@@ -44,6 +46,8 @@ class Inventory:
 
     Attributes:
         crews: the machines of each MachineSet.
+        sets: the MachineComponentSets that select each machine.
+        episodes: the jobs of remedy.
         ledger_stands: whether the RiskLedger is there and has been stamped.
         changes: how often `zones`, `up` or what is absent has changed: who remembers it compares one number.
         ran: how many machines have ever been Running.
@@ -60,10 +64,13 @@ class Inventory:
         self._absent: dict[str, set[str]] = {}
         self._tallies: dict[str, Tally] = {}
         self._drifts: dict[str, DriftCount] = {}
-        self._jobs: dict[str, dict[str, m.RemedyOperationJob]] = {}
         self._holds: dict[str, m.Hold] = {}
         self._policy: Policy | None = None
+        self._zones_told: Mapping[str, ZoneTally] | None = None
+        self._up_told: Mapping[str, int] | None = None
         self.crews = Crews(cache)
+        self.sets = ComponentSets(cache)
+        self.episodes = Episodes()
         self.ledger_stands = False
         self.changes = 0
         self.ran = 0
@@ -84,12 +91,16 @@ class Inventory:
         return self._cache.get(m.Node, name) if name else None
 
     def zones(self) -> Mapping[str, ZoneTally]:
-        """Give the tally of every zone that has a claimed Node."""
-        return dict(self._zones)
+        """Give the tally of every zone that has a claimed Node; the same object until one changes."""
+        if self._zones_told is None:
+            self._zones_told = dict(self._zones)
+        return self._zones_told
 
     def up(self) -> Mapping[str, int]:
-        """Give the number of machines that should be up, by scope text."""
-        return dict(self._up)
+        """Give the number of machines that should be up, by scope text; the same object until one changes."""
+        if self._up_told is None:
+            self._up_told = dict(self._up)
+        return self._up_told
 
     def absent(self, set_name: str) -> frozenset[str]:
         """Give the uids of a set's machines that should be up and are not available."""
@@ -105,7 +116,7 @@ class Inventory:
 
     def jobs(self, machine_uid: str) -> tuple[m.RemedyOperationJob, ...]:
         """Give all episodes of a machine, by name."""
-        return tuple(job for _, job in sorted(self._jobs.get(machine_uid, {}).items()))
+        return self.episodes.of(machine_uid)
 
     def hold(self, machine_uid: str) -> m.Hold | None:
         """Give the open hold on a machine."""
@@ -141,6 +152,7 @@ class Inventory:
     def fold(self, change: Change) -> None:
         """Fold one change of one object."""
         self.crews.fold(change)
+        self.sets.fold(change)
         if change.kind is m.Machine:
             self._refresh(change.name)
         elif change.kind is m.Node:
@@ -149,7 +161,7 @@ class Inventory:
         elif change.kind is m.MachineComponentSet:
             self._refold_set(change)
         elif change.kind is m.RemedyOperationJob:
-            self._fold_job(change)
+            self.episodes.fold(change)
         elif is_ledger(change) and isinstance(change.after, m.RiskLedger | None):
             holds = () if change.after is None else change.after.status.holds
             self.ledger_stands = change.after is not None and change.after.status.checkpoint > 0
@@ -177,21 +189,10 @@ class Inventory:
             seats = {name: seat for name, seat in facts.seats.items() if name != change.name}
             if len(seats) != len(facts.seats):
                 self._facts[machine] = attrs.evolve(facts, seats=seats)
-                _count(self._up, f"set={change.name}", -int(facts.up))
+                self._count_up(f"set={change.name}", -int(facts.up))
             self._refresh(machine)
         # All its machines were counted anew, most likely to the same end.
         self.changes = changes + (counted != (self._up, self.absent(change.name)))
-
-    def _fold_job(self, change: Change) -> None:
-        for job, there in ((change.before, False), (change.after, True)):
-            if isinstance(job, m.RemedyOperationJob):
-                known = self._jobs.setdefault(job.spec.machine.uid, {})
-                if there:
-                    known[job.metadata.name] = job
-                else:
-                    known.pop(job.metadata.name, None)
-                if not known:
-                    del self._jobs[job.spec.machine.uid]
 
     def _refresh(self, name: str) -> None:
         before = self._facts.get(name)
@@ -224,10 +225,8 @@ class Inventory:
         ready = node is not None and node.ready
         zone = node.zone if node is not None else ""
         ran = machine.status.first_running is not None
-        selecting = [
-            one for one in self._cache.all(m.MachineComponentSet)
-            if one.spec.selector.selects(machine.metadata.labels) and machine.metadata.deletion_timestamp is None
-        ]  # fmt: skip
+        leaving = machine.metadata.deletion_timestamp is not None
+        selecting = () if leaving else self.sets.selecting(machine.metadata.name)
         seats = {
             one.metadata.name: Seat(
                 machine=m.ref(machine), zone=zone, entry=machine.spec.components.get(one.spec.name),
@@ -250,6 +249,7 @@ class Inventory:
         before, after = self._counted.pop(name, None), None if node is None else (node.zone, node.ready)
         for state, sign in ((before, -1), (after, +1)):
             if state is not None:
+                self._zones_told = None
                 zone, ready = state
                 tally = self._zones.pop(zone, ZoneTally(nodes=0))
                 nodes, not_ready = tally.nodes + sign, tally.not_ready + sign * (not ready)
@@ -269,13 +269,21 @@ class Inventory:
         if facts.up:
             where = ("cluster", f"region={facts.region}", f"zone={facts.zone}")
             for scope in (*where, *(f"set={name}" for name in facts.seats)):
-                _count(self._up, scope, sign)
+                self._count_up(scope, sign)
         for name in facts.seats:
             gone = self._absent.setdefault(name, set())
             if sign > 0 and facts.missed:
                 gone.add(facts.machine.uid)
             elif sign < 0:
                 gone.discard(facts.machine.uid)
+
+    def _count_up(self, scope: str, by: int) -> None:
+        self._up_told = None
+        total = self._up.get(scope, 0) + by
+        if total:
+            self._up[scope] = total
+        else:
+            self._up.pop(scope, None)
 
 
 def faults_of(node: m.Node | None) -> frozenset[str]:
@@ -284,7 +292,7 @@ def faults_of(node: m.Node | None) -> frozenset[str]:
     return frozenset(one.type for one in conditions if (one.status is m.Switch.TRUE) != (one.type == "Ready"))
 
 
-def _rival(one: m.MachineComponentSet, selecting: list[m.MachineComponentSet]) -> str:
+def _rival(one: m.MachineComponentSet, selecting: tuple[m.MachineComponentSet, ...]) -> str:
     """Name another set that selects the same machine for the same component; the first by name."""
     names = (
         other.metadata.name
@@ -304,14 +312,6 @@ def node_name(machine: m.Machine) -> str:
     if machine.status.agent is not None and machine.status.agent.node_name:
         return machine.status.agent.node_name
     return machine.status.node_ref.name if machine.status.node_ref is not None else ""
-
-
-def _count(counts: dict[str, int], scope: str, by: int) -> None:
-    total = counts.get(scope, 0) + by
-    if total:
-        counts[scope] = total
-    else:
-        counts.pop(scope, None)
 
 
 def _suspect(set_name: str, facts: Facts | None) -> Suspect | None:

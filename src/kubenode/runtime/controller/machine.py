@@ -47,12 +47,9 @@ class MachineController:
             return None
         hold = self._inventory.hold(machine.metadata.uid)
         rivals = [name for name in self._inventory.claimants(node_name(machine)) if name != key]
-        sets = sorted(self._cache.all(m.MachineComponentSet), key=lambda one: one.metadata.name)
         snapshot = MachineSnapshot(
             machine=machine, node=self._inventory.node_of(machine), rival=rivals[0] if rivals else "",
-            wanted=frozenset(
-                one.spec.name for one in sets if one.spec.selector.selects(machine.metadata.labels)
-            ),
+            wanted=frozenset(one.spec.name for one in self._inventory.sets.selecting(key)),
             hold=None if hold is None else hold.cause, ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=machine, stored=machine.status)

@@ -5,9 +5,14 @@ from typing import Any
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
+from kubenode.core.health.freeze import Place
+from kubenode.core.health.held import is_held
 from kubenode.core.machineset.decide import MachineSetSnapshot, decide
+from kubenode.core.model.machineset import StrategyType
+from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.policy import Policy
-from kubenode.runtime.controller.crews import Crews
+from kubenode.runtime.controller.breakers import Breakers
+from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -17,9 +22,11 @@ class MachineSetController:
 
     name = "machineset"
 
-    def __init__(self, cache: Cache, crews: Crews) -> None:
+    def __init__(self, cache: Cache, inventory: Inventory) -> None:
         self._cache = cache
-        self._crews = crews
+        self._inventory = inventory
+        self._crews = inventory.crews
+        self._breakers = Breakers(inventory)
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A set; those whose selector overlaps with it; and those that a machine concerns, or did."""
@@ -29,6 +36,21 @@ class MachineSetController:
                 yield from (one.metadata.name for one in self._cache.all(m.MachineSet))
         elif change.kind is m.Machine:
             yield from self._crews.touched(change)
+        elif change.kind is m.RiskPolicy:
+            yield from (one.metadata.name for one in self._cache.all(m.MachineSet) if _replaces(one))
+        elif change.kind is m.Node and _is_marked(change.before) != _is_marked(change.after):
+            for machine in self._inventory.claimants(change.name):
+                yield from self._replacing(machine)
+        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
+            for machine in self._breakers.flipped():
+                yield from self._replacing(machine)
+
+    def _replacing(self, machine: str) -> Iterable[str]:
+        """Name the sets that a machine concerns and that replace machines: who stops that matters to no other."""
+        for name in self._crews.owners(machine):
+            owner = self._cache.get(m.MachineSet, name)
+            if owner is not None and _replaces(owner):
+                yield name
 
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one set."""
@@ -40,11 +62,33 @@ class MachineSetController:
             one.metadata.name for one in machines
             if one.spec.set_ref is None and self._crews.is_selected_by_another(one, found)
         )  # fmt: skip
+        looked = machines if _replaces(found) else ()
         snapshot = MachineSetSnapshot(
-            set=found, machines=machines, contested=contested, now=now, sightings=sightings
-        )
+            set=found, machines=machines, contested=contested, places=self._places(looked), held=self._held(looked),
+            zones=self._inventory.zones() if looked else {}, now=now, sightings=sightings,
+        )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)
+
+    def _places(self, machines: Iterable[m.Machine]) -> Mapping[str, Place]:
+        found = (self._inventory.facts(one.metadata.name) for one in machines)
+        return {
+            facts.machine.name: Place(
+                machine=facts.machine.name, zone=facts.zone, region=facts.region, sets=tuple(sorted(facts.seats))
+            )
+            for facts in found if facts is not None and facts.claimed
+        }  # fmt: skip
+
+    def _held(self, machines: Iterable[m.Machine]) -> frozenset[str]:
+        return frozenset(one.metadata.name for one in machines if is_held(one, self._inventory.node_of(one)))
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/machineset."""
         return decide(snapshot, policy)
+
+
+def _replaces(owner: m.MachineSet) -> bool:
+    return owner.spec.strategy.type is StrategyType.REPLACE
+
+
+def _is_marked(obj: m.Object | None) -> bool:
+    return obj is not None and HOLD_LABEL in obj.metadata.labels

@@ -15,7 +15,8 @@ from kubenode.runtime.controller.breakers import Breakers
 from kubenode.runtime.controller.inventory import Inventory, is_ledger
 from kubenode.runtime.controller.machine import holders_changed
 from kubenode.runtime.engine.loop import Question
-from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.parameters import structured
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
 
 Steps = tuple[m.OperationStep, ...] | Problem

@@ -15,13 +15,11 @@ from kubenode.core.risk.asks import (
     act_of_entry,
     asks_of_job,
     asks_of_set,
-    ended_of_job,
     ended_of_set,
 )
 from kubenode.core.risk.binding import SetRoom
-from kubenode.core.risk.decide import RiskSnapshot, decide
+from kubenode.core.risk.decide import FleetSnapshot, decide
 from kubenode.core.risk.needs import ACT_OF, needs_permit
-from kubenode.core.risk.success import Outcome, outcomes_of_job
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.inventory import Inventory
@@ -61,35 +59,37 @@ class RiskController:
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of all who ask, and of what there is to lose."""
         ledger = self._cache.get(m.RiskLedger, key)
-        asks, ended = self._asking()
-        asks += self._acting(ledger)
-        snapshot = RiskSnapshot(
-            ledger=ledger, asks=asks, ended=ended, zones=self._inventory.zones(), up=self._inventory.up(),
+        asks = (*self._asking(), *self._acting(ledger))
+        snapshot = FleetSnapshot(
+            ledger=ledger, asks=asks, ended=self._ended(ledger), zones=self._inventory.zones(), up=self._inventory.up(),
             rooms={one.metadata.name: self._room(one) for one in self._sets()},
             unavailable=frozenset(ask.machine.uid for ask in asks if not self._available(ask.machine.name)),
-            outcomes=self._outcomes(), history=self._history(), held=self._held(asks),
+            outcomes=self._inventory.episodes.outcomes(), history=self._history(), held=self._held(asks),
             reviews=self._panel(_requests(asks, ledger, now), now),
             unreadable=self._cache.unreadable.get(_BOOK, ""), now=now, sightings=sightings,
         )  # fmt: skip
         stored = None if ledger is None else ledger.status
         return Question(snapshot=snapshot, subject=ledger, stored=stored)
 
-    def _asking(self) -> tuple[tuple[Ask, ...], frozenset[str]]:
+    def _asking(self) -> tuple[Ask, ...]:
         asks: list[Ask] = []
-        ended: set[str] = set()
-        for one in self._sets():
+        for one in self._inventory.sets.open():
             component = self._cache.get(m.MachineComponent, one.component)
             needs = component is None or needs_permit(ACT_OF[component.spec.disruption])
             asks += asks_of_set(
                 one, self._zone_of, self._sets_of, needs_permit=needs, region_of=self._region_of
             )
-            ended |= ended_of_set(one)
-        for job in sorted(self._cache.all(m.RemedyOperationJob), key=lambda job: job.metadata.name):
+        for job in self._inventory.episodes.asking():
             machine = job.spec.machine.name
             if self._is_there(job.spec.machine):
                 asks += asks_of_job(job, self._zone(machine), self._selecting(machine), self._region(machine))
-            ended |= ended_of_job(job)
-        return tuple(asks), frozenset(ended)
+        return tuple(asks)
+
+    def _ended(self, book: m.RiskLedger | None) -> frozenset[str]:
+        """Give of what has ended that which still has a hold: the rest was closed long ago."""
+        held = () if book is None else (op_id for hold in book.status.holds for op_id in hold.op_ids)
+        ended = self._inventory.episodes.ended(held)
+        return ended.union(*(ended_of_set(one) for one in self._inventory.sets.open()))
 
     def _acting(self, book: m.RiskLedger | None) -> tuple[Ask, ...]:
         """Give what agents may still be doing for sets by the entries of their Machines, though a set wrote it off.
@@ -164,10 +164,6 @@ class RiskController:
         return SetRoom(
             max_unavailable=max_unavailable(one, up), unavailable=self._inventory.absent(one.metadata.name)
         )
-
-    def _outcomes(self) -> tuple[Outcome, ...]:
-        jobs = sorted(self._cache.all(m.RemedyOperationJob), key=lambda job: job.metadata.name)
-        return tuple(one for job in jobs for one in outcomes_of_job(job))
 
     def _history(self) -> bool:
         """Whether anything can have been granted before: then a ledger without history has lost it."""

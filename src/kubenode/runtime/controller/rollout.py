@@ -45,10 +45,7 @@ class RolloutController:
             yield change.name
             yield from self._rivals(change)
         elif change.kind is m.Machine:
-            for one in self._cache.all(m.MachineComponentSet):
-                if any(isinstance(side, m.Machine) and one.spec.selector.selects(side.metadata.labels)
-                       for side in (change.before, change.after)):  # fmt: skip
-                    yield one.metadata.name
+            yield from self._inventory.sets.touched(change)
         elif change.kind is m.Node:
             for machine in self._inventory.claimants(change.name):
                 facts = self._inventory.facts(machine)
@@ -56,7 +53,8 @@ class RolloutController:
             if _is_ready(change.before) != _is_ready(change.after):
                 yield from self._open()
         elif change.kind is m.MachineComponent:
-            yield from (one.metadata.name for one in self._sets() if one.component == change.name)
+            every = self._cache.all(m.MachineComponentSet)
+            yield from (one.metadata.name for one in every if one.component == change.name)
         elif is_ledger(change) or change.kind is m.RiskPolicy:
             yield from self._open()
 
@@ -68,15 +66,12 @@ class RolloutController:
             names = {one.spec.name for one in sides}
             yield from (
                 one.metadata.name
-                for one in self._sets()
+                for one in self._cache.all(m.MachineComponentSet)
                 if one.spec.name in names and one.metadata.name != change.name
             )
 
     def _open(self) -> Iterable[str]:
-        return (one.metadata.name for one in self._sets() if one.status.batch is not None)
-
-    def _sets(self) -> Iterable[m.MachineComponentSet]:
-        return self._cache.all(m.MachineComponentSet)
+        return (one.metadata.name for one in self._inventory.sets.open())
 
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one set: its tally and the machines of its open batch, never all its machines."""

@@ -63,7 +63,7 @@ def controllers(
     inventory = Inventory(cache, policy)
     every = (
         MachineController(cache, inventory),
-        MachineSetController(cache, inventory.crews),
+        MachineSetController(cache, inventory),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),

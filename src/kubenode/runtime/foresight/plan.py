@@ -28,7 +28,8 @@ from kubenode.runtime.foresight.values import (
     PlannedRollout,
 )
 from kubenode.runtime.foresight.world import World
-from kubenode.runtime.plugins import Plugins, structured
+from kubenode.runtime.parameters import structured
+from kubenode.runtime.plugins import Plugins
 
 
 def foresee(

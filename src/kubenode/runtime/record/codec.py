@@ -22,7 +22,7 @@ from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
-from kubenode.core.host.decide import AgentSnapshot
+from kubenode.core.host.decide import NodeSnapshot
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.model import WATCHED, Json, Object
@@ -36,7 +36,7 @@ from kubenode.core.reading import format_stamp, members, parse_stamp, plain_copy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
 from kubenode.core.remedy.decide import RemedySnapshot
 from kubenode.core.remedy.repair import RepairSnapshot
-from kubenode.core.risk.decide import RiskSnapshot
+from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
@@ -50,8 +50,8 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "repair": (RepairSnapshot, Decision[RemedyOperationJobStatus]),
     "abandoned": (AbandonedSnapshot, Decision[RemedyOperationJobStatus]),
     "accept": (AcceptSnapshot, Decision[AcceptedStatus]),
-    "risk": (RiskSnapshot, Decision[RiskLedgerStatus]),
-    "agent": (AgentSnapshot, Decision[AgentStatus]),
+    "risk": (FleetSnapshot, Decision[RiskLedgerStatus]),
+    "agent": (NodeSnapshot, Decision[AgentStatus]),
 }
 """The snapshots of all deciders by the word that stands in a recording, and what is decided from each."""
 _WORDS: Final[Mapping[type[Any], str]] = {snapshot: word for word, (snapshot, _) in SNAPSHOTS.items()}

@@ -22,8 +22,6 @@ from kubenode.core.policy import Policy
 from kubenode.core.remedy import abandoned, repair
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
-from kubenode.core.remedy.ladder import open_repair
-from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk import decide as risk
 from kubenode.core.rollout import decide as rollout
 from kubenode.runtime.record import codec
@@ -126,9 +124,6 @@ def _standing(seen: Any) -> Any:
     match seen:
         case DriftSnapshot():
             return seen.set.status
-        case RepairSnapshot():
-            job = open_repair(seen.jobs)
-            return None if job is None else job.status
         case AbandonedSnapshot():
             return seen.job.status
         case AcceptSnapshot():

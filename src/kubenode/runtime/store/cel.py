@@ -203,7 +203,7 @@ class Laws:
                 spelled: self._shown(inner, child_schema(schema, name) or NOTHING)
                 for name, inner in value.items()
                 if inner is not None
-                for spelled in (_spellings(name) if name in declared else (name,))
+                for spelled in (spellings(name) if name in declared else (name,))
             }
         if isinstance(value, list):
             below = schema.get("items", NOTHING)
@@ -255,7 +255,7 @@ def _by_key(known: Any, schema: Json) -> dict[str, Any]:
     return {key_of(item, schema): item for item in known}
 
 
-def _spellings(name: str) -> tuple[str, ...]:
+def spellings(name: str) -> tuple[str, ...]:
     """Give the names of a field in rules: escaped; a reserved word has two."""
     if name in _RESERVED:
         return name, f"__{name}__"

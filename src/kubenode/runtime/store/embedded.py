@@ -30,6 +30,7 @@ from kubenode.runtime.store.contract import (
 )
 from kubenode.runtime.store.fields import checked, warning
 from kubenode.runtime.store.garbage import done, plan_garbage
+from kubenode.runtime.store.golang import in_key_order
 from kubenode.runtime.store.history import EmbeddedWatch
 from kubenode.runtime.store.objectmeta import placed
 from kubenode.runtime.store.options import holding
@@ -95,7 +96,8 @@ class EmbeddedStore(EmbeddedReads):
             namespaces: all that exist.
 
         Raises:
-            ValueError: a schema uses what is not supported, or `rules` names another kind.
+            ValueError: a schema uses what is not supported, its CEL rules may cost more than a server allows or name
+                fields that there are not, or `rules` names another kind.
         """
         super().__init__(
             kinds, window=window, rules=rules, manager=field_manager, cel=cel, namespaces=namespaces
@@ -116,6 +118,8 @@ class EmbeddedStore(EmbeddedReads):
             metadata = given.get("metadata") or {}
         if metadata.get("resourceVersion"):
             raise refusals.bad_create()
+        if table.native is not None:
+            table.read(table.native, given)
         metadata = objectmeta.homed(kind, metadata, self._namespaces)
         return self._create(table, given, metadata, dry_run=dry_run)
 
@@ -177,6 +181,9 @@ class EmbeddedStore(EmbeddedReads):
             given, owners = table.claims.applied(name, before, patch, is_status=is_status)
         else:
             given = changed_by(before, patch)
+            if table.native is not None:
+                given = in_key_order(given)
+                table.read(table.native, given, is_patch=True)
             if field_validation in _PICKY:
                 given = checked(table, given, before, field_validation, is_patch=True)
         return self._change(table, before, given, owners, is_status=is_status, dry_run=dry_run)

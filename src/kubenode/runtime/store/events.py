@@ -69,7 +69,7 @@ class Native:
 def _read(obj: Json) -> Json:
     """Give an Event without what is empty, its times in UTC."""
     named = {"apiVersion": EVENT.api_version, "kind": EVENT.name, "metadata": obj["metadata"]}
-    return {**named, **written(_EVENT, read(_EVENT, obj, ""))}
+    return {**named, **written(_EVENT, read(_EVENT, obj))}
 
 
 def _faults(event: Json) -> tuple[Cause, ...]:

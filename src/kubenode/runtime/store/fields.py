@@ -22,7 +22,7 @@ def checked(table: Table, given: Json, known: Json | None, how: FieldValidation,
     Raises:
         Refused: there are such fields, and the validation is strict; or the object cannot be read.
     """
-    if table.native is not None:
+    if table.native is not None:  # what cannot be read is told before what is not known
         table.read(table.native, given, is_patch=is_patch)
     known_fields, unknown = table.pruned(given, known)
     if unknown and how is FieldValidation.STRICT:

@@ -5,9 +5,10 @@ encoding/json and of Go's `time.Parse`, raised as ValueError.
 """
 
 import re
+from calendar import monthrange
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final, NoReturn, TypeAlias
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -77,33 +78,54 @@ def structure(struct: Struct) -> Json:
     }
 
 
-def read(struct: Struct, value: Json, path: str) -> Json:
+def in_key_order(value: Any) -> Any:
+    """Give a value as Go writes maps: by key, at each level. So is what a patch has made before it is decoded."""
+    if isinstance(value, dict):
+        return {name: in_key_order(value[name]) for name in sorted(value)}
+    return [in_key_order(item) for item in value] if isinstance(value, list) else value
+
+
+def read(struct: Struct, value: Json) -> Json:
     """Give what of an object the decoder keeps, its times in UTC.
 
     Raises:
-        ValueError: it cannot be decoded, in Go's words.
+        ValueError: it cannot be decoded, in Go's words: a time that cannot be read, else the first wrong type.
     """
-    return dict(_read_fields(struct, value, path))
+    faults: list[str] = []
+    found = dict(_read_fields(struct, value, "", faults))
+    if faults:
+        raise ValueError(faults[0])
+    return found
 
 
-def _read_fields(struct: Struct, value: Json, path: str) -> Iterator[tuple[str, Any]]:
-    for name, form in struct.fields.items():
-        given = value.get(name)
-        if given is None:
+def _read_fields(struct: Struct, value: Json, path: str, faults: list[str]) -> Iterator[tuple[str, Any]]:
+    for name, given in value.items():
+        form = struct.fields.get(name)
+        if form is None or given is None:
             continue
         place = f"{path}.{name}" if path else name
-        if isinstance(form, Struct):
-            if not isinstance(given, dict):
-                _refuse(given, struct, place, f"v1.{form.name}")
-            yield name, read(form, given, place)
-        elif form.type == "string":
-            if not isinstance(given, str):
-                _refuse(given, struct, place, form.type)
-            yield name, given
-        elif form.type == "int32":
-            yield name, _number(given, struct, place)
-        else:
+        if isinstance(form, Scalar) and form.type in _LAYOUTS:
             yield name, _time(given, form.type)
+        elif fault := _misfit(given, form):
+            found, wanted = fault
+            faults.append(
+                f"json: cannot unmarshal {found} into Go struct field {struct.name}.{place} of type {wanted}"
+            )
+        elif isinstance(form, Struct):
+            yield name, dict(_read_fields(form, given, place, faults))
+        else:
+            yield name, given
+
+
+def _misfit(value: Any, form: Form) -> tuple[str, str] | None:
+    """Give what a value is and what it should be, in Go's words; None when it fits."""
+    wanted = f"v1.{form.name}" if isinstance(form, Struct) else form.type
+    types: type = {"string": str, "int32": int}.get(wanted, dict)
+    if isinstance(value, types) and not isinstance(value, bool):
+        return (f"number {value}", wanted) if wanted == "int32" and value not in _INT32 else None
+    names = ((bool, "bool"), (str, "string"), (int | float, "number"), (list, "array"))
+    found = next((name for each, name in names if isinstance(value, each)), "object")
+    return f"number {value}" if found == "number" and wanted == "int32" else found, wanted
 
 
 def written(struct: Struct, value: Json) -> Json:
@@ -119,22 +141,6 @@ def _shown_fields(struct: Struct, value: Json) -> Iterator[tuple[str, Any]]:
                 yield name, written(form, given or {})
         elif given or form.shown:
             yield name, given if given or form.type != "string" else ""
-
-
-def _number(value: Any, struct: Struct, place: str) -> int:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        _refuse(value, struct, place, "int32")
-    if value != int(value) or int(value) not in _INT32:
-        _refuse(value, struct, place, "int32", shown=f"number {value}")
-    return int(value)
-
-
-def _refuse(value: Any, struct: Struct, place: str, wanted: str, shown: str = "") -> NoReturn:
-    names = ((bool, "bool"), (str, "string"), (int | float, "number"), (list, "array"))
-    found = shown or next((name for types, name in names if isinstance(value, types)), "object")
-    raise ValueError(
-        f"json: cannot unmarshal {found} into Go struct field {struct.name}.{place} of type {wanted}"
-    )
 
 
 def _time(text: Any, form: str) -> str:
@@ -155,17 +161,25 @@ def _time(text: Any, form: str) -> str:
 
 
 def _in_utc(text: str, form: str) -> str:
+    """Give a time in UTC; what is out of range Go finds in this order."""
     year, month, day, hour, minute, second = (int(part) for part in re.findall(r"\d+", text)[:6])
+    zone = re.search(r"([+-])(\d\d):(\d\d)$", text[19:])
+    east, away = (int(zone[2]), int(zone[3])) if zone else (0, 0)
+    bounds = (
+        ("month", month, 1, 12), ("hour", hour, 0, 23), ("minute", minute, 0, 59), ("second", second, 0, 59),
+        ("time zone offset hour", east, 0, 24), ("time zone offset minute", away, 0, 60),
+    )  # fmt: skip
+    wrong = [name for name, value, least, most in bounds if not least <= value <= most]
+    if not wrong and not 1 <= day <= monthrange(max(year, 1), month)[1]:
+        wrong = ["day"]
+    if wrong:
+        raise ValueError(f'parsing time "{text}": {wrong[0]} out of range')
     digits = re.match(r".{19}[.,](\d{1,6})", text)
     micro = int(digits[1].ljust(6, "0")) if digits else 0
-    zone = re.search(r"([+-])(\d\d):(\d\d)$", text[19:])
-    shift = timedelta(hours=int(zone[2]), minutes=int(zone[3])) if zone else timedelta()
+    shift = timedelta(hours=east, minutes=away) * (-1 if zone and zone[1] == "-" else 1)
     try:
-        away = timezone(-shift if zone and zone[1] == "-" else shift)
-        moment = datetime(year, month, day, hour, minute, second, micro, tzinfo=away).astimezone(UTC)
-    except (ValueError, OverflowError) as wrong:
-        part = next(
-            (each for each in ("month", "day", "hour", "minute", "second") if each in str(wrong)), "day"
-        )
-        raise ValueError(f'parsing time "{text}": {part} out of range') from wrong
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if form == "v1.MicroTime" else "%Y-%m-%dT%H:%M:%SZ")
+        moment = datetime(year, month, day, hour, minute, second, micro, tzinfo=UTC) - shift
+    except (ValueError, OverflowError) as beyond:  # the years 0 and 10000, which only Go knows
+        raise ValueError(f'parsing time "{text}": year out of range') from beyond
+    fraction = f".{moment.microsecond:06d}" if form == "v1.MicroTime" else ""
+    return f"{moment.year:04d}-{moment:%m-%dT%H:%M:%S}{fraction}Z"

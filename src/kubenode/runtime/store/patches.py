@@ -31,7 +31,7 @@ def adopted(value: Any, before: Any = _ABSENT) -> Any:
 
     Raises:
         TypeError: it is not JSON.
-        ValueError: a number is not finite.
+        ValueError: a number is not finite, or is beyond all floats.
     """
     if value is before:
         return before
@@ -130,6 +130,8 @@ def _place(value: Any, earlier: list[Any], expected: int) -> int:
 
 def _number(value: float) -> float:
     if isinstance(value, int):
+        if abs(value) >= 2**1023:
+            raise ValueError("a whole number of more than 300 digits is not JSON")
         return value if -(2**63) <= value < 2**63 else float(value)
     if not math.isfinite(value):
         raise ValueError(f"{value!r} is not JSON")

@@ -1,5 +1,6 @@
 """The objects of one kind in the embedded store, and what the server would say of one that is written."""
 
+import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
@@ -8,6 +9,7 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kubenode.core.model import Json, Kind
+from kubenode.core.model.meta import GROUP
 from kubenode.core.schema import (
     BLOCKING,
     NOWHERE,
@@ -21,6 +23,7 @@ from kubenode.core.schema import (
 from kubenode.core.schema.walk import FREE
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
+from kubenode.runtime.store.cel_budget import refused
 from kubenode.runtime.store.claims import Claims
 from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.events import NATIVES, Native
@@ -40,6 +43,7 @@ _NOT_CHECKED: Final = Cause(
 )
 
 
+_TOP: Final = re.compile(r"[.\[]")
 _SUBRESOURCES: Final = frozenset({"", "status"})
 _FIELDS: Final[Mapping[str, Callable[[Json], str]]] = MappingProxyType({NAME: by_name})
 
@@ -91,6 +95,8 @@ class Table:
             ((path, selectable_fault(path, schema)) for path in kind.selectable) if schema is not None else ()
         )
         unsupported = (*unsupported, *(f".{path} {fault}" for path, fault in told if fault))
+        if laws and schema is not None and kind.group != GROUP:  # ours are priced once, by the tests
+            unsupported = (*unsupported, *refused(schema))
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
@@ -147,9 +153,11 @@ class Table:
         unknown = _unknown(metadata)
         if self.schema is None:
             return obj, unknown
+        whole = obj
         obj, dropped = prune(obj, self.schema, known=known)
         if self.native is not None:
-            return self.read(self.native, obj, is_patch=known is not None), [*unknown, *dropped]
+            found = self.read(self.native, obj, is_patch=known is not None)
+            return found, self._in_order(whole, unknown, dropped)
         if dropped:
             unknown += sorted(dropped)
         return defaulted(obj, self.schema, known=known, keeps_null=is_applied), unknown
@@ -167,13 +175,17 @@ class Table:
             known_of_it = {name: value for name, value in metadata.items() if name in objectmeta.FIELDS}
             obj = {**obj, "metadata": known_of_it}
         dropped: tuple[str, ...] = ()
+        whole = obj
         if self.schema is not None:
             obj, dropped = prune(obj, self.schema, known=known)
-        return obj, [*unknown, *self._in_order(dropped)]
+        return obj, self._in_order(whole, unknown, dropped)
 
-    def _in_order(self, dropped: tuple[str, ...]) -> Iterable[str]:
+    def _in_order(self, obj: Json, unknown: list[str], dropped: Iterable[str]) -> list[str]:
         """Give the paths of unknown fields as the server tells them: of a struct as they come, else sorted."""
-        return dropped if self.native is not None else sorted(dropped)
+        if self.native is None:
+            return [*unknown, *sorted(dropped)]
+        order = {name: at for at, name in enumerate(obj)}
+        return sorted([*unknown, *dropped], key=lambda path: order[_TOP.split(path, 1)[0]])
 
     def read(self, native: Native, obj: Json, *, is_patch: bool = False) -> Json:
         """Give a native object as it is written. Raises Refused when it cannot be decoded."""

@@ -20,6 +20,7 @@ from kubenode.runtime.testing.store import (
     eventful,
     judging,
     merging,
+    placing,
     reading,
     rehearsing,
     replacing,
@@ -51,6 +52,7 @@ CASES: Final[tuple[Case, ...]] = (
     *rehearsing.CASES,
     *collecting.CASES,
     *eventful.CASES,
+    *placing.CASES,
     *clearing.CASES,
     *straying.CASES,
 )
