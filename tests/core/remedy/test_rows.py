@@ -148,7 +148,12 @@ MOVES: dict[str, tuple[Case, tuple[str, str, str, str]]] = {
 def test_a_move_of_an_episode(name: str) -> None:
     """One state, one look at the world, one move."""
     seen, expected = MOVES[name]
-    assert told(advance(seen)) == expected
+    answer = advance(seen)
+    assert told(answer) == expected
+    assert answer.status is not None
+    if expected[0] == "Cancelled":
+        why = GONE if seen.remedier is None else "cleared by itself"
+        assert [answer.notes[0].text, answer.status.conditions[-1].message] == [why, why]
 
 
 def test_the_verification_of_nobody_is_the_built_in_one() -> None:
@@ -403,3 +408,21 @@ def test_of_several_remediers_an_episode_is_its_owns() -> None:
     assert decision.wake_at == AT + 40 * SECOND
     watched = {key.partition(":")[0] for key in decision.sightings if key.endswith(":True")}
     assert watched == {"first", "hung", "other"}
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict"),
+    [
+        (ONE, "withdrawn: the machine is being deleted"), (ACTS, "the machine is being deleted"), (PROVES, "the machine is being deleted"),
+        (job(attempt(FAILED), attempt(WAITING, 2)), "withdrawn: the machine is being deleted"),
+        (job(attempt(WAITING), attempt(ACTING, 2), phase="Acting"), "the machine is being deleted"),
+    ],
+)  # fmt: skip
+def test_an_attempt_that_had_begun_is_not_withdrawn_when_the_machine_goes(
+    one: m.RemedyOperationJob, verdict: str
+) -> None:
+    """By its last attempt: what only waited says nothing against its rung."""
+    going = attrs.evolve(machine(), metadata=attrs.evolve(machine().metadata, deletion_timestamp=START))
+    status = decide(snapshot(one, machine=going), HUNG_ONLY).status
+    assert status is not None
+    assert (status.phase, status.attempts[-1].verdict) == ("Cancelled", verdict)

@@ -167,10 +167,9 @@ def _arranged(
     notes = [turn.note for turn in (asked, *turns) if turn.note is not None]
     if asked.run is not None:
         return Decision(status=status, effects=(asked.run,), notes=tuple(notes), sightings=sightings)
-    pending = status.operation is not None and status.operation.state is AnswerState.ACKNOWLEDGED
     ready = [turn.run for turn in turns if turn.run is not None]
-    if seen.running or (pending and seen.machine.spec.operation is not None):
-        busy = Note(code="Busy", text=f"operation {seen.running or 'asked for'} comes first")
+    if seen.running:  # an operation that is asked for and not begun would be begun by now
+        busy = Note(code="Busy", text=f"operation {seen.running} comes first")
         deferred = asked.note is not None or any(turn.run or turn.due is not None for turn in turns)
         return Decision(
             status=status, notes=(busy, *_untimed((asked, *turns))), sightings=sightings, deferred=deferred
