@@ -11,6 +11,7 @@ from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import INTERRUPTED, decide
 from kubenode.core.host.drift import REPAIR_LIMIT, REPAIR_SPREAD, REPAIR_WINDOW, delay, drifted, repairs
+from kubenode.core.host.inspection import INSPECT_EVERY, LONGEST, SHORTEST
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.plan import (
     FIRST_PAUSE,
@@ -59,6 +60,7 @@ def test_the_limits_are_what_they_are() -> None:
     assert MAX_STEPS == 16
     assert [one.total_seconds() for one in (FIRST_PAUSE, RESUME_PAUSE, LONGEST_PAUSE)] == [300, 60, 3600]
     assert (REPAIR_LIMIT, REPAIR_WINDOW.total_seconds(), REPAIR_SPREAD.total_seconds()) == (3, 3600, 60)
+    assert [one.total_seconds() for one in (INSPECT_EVERY, SHORTEST, LONGEST)] == [300, 10, 3600]
     assert [pause(number) // SECOND for number in range(7)] == [300, 600, 1200, 2400, 3600, 3600, 3600]
 
 

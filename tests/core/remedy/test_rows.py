@@ -11,9 +11,10 @@ from kubenode.core.decision import Create, Note, SetOperation
 from kubenode.core.errors import Problem
 from kubenode.core.model.condition import Condition
 from kubenode.core.policy import Policy
+from kubenode.core.remedy.abandoned import GRACE
 from kubenode.core.remedy.decide import RemedySnapshot, decide
 from kubenode.core.remedy.episode import Answer, Case, advance, leftover
-from kubenode.core.remedy.ladder import begun, closed, is_closed, moved
+from kubenode.core.remedy.ladder import MAX_ATTEMPTS, begun, closed, is_closed, moved
 from kubenode.core.remedy.match import is_clear, sighting_key
 from tests.core.remedy.world import HUNG, NORMAL, SECOND, START, STEPS, closed_job, machine, node, remedier
 
@@ -220,6 +221,20 @@ def test_a_move_keeps_what_its_state_counts_from(seen: Case, kept: set[str]) -> 
         assert all(answer.sightings[key] == AT - SECOND for key in kept)
     else:
         assert set(answer.sightings) <= kept
+
+
+def test_the_limits_are_what_they_are() -> None:
+    """32 attempts an episode; thirty seconds for a machine that is not seen."""
+    assert (32, timedelta(seconds=30)) == (MAX_ATTEMPTS, GRACE)
+
+
+@pytest.mark.parametrize(("tries", "phase"), [(31, "Waiting"), (32, "HandedOver"), (33, "HandedOver")])
+def test_an_episode_has_so_many_attempts_and_then_is_a_humans(tries: int, phase: str) -> None:
+    """Withdrawn or not; its rungs are not at their end."""
+    attempts = (attempt(FAILED, number, verdict="withdrawn: x") for number in range(tries))
+    answer = advance(case(job(*attempts)))
+    assert answer.status is not None
+    assert answer.status.phase == phase
 
 
 @pytest.mark.parametrize("phase", list(m.JobPhase))
