@@ -18,6 +18,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     ),
     "rollout": ("patch machines", "patch machinecomponentsets/status"),
     "drift": ("patch machines",),
+    "repair": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "remedy": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "abandoned": (f"patch {_JOBS}/status",),
     "accept": ("patch noderemediers/status", "patch riskpolicies/status"),
