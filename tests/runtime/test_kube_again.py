@@ -20,6 +20,7 @@ from kubenode.core.errors import (
     Retry,
     ServerFailed,
     TooManyRequests,
+    Unauthorized,
     Unreachable,
 )
 from kubenode.runtime.store.client import Connection
@@ -383,6 +384,61 @@ def test_credentials_that_take_too_long_are_not_waited_for() -> None:
                 await store.get(KIND, "m1")
             ended.set()
             assert server.asked[0].headers["Authorization"] == "Bearer 0"
+
+    asyncio.run(main())
+
+
+def test_a_plugin_that_hangs_is_asked_once_and_delays_nobody_twice() -> None:
+    """One thread, however many calls; after the first that waited, the old token serves at once."""
+
+    async def main() -> None:
+        async with ApiServer(*[says(machine("m1"))] * 40) as server:
+            count = itertools.count()
+            ended = threading.Event()
+
+            def authorize() -> str:
+                if number := next(count):
+                    ended.wait(20)
+                return f"Bearer {number}"
+
+            connection = Connection(url=server.url, authorization=authorize)
+            time = FakeTime()
+            timing = Timing(clock=time, sleep=time.sleep)
+            async with KubeStore(lambda: connection, limits=Limits(call=SHORT * 10), timing=timing) as store:
+                await time.sleep(60)
+                before = threading.active_count()
+                for _ in range(3):
+                    for _ in range(10):
+                        await store.get(KIND, "m1")
+                    await time.sleep(11)
+                assert next(count) == 2
+                assert threading.active_count() == before + 1
+                ended.set()
+                while store._transport._reading is not None:
+                    await time.sleep(11)
+                    await store.get(KIND, "m1")
+            assert server.asked[-1].headers["Authorization"] == "Bearer 1"
+
+    asyncio.run(main())
+
+
+def test_credentials_that_do_not_help_are_not_read_at_every_call() -> None:
+    """A login that has ended for good: its plugin is run every ten seconds at most, whoever asks how often."""
+
+    async def main() -> None:
+        async with ApiServer(*[fails(401)] * 200) as server:
+            count = itertools.count()
+
+            def load() -> Connection:
+                return Connection(url=server.url, authorization=lambda: f"Bearer {next(count)}")
+
+            time = FakeTime()
+            async with KubeStore(load, timing=Timing(clock=time, sleep=time.sleep)) as store:
+                for _ in range(20):
+                    with pytest.raises(Unauthorized):
+                        await store.get(KIND, "m1")
+                    await time.sleep(1)
+            assert next(count) <= 4
 
     asyncio.run(main())
 

@@ -31,6 +31,8 @@ LOG = logging.getLogger("kubenode.store")
 _UNAUTHORIZED: Final = 401
 _RENEW_NS: Final = 60_000_000_000
 """How long an Authorization header is used before it is asked for again; client-go's time for token files."""
+_AGAIN_NS: Final = 10_000_000_000
+"""How long credentials that could not be renewed, or that did not help, are not asked for again."""
 _READ_AHEAD: Final = 1 << 18
 _WARNINGS_KEPT: Final = 256
 _WARNING: Final = re.compile(r'299 \S+ "(.*)"')
@@ -145,6 +147,8 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self._identity: _Identity | None = None
         self._renewing = asyncio.Lock()
+        self._reading: asyncio.Task[_Identity] | None = None
+        self._not_before = 0
         self._places = asyncio.Semaphore(limits.in_flight)
         self._warned: set[str] = set()
         self.warnings: deque[str] = deque(maxlen=_WARNINGS_KEPT)
@@ -169,6 +173,8 @@ class Transport:
 
     async def close(self) -> None:
         """End all connections, those of watches too; may be called again."""
+        if self._reading is not None:
+            self._reading.cancel()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -275,16 +281,31 @@ class Transport:
             held = self._identity
             if held is None:
                 raise RuntimeError("the store is used outside of its `async with`")
-            if held is not refused and self._elapsed() - held.since < _RENEW_NS:
+            is_refused = held is refused
+            if self._elapsed() < (self._not_before if is_refused else held.since + _RENEW_NS):
                 return held
-            try:
-                async with asyncio.timeout(self.limits.call.total_seconds()):
-                    held = await self._read_identity(None if held is refused else held.connection)
-            except (KubenodeError, TimeoutError) as error:  # such as a kubeconfig that is being rewritten
-                LOG.warning("event=credentials-not-renewed error=%s: %s", type(error).__name__, error)
-            else:
-                self._identity = held
+            fresh = await self._renewed(None if is_refused else held.connection)
+            self._not_before = self._elapsed() + _AGAIN_NS
+            # What we have serves on, and for a while nobody waits for something better.
+            held = fresh or attrs.evolve(held, since=self._elapsed() - _RENEW_NS + _AGAIN_NS)
+            self._identity = held
             return held
+
+    async def _renewed(self, connection: Connection | None) -> _Identity | None:
+        """Read who we are, one reading at a time: a plugin that hangs holds one thread, however often it is asked."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read_identity(connection))
+        reading = self._reading
+        await asyncio.wait({reading}, timeout=self.limits.call.total_seconds())
+        if not reading.done():
+            LOG.warning("event=credentials-not-renewed error=it takes too long")
+            return None
+        self._reading = None
+        try:
+            return reading.result()
+        except KubenodeError as error:  # such as a kubeconfig that is being rewritten
+            LOG.warning("event=credentials-not-renewed error=%s: %s", type(error).__name__, error)
+            return None
 
     async def _read_identity(self, connection: Connection | None = None) -> _Identity:
         known = connection if connection is not None else await called("kubenode kubeconfig", self._load)
