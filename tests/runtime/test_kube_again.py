@@ -414,7 +414,7 @@ def test_a_plugin_that_hangs_is_asked_once_and_delays_nobody_twice() -> None:
                 assert next(count) == 2
                 assert threading.active_count() == before + 1
                 ended.set()
-                while store._transport._reading is not None:
+                while store._transport._identities._reading is not None:
                     await time.sleep(11)
                     await store.get(KIND, "m1")
             assert server.asked[-1].headers["Authorization"] == "Bearer 1"
