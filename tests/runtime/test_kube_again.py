@@ -24,6 +24,7 @@ from kubenode.core.errors import (
     Unreachable,
 )
 from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Limits, Timing
 from tests.runtime.api_server import (
@@ -458,5 +459,42 @@ def test_a_token_is_renewed_every_minute() -> None:
                 await time.sleep(1)
                 await store.get(KIND, "m1")
             assert [asked.headers["Authorization"][-1] for asked in server.asked] == ["0", "0", "1"]
+
+    asyncio.run(main())
+
+
+# Terms.
+
+
+@pytest.mark.parametrize("call", WRITES)
+@pytest.mark.parametrize("kept", [True, False], ids=["kept connection", "new connection"])
+def test_a_write_of_a_term_that_is_over_does_not_leave(call: str, *, kept: bool) -> None:
+    """It ends between the decision and the open way to the server: nothing is sent; reads are sent still."""
+
+    async def main() -> None:
+        async with ApiServer(*[says(machine("m1"))] * 4) as server, store_of(server) as store:
+            if kept:
+                await store.get(KIND, "m1")
+            before = len(server.asked)
+
+            async def late() -> None:
+                # It lasts until the connection is looked for, and no longer.
+                looks = iter([True, False])
+                set_fence(lambda: next(looks))
+                check_fence()
+                await WRITES[call](store)
+
+            with pytest.raises(TermOver):
+                await asyncio.create_task(late())
+            assert len(server.asked) == before
+
+            async def read() -> None:
+                set_fence(lambda: False)
+                await store.get(KIND, "m1")
+
+            await asyncio.create_task(read())
+            await WRITES[call](store)  # of a task without a term
+            assert server.asked[before].method == "GET"
+            assert len(server.asked) == before + 2
 
     asyncio.run(main())

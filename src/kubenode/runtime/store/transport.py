@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import attrs
@@ -24,6 +24,7 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.answer import Answer, read
 from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.fence import TermOver, check_fence
 from kubenode.runtime.store.identity import Identities, Identity
 
 LOG = logging.getLogger("kubenode.store")
@@ -117,6 +118,23 @@ class Request:
     has_test: bool = False
 
 
+class _Connector(aiohttp.TCPConnector):
+    """Connections, of which a write gets one only while its term lasts: also when the handshake outlived it."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        """Give a connection. Raises TermOver."""
+        connection = await super().connect(req, traces, timeout)
+        if req.method != "GET":
+            try:
+                check_fence()
+            except TermOver:
+                connection.release()
+                raise
+        return connection
+
+
 class Transport:
     """Calls one API server over HTTP/1.1. Inert until opened.
 
@@ -148,7 +166,7 @@ class Transport:
         await self._identities.open()
         session = aiohttp.ClientSession(
             # Our places are the limit of calls; a limit of connections would make calls wait for watches.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=_Connector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_AHEAD,
         )
