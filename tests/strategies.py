@@ -120,8 +120,16 @@ def _with_program(probe: Any) -> Any:
     return attrs.evolve(probe, command=("/usr/bin/crictl", *probe.command[1:]))
 
 
+def _one_cause(spec: m.RemedyOperationJobSpec) -> m.RemedyOperationJobSpec:
+    """Keep one of rule and drift: by chance a job would mostly have both or none."""
+    if spec.remedier and spec.component:
+        return attrs.evolve(spec, **{"remedier" if spec.episode % 2 else "component": ""})
+    return spec if spec.remedier or spec.component else attrs.evolve(spec, remedier="hung-task")
+
+
 _LIKELY: Mapping[type[Any], Callable[[Any], Any]] = {
     m.MachineSetSpec: _self_selecting,
+    m.RemedyOperationJobSpec: _one_cause,
     m.ComponentProbe: _one_way,
     m.ExecProbe: _with_program,
     m.VersionProbe: _with_program,

@@ -1,6 +1,7 @@
 """The engine in asyncio: it imports a machine for real time's sake, survives a bad server, and leaves no task."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,7 @@ from kubenode.core.errors import Expired, ServerFailed
 from kubenode.core.model import Kind
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.controller.wiring import FIRST, controllers
-from kubenode.runtime.engine.drive import Driver
+from kubenode.runtime.engine.drive import AT_A_TIME, Driver
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.faults import Fault, FaultyStore
 from kubenode.runtime.sim.host import HostSpec
@@ -157,3 +158,38 @@ def test_a_watch_that_always_expires_is_no_hot_loop() -> None:
         assert api.watches <= 5 * len(m.WATCHED)
 
     asyncio.run(go())
+
+
+def test_a_large_cluster_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is to read and to decide, others have their turn after a hundred of it: the lease, a request."""
+    turn = 0
+    read, decided = Counter[int](), Counter[int]()
+    reader = wire.read
+
+    def counted(raw: m.Json, cls: type[m.Object]) -> m.Object:
+        read[turn] += 1
+        return reader(raw, cls)
+
+    async def go() -> None:
+        nonlocal turn
+        api = store()
+        for number in range(450):
+            host = m.MachineSpec(host=m.Host(address="10.0.0.1"))
+            machine = m.Machine(metadata=m.ObjectMeta(name=f"m{number}"), spec=host)
+            await api.create(m.Machine.KIND, wire.dump(machine))
+        monkeypatch.setattr(wire, "read", counted)
+        core = controllers(Plugins.discover(), lambda _: decided.update([turn]), observes=True)
+        driver = Driver(core, api, SystemClock(), first=(FIRST,))
+        task = asyncio.create_task(driver.run())
+        resting = asyncio.create_task(driver.rest())
+        while not resting.done():
+            turn += 1
+            await asyncio.sleep(0)
+        driver.stop()
+        await task
+
+    asyncio.run(go())
+    assert sum(decided.values()) >= 450
+    assert max(decided.values()) <= AT_A_TIME
+    # A turn may read a part of each of some kinds; only one kind here has many objects.
+    assert max(read.values()) <= AT_A_TIME + 10

@@ -14,7 +14,7 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.engine import Call, Done, Engine, Event, Relist, Step, Synced
 from kubenode.runtime.engine.apply import WriteStatus
 from kubenode.runtime.engine.expect import PATIENCE, Written
-from kubenode.runtime.engine.loop import REFUSED_PAUSE, Question
+from kubenode.runtime.engine.loop import REFUSED_PAUSE, Part, Question
 from kubenode.runtime.engine.queue import FIRST_PAUSE, Key
 from kubenode.runtime.store.cache import Cache, Change
 from kubenode.runtime.store.contract import EventType, WatchEvent
@@ -385,3 +385,72 @@ def test_a_call_of_an_earlier_term_is_answered_and_its_key_decided_again() -> No
     assert engine.step([Done(key=KEY, error=TooManyRequests("dropped"))], at(1), term=None).calls == ()
     assert len(engine.step([], at(2), term=2).calls) == 1
     assert len(toy.asked) == 2
+
+
+def whole(version: int, *names: str, phase: str = "Wanted") -> tuple[m.Json, ...]:
+    """Give machines as a server lists them."""
+    bodies = []
+    for name in names:
+        body = raw(version, phase)
+        body["metadata"]["name"] = name
+        bodies.append(body)
+    return tuple(bodies)
+
+
+def part(*bodies: m.Json) -> Part:
+    """Give a part of a listing."""
+    return Part(kind=m.Machine, read=tuple(wire.read(body, m.Machine) for body in bodies))
+
+
+def test_a_long_listing_is_folded_in_parts_and_decided_when_it_is_whole() -> None:
+    """A part is no world to act on; the whole adds nothing that was told, and takes away what is not in it."""
+    engine, toy = made()
+    assert engine.step([part(*whole(5, "a", "b"))], at(0)).calls == ()
+    assert toy.asked == []
+    assert engine.waits_for() == ("Machine: not listed yet",)
+    items = whole(5, "a", "b", "c")
+    read = {name: wire.read(body, m.Machine) for name, body in zip("ab", items, strict=False)}
+    engine.step([Synced(kind=m.Machine, items=items, version=7, read=read)], at(1))
+    assert sorted(version for version, _ in toy.asked) == ["5", "5", "5"]
+    engine.step([part(*whole(9, "a")), Synced(kind=m.Machine, items=whole(9, "a"), version=9)], at(2))
+    assert engine.cache.count(m.Machine) == 1
+
+
+def test_a_part_is_no_proof_that_the_cache_has_seen_its_listing() -> None:
+    """A key that waits for its own write goes on waiting: its object may be in a part that is still to come."""
+    engine, _ = made()
+    started(engine)
+    answered(engine, at(1), version=6)
+    engine.step([part(*whole(9, "other", phase="Other"))], at(2))
+    assert engine.waits_for() == ("toy/m1: its own write has not been seen",)
+    assert engine.cache.has_seen(m.Ref(kind="Machine", name="m1"), 6) is False
+    engine.step([part(*whole(6, "m1"))], at(3))
+    assert engine.cache.has_seen(m.Ref(kind="Machine", name="m1"), 6) is False
+    engine.step([Synced(kind=m.Machine, items=whole(9, "other", "m1"), version=9, begins=False)], at(4))
+    assert engine.cache.has_seen(m.Ref(kind="Machine", name="m1"), 6)
+
+
+def test_a_part_of_the_past_changes_nothing() -> None:
+    """What is held is newer; a server that was set back is believed when the whole listing says so."""
+    engine, _ = made()
+    engine.step([Synced(kind=m.Machine, items=whole(9, "a"), version=9)], at(0))
+    engine.step([part(*whole(4, "a", phase="Old"))], at(1))
+    held = engine.cache.get(m.Machine, "a")
+    assert held is not None
+    assert held.metadata.resource_version == "9"
+    engine.step([Synced(kind=m.Machine, items=whole(4, "a", phase="Old"), version=5)], at(2))
+    held = engine.cache.get(m.Machine, "a")
+    assert held is not None
+    assert held.metadata.resource_version == "4"
+
+
+def test_a_step_decides_no_more_keys_than_it_may() -> None:
+    """The rest is due at once; the driver looks at other things in between."""
+    engine, toy = made()
+    names = [f"m{number}" for number in range(5)]
+    first = engine.step([Synced(kind=m.Machine, items=whole(5, *names), version=5)], at(0), most=2)
+    assert (len(toy.asked), first.is_cut, first.wake_at) == (2, True, 0)
+    second = engine.step([], at(1), most=2)
+    assert (len(toy.asked), second.is_cut) == (4, True)
+    third = engine.step([], at(2), most=2)
+    assert (len(toy.asked), third.is_cut, third.wake_at) == (5, False, None)

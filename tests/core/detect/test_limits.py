@@ -3,7 +3,7 @@
 import pytest
 
 from kubenode.core import model as m
-from kubenode.core.detect.decide import LOOK_LIMIT, NOTHING_READ
+from kubenode.core.detect.decide import LOOK_LIMIT, NOTHING_READ, DetectState
 from kubenode.core.detect.record import TEXT_LIMIT, parse
 from tests.core.detect.test_decide import LATER, OLD, kernel, read, shown
 
@@ -11,6 +11,7 @@ from tests.core.detect.test_decide import LATER, OLD, kernel, read, shown
 def test_the_limits_are_what_they_are() -> None:
     """2,048 characters of a text, 1,000 records a decision; the first record of a boot is number 0."""
     assert (TEXT_LIMIT, LOOK_LIMIT, NOTHING_READ) == (2048, 1000, -1)
+    assert (DetectState().sequence, DetectState().dropped) == (-1, 0)
 
 
 @pytest.mark.parametrize("length", [2047, 2048, 2049])

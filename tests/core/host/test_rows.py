@@ -9,9 +9,11 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.decide import INTERRUPTED, decide
-from kubenode.core.host.drift import REPAIR_LIMIT, REPAIR_SPREAD, REPAIR_WINDOW, delay, drifted
+from kubenode.core.host.decide import decide
+from kubenode.core.host.drift import REPAIR_LIMIT, REPAIR_SPREAD, REPAIR_WINDOW, delay, drifted, repairs
+from kubenode.core.host.inspection import INSPECT_EVERY, LONGEST, SHORTEST
 from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.host.operation import INTERRUPTED
 from kubenode.core.host.plan import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -59,6 +61,7 @@ def test_the_limits_are_what_they_are() -> None:
     assert MAX_STEPS == 16
     assert [one.total_seconds() for one in (FIRST_PAUSE, RESUME_PAUSE, LONGEST_PAUSE)] == [300, 60, 3600]
     assert (REPAIR_LIMIT, REPAIR_WINDOW.total_seconds(), REPAIR_SPREAD.total_seconds()) == (3, 3600, 60)
+    assert [one.total_seconds() for one in (INSPECT_EVERY, SHORTEST, LONGEST)] == [300, 10, 3600]
     assert [pause(number) // SECOND for number in range(7)] == [300, 600, 1200, 2400, 3600, 3600, 3600]
 
 
@@ -288,3 +291,34 @@ def test_repairs_are_spread_over_the_whole_minute() -> None:
     assert 0 <= min(delays) < 2 * SECOND
     assert 58 * SECOND < max(delays) < 60 * SECOND
     assert len(set(delays)) == 1000
+
+
+def test_who_is_being_mended_waits_for_nothing_else() -> None:
+    """Its own steps run: that is no deferral, whether a try or a repair."""
+    trying = decided(entries={"kubelet": entry()}, journal={tried(): journalled(RUN)})
+    assert ([note.code for note in trying.notes], trying.deferred) == (["Busy"], False)
+    stored = m.ComponentReport(component="kubelet-1.2", revision="2", drifting=True)
+    made = seen(
+        entries={"kubelet": entry()},
+        have={"kubelet": OLD},
+        before=m.AgentStatus(components={"kubelet": stored}),
+    )
+    wanted = made.machine.spec.components["kubelet"]
+    first = repairs(made.machine, "kubelet", wanted, component(), {}).next_op_id
+    mending = attrs.evolve(made, host=attrs.evolve(made.host, journal={first: journalled(RUN)}))
+    decision = decide(mending, Policy())
+    assert ([note.code for note in decision.notes], decision.deferred) == (["Busy"], False)
+
+
+@pytest.mark.parametrize(("later", "code"), [(-1, "RepairDelay"), (0, "RepairDelay"), (1, "RepairLimit")])
+def test_of_two_bounds_of_a_repair_the_one_that_ends_last_is_named(later: int, code: str) -> None:
+    """Where both end at once, the delay."""
+    stored = m.ComponentReport(component="kubelet-1.2", revision="2", drifting=True)
+    end = delay("uid-n7", "kubelet", 0)
+    room = end + later - 3600 * SECOND
+    seen_repairs = {f"repaired:kubelet:{number}": room + number for number in range(3)}
+    decision = decided(
+        entries={"kubelet": entry()}, have={"kubelet": OLD}, before=m.AgentStatus(components={"kubelet": stored}),
+        sightings={"drift:kubelet:0": 0, **seen_repairs},
+    )  # fmt: skip
+    assert ([note.code for note in decision.notes], decision.wake_at) == ([code], max(end, end + later))

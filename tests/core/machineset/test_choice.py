@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
-from kubenode.core.decision import Delete, SetOwner
+from kubenode.core.decision import Create, Delete, SetOwner
 from kubenode.core.machineset.claims import counted
 from kubenode.core.machineset.decide import decide
 from kubenode.core.machineset.order import Standing, next_zone, standing, victims, zone_of
@@ -165,3 +165,31 @@ def test_of_a_newer_versions_set_one_condition_changes() -> None:
     assert [(one.type, one.reason) for one in status.conditions] == [
         ("Scaled", "NewerVersion"), ("MassDelete", "Said"), ("Canary", "Said"),
     ]  # fmt: skip
+
+
+def test_who_is_available_is_spared_though_others_would_be_missed_less() -> None:
+    """A sick machine of a newer version counts as waiting, and stays: the well one cannot go in its place."""
+    group = owner(1, strategy=Strategy(type=StrategyType.REPLACE))
+    sick, well = one_of("sick", old=True, up=False), one_of("well", old=True, up=True)
+    assert replaceable(group, (well,), (sick, well), frozenset()) == ()
+    assert replaceable(group, (sick, well), (sick, well), frozenset()) == (sick,)
+    successor = one_of("next", old=False, up=True)
+    assert replaceable(group, (well, successor), (sick, well, successor), frozenset()) == (well,)
+
+
+def test_who_was_chosen_before_goes_first() -> None:
+    """Where one of several alike may go, and of those that are worse off."""
+    group = owner(3, strategy=Strategy(type=StrategyType.REPLACE, max_unavailable=1))
+    live = tuple(one_of(name, old=True, up=True) for name in "abc")
+    for one in live:
+        assert replaceable(group, live, live, frozenset({one.metadata.uid})) == (one,)
+
+
+def test_zones_fill_up_one_by_one() -> None:
+    """Whoever is made counts in its zone at once: three for the empty one, then in turn."""
+    world = World.of(9, 0, failure_domains=("a", "b"))
+    world.machines = {name: machine(name, zone="a") for name in "xyz"}
+    made_now = [
+        effect.object for effect in decide(world.snapshot(), Policy()).effects if isinstance(effect, Create)
+    ]
+    assert "".join(zone_of(one) for one in made_now if isinstance(one, m.Machine)) == "bbbaba"

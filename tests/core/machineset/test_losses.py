@@ -134,3 +134,9 @@ def test_a_window_of_ten_minutes_is_what_it_is() -> None:
         early = AT - age // timedelta(microseconds=1) * 1000
         seen = {f"deleting:uid-{name}": early for name in "abcde"}
         assert judged(members(14, "abcdef"), seen).lost == lost
+
+
+def test_an_old_sighting_of_one_that_is_recorded_counts_nothing() -> None:
+    """Another process may have seen its deletion before this one counted it."""
+    found = judged(members(14, ["a"]), {"deleting:uid-a": AT - 5}, lost=6, acknowledged=6, losing=("uid-a",))
+    assert (found.lost, found.losing, found.sightings) == (6, ("uid-a",), {})

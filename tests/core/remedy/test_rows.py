@@ -1,4 +1,4 @@
-"""An episode, case by case: what its next move is, what is noted, and what is remembered."""
+"""A decision on one machine, case by case: what opens an episode, what stops it, and whose it is."""
 
 from datetime import timedelta
 from typing import Any
@@ -7,265 +7,30 @@ import attrs
 import pytest
 
 from kubenode.core import model as m
-from kubenode.core.decision import Create, Note, SetOperation
+from kubenode.core.decision import Create, SetOperation
 from kubenode.core.errors import Problem
 from kubenode.core.model.condition import Condition
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot, decide
-from kubenode.core.remedy.episode import Answer, Case, advance, leftover
-from kubenode.core.remedy.ladder import begun, closed, is_closed, moved
-from kubenode.core.remedy.match import is_clear, sighting_key
-from tests.core.remedy.world import HUNG, NORMAL, SECOND, START, STEPS, closed_job, machine, node, remedier
+from kubenode.core.remedy.match import sighting_key
+from tests.core.remedy.test_moves import (
+    ACTING,
+    ACTS,
+    AT,
+    FAILED,
+    HELD,
+    NOW,
+    ONE,
+    PLANNED,
+    PROVES,
+    WAITING,
+    attempt,
+    job,
+    operation,
+)
+from tests.core.remedy.world import NORMAL, SECOND, START, STEPS, closed_job, machine, node, remedier
 
 T, F = m.Switch.TRUE, m.Switch.FALSE
-WAITING, ACTING, VERIFYING, FAILED, SUCCEEDED = (
-    m.AttemptState.WAITING, m.AttemptState.ACTING, m.AttemptState.VERIFYING, m.AttemptState.FAILED,
-    m.AttemptState.SUCCEEDED,
-)  # fmt: skip
-AT = 1000 * SECOND
-NOW = m.Now(wall=START + timedelta(seconds=1000), elapsed=AT)
-STOP = Note(code="Frozen", text="cluster: frozen", scope="cluster", observed=0, limit=0)
-PLANNED = {0: STEPS["restart-unit"], 1: STEPS["reboot"]}
-
-
-def attempt(state: m.AttemptState, number: int = 1, rung: int = 0, **changes: Any) -> m.Attempt:
-    """Give an attempt of the ladder of `remedier()`."""
-    action = ("restart-unit", "reboot")[rung]
-    return m.Attempt(
-        number=number, rung=rung, action=action, op_id=f"op-{number}", state=state, since=START, **changes
-    )
-
-
-def job(*attempts: m.Attempt, **status: Any) -> m.RemedyOperationJob:
-    """Give the open episode with these attempts."""
-    return m.RemedyOperationJob(
-        metadata=m.ObjectMeta(name="n7-job", uid="uid-job"),
-        spec=m.RemedyOperationJobSpec(
-            machine=m.MachineRef(name="n7", uid="uid-n7"), remedier="hung", episode=0, cause=m.EpisodeCause(type=HUNG)
-        ),
-        status=m.RemedyOperationJobStatus(**({"phase": "Waiting", "attempts": attempts} | status)),
-    )  # fmt: skip
-
-
-def case(one: m.RemedyOperationJob, **changes: Any) -> Case:
-    """Give an episode on a Node that hangs, with nothing that stops it."""
-    fields: dict[str, Any] = {
-        "machine": machine(), "node": node(T), "job": one, "remedier": remedier(), "stop": None, "worn": None,
-        "planned": PLANNED, "holds": frozenset(), "jobs": (one,), "now": NOW, "sightings": {}, **changes,
-    }  # fmt: skip
-    return Case(**fields)
-
-
-def told(answer: Answer) -> tuple[str, str, str, str]:
-    """Give the phase, state and verdict of the last attempt, and the first note's code."""
-    assert answer.status is not None
-    last = answer.status.attempts[-1]
-    return answer.status.phase, last.state.value, last.verdict, answer.notes[0].code
-
-
-def answered(state: m.AnswerState | None, message: str = "", op_id: str = "op-1", **spec: Any) -> m.Machine:
-    """Give the machine whose agent answers an operation."""
-    one = machine(**spec)
-    said = None if state is None else m.OperationAnswer(op_id=op_id, state=state, message=message)
-    return attrs.evolve(
-        one, status=attrs.evolve(one.status, agent=m.AgentStatus(node_name="node-7", operation=said))
-    )
-
-
-def operation(op_id: str = "op-1") -> m.Operation:
-    """Give an operation of this episode."""
-    return m.Operation(
-        op_id=op_id, job="n7-job", attempt=1, action="restart-unit", steps=STEPS["restart-unit"]
-    )
-
-
-HELD = frozenset({"op-1"})
-GONE = "its remedier is gone or does not select this machine any more"
-ONE = job(attempt(WAITING))
-ACTS = job(attempt(ACTING), phase="Acting")
-PROVES = job(attempt(VERIFYING), phase="Verifying")
-MOVES: dict[str, tuple[Case, tuple[str, str, str, str]]] = {
-    "waits": (case(ONE), ("Waiting", "Waiting", "", "NoPermit")),
-    "waits while stopped": (case(ONE, stop=STOP), ("Waiting", "Waiting", "", "Frozen")),
-    "clear while it waits": (case(ONE, node=node(F)), ("Waiting", "Waiting", "", "NoPermit")),
-    "waits, its remedier is gone": (case(ONE, remedier=None), ("Cancelled", "Failed", f"withdrawn: {GONE}", "Cancelled")),
-    "waits, the ladder was edited": (
-        case(job(attempt(WAITING, rung=1)), remedier=remedier(ladder=remedier().spec.ladder[:1])),
-        ("Waiting", "Failed", "withdrawn: the ladder was edited", "Failed"),
-    ),
-    "permitted": (case(ONE, holds=HELD), ("Acting", "Acting", "permitted", "Acting")),
-    "permitted and stopped": (case(ONE, holds=HELD, stop=STOP), ("Waiting", "Failed", "withdrawn: cluster: frozen", "Frozen")),
-    "permitted, its remedier is gone": (
-        case(ONE, holds=HELD, remedier=None), ("Cancelled", "Failed", f"withdrawn: {GONE}", "Cancelled"),
-    ),
-    "permitted and clear": (case(ONE, holds=HELD, node=node(F)), ("Cancelled", "Failed", "withdrawn: cleared by itself", "Cancelled")),
-    "permitted, no steps": (
-        case(ONE, holds=HELD, planned={}), ("Waiting", "Failed", "withdrawn: PluginFailed: ladder[0]: its action planned no steps", "Failed"),
-    ),
-    "to be written, and stopped": (case(ACTS, holds=HELD, stop=STOP), ("Waiting", "Failed", "withdrawn: cluster: frozen", "Frozen")),
-    "to be written, and gone": (case(ACTS, holds=HELD, remedier=None), ("Cancelled", "Failed", f"withdrawn: {GONE}", "Cancelled")),
-    "to be written, no permit": (case(ACTS), ("Acting", "Acting", "", "NoPermit")),
-    "written": (case(ACTS, holds=HELD, stop=STOP, machine=machine(operation=operation())), ("Acting", "Acting", "", "Acting")),
-    "another's stands there": (
-        case(ACTS, holds=frozenset({"op-1", "op-9"}), machine=machine(operation=operation("op-9"))), ("Acting", "Acting", "", "OperationTaken"),
-    ),
-    "the agent is at it": (
-        case(ACTS, machine=answered(m.AnswerState.ACKNOWLEDGED)), ("Acting", "Acting", "", "Acting"),
-    ),
-    "another operation was answered": (
-        case(ACTS, machine=answered(m.AnswerState.DONE, op_id="op-0")), ("Acting", "Acting", "", "NoPermit"),
-    ),
-    "done": (case(ACTS, machine=answered(m.AnswerState.DONE)), ("Verifying", "Verifying", "done; being verified", "Verifying")),
-    "failed": (case(ACTS, machine=answered(m.AnswerState.FAILED, "exit 1")), ("Waiting", "Failed", "exit 1", "Failed")),
-    "failed without words": (case(ACTS, machine=answered(m.AnswerState.FAILED)), ("Waiting", "Failed", "the agent says it failed", "Failed")),
-    "failed, its remedier is gone": (
-        case(ACTS, remedier=None, machine=answered(m.AnswerState.FAILED, "exit 1")), ("Cancelled", "Failed", "exit 1", "Cancelled"),
-    ),
-    "late, never written": (
-        case(ACTS, sightings={"acting:op-1": AT - 40 * SECOND}), ("Waiting", "Failed", "withdrawn: could not be begun within 40 s", "Failed"),
-    ),
-    "late, no answer": (
-        case(ACTS, machine=machine(operation=operation()), sightings={"acting:op-1": AT - 40 * SECOND}),
-        ("Waiting", "Failed", "the agent did not answer within 40 s", "Failed"),
-    ),
-    "late, not finished": (
-        case(ACTS, machine=answered(m.AnswerState.ACKNOWLEDGED), sightings={"acting:op-1": AT - 40 * SECOND}),
-        ("Waiting", "Failed", "the agent did not finish within 40 s", "Failed"),
-    ),
-    "just not late": (case(ACTS, holds=HELD, sightings={"acting:op-1": AT - 40 * SECOND + 1}, machine=machine(operation=operation())), ("Acting", "Acting", "", "Acting")),
-    "proven": (case(PROVES, node=node(F), sightings={"clear:op-1": AT - 10 * SECOND}), ("Succeeded", "Succeeded", "clear and Ready for 10 s", "Succeeded")),
-    "just not proven": (case(PROVES, node=node(F), sightings={"clear:op-1": AT - 10 * SECOND + 1}), ("Verifying", "Verifying", "", "Verifying")),
-    "proven, its remedier is gone": (
-        case(PROVES, remedier=None, node=node(F), sightings={"clear:op-1": 0}), ("Cancelled", "Succeeded", "clear and Ready for 60 s", "Cancelled"),
-    ),
-    "never clear": (case(PROVES, sightings={"verifying:op-1": AT - 60 * SECOND}), ("Waiting", "Failed", "not clear and Ready within 60 s", "Failed")),
-    "just not too late": (case(PROVES, sightings={"verifying:op-1": AT - 60 * SECOND + 1}), ("Verifying", "Verifying", "", "Verifying")),
-    "stored as proven": (case(job(attempt(SUCCEEDED, verdict="well"))), ("Succeeded", "Succeeded", "well", "Succeeded")),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", MOVES)
-def test_a_move_of_an_episode(name: str) -> None:
-    """One state, one look at the world, one move."""
-    seen, expected = MOVES[name]
-    assert told(advance(seen)) == expected
-
-
-def test_the_verification_of_nobody_is_the_built_in_one() -> None:
-    """Sixty seconds, as the row above says, by the API's default."""
-    assert case(ONE, remedier=None).verification == m.Verification()
-    assert case(ONE, remedier=None).ladder == ()
-
-
-def test_an_operation_is_written_over_one_whose_turn_is_over() -> None:
-    """With what was read, so that of two writers one loses."""
-    old = operation("op-0")
-    first, second = attempt(FAILED), attempt(ACTING, 2, 1)
-    one = job(attrs.evolve(first, op_id="op-0"), second, phase="Acting")
-    (effect,) = advance(case(one, holds=frozenset({"op-2"}), machine=machine(operation=old))).effects
-    assert isinstance(effect, SetOperation)
-    assert effect.expect == old
-    assert effect.operation is not None
-    assert (effect.operation.op_id, effect.operation.attempt, effect.operation.steps) == (
-        "op-2",
-        2,
-        STEPS["reboot"],
-    )
-
-
-@pytest.mark.parametrize(
-    ("one", "holds", "over"),
-    [
-        (ACTS, HELD, False), (ACTS, frozenset(), False), (job(attempt(FAILED)), HELD, True), (job(attempt(SUCCEEDED)), HELD, True),
-        (attrs.evolve(ACTS, status=attrs.evolve(ACTS.status, phase="Cancelled")), HELD, True),
-        (attrs.evolve(ACTS, status=attrs.evolve(ACTS.status, closed_at=START)), HELD, True),
-        (None, HELD, False), (None, frozenset(), True),
-    ],
-)  # fmt: skip
-def test_whose_turn_is_over(one: m.RemedyOperationJob | None, holds: frozenset[str], over: bool) -> None:
-    """Its attempt ended or its episode closed, as read; or nobody knows it and no permit covers it."""
-    found = leftover(machine(operation=operation()), () if one is None else (one,), holds)
-    assert (found is not None) is over
-    assert leftover(machine(), () if one is None else (one,), holds) is None
-
-
-SEEN = dict.fromkeys(
-    ("acting:op-1", "verifying:op-1", "clear:op-1", "clear:uid-job", "verifying:op-2", "clear:op-2", "x"),
-    AT - SECOND,
-)
-
-
-@pytest.mark.parametrize(
-    ("seen", "kept"),
-    [
-        (case(ONE, holds=HELD), {"clear:uid-job"}),
-        (case(ACTS, machine=answered(m.AnswerState.DONE)), {"acting:op-1"}),
-        (case(PROVES, sightings={}), {"verifying:op-1"}),
-        (case(PROVES, remedier=remedier(verification=m.Verification(timeout=timedelta(0), dwell=timedelta(0)))), {"verifying:op-1", "clear:op-1"}),
-        (case(job(attempt(FAILED), attempt(VERIFYING, 2), phase="Verifying"), remedier=remedier(verification=m.Verification(timeout=timedelta(0)))), {"verifying:op-2", "clear:op-2"}),
-        (case(job(attempt(VERIFYING), attempt(FAILED, 2))), {"clear:uid-job"}),
-        (case(job()), {"clear:uid-job"}),
-    ],
-)  # fmt: skip
-def test_a_move_keeps_what_its_state_counts_from(seen: Case, kept: set[str]) -> None:
-    """Until the new status is written; nothing of other states, and nothing else."""
-    answer = advance(attrs.evolve(seen, sightings=SEEN))
-    if answer.status != seen.job.status:
-        assert set(answer.sightings) == kept
-        assert all(answer.sightings[key] == AT - SECOND for key in kept)
-    else:
-        assert set(answer.sightings) <= kept
-
-
-@pytest.mark.parametrize("phase", list(m.JobPhase))
-def test_a_closing_stamp_closes_whatever_the_phase(phase: m.JobPhase) -> None:
-    """And so does a closed phase without a stamp."""
-    assert is_closed(job(phase=phase.value, closed_at=START))
-    assert is_closed(job(phase=phase.value)) is (
-        phase in (m.JobPhase.SUCCEEDED, m.JobPhase.HANDED_OVER, m.JobPhase.CANCELLED)
-    )
-
-
-def test_attempts_are_numbered_from_one() -> None:
-    """Each by the last before it, and named by its number."""
-    numbers = []
-    one = job()
-    for _ in range(3):
-        one = attrs.evolve(one, status=begun(one, rung=0, action="restart-unit", wall=START))
-        numbers.append(one.status.attempts[-1].number)
-    assert numbers == [1, 2, 3]
-    assert len({each.op_id for each in one.status.attempts}) == 3
-
-
-@pytest.mark.parametrize(
-    ("state", "last", "verdict", "ends"),
-    [
-        (WAITING, FAILED, "", ("Failed", "over")), (WAITING, FAILED, "own", ("Failed", "own")), (ACTING, None, "own", ("Acting", "was")),
-        (FAILED, SUCCEEDED, "own", ("Failed", "was")), (SUCCEEDED, FAILED, "own", ("Succeeded", "was")),
-    ],
-)  # fmt: skip
-def test_closing_ends_the_last_attempt_if_it_has_not_ended(
-    state: m.AttemptState, last: m.AttemptState | None, verdict: str, ends: tuple[str, str]
-) -> None:
-    """By its own words, else by those of the episode; what has ended stays as it ended."""
-    status = closed(job(attempt(state, verdict="was")), m.JobPhase.CANCELLED, "over", START, last, verdict)
-    assert (status.attempts[-1].state.value, status.attempts[-1].verdict) == ends
-    assert closed(job(), m.JobPhase.CANCELLED, "over", START, FAILED).attempts == ()
-
-
-@pytest.mark.parametrize(("length", "kept"), [(2047, 2047), (2048, 2048), (2049, 2048)])
-def test_a_verdict_is_cut_as_the_server_would_refuse_it(length: int, kept: int) -> None:
-    """2,048 characters."""
-    status = moved(ONE, FAILED, "x" * length, START)
-    assert len(status.attempts[-1].verdict) == kept
-
-
-def test_a_rule_of_ready_itself_is_clear_when_the_node_is_ready() -> None:
-    """Even the one that calls Ready sick."""
-    assert is_clear(m.ConditionMatch(type="Ready", status=T), node(F))
-
-
-# The decision.
 
 
 def snapshot(*jobs: m.RemedyOperationJob, **changes: Any) -> RemedySnapshot:
@@ -403,3 +168,21 @@ def test_of_several_remediers_an_episode_is_its_owns() -> None:
     assert decision.wake_at == AT + 40 * SECOND
     watched = {key.partition(":")[0] for key in decision.sightings if key.endswith(":True")}
     assert watched == {"first", "hung", "other"}
+
+
+@pytest.mark.parametrize(
+    ("one", "verdict"),
+    [
+        (ONE, "withdrawn: the machine is being deleted"), (ACTS, "the machine is being deleted"), (PROVES, "the machine is being deleted"),
+        (job(attempt(FAILED), attempt(WAITING, 2)), "withdrawn: the machine is being deleted"),
+        (job(attempt(WAITING), attempt(ACTING, 2), phase="Acting"), "the machine is being deleted"),
+    ],
+)  # fmt: skip
+def test_an_attempt_that_had_begun_is_not_withdrawn_when_the_machine_goes(
+    one: m.RemedyOperationJob, verdict: str
+) -> None:
+    """By its last attempt: what only waited says nothing against its rung."""
+    going = attrs.evolve(machine(), metadata=attrs.evolve(machine().metadata, deletion_timestamp=START))
+    status = decide(snapshot(one, machine=going), HUNG_ONLY).status
+    assert status is not None
+    assert (status.phase, status.attempts[-1].verdict) == ("Cancelled", verdict)

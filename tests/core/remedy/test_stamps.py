@@ -10,7 +10,7 @@ from kubenode.core import model as m
 from kubenode.core.model.now import Now
 from kubenode.core.remedy.match import sighting_key
 from kubenode.core.remedy.stamps import stamps
-from tests.core.remedy.test_rows import ACTING, FAILED, VERIFYING, WAITING, attempt, job
+from tests.core.remedy.test_moves import ACTING, FAILED, VERIFYING, WAITING, attempt, job
 from tests.core.remedy.world import HUNG, START, node, remedier
 
 T, F = m.Switch.TRUE, m.Switch.FALSE

@@ -1,6 +1,6 @@
 """The risk decider's numbers and texts, row by row, where a number one off would go unseen elsewhere."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
@@ -12,12 +12,12 @@ from kubenode.core.review import Deny, Narrow, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import in_order
 from kubenode.core.risk.binding import named, stop
-from kubenode.core.risk.decide import decide
+from kubenode.core.risk.decide import NOTE_LIMIT, decide
 from kubenode.core.risk.objections import objection
 from kubenode.core.risk.storm import storms
-from kubenode.core.risk.success import Outcome, shut
+from kubenode.core.risk.success import SLACK, Outcome, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
-from kubenode.core.risk.window import RESOLUTIONS, SECOND, Counts, added, pruned, read, write
+from kubenode.core.risk.window import FULL, RESOLUTIONS, SECOND, Counts, added, pruned, read, write
 from tests.core.risk.builders import (
     AGE,
     FREE,
@@ -40,6 +40,7 @@ def test_the_bounds_of_a_ledger_are_what_they_are() -> None:
     """A million characters, a thousand permits, 67 scopes each, 4,096 counted; thirty seconds for an owner."""
     assert (ledger.LEDGER_SIZE, HOLD_LIMIT, SCOPE_LIMIT, CLOSED_LIMIT) == (1_000_000, 1000, 67, 4096)
     assert ledger.GRACE == 30 * SECOND
+    assert (64, timedelta(minutes=1), 10**9, 4_611_686_018_427_387_904) == (NOTE_LIMIT, SLACK, SECOND, FULL)
     assert [(one.letter, one.size // SECOND, one.buckets) for one in RESOLUTIONS] == [
         ("s", 10, 7),
         ("m", 60, 61),
@@ -226,6 +227,23 @@ def test_a_counter_that_is_used_all_the_time_stays_readable() -> None:
     kept = pruned(counts, 30 * 3600 * SECOND - 1)
     assert [len(row) for row in kept.rows] == [7, 61, 25]
     assert read(write(kept)) == kept
+
+
+@pytest.mark.parametrize(
+    ("counted", "then"), [(999_999_997, 999_999_998), (999_999_998, 999_999_999), (999_999_999, 999_999_999)]
+)
+def test_a_counter_stops_where_its_text_would_grow(counted: int, then: int) -> None:
+    """Nine digits, which can be read again."""
+    text = f"s:0={counted};m:0={counted};h:0={counted}"
+    after = write(added(read(text), 0))
+    assert after == f"s:0={then};m:0={then};h:0={then}"
+    assert read(after).unreadable is None
+
+
+def test_who_says_no_age_is_served_last() -> None:
+    """After all who do, of one cause, whatever they say."""
+    old, young = ask("old", since=datetime.min.replace(tzinfo=UTC)), ask("young", since=START)
+    assert in_order((ask("ageless", since=None), young, old)) == (old, young, ask("ageless", since=None))
 
 
 # Gates and evidence.

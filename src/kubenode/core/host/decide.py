@@ -13,7 +13,7 @@ from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.operation import answered
 from kubenode.core.host.snapshot import HostSeen, NodeSnapshot
 from kubenode.core.host.turn import Turn
-from kubenode.core.model.machine import AgentStatus, AnswerState
+from kubenode.core.model.machine import AgentStatus
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 
@@ -66,10 +66,9 @@ def _arranged(
     notes = [turn.note for turn in (asked, *turns) if turn.note is not None]
     if asked.run is not None:
         return Decision(status=status, effects=(asked.run,), notes=tuple(notes), sightings=sightings)
-    pending = status.operation is not None and status.operation.state is AnswerState.ACKNOWLEDGED
     ready = [turn.run for turn in turns if turn.run is not None]
-    if seen.running or (pending and seen.machine.spec.operation is not None):
-        busy = Note(code="Busy", text=f"operation {seen.running or 'asked for'} comes first")
+    if seen.running:  # an operation that is asked for and not begun would be begun by now
+        busy = Note(code="Busy", text=f"operation {seen.running} comes first")
         deferred = asked.note is not None or any(
             turn.run or turn.due is not None or turn.waits for turn in turns
         )

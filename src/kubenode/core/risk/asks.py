@@ -15,7 +15,7 @@ from kubenode.core.model.risk import Cause
 from kubenode.core.risk.ledger import scopes_of
 
 _TURN = {cause: turn for turn, cause in enumerate(Cause)}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING = datetime.min.replace(tzinfo=UTC)
 _OVER = frozenset({JobPhase.SUCCEEDED.value, JobPhase.HANDED_OVER.value, JobPhase.CANCELLED.value})
 _KNOWN = frozenset(phase.value for phase in JobPhase) | {""}
 _MEMBER_OVER = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE, MemberState.SKIPPED})
@@ -58,7 +58,7 @@ class Ask:
     @property
     def rank(self) -> tuple[Any, ...]:
         """Its place in the order of service: cause, age, order, op-id; what follows only makes it total."""
-        since = self.since or _EPOCH
+        since = self.since or _BEGINNING
         aware = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
         turn = (_TURN[self.cause], self.since is None, aware, self.order, self.op_id)
         rest = (self.zone, self.region, self.sets, self.remedier, self.rollback)

@@ -1,29 +1,34 @@
 """The engine in production: asyncio lists, watches, sleeps and calls for it."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
+from kubenode.core import wire
 from kubenode.core.errors import (
     ApiError,
     Expired,
     Forbidden,
+    InvalidObjectError,
     KubenodeError,
     ObjectNotFound,
     Retry,
     Unauthorized,
 )
-from kubenode.core.model import Object
+from kubenode.core.model import Json, Object
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, Watchman, apply, pass_by
-from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Relist, Synced
+from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Synced
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.following import follow
 
 LOG = logging.getLogger("kubenode.engine")
+AT_A_TIME: Final = 100
+"""Keys that are decided, and objects that are read, before anything else has its turn."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 GRACE = 30.0
 """Seconds that a call under way is given to end by itself once the driver was told to stop."""
@@ -126,13 +131,13 @@ class Driver:
             self._stirred.clear()
             inputs, self._inbox = self._inbox, []
             term = 0 if self._term is None else self._term()
-            step = self.engine.step(inputs, self._clock.now(), term=term)
+            step = self.engine.step(inputs, self._clock.now(), term=term, most=AT_A_TIME)
             for call in step.calls:
                 task = asyncio.create_task(self._do(call, term))
                 self._calls[task] = term
                 task.add_done_callback(self._ended)
             self._wake_at = step.wake_at
-            if self._resting and not self.waits_for():
+            if self._resting and not step.is_cut and not self.waits_for():
                 self._rested()
             await self._sleep(step.wake_at)
 
@@ -214,7 +219,25 @@ class Driver:
             LOG.warning("event=relist-failed kind=%s error=%s", kind.KIND.name, error)
             return
         version = int(listing.resource_version)
-        self.tell(Synced(kind=kind, items=listing.items, version=version, begins=False))
+        read = await self._read(kind, listing.items)
+        self.tell(Synced(kind=kind, items=listing.items, version=version, begins=False, read=read))
+
+    async def _read(self, kind: type[Object], items: Sequence[Json]) -> dict[str, Object]:
+        """Read a listing and tell it in parts, so that calls, the lease and others have their turn in between.
+
+        Returns:
+            What was told, by name; what cannot be read is not among it.
+        """
+        read: dict[str, Object] = {}
+        for start in range(0, len(items), AT_A_TIME):
+            part: list[Object] = []
+            for raw in items[start : start + AT_A_TIME]:
+                with contextlib.suppress(InvalidObjectError):
+                    part.append(wire.read(raw, kind))
+            read.update((one.metadata.name, one) for one in part)
+            self.tell(Part(kind=kind, read=tuple(part)))
+            await asyncio.sleep(0)
+        return read
 
     async def _follow(self, kind: type[Object]) -> None:
         """List, then watch; again, after growing pauses, when the server has forgotten or cannot be asked."""
@@ -241,9 +264,12 @@ class Driver:
 
     async def _list_and_watch(self, kind: type[Object]) -> None:
         listing, watch = await follow(self._store, kind.KIND)
-        self.tell(Synced(kind=kind, items=listing.items, version=int(listing.resource_version)))
-        self._trouble.pop(kind, None)
         try:
+            read = await self._read(kind, listing.items)
+            self.tell(
+                Synced(kind=kind, items=listing.items, version=int(listing.resource_version), read=read)
+            )
+            self._trouble.pop(kind, None)
             while True:
                 for event in await watch.events():
                     self._told[kind] += 1

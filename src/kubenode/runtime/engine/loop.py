@@ -5,6 +5,7 @@ I/O and reads no clock; asyncio drives it in production (`drive.py`), a heap of 
 simulator (`runtime/sim/run.py`). A key whose call is under way is in hand: nobody decides it meanwhile.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, assert_never
 
@@ -70,12 +71,26 @@ class Event:
 
 @attrs.frozen(kw_only=True)
 class Synced:
-    """A whole listing arrived. `begins`: a watch begins from it; else it was asked for while one goes on."""
+    """A whole listing arrived.
+
+    Attributes:
+        begins: a watch begins from it; else it was asked for while one goes on.
+        read: items that were told as parts already, by name.
+    """
 
     kind: type[Object]
     items: tuple[Json, ...]
     version: int
     begins: bool = True
+    read: Mapping[str, Object] = attrs.field(factory=dict, repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Part:
+    """Some items of a listing, read, whose Synced is to come: a long one is folded a little at a time."""
+
+    kind: type[Object]
+    read: tuple[Object, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -94,7 +109,7 @@ class Stirred:
     key: Key
 
 
-Input: TypeAlias = Event | Synced | Done | Stirred
+Input: TypeAlias = Event | Part | Synced | Done | Stirred
 
 
 @attrs.frozen(kw_only=True)
@@ -114,10 +129,16 @@ class Relist:
 
 @attrs.frozen(kw_only=True)
 class Step:
-    """What one step of the engine asks for. `wake_at` is in `Now.elapsed`; None: only an input can wake it."""
+    """What one step of the engine asks for.
+
+    Attributes:
+        wake_at: in `Now.elapsed`; None: only an input can wake it.
+        is_cut: keys are due that this step did not get to.
+    """
 
     calls: tuple[Call | Relist, ...]
     wake_at: int | None
+    is_cut: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -167,13 +188,16 @@ class Engine:
         self._denied: dict[Key, str] = {}
         self._term: int | None = 0
 
-    def step(self, inputs: Iterable[Input], now: Now, *, term: int | None = 0) -> Step:
+    def step(
+        self, inputs: Iterable[Input], now: Now, *, term: int | None = 0, most: int | None = None
+    ) -> Step:
         """Fold what has happened, decide every key that is due, and ask for the calls.
 
         Args:
             inputs: what has happened since the last step.
             now: the moment.
             term: in which this engine may decide; None when another one does: then it only folds.
+            most: decide so many keys at most, so that a driver can look at other things in between; None is all.
         """
         calls: list[Call | Relist] = []
         for item in inputs:
@@ -182,7 +206,11 @@ class Engine:
             self._begin(term, now)
         if term is None or self._unsynced:  # a cache that is not whole shows a world that never was
             return Step(calls=(), wake_at=None)
-        while (key := self._queue.take(now.elapsed)) is not None:
+        left = itertools.count() if most is None else range(most)
+        for _ in left:
+            key = self._queue.take(now.elapsed)
+            if key is None:
+                break
             call = (
                 self._blocked(key, now) if self._expect.unseen(key, self.cache) else self._guarded(key, now)
             )
@@ -190,7 +218,10 @@ class Engine:
                 calls.append(call)
             if not isinstance(call, Call):
                 self._queue.put_back(key)
-        return Step(calls=tuple(calls), wake_at=self._queue.next_due())
+        wake_at = self._queue.next_due()
+        return Step(
+            calls=tuple(calls), wake_at=wake_at, is_cut=wake_at is not None and wake_at <= now.elapsed
+        )
 
     def waits_for(self) -> tuple[str, ...]:
         """Say what keeps it from rest: kinds not listed, own writes not seen, keys to be tried again; empty: nothing.
@@ -233,10 +264,15 @@ class Engine:
             case Event():
                 change = self.cache.take(item.kind, item.event)
                 self._changed(() if change is None else (change,), now)
+            case Part():
+                self._changed(self.cache.add(item.kind, item.read), now)
             case Synced():
                 self._unsynced.discard(item.kind)
                 self._changed(
-                    self.cache.replace(item.kind, item.items, item.version, begins=item.begins), now
+                    self.cache.replace(
+                        item.kind, item.items, item.version, begins=item.begins, read=item.read
+                    ),
+                    now,
                 )
                 self._expect.listed(item.kind.KIND.name)
             case Stirred():

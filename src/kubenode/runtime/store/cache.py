@@ -5,7 +5,8 @@ it returns. A state older than the one held is ignored: a server that lags shows
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 import attrs
 
@@ -16,6 +17,7 @@ from kubenode.core.model import Json, Object, Ref
 from kubenode.runtime.store.contract import EventType, WatchEvent
 
 T = TypeVar("T", bound=Object)
+NOTHING_READ: Final[Mapping[str, Object]] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
@@ -88,8 +90,9 @@ class Cache:
         return self._put(kind, raw, gone=event.type is EventType.DELETED, known=event.before)
 
     def replace(
-        self, kind: type[Object], items: Iterable[Json], version: int, *, begins: bool = True
-    ) -> tuple[Change, ...]:
+        self, kind: type[Object], items: Iterable[Json], version: int, *, begins: bool = True,
+        read: Mapping[str, Object] = NOTHING_READ,
+    ) -> tuple[Change, ...]:  # fmt: skip
         """Fold a whole listing: what is not in it is gone.
 
         Args:
@@ -99,6 +102,7 @@ class Cache:
             begins: a watch begins from it, so it stands, however old: a server that was restored from a
                 backup has gone back. Else the watch goes on, and a listing older than what it has told
                 already is ignored.
+            read: items that were read already, by name.
         """
         if not begins and version < self._versions[kind]:
             return ()
@@ -106,15 +110,38 @@ class Cache:
         listed = {item["metadata"]["name"]: item for item in items}
         lost = [name for name in self._objects[kind] if name not in listed]
         changes = [self._forget(kind, name) for name in lost]
-        changes += [self._put(kind, raw, gone=False) for raw in listed.values()]
+        changes += [self._put(kind, raw, gone=False, read=read.get(name)) for name, raw in listed.items()]
         return tuple(change for change in changes if change is not None)
+
+    def add(self, kind: type[Object], read: Iterable[Object]) -> tuple[Change, ...]:
+        """Fold some items of a listing that is not whole yet; what is not newer than what is held waits for the whole.
+
+        The cache does not claim to have seen the listing's version before it has all of it.
+        """
+        held = self._objects[kind]
+        changes: list[Change] = []
+        for after in read:
+            before = held.get(after.metadata.name)
+            if before is None or _held_version(before) < _held_version(after):
+                self.unreadable.pop(Ref(kind=kind.KIND.name, name=after.metadata.name), None)
+                held[after.metadata.name] = after
+                changes.append(Change(kind=kind, before=before, after=after))
+        return tuple(changes)
 
     def _forget(self, kind: type[Object], name: str) -> Change | None:
         self.unreadable.pop(Ref(kind=kind.KIND.name, name=name), None)
         before = self._objects[kind].pop(name, None)
         return None if before is None else Change(kind=kind, before=before, after=None)
 
-    def _put(self, kind: type[Object], raw: Json, *, gone: bool, known: Json | None = None) -> Change | None:
+    def _put(
+        self,
+        kind: type[Object],
+        raw: Json,
+        *,
+        gone: bool,
+        known: Json | None = None,
+        read: Object | None = None,
+    ) -> Change | None:
         name = raw["metadata"]["name"]
         if gone:
             return self._forget(kind, name)
@@ -122,7 +149,7 @@ class Cache:
         before = held.get(name)
         where = Ref(kind=kind.KIND.name, name=name)
         try:
-            after = _read(raw, kind, known, before)
+            after = read if read is not None else _read(raw, kind, known, before)
         except InvalidObjectError as error:
             # What was last readable stays: to take a policy or an owner for gone would be to forget a limit.
             self.unreadable[where] = str(error)
