@@ -21,7 +21,6 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "repair": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "remedy": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "rehearsal": ("patch noderemediers/status",),
-    "repair": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "abandoned": (f"patch {_JOBS}/status",),
     "accept": ("patch noderemediers/status", "patch riskpolicies/status"),
     "risk": ("create riskledgers", "patch riskledgers/status"),
