@@ -77,9 +77,9 @@ class Baseline:
         first, last = mutant.body
         return not any(first <= line <= last for line in self.early.get(str(file), ()))
 
-    def limit(self, tests: Iterable[str]) -> float:
-        """Give the seconds after which a run of these tests hangs."""
-        return 30.0 + 10 * sum(self.seconds.get(test, 0.0) for test in tests)
+    def limit(self, tests: Iterable[str]) -> int:
+        """Give the seconds of a processor after which a run of these tests hangs."""
+        return 20 + round(10 * sum(self.seconds.get(test, 0.0) for test in tests))
 
 
 def baseline(folder: Path) -> Baseline:

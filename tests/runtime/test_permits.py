@@ -6,7 +6,6 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.risk.ledger import GRACE
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.sim.host import SimHost
 from kubenode.runtime.sim.story import Cast, Stage
@@ -66,8 +65,7 @@ def test_a_hold_is_released_by_its_owner_when_the_machine_is_available_for_min_r
     }
     assert first.closed == ready[first.hold.machine]
     assert second.opened >= first.closed
-    # With the last member its batch is recorded and gone; then the grace of what nobody names any more is over first.
-    assert second.closed == ready[second.hold.machine] + GRACE
+    assert second.closed == ready[second.hold.machine]
 
 
 def test_a_machine_that_flaps_keeps_its_hold_until_it_was_available_without_a_break() -> None:

@@ -20,6 +20,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "drift": ("patch machines",),
     "repair": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "remedy": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
+    "rehearsal": ("patch noderemediers/status",),
     "abandoned": (f"patch {_JOBS}/status",),
     "accept": ("patch noderemediers/status", "patch riskpolicies/status"),
     "risk": ("create riskledgers", "patch riskledgers/status"),
