@@ -22,7 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 import attrs
 import pytest
 
-from tests.mutation.baseline import Baseline
+from tests.mutation.baseline import Baseline, is_near
 from tests.mutation.rules import Mutant, mutated
 
 BASE = [
@@ -57,6 +57,7 @@ Begin = Callable[[Job, int], int | None]
 It may use so many seconds of a processor: one that hangs is ended by a signal, however busy the machine is. Its
 exit status is as pytest's.
 """
+NEAR_SECONDS = 2.0
 MEMORY = 4 << 30
 """Most bytes of a child: a loop that never ends may also gather."""
 
@@ -200,8 +201,10 @@ def _serve(jobs: Sequence[Job], known: Baseline, profile: str, workers: int, wri
     return 0 if status in {0, 5} else status
 
 
-def tried(jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int) -> tuple[list[Job], list[Job]]:
-    """Try every job, a few at once.
+def tried(
+    jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int, named: bool = True
+) -> tuple[list[Job], list[Job]]:
+    """Try every job, a few at once; tell how far it is, and name survivors unless they are tried again.
 
     Returns:
         Those that no test noticed, and those that could not be begun.
@@ -226,7 +229,7 @@ def tried(jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int) -
         job = running.pop(child)
         if not _is_noticed(job, os.waitstatus_to_exitcode(status)):
             alive.append(job)
-            if job.mutant is not None:
+            if job.mutant is not None and named:
                 _tell(f"  alive: {job.mutant.id}")
         done += 1
         if done % 50 == 0 or done == len(jobs):
@@ -272,11 +275,22 @@ def _leave(work: Callable[[], int], seconds: int | None = None) -> int:
 
 
 def survivors_of(jobs: Sequence[Job], known: Baseline, profile: str, *, workers: int) -> list[Job]:
-    """Try every job in the quickest way that shows it; give those that no test noticed."""
+    """Try every job in the quickest way that shows it; give those that no test noticed.
+
+    What is imported anew collects its tests anew, too: first a few of its own package, and all for who survives those.
+    """
     late = [job for job in jobs if job.mutant is not None and known.is_late(job.file, job.mutant)]
     chosen = {id(job) for job in late}
     alive, unfit = in_place(late, known, profile, workers=workers)
     others = [job for job in jobs if id(job) not in chosen] + unfit
-    if others:
-        _tell(f"  {len(others)} are imported anew")
-    return alive + tried(others, known, reimported(profile), workers=workers)[0]
+    if not others:
+        return alive
+    _tell(f"  {len(others)} are imported anew")
+    near = [attrs.evolve(job, tests=_near(job, known)) for job in others]
+    left = {job.mutant for job in tried(near, known, reimported(profile), workers=workers, named=False)[0]}
+    again = [job for job in others if job.mutant in left]
+    return alive + tried(again, known, reimported(profile), workers=workers)[0]
+
+
+def _near(job: Job, known: Baseline) -> tuple[str, ...]:
+    return known.quickest([test for test in job.tests if is_near(job.file, test)], within=NEAR_SECONDS)

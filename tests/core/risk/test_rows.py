@@ -365,3 +365,15 @@ def test_an_allow_is_no_objection_however_old(again: int | None) -> None:
     """Only a veto is asked again."""
     answer = Reviewed(reviewer="x", review=Allow(), again=again)
     assert granted(decide(world(ask("a"), reviews={"a": (answer,)}, elapsed=10), FREE)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "counts"), [(cause, cause in (Cause.REMEDY, Cause.HUMAN)) for cause in Cause]
+)
+def test_what_counts_as_a_remedy_in_flight(cause: Cause, counts: bool) -> None:
+    """What a remedier does, and what a person forced it to; nothing else that holds a permit."""
+    book = ledger_of(attrs.evolve(hold("x"), cause=cause))
+    assert (
+        codes(decide(world(ask("new", cause=Cause.REMEDY, remedier="r"), ledger=book), FREE))
+        == ["Unproven"] * counts
+    )
