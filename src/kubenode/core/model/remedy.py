@@ -154,7 +154,7 @@ class NodeRemedierStatus:
 
 @attrs.frozen(kw_only=True)
 class NodeRemedier:
-    """For a node condition: the ladder of remedies and how they are verified."""
+    """For a node condition: the ladder of remedies, how they are verified, own limits, dry run."""
 
     KIND: ClassVar[Kind] = Kind(
         name="NodeRemedier", plural="noderemediers", short_names=("nr",),
