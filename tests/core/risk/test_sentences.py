@@ -91,6 +91,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "runtime/test_permits.py::test_a_hold_is_released_by_its_owner_when_the_machine_is_available_for_min_ready_seconds",
             "runtime/test_permits.py::test_a_machine_that_flaps_keeps_its_hold_until_it_was_available_without_a_break",
+            "runtime/test_permits.py::test_what_has_failed_is_given_back_by_its_owner_too",
+            "core/rollout/test_release.py::test_a_batch_stays_until_the_permits_of_what_is_over_are_given_back",
             "core/risk/test_decide.py::test_recorded_end_closes_at_once",
             "core/risk/test_decide.py::test_orphan_is_closed_after_its_grace_and_not_before",
             "core/remedy/test_abandoned.py::test_cancelled_exactly_after_the_grace",
