@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.request import proxy_bypass
+from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
@@ -27,11 +27,11 @@ THREADS: Final = 32
 """Connections that are kept: as many as callers at once need not open new ones."""
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
 WHY: Final[Mapping[str, str]] = MappingProxyType({
+    "ProxyError": "the proxy cannot be reached",
     "CERTIFICATE_VERIFY_FAILED": "the certificate of the endpoint is not trusted; fix: ca_file in [aliyun] of kubenode.toml",
     "[Errno -2]": "the name of the endpoint is unknown; fix: region or endpoint in [aliyun] of kubenode.toml",
     "[Errno -3]": "the name of the endpoint cannot be looked up",
     "[Errno 111]": "the connection was refused",
-    "ProxyError": "the proxy cannot be reached",
     "timed out": "no answer in time",
 })  # fmt: skip
 """What a text of the SDK is searched for, and what is said instead of it."""
@@ -174,18 +174,29 @@ def _acs_client(settings: AliyunSettings, credentials: Credentials) -> Any:
     from aliyunsdkcore.client import AcsClient
 
     _quiet()
-    cafile = settings.ca_file or ssl.get_default_verify_paths().cafile
+    system = ssl.get_default_verify_paths()
+    trusted = settings.ca_file or system.cafile or system.capath
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+    except OSError as error:  # and what is no certificate
+        raise Invalid(
+            f"ca_file {settings.ca_file} cannot be read: {error}; fix: a PEM file of authorities"
+        ) from None
     host = settings.endpoint.partition(":")[0] or f"ecs.{settings.region}.aliyuncs.com"
+    # The SDK reads HTTPS_PROXY by itself, and knows no NO_PROXY.
+    proxy = None if proxy_bypass(host) else getproxies().get("https")
     made = AcsClient(
-        credentials.key_id, credentials.secret, settings.region, auto_retry=False, pool_size=THREADS,
-        verify=cafile, # None: the environment's, or the SDK's own
-        proxy={"https": None, "http": None} if proxy_bypass(host) else None, # it knows no NO_PROXY by itself
+        credentials.key_id, credentials.secret, settings.region, auto_retry=False, pool_size=THREADS, verify=trusted,
+        proxy={"https": proxy, "http": None},
     )  # fmt: skip
-    context = ssl.create_default_context(cafile=cafile)
     # The interpreter's TLS, not that of 2018 in the SDK.
-    made.session.get_adapter("https://").init_poolmanager(
-        THREADS, THREADS, ssl_context=context, cert_reqs="CERT_REQUIRED"
+    adapter, tls = (
+        made.session.get_adapter("https://"),
+        {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"},
     )
+    adapter.init_poolmanager(THREADS, THREADS, **tls)
+    if proxy is not None:
+        adapter.proxy_manager_for(proxy, **tls)  # kept, and found again by its address
     return made
 
 
