@@ -30,7 +30,7 @@ def eventful(wire: conformance.Wire) -> AliyunProvider:
 
 
 OTHER = attrs.evolve(
-    PARAMS, instance_type="ecs.g7.2xlarge", alternatives=(Placement(vswitch="vsw-2"), Placement(instance_type="ecs.g6.xlarge"))
+    PARAMS, instance_type="ecs.g7.2xlarge", fallback=(Placement(vswitch="vsw-2"), Placement(instance_type="ecs.g6.xlarge"))
 )  # fmt: skip
 test_aliyun = conformance.provider(
     make, params=PARAMS, other=OTHER, lost=NoAnswer(), strange=strange,

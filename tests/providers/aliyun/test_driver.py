@@ -1,6 +1,7 @@
 """What the ECS driver says and asks, with the real SDK in front of a fake that checks signatures."""
 
 import base64
+import threading
 from datetime import UTC, datetime, timedelta
 
 import attrs
@@ -26,6 +27,7 @@ from kubenode.providers import (
     Unavailable,
 )
 from kubenode.providers.aliyun import AliyunParams, DataDisk, MetadataTokens, Placement, Spot
+from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.parameters import structured
 from tests.providers.aliyun.cloud import FakeEcs
 from tests.providers.aliyun.rig import PARAMS, Rig, request, rig
@@ -102,43 +104,41 @@ def test_an_error_is_its_meaning_in_one_call(
     code: str, status: int, created: type[ProviderError], read: type[ProviderError]
 ) -> None:
     """Create and find say what the code means, after one call each; the vendor's own message is not told on."""
-    one = rig()
     told = "the string to sign is UserData=c2VjcmV0"
-    one.cloud.fail("RunInstances", status, code, told)
-    one.cloud.fail("DescribeInstances", status, code, told)
-    calls = {
-        "RunInstances": (lambda: one.provider.create(request()), created),
-        "DescribeInstances": (lambda: one.provider.find({}, None), read),
-    }
-    for action, (call, meaning) in calls.items():
+    for action, meaning in {"RunInstances": created, "DescribeInstances": read}.items():
+        one = rig()
+        one.cloud.fail(action, status, code, told)
         with pytest.raises(meaning) as raised:
-            call()
+            _act(one, action)
         assert type(raised.value) is meaning
         assert f"{action}: {code} (HTTP {status}, request REQ-1)" in str(raised.value)
         assert "c2VjcmV0" not in str(raised.value)
         assert raised.value.__cause__ is None
         assert raised.value.__context__ is None
         assert (raised.value.retry_after == timedelta(minutes=1)) is (meaning is Throttled)
-    assert one.cloud.calls == ["RunInstances", "DescribeInstances"]
-    assert one.cloud.made == 0
+        assert one.cloud.calls == [action]
+        assert one.cloud.made == 0
+
+
+def _act(one: Rig, action: str) -> None:
+    match action:
+        case "RunInstances":
+            one.provider.create(request("t-2"))
+        case "DescribeInstances":
+            one.provider.find({}, None)
+        case _:
+            one.provider.events(None)
 
 
 @pytest.mark.parametrize("code", ["Throttling", "ServiceUnavailable", "InternalError"])
 def test_nothing_is_repeated_behind_our_back(code: str) -> None:
     """These are what the SDK would repeat by itself."""
-    one = rig()
-    one.provider.create(request())
-    before = len(one.cloud.calls)
-    acts = {
-        "RunInstances": lambda: one.provider.create(request("t-2")),
-        "DescribeInstances": lambda: one.provider.get(MADE),
-        "DescribeInstanceHistoryEvents": lambda: one.provider.events(None),
-    }
-    for action, act in acts.items():
+    for action in ("RunInstances", "DescribeInstances", "DescribeInstanceHistoryEvents"):
+        one = rig()
         one.cloud.fail(action, 503, code)
         with pytest.raises(ProviderError):
-            act()
-    assert one.cloud.calls[before:] == [*acts]
+            _act(one, action)
+        assert one.cloud.calls == [action]
 
 
 def test_a_lost_create_is_repeated_into_the_same_instance() -> None:
@@ -209,7 +209,7 @@ def test_parameters_are_read_and_judged_at_once() -> None:
     """As they stand in an object; every fault is named."""
     raw = {
         "vswitch": "vsw-1", "instance_type": "ecs.g7.large", "image": "m-1", "security_groups": ["sg-1"],
-        "spot": "SpotAsPriceGo", "data_disks": [{"size": 20}], "alternatives": [{"vswitch": "vsw-2"}],
+        "spot": "SpotAsPriceGo", "data_disks": [{"size": 20}], "fallback": [{"vswitch": "vsw-2"}],
     }  # fmt: skip
     read = structured(raw, AliyunParams, "spec.infrastructure.parameters")
     assert read.spot is Spot.AS_PRICE_GO
@@ -222,20 +222,20 @@ def test_parameters_are_read_and_judged_at_once() -> None:
     assert AliyunParams(launch_template="lt-1").image == "", "the template may have it all"
 
 
-def test_alternatives_are_choices_in_order() -> None:
+def test_fallbacks_are_choices_in_order() -> None:
     """Each is one placement; with another vswitch the old zone is not said any more."""
     more = (
         Placement(vswitch="vsw-2"),
         Placement(instance_type="ecs.g6.xlarge"),
         Placement(vswitch="vsw-3", zone="z3"),
     )
-    first, second, third, fourth = rig().provider.choices(attrs.evolve(PARAMS, alternatives=more))
+    first, second, third, fourth = rig().provider.choices(attrs.evolve(PARAMS, fallback=more))
     assert first == PARAMS
     assert second == attrs.evolve(PARAMS, vswitch="vsw-2", zone="")
     assert third == attrs.evolve(PARAMS, instance_type="ecs.g6.xlarge")
     assert fourth == attrs.evolve(PARAMS, vswitch="vsw-3", zone="z3")
     with pytest.raises(InvalidObjectError):
-        attrs.evolve(PARAMS, alternatives=(Placement(),))
+        attrs.evolve(PARAMS, fallback=(Placement(),))
 
 
 def test_delete_says_why_not() -> None:
@@ -398,3 +398,57 @@ def test_a_node_names_its_instance() -> None:
         "",
     ):
         assert provider.instance_of(strange) is None
+
+
+def test_two_acts_with_one_token_at_once_are_one() -> None:
+    """The second is told that the first is under way."""
+    one = rig()
+    one.provider.create(request())
+    one.account.delay = threading.Event()
+    first = threading.Thread(target=lambda: one.provider.power(MADE, Power.REBOOT, "p1"))
+    first.start()
+    while one.cloud.calls[-1] != "RebootInstance":
+        threading.Event().wait(0.01)
+    with pytest.raises(Busy):
+        one.provider.power(MADE, Power.REBOOT, "p1")
+    one.account.delay.set()
+    first.join()
+    one.provider.power(MADE, Power.REBOOT, "p1")
+    assert one.cloud.calls.count("RebootInstance") == 1
+
+
+def test_calls_have_a_budget_and_readers_leave_some_to_writers() -> None:
+    """What is over the budget is Throttled without a call; a release is let through where a look is not."""
+    one = rig(calls_per_second=0.001, burst=8)
+    one.provider.create(request())
+    for _ in range(5):
+        one.provider.get(MADE)
+    sent = len(one.cloud.calls)
+    with pytest.raises(Throttled) as raised:
+        one.provider.get(MADE)
+    assert raised.value.retry_after is not None
+    assert len(one.cloud.calls) == sent
+    one.provider.delete(MADE)
+    assert len(one.cloud.calls) == sent + 1
+
+
+def test_what_is_throttled_is_left_alone_for_a_minute() -> None:
+    """Who is blocked in one minute is blocked until the next: no call is wasted, and other actions wait for a moment only."""
+    now = [100.0]
+    pace = Pace(Budget.full(rate=1e6, burst=40), lambda: now[0])
+    one = rig(pace=pace)
+    one.provider.create(request())
+    one.cloud.fail("DescribeInstances", 400, "Throttling.User")
+    with pytest.raises(Throttled, match=r"Throttling\.User"):
+        one.provider.get(MADE)
+    with pytest.raises(Throttled, match="budget"):
+        one.provider.delete(MADE)
+    for moment in (102.1, 130.0, 159.9):
+        now[0] = moment
+        with pytest.raises(Throttled, match="not sent") as raised:
+            one.provider.get(MADE)
+        assert raised.value.retry_after == timedelta(seconds=160.0 - moment)
+    one.provider.power(MADE, Power.REBOOT, "p1")
+    now[0] = 160.0
+    one.provider.get(MADE)
+    assert one.cloud.calls == ["RunInstances", "DescribeInstances", "RebootInstance", "DescribeInstances"]

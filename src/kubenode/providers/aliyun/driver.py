@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from kubenode.core.capability import CloudEvent, CommandResult
-from kubenode.core.errors import Invalid, NotFound, TokenConflict
+from kubenode.core.errors import Busy, Invalid, NotFound, TokenConflict
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.providers.aliyun import answers
 from kubenode.providers.aliyun.client import Client
@@ -45,6 +45,7 @@ class AliyunProvider:
         self._client = client
         self._lock = threading.Lock()
         self._acts: dict[str, tuple[str, str]] = {}
+        self._acting: set[str] = set()
 
     def __repr__(self) -> str:
         return f"AliyunProvider({self._client!r})"
@@ -183,21 +184,29 @@ class AliyunProvider:
 
     def choices(self, params: AliyunParams) -> tuple[AliyunParams, ...]:
         """Give the parameters of each placement, the first one first."""
-        return (params.at(Placement()), *(params.at(place) for place in params.alternatives))
+        return (params.at(Placement()), *(params.at(place) for place in params.fallback))
 
     def _once(self, token: str, act: tuple[str, str], do: Callable[[], object]) -> None:
         """Do what ECS takes no token for, unless this process knows that it is done."""
         with self._lock:
             known = self._acts.get(token)
+            if known is None and token in self._acting:
+                raise Busy(f"an act with token {token} is under way")
+            if known is None:
+                self._acting.add(token)
         if known is not None:
             if known != act:
                 raise TokenConflict(f"token {token} was used for another act")
             return
-        do()
-        with self._lock:
-            self._acts[token] = act
-            if len(self._acts) > REMEMBERED:
-                del self._acts[next(iter(self._acts))]
+        try:
+            do()
+            with self._lock:
+                self._acts[token] = act
+                if len(self._acts) > REMEMBERED:
+                    del self._acts[next(iter(self._acts))]
+        finally:
+            with self._lock:
+                self._acting.discard(token)
 
     def _here(self, **params: str) -> dict[str, str]:
         return {"RegionId": self._client.region, **params}

@@ -94,7 +94,7 @@ class AliyunParams:
     resource_group: Annotated[str, "as rg-..."] = ""
     deletion_protection: bool = False
     metadata_tokens: MetadataTokens = MetadataTokens.REQUIRED
-    alternatives: Annotated[tuple[Placement, ...], "tried in order when there is no capacity"] = ()
+    fallback: Annotated[tuple[Placement, ...], "tried in order when there is no capacity"] = ()
     tags: Annotated[Mapping[str, str], "besides those of kubenode"] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -106,7 +106,7 @@ class AliyunParams:
         """Give the same in another place. With another vswitch the zone is another too, so it is not kept."""
         return attrs.evolve(
             self, zone=place.zone or ("" if place.vswitch else self.zone), vswitch=place.vswitch or self.vswitch,
-            instance_type=place.instance_type or self.instance_type, alternatives=(),
+            instance_type=place.instance_type or self.instance_type, fallback=(),
         )  # fmt: skip
 
     def _problems(self) -> Iterator[Problem]:
@@ -125,10 +125,10 @@ class AliyunParams:
             )
         if len(self.data_disks) > 16:
             yield Problem(where="data_disks", what="has more than 16")
-        for n, place in enumerate(self.alternatives):
+        for n, place in enumerate(self.fallback):
             if place == Placement():
                 yield Problem(
-                    where=f"alternatives[{n}]", what="is empty", fix="give a vswitch or an instance_type"
+                    where=f"fallback[{n}]", what="is empty", fix="give a vswitch or an instance_type"
                 )
         for key in self.tags:
             if key.startswith(_RESERVED):
@@ -140,7 +140,7 @@ class AliyunParams:
 def launch(request: CreateRequest[AliyunParams], region: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Give what RunInstances is told: the open part, and the secret one.
 
-    It is the first placement: alternatives are for `choices`. The same request gives the same parts in the
+    It is the first placement: what follows is for `choices`. The same request gives the same parts in the
     same order, since a token stands for all of them.
 
     Raises:
