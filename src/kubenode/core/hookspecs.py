@@ -34,7 +34,10 @@ class InstanceState(enum.Enum):
 
     PENDING = "pending"
     RUNNING = "running"
+    STOPPING = "stopping"
     STOPPED = "stopped"
+    DELETING = "deleting"
+    """Its end has begun; it counts until it is TERMINATED."""
     TERMINATED = "terminated"
     UNKNOWN = "unknown"
 

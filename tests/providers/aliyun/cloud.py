@@ -142,21 +142,12 @@ class FakeEcs:
 
     def _RebootInstance(self, params: Params) -> Answer:  # noqa: N802
         for event in self.events.values():
-            if event["ResourceId"] == params["InstanceId"] and event["status"] not in FINAL:
+            if event["InstanceId"] == params["InstanceId"] and event["status"] not in FINAL:
                 event["status"] = "Avoided"
         return self._act(params, "Running")
 
     def _RedeployInstance(self, params: Params) -> Answer:  # noqa: N802
         return self._RebootInstance(params)
-
-    def _ReplaceSystemDisk(self, params: Params) -> Answer:  # noqa: N802
-        row = self.instances.get(params["InstanceId"])
-        if row is None:
-            return refused(404, "InvalidInstanceId.NotFound")
-        if row["Status"] != "Stopped":
-            return refused(403, "IncorrectInstanceStatus")
-        row["images"] = [*row.get("images", []), params["ImageId"]]
-        return 200, {"DiskId": "d-1"}
 
     def _TagResources(self, params: Params) -> Answer:  # noqa: N802
         row = self.instances.get(params["ResourceId.1"])
@@ -195,7 +186,7 @@ class FakeEcs:
     ) -> None:
         """Plan maintenance."""
         self.events[event] = {
-            "EventId": event, "ResourceId": instance, "InstanceId": instance, "ResourceType": "instance", "type": type_,
+            "EventId": event, "InstanceId": instance, "ResourceType": "instance", "type": type_,
             "status": status, "NotBefore": "2026-03-02T09:00:00Z", "EventPublishTime": "2026-03-01T09:00:00Z",
             "Reason": "the host wears out",
         }  # fmt: skip
@@ -213,13 +204,6 @@ class FakeEcs:
             if one["status"] in states and (not ids or name in ids)
         ]
         return paged(params, rows, "InstanceSystemEventSet", "InstanceSystemEventType")
-
-    def _AcceptInquiredSystemEvent(self, params: Params) -> Answer:  # noqa: N802
-        event = self.events.get(params["EventId"])
-        if event is None or event["status"] != "Inquiring":
-            return refused(404, "InvalidEventId.NoInquiringEventFound")
-        event["status"] = "Scheduled"
-        return 200, {}
 
 
 def numbered(params: Params, name: str) -> list[str]:
@@ -244,8 +228,7 @@ def paged(params: Params, rows: list[dict[str, Any]], plural: str, singular: str
     start = int(base64.b64decode(params["NextToken"])) if params.get("NextToken") else 0
     more = start + size < len(rows)
     shown = [
-        {k: v for k, v in row.items() if k not in ("asked", "looks", "images")}
-        for row in rows[start : start + size]
+        {k: v for k, v in row.items() if k not in ("asked", "looks")} for row in rows[start : start + size]
     ]
     token = base64.b64encode(str(start + size).encode()).decode() if more else ""
     return 200, {plural: {singular: shown}, "NextToken": token}

@@ -12,6 +12,7 @@ import attrs
 
 from kubenode.providers import CreateRequest
 from kubenode.providers.aliyun import AliyunParams, AliyunProvider, AliyunSettings, Client, Credentials, Disk
+from kubenode.providers.pace import Pace
 from kubenode.runtime.testing.authority import Authority
 from tests.providers.aliyun.cloud import FakeEcs
 from tests.providers.aliyun.server import Account, Handle, Server
@@ -54,7 +55,7 @@ class Rig:
 
 def rig(
     cloud: FakeEcs | None = None, *, wrap: Callable[[Handle], Handle] = lambda handle: handle, token: str = "",
-    **settings: Any,
+    pace: Pace | None = None, **settings: Any,
 ) -> Rig:  # fmt: skip
     """Give a new provider before a new account."""
     made, ca = server()
@@ -62,8 +63,14 @@ def rig(
     credentials = Credentials(key_id=f"LTAI{next(KEYS):06}", secret="s3cr+t/é=", token=token)
     account = Account(secret=credentials.secret, handle=wrap(cloud), token=token)
     made.accounts[credentials.key_id] = account
-    written = {"region": REGION, "endpoint": made.endpoint, "ca_file": str(ca), **settings}
-    client = Client(AliyunSettings(**written), lambda: credentials)
+    written = {
+        "region": REGION,
+        "endpoint": made.endpoint,
+        "ca_file": str(ca),
+        "calls_per_second": 1e6,
+        **settings,
+    }
+    client = Client(AliyunSettings(**written), lambda: credentials, pace)
     CLIENTS.append(client)
     return Rig(AliyunProvider(client), cloud, account, credentials)
 

@@ -8,11 +8,11 @@ from kubenode.core.hookspecs import Provider, Settings, hookimpl
 from kubenode.providers.aliyun.client import AliyunSettings, Client
 from kubenode.providers.aliyun.credentials import Credentials
 from kubenode.providers.aliyun.driver import AliyunProvider
-from kubenode.providers.aliyun.params import AliyunParams, DataDisk, Disk, MetadataTokens, Spot
+from kubenode.providers.aliyun.params import AliyunParams, DataDisk, Disk, MetadataTokens, Placement, Spot
 
 __all__ = [
     "AliyunParams", "AliyunProvider", "AliyunSettings", "Client", "Credentials", "DataDisk", "Disk", "MetadataTokens",
-    "Spot", "register_providers",
+    "Placement", "Spot", "register_providers",
 ]  # fmt: skip
 
 

@@ -13,25 +13,28 @@ import re
 import ssl
 import threading
 from collections.abc import Mapping
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.request import proxy_bypass
+from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
-from kubenode.core.errors import Invalid, InvalidObjectError, Problem, ProviderError
-from kubenode.providers.aliyun.codes import Call, refusal, silence
+from kubenode.core.errors import Invalid, InvalidObjectError, Problem, ProviderError, Throttled
+from kubenode.providers.aliyun.codes import BLOCKED, Call, refusal, silence
 from kubenode.providers.aliyun.credentials import Chain, Credentials, from_environment
+from kubenode.providers.pace import Budget, Pace
 
 THREADS: Final = 32
 """Connections that are kept: as many as callers at once need not open new ones."""
+PAUSE: Final = timedelta(seconds=2)
 NONE: Final[Mapping[str, str]] = MappingProxyType({})
 WHY: Final[Mapping[str, str]] = MappingProxyType({
+    "ProxyError": "the proxy cannot be reached",
     "CERTIFICATE_VERIFY_FAILED": "the certificate of the endpoint is not trusted; fix: ca_file in [aliyun] of kubenode.toml",
     "[Errno -2]": "the name of the endpoint is unknown; fix: region or endpoint in [aliyun] of kubenode.toml",
     "[Errno -3]": "the name of the endpoint cannot be looked up",
     "[Errno 111]": "the connection was refused",
-    "ProxyError": "the proxy cannot be reached",
     "timed out": "no answer in time",
 })  # fmt: skip
 """What a text of the SDK is searched for, and what is said instead of it."""
@@ -50,6 +53,8 @@ class AliyunSettings:
         connect_seconds: how long to wait for a connection.
         read_seconds: how long to wait for an answer, or for its next bytes.
         create_seconds: the same for a create, which takes longer.
+        calls_per_second: to this account in this region, in the long run.
+        burst: calls at once, after a quiet time.
     """
 
     region: str = ""
@@ -58,6 +63,8 @@ class AliyunSettings:
     connect_seconds: int = 3
     read_seconds: int = 20
     create_seconds: int = 86
+    calls_per_second: float = 10.0
+    burst: int = 40
 
     def __attrs_post_init__(self) -> None:
         """Refuse what cannot be a region, an endpoint or a time limit."""
@@ -67,8 +74,10 @@ class AliyunSettings:
         if self.endpoint and not _ENDPOINT.fullmatch(self.endpoint):
             what = "must be a name, or name:port, without a scheme"
             bad.append(Problem(where="endpoint", what=what, fix="for example ecs.cn-hangzhou.aliyuncs.com"))
-        limits = ("connect_seconds", "read_seconds", "create_seconds")
+        limits = ("connect_seconds", "read_seconds", "create_seconds", "burst")
         bad += [Problem(where=name, what="must be 1 or more") for name in limits if getattr(self, name) < 1]
+        if self.calls_per_second <= 0:
+            bad.append(Problem(where="calls_per_second", what="must be more than 0"))
         if bad:
             raise InvalidObjectError(tuple(bad))
 
@@ -76,10 +85,22 @@ class AliyunSettings:
 class Client:
     """Sends requests to ECS in one region. Safe to be used from several threads."""
 
-    def __init__(self, settings: AliyunSettings, chain: Chain = from_environment) -> None:
+    def __init__(
+        self, settings: AliyunSettings, chain: Chain = from_environment, pace: Pace | None = None
+    ) -> None:
+        """Prepare; nothing is imported, read or sent before the first call.
+
+        Args:
+            settings: of one region.
+            chain: says who we are, before every call.
+            pace: shared with what else calls this account in this region; None makes one of the settings.
+        """
+        budget = Budget.full(rate=settings.calls_per_second, burst=settings.burst)
+        self._pace = pace if pace is not None else Pace(budget)
         self._settings = settings
         self._chain = chain
         self._lock = threading.Lock()
+        self._blocked: dict[str, float] = {}
         self._made: tuple[Credentials, Any] | None = None
 
     def __repr__(self) -> str:
@@ -115,10 +136,28 @@ class Client:
             raise Invalid("no region; fix: set region in [aliyun] of kubenode.toml")
         credentials = self._chain()
         sdk = self._sdk(credentials)
-        answer = self._send(sdk, self._request(action, params, secret, credentials, call), action, call)
+        request = self._request(action, params, secret, credentials, call)
+        self._may_go(action, call)
+        answer = self._send(sdk, request, action, call)
+        if isinstance(answer, Throttled):
+            self._shut(action)
         if isinstance(answer, ProviderError):
             raise answer
         return answer
+
+    def _may_go(self, action: str, call: Call) -> None:
+        """Take one call from the budget; raise Throttled when there is none, or the action is blocked."""
+        with self._lock:
+            left = self._blocked.get(action, 0.0) - self._pace.elapsed()
+        if left > 0:
+            raise Throttled(f"{action}: blocked by ECS, not sent", retry_after=timedelta(seconds=left))
+        self._pace.go(writes=call is not Call.READ)
+
+    def _shut(self, action: str) -> None:
+        """Leave the action alone until ECS lets it in again, and all others for a moment: the account is busy."""
+        with self._lock:
+            self._blocked[action] = self._pace.elapsed() + BLOCKED.total_seconds()
+        self._pace.refused(PAUSE)
 
     def _send(self, sdk: Any, request: Any, action: str, call: Call) -> Mapping[str, Any] | ProviderError:
         """Send, and give the error as a value: raised in a handler it would carry the SDK's with it."""
@@ -174,18 +213,29 @@ def _acs_client(settings: AliyunSettings, credentials: Credentials) -> Any:
     from aliyunsdkcore.client import AcsClient
 
     _quiet()
-    cafile = settings.ca_file or ssl.get_default_verify_paths().cafile
+    system = ssl.get_default_verify_paths()
+    trusted = settings.ca_file or system.cafile or system.capath
+    try:
+        context = ssl.create_default_context(cafile=settings.ca_file or None)
+    except OSError as error:  # and what is no certificate
+        raise Invalid(
+            f"ca_file {settings.ca_file} cannot be read: {error}; fix: a PEM file of authorities"
+        ) from None
     host = settings.endpoint.partition(":")[0] or f"ecs.{settings.region}.aliyuncs.com"
+    # The SDK reads HTTPS_PROXY by itself, and knows no NO_PROXY.
+    proxy = None if proxy_bypass(host) else getproxies().get("https")
     made = AcsClient(
-        credentials.key_id, credentials.secret, settings.region, auto_retry=False, pool_size=THREADS,
-        verify=cafile, # None: the environment's, or the SDK's own
-        proxy={"https": None, "http": None} if proxy_bypass(host) else None, # it knows no NO_PROXY by itself
+        credentials.key_id, credentials.secret, settings.region, auto_retry=False, pool_size=THREADS, verify=trusted,
+        proxy={"https": proxy, "http": None},
     )  # fmt: skip
-    context = ssl.create_default_context(cafile=cafile)
     # The interpreter's TLS, not that of 2018 in the SDK.
-    made.session.get_adapter("https://").init_poolmanager(
-        THREADS, THREADS, ssl_context=context, cert_reqs="CERT_REQUIRED"
+    adapter, tls = (
+        made.session.get_adapter("https://"),
+        {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"},
     )
+    adapter.init_poolmanager(THREADS, THREADS, **tls)
+    if proxy is not None:
+        adapter.proxy_manager_for(proxy, **tls)  # kept, and found again by its address
     return made
 
 

@@ -66,6 +66,15 @@ class DataDisk(Disk):
 
 
 @attrs.frozen(kw_only=True)
+class Placement:
+    """Another place or type, for when there is no capacity. What is empty is as in the first one."""
+
+    zone: str = ""
+    vswitch: str = ""
+    instance_type: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class AliyunParams:
     """One way to launch an instance. What is empty is left to the launch template, or to ECS."""
 
@@ -85,12 +94,20 @@ class AliyunParams:
     resource_group: Annotated[str, "as rg-..."] = ""
     deletion_protection: bool = False
     metadata_tokens: MetadataTokens = MetadataTokens.REQUIRED
+    fallback: Annotated[tuple[Placement, ...], "tried in order when there is no capacity"] = ()
     tags: Annotated[Mapping[str, str], "besides those of kubenode"] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         """Refuse what ECS would refuse, all at once."""
         if problems := tuple(self._problems()):
             raise InvalidObjectError(problems)
+
+    def at(self, place: Placement) -> "AliyunParams":
+        """Give the same in another place. With another vswitch the zone is another too, so it is not kept."""
+        return attrs.evolve(
+            self, zone=place.zone or ("" if place.vswitch else self.zone), vswitch=place.vswitch or self.vswitch,
+            instance_type=place.instance_type or self.instance_type, fallback=(),
+        )  # fmt: skip
 
     def _problems(self) -> Iterator[Problem]:
         needed = ("vswitch", "instance_type", "image", "security_groups")
@@ -108,6 +125,11 @@ class AliyunParams:
             )
         if len(self.data_disks) > 16:
             yield Problem(where="data_disks", what="has more than 16")
+        for n, place in enumerate(self.fallback):
+            if place == Placement():
+                yield Problem(
+                    where=f"fallback[{n}]", what="is empty", fix="give a vswitch or an instance_type"
+                )
         for key in self.tags:
             if key.startswith(_RESERVED):
                 yield Problem(
@@ -118,7 +140,8 @@ class AliyunParams:
 def launch(request: CreateRequest[AliyunParams], region: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Give what RunInstances is told: the open part, and the secret one.
 
-    The same request gives the same parts in the same order, since a token stands for all of them.
+    It is the first placement: what follows is for `choices`. The same request gives the same parts in the
+    same order, since a token stands for all of them.
 
     Raises:
         Invalid: the token, the tags or the user data are more than ECS takes.
