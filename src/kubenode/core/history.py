@@ -7,6 +7,7 @@ the scopes of what is under way. Nothing is guessed: what no object keeps is Non
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import attrs
 
@@ -33,6 +34,7 @@ from kubenode.core.risk.ledger import CLUSTER, scopes_of
 from kubenode.core.risk.needs import ACT_OF, needs_permit
 
 _BEGAN = frozenset({AttemptState.ACTING, AttemptState.VERIFYING, AttemptState.SUCCEEDED, AttemptState.FAILED})
+NO_ROOMS: Mapping[str, str] = MappingProxyType({})
 _COUNTED: Mapping[Scope, str] = {Scope.CLUSTER: CLUSTER, Scope.FLEET: CLUSTER}
 
 
@@ -96,8 +98,9 @@ def disruptions(seen: Cluster, machine: str = "") -> tuple[Disruption, ...]:
     waiting = _waiting(seen)
     lost = [_of_hold(word, hold) for word, hold in holds.items() if word not in waiting and word not in found]
     places = _places(seen)
+    rooms = {one.metadata.name: str(one.spec.rollout.max_unavailable) for one in seen.sets}
     whole = (
-        _placed(one, holds.get(one.op_id), places.get(one.machine, ()), seen.policy)
+        _placed(one, holds.get(one.op_id), places.get(one.machine, ()), seen.policy, rooms)
         for one in (*found.values(), *lost)
         if not machine or one.machine == machine
     )
@@ -113,17 +116,24 @@ def _order(one: Disruption) -> tuple[bool, float, str, str]:
     )
 
 
-def limits_of(scopes: Iterable[str], policy: Policy) -> tuple[str, ...]:
-    """Spell every limit that binds an act in some scopes, as the ledger spells these: `zone b: 5% in flight (built-in)`."""
-    return tuple(
-        dict.fromkeys(
-            f"{named(scope)}: {_spelled(limit)} ({one.metadata.name})"
-            for scope in scopes
-            for one in policy.limits
-            for limit in one.spec.limits
-            if _COUNTED.get(limit.scope, limit.scope.value) == scope.partition("=")[0]
-        )
-    )  # fmt: skip
+def limits_of(scopes: Iterable[str], policy: Policy, rooms: Mapping[str, str] = NO_ROOMS) -> tuple[str, ...]:
+    """Spell every limit that binds an act in some scopes: `zone b: 5% in flight (built-in)`.
+
+    Args:
+        scopes: as the ledger spells them.
+        policy: what limits.
+        rooms: `maxUnavailable` of each set, by name.
+    """
+    sets = [scope.removeprefix("set=") for scope in scopes if scope.startswith("set=")]
+    room = (f"set {name}: {rooms[name]} unavailable (maxUnavailable)" for name in sets if name in rooms)
+    bound = (
+        f"{named(scope)}: {_spelled(limit)} ({one.metadata.name})"
+        for scope in scopes
+        for one in policy.limits
+        for limit in one.spec.limits
+        if _COUNTED.get(limit.scope, limit.scope.value) == scope.partition("=")[0]
+    )
+    return tuple(dict.fromkeys((*bound, *room)))
 
 
 def _spelled(limit: Limit) -> str:
@@ -220,8 +230,13 @@ def _places(seen: Cluster) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _placed(one: Disruption, hold: Hold | None, place: tuple[str, ...], policy: Policy) -> Disruption:
+def _placed(
+    one: Disruption, hold: Hold | None, place: tuple[str, ...], policy: Policy, rooms: Mapping[str, str]
+) -> Disruption:
     scopes = place if hold is None else hold.scopes
     return attrs.evolve(
-        one, held=hold is not None, scopes=tuple(map(named, scopes)), limits=limits_of(scopes, policy)
+        one,
+        held=hold is not None,
+        scopes=tuple(named(scope).rstrip() for scope in scopes),
+        limits=limits_of(scopes, policy, rooms),
     )

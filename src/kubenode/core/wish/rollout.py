@@ -163,7 +163,7 @@ def undo(raw: Json, to_revision: int | None = None) -> Wish:
     how = (
         "a rollback: it waits for no rate window and no inspection, but for maxUnavailable and permits in flight"
         if back
-        else "a rollout as any other: nothing says that it ever was everywhere"
+        else "a rollout as any other, since that component is not the last complete one"
     )
     return Wish(
         object=ref(owner), operations=swapped(raw, ("spec", "component"), target.component),

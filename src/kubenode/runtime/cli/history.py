@@ -42,20 +42,24 @@ def tell(cluster: Cluster, machine: str, since: str | None, output: Output) -> N
         return
     if acts:
         rows(HEADS, (_row(act) for act in acts))
+        sys.stdout.write("limits now in force there:\n")
+        for limit in dict.fromkeys(limit for act in acts for limit in act.limits):
+            sys.stdout.write(f"  {limit}\n")
     else:
         sys.stdout.write("no disruptive act is on record\n" if begins is None else f"none within {since}\n")
     if timeless:
         sys.stderr.write(f"note: {timeless} acts of rollouts have no time on record; they are in the list without --since\n")  # fmt: skip
 
 
-HEADS = ("SINCE", "MACHINE", "CAUSE", "ACTION", "STATE", "PERMIT", "OP-ID", "WHY", "LIMITS")
+HEADS = ("SINCE", "MACHINE", "CAUSE", "ACTION", "STATE", "PERMIT", "OP-ID", "COUNTS IN", "WHY")
 
 
 def _row(act: Disruption) -> tuple[str, ...]:
     when = "-" if act.since is None else act.since.isoformat(timespec="seconds")
     why = act.why + (f": {act.verdict}" if act.verdict else "")
     permit = "open" if act.held else "closed"
-    return (when, act.machine, act.cause, act.action, act.state, permit, act.op_id, why, "; ".join(act.limits))  # fmt: skip
+    scopes = ", ".join(act.scopes)
+    return (when, act.machine, act.cause, act.action, act.state, permit, act.op_id, scopes, why)
 
 
 def told(act: Disruption) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def wished(
         document({"dry_run": dry_run, "changes": changes}, output)
         return
     for each in done:
-        word = "would be " if dry_run and each.changes else ""
-        sys.stdout.write(f"{each.object.kind} {each.object.name}: {word}{each.did}\n")
+        dry = " (dry run, nothing changed)" if dry_run else ""
+        sys.stdout.write(f"{each.object.kind} {each.object.name}{dry}: {each.did}\n")
         if each.next:
             sys.stdout.write(f"    next: {each.next}\n")
