@@ -396,7 +396,10 @@ def test_what_is_limited_to_names_is_not_granted_for_all() -> None:
         ("Role", "leases", "patch"): ("kubenode-controller", "kubenode-observer"),
     }
     assert ("Role", "leases", "create") in named
-    assert {obj["metadata"]["namespace"] for obj in install() if obj["kind"] == "Role"} == {"kubenode-system"}
+    assert {obj["metadata"]["namespace"] for obj in install() if obj["kind"] == "Role"} == {
+        "default",
+        "kubenode-system",
+    }
 
 
 def test_every_controller_has_its_rights() -> None:

@@ -16,7 +16,7 @@ from kubenode.core.lease import CONTROLLER, NAMESPACE
 from kubenode.core.model import Json, MachineComponent, MachineComponentSet, NodeRemedier, Object, RiskPolicy
 from kubenode.core.model.meta import GROUP
 from kubenode.core.reading import near
-from kubenode.runtime.controller.rights import rights
+from kubenode.runtime.controller.rights import EVENTS, rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 from kubenode.runtime.store.rights import LEASES, Right, lease_rights
 
@@ -154,8 +154,10 @@ def install() -> tuple[Json, ...]:
             "kind": "ServiceAccount",
             "metadata": {"name": CONTROLLER, "namespace": NAMESPACE},
         },
-        _role(CONTROLLER, _rules(rights())),
+        _role(CONTROLLER, _rules(one for one in rights() if not one.namespace)),
         _binding(CONTROLLER, _CONTROLLER),
+        _role(CONTROLLER, _rules(EVENTS), "default"),
+        _binding(CONTROLLER, _CONTROLLER, "default"),
         _role(CONTROLLER, _rules(one for name in LEASES for one in lease_rights(name)), NAMESPACE),
         _binding(CONTROLLER, _CONTROLLER, NAMESPACE),
         _role(AGENT, _agent_rules()),

@@ -31,8 +31,9 @@ from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
 from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
-from kubenode.runtime.engine.loop import Decided, Stirred
+from kubenode.runtime.engine.loop import Decided, Done, Stirred
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.events.recorder import LAST_WORDS, Recorder
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
@@ -119,6 +120,8 @@ class Engine:
         self._inspections: Inspections | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
+        self._events = None if observe_only else Recorder(store, self._clock, identity)
+        self._telling: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         what = ", ".join(self._only) if self._only != NAMES else "all controllers"
@@ -219,7 +222,8 @@ class Engine:
 
     def figures(self) -> Figures:
         """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
-        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads)
+        events = self._events.counts if self._events is not None else {}
+        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads, events=events)
 
     @staticmethod
     def collector(*engines: "Engine") -> "EngineCollector":
@@ -312,13 +316,16 @@ class Engine:
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._asking, term=self._leading.term,
+            busy=self._asking, term=self._leading.term, heard=self._heard,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
         self._leading.start(f"kubenode {self.identity} lease", self._ended)
+        if self._events is not None:
+            self._telling = loop.create_task(self._events.run(), name=f"kubenode {self.identity} events")
+            self._telling.add_done_callback(self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -337,6 +344,12 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
+        if self._events is not None and self._telling is not None:
+            self._events.end()
+            _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
+            for task in late:
+                task.cancel()
+            await asyncio.wait({self._telling})
         await self._leading.end()
         for outlet in self._outlets:
             outlet.end()
@@ -386,9 +399,15 @@ class Engine:
         if self._driver is not None:
             self._driver.led()
 
+    def _heard(self, done: Done) -> None:
+        if self._events is not None:
+            self._events.done(done)
+
     def _decided(self, decided: Decided) -> None:
-        """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
+        """Tell the log, the Events and the sinks of a decision; in the thread of the loop, so it does no more than that."""
         self._teller.tell(decided)
+        if self._events is not None:
+            self._events.decided(decided)
         self._meter.count(decided)
         if self._outlets:
             record = recorded(decided)

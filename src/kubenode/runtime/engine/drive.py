@@ -36,10 +36,10 @@ GRACE = 30.0
 class Driver:
     """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have a default, and a name
         self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None,
         first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
-        term: Callable[[], int | None] | None = None,
+        term: Callable[[], int | None] | None = None, heard: Callable[[Done], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._store = store
@@ -54,6 +54,7 @@ class Driver:
         self._told: dict[type[Object], int] = {}
         self._busy = busy
         self._term = term
+        self._heard = heard
         self.calls: Counter[tuple[str, str]] = Counter()
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
@@ -62,6 +63,8 @@ class Driver:
 
     def tell(self, item: Input) -> None:
         """Hand an input to the engine; from the loop's own thread."""
+        if isinstance(item, Done):
+            self._heard(item)
         self._inbox.append(item)
         self._stirred.set()
 
