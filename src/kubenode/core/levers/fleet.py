@@ -9,7 +9,7 @@ from kubenode.core.levers.change import Change, zone_outage
 from kubenode.core.model.risk import RiskPolicy
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.reach import named, scopes
+from kubenode.core.risk.reach import named, own_scopes, scopes
 
 _IN_FLIGHT = frozenset({"InFlight", "StormCooldown"})
 
@@ -62,8 +62,13 @@ def _in_scope(seen: FleetSnapshot, policy: Policy, scope: str) -> tuple[str, ...
     joined = {op_id for row in rows for op_id in row.joined}
     known = {row.op_id for row in rows}
     own = {one.metadata.name: one for one in policy.remediers}
-    acting = [one for one in seen.asks if one.op_id not in joined and (not one.waiting or one.op_id in known)]
-    loose = [one.op_id for one in acting if scope in map(named, scopes(one, own))]
+    # A row may be older than its remedier's own limits; its owner's scopes count beside it.
+    acting = [
+        (one.op_id, own_scopes(one, own) if one.waiting else scopes(one, own))
+        for one in seen.asks
+        if one.op_id not in joined and (not one.waiting or one.op_id in known)
+    ]
+    loose = [op_id for op_id, where in acting if scope in map(named, where)]
     return tuple(dict.fromkeys([*held, *loose]))
 
 

@@ -33,7 +33,7 @@ from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.joint import is_alike, joined
 from kubenode.core.risk.objections import objection
-from kubenode.core.risk.reach import Counted, counted, named, scopes
+from kubenode.core.risk.reach import Counted, counted, named, own_scopes, scopes
 from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
@@ -147,7 +147,7 @@ class Round:
         if ask.op_id in self._remedies:
             self._remedies[ask.op_id] = ask.remedier
         if ask.remedier in self._bounds.own and ask.op_id in self._row:
-            self._occupy(self._row[ask.op_id], ask.machine.uid, scopes(ask, self._bounds.own))
+            self._occupy(self._row[ask.op_id], ask.machine.uid, own_scopes(ask, self._bounds.own))
 
     def _occupy(self, op_id: str, machine_uid: str, scopes: tuple[str, ...]) -> None:
         self._owner.setdefault(machine_uid, op_id)

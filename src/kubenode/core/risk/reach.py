@@ -49,7 +49,12 @@ def counted(ask: Ask, policies: Iterable[RiskPolicy], own: Mapping[str, NodeReme
 
 def scopes(ask: Ask, own: Mapping[str, NodeRemedier]) -> tuple[str, ...]:
     """Give the scopes that the permit of an ask counts in: its machine's, and those of its remedier's own limits."""
-    return (*ask.scopes, *dict.fromkeys(one.scope for one in counted(ask, (), own)))
+    return (*ask.scopes, *own_scopes(ask, own))
+
+
+def own_scopes(ask: Ask, own: Mapping[str, NodeRemedier]) -> tuple[str, ...]:
+    """Give the scopes of the limits that the remedier of an ask has of its own, each once."""
+    return tuple(dict.fromkeys(one.scope for one in counted(ask, (), own)))
 
 
 def own_scope(remedier: str, place: str) -> str:
