@@ -28,6 +28,7 @@ OTHERS: Final[Mapping[str, str]] = MappingProxyType(
         "runtime/testing": "as in runtime/store",
         "runtime/cli": "exit codes",
         "runtime/report": "draws what was said",
+        "runtime/events": "reasons of Events: phases, states, and what is said elsewhere; docs/reference/events.md",
         "runtime/controller/panel.py": "sentences of reviewers",
         "runtime/embed/panel.py": "sentences of reviewers",
     }

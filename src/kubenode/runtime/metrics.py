@@ -64,6 +64,10 @@ def _families() -> tuple[Metric, ...]:
             labels=("engine", "controller", "result"),
         ),
         CounterMetricFamily(
+            "kubenode_engine_events", "Kubernetes Events: written, limited (too many), dropped (not taken by the server).",
+            labels=("engine", "result"),
+        ),
+        CounterMetricFamily(
             "kubenode_api_requests", "Attempts of requests to the API server; code 0 without an answer.",
             labels=("engine", "method", "code"),
         ),
@@ -103,6 +107,11 @@ def _calls(family: Metric, engine: str, figures: "Figures") -> None:
         family.add_sample(f"{family.name}_total", labels, count)
 
 
+def _events(family: Metric, engine: str, figures: "Figures") -> None:
+    for result, count in sorted(figures.events.items()):
+        family.add_sample(f"{family.name}_total", {"engine": engine, "result": result}, count)
+
+
 def _requests(family: Metric, engine: str, figures: "Figures") -> None:
     for (method, code), count in sorted(figures.requests.items()):
         labels = {"engine": engine, "method": method, "code": str(code)}
@@ -110,6 +119,6 @@ def _requests(family: Metric, engine: str, figures: "Figures") -> None:
 
 
 _ADD: tuple[Callable[[Metric, str, "Figures"], None], ...] = (
-    _leads, _ready, _keys, _in_flight, _objects, _decisions, _calls, _requests,
+    _leads, _ready, _keys, _in_flight, _objects, _decisions, _calls, _events, _requests,
 )  # fmt: skip
 """How each family gets its samples, in their order."""

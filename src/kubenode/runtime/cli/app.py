@@ -9,11 +9,16 @@ from kubenode.runtime.cli.demo import demo
 from kubenode.runtime.cli.explain import HELP as EXPLAIN
 from kubenode.runtime.cli.explain import explain
 from kubenode.runtime.cli.files import MANIFESTS, VALIDATE, manifests, validate
+from kubenode.runtime.cli.freeze import FREEZE, UNFREEZE, freeze, unfreeze
+from kubenode.runtime.cli.history import HELP as HISTORY
+from kubenode.runtime.cli.history import history
 from kubenode.runtime.cli.installed import PLUGINS, VERSION, plugins, version
+from kubenode.runtime.cli.machine import machine
 from kubenode.runtime.cli.plan import HELP as PLAN
 from kubenode.runtime.cli.plan import plan
 from kubenode.runtime.cli.replay import HELP as REPLAY
 from kubenode.runtime.cli.replay import replay
+from kubenode.runtime.cli.rollout import rollout
 from kubenode.runtime.cli.sim import sim
 from kubenode.runtime.cli.uninstall import HELP as UNINSTALL
 from kubenode.runtime.cli.uninstall import uninstall
@@ -39,6 +44,11 @@ app.command(epilog=VERSION)(version)
 app.add_typer(sim, name="sim")
 app.command(epilog=CONTROLLER)(controller)
 app.command(epilog=UNINSTALL)(uninstall)
+app.add_typer(machine, name="machine")
+app.add_typer(rollout, name="rollout")
+app.command(epilog=HISTORY)(history)
+app.command(epilog=FREEZE)(freeze)
+app.command(epilog=UNFREEZE)(unfreeze)
 
 
 def run() -> None:

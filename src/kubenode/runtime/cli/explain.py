@@ -1,4 +1,4 @@
-"""`kubenode explain`: why something was decided as it was, from the decisions of a run, played or recorded."""
+"""`kubenode explain`: why something is decided as it is: on a cluster as it stands, or in a run, played or recorded."""
 
 import enum
 import re
@@ -16,13 +16,17 @@ from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import Explanation
 from kubenode.core.explain import explain as explained
 from kubenode.core.remedy.repair import RepairSnapshot
+from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig
 from kubenode.runtime.cli.output import UNKNOWN, CouldNotTell, Output, document, examples, fail
 from kubenode.runtime.cli.replay import warn
+from kubenode.runtime.clock import SystemClock
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Record, Recording, recorded
 from kubenode.runtime.report.axis import clock
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast
 from kubenode.runtime.sim.story import examples as folder
+from kubenode.runtime.survey import survey
 
 HELP = examples(
     "kubenode explain node n001 --story outage",
@@ -49,7 +53,7 @@ class Why:
     explanation: Explanation
 
 
-def explain(
+def explain(  # noqa: PLR0913, PLR0917 - one an option
     subject: Annotated[
         Subject,
         typer.Argument(help="node: a machine, by its name or its Node's; set: a MachineComponentSet."),
@@ -72,29 +76,48 @@ def explain(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="As for demo; with --story.")] = 0,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     output: Annotated[
         Output, typer.Option("-o", "--output", help="json, yaml: one document.")
     ] = Output.TABLE,
 ) -> None:
     """Say why something is done or not: what binds, by how much, when it frees, and what would have to differ.
 
-    Exit status: 0 when it could be explained, 3 when the run has no decision about it or cannot be read.
+    Without --story and --recording it is decided anew on the cluster as it stands, and nothing is done. What the
+    controller counts from when it first saw it is then counted from now, so it may act sooner than said.
+
+    Exit status: 0 when it could be explained, 3 when nothing is decided about it or nothing can be read.
     """  # fmt: skip
+    if story is None and recording is None:
+        if at is not None:
+            raise typer.BadParameter("is for a run: give --story or --recording too", param_hint="--at")
+        on_cluster(Cluster(kubeconfig=kubeconfig, context=context), subject, name, output)
+        return
     moments = _played(story, seed) if recording is None else _read(recording, story, output)
     whys = why(moments, subject, name, None if at is None else parse_at(at))
+    _print(whys, moments[0].now.elapsed, subject, name, output)
+
+
+def on_cluster(cluster: Cluster, subject: Subject, name: str, output: Output) -> None:
+    """Explain what is decided about a subject on a cluster, as it stands."""
+    plugins = Plugins.discover()
+    moments = cluster.ask(lambda store: survey(store, plugins, SystemClock().now()))
+    _print(why(moments, subject, name, None, when="in this cluster"), None, subject, name, output)
+
+
+def _print(whys: Sequence[Why], begins: int | None, subject: Subject, name: str, output: Output) -> None:
     if output is Output.TABLE:
-        for line in lines(whys, moments[0].now.elapsed):
+        for line in lines(whys, begins):
             sys.stdout.write(f"{line}\n")
     else:
-        decisions = [told(one, moments[0].now.elapsed) for one in whys]
+        decisions = [told(one, begins) for one in whys]
         document({"kind": subject.value, "name": name, "decisions": decisions}, output)
 
 
 def _played(story: str | None, seed: int) -> Sequence[Record]:
     """Play a story and give its decisions."""
-    if story is None:
-        raise typer.BadParameter("name the run: --story outage, or --recording FILE", param_hint="--story")
-    if story not in STORIES:
+    if story is None or story not in STORIES:
         raise typer.BadParameter(f"no story {story!r}; known: {', '.join(STORIES)}", param_hint="--story")
     moments: list[Record] = []
     STORIES[story](
@@ -131,7 +154,9 @@ def parse_at(text: str) -> int:
     return (hours * 3600 + minutes * 60 + seconds) * 1_000_000_000
 
 
-def why(moments: Sequence[Record], subject: Subject, name: str, at: int | None) -> list[Why]:
+def why(
+    moments: Sequence[Record], subject: Subject, name: str, at: int | None, *, when: str = "in this run"
+) -> list[Why]:
     """Explain the last decisions about a subject.
 
     Args:
@@ -140,6 +165,7 @@ def why(moments: Sequence[Record], subject: Subject, name: str, at: int | None) 
         name: of it.
         at: at which moment (nanoseconds since the first), what was decided then or before; None: the last
             moment at which a limit bound it, or the end when none did.
+        when: where or when nothing was decided, for the error.
 
     Returns:
         One a decider, what waits first.
@@ -156,7 +182,7 @@ def why(moments: Sequence[Record], subject: Subject, name: str, at: int | None) 
     latest = {(one.controller, one.key): one for one in told}
     about = [one for one in latest.values() if _concerns(one, name, machine)]
     if not about:
-        when = "in this run" if at is None else f"until {clock(at)}"
+        when = when if at is None else f"until {clock(at)}"
         raise CouldNotTell(f"nothing was decided about {subject.value} {name} {when}")
     whys = [Why(moment=one, explanation=_explained(one, machine)) for one in about]
     return sorted(
@@ -204,12 +230,12 @@ def _explained(one: Record, machine: str) -> Explanation:
     return explained(seen, one.policy, about=machine if isinstance(seen, FleetSnapshot) else "")
 
 
-def told(one: Why, begins: int) -> dict[str, Any]:
-    """Give what `-o json` prints of one decision; seconds are since the beginning of the run."""
+def told(one: Why, begins: int | None) -> dict[str, Any]:
+    """Give what `-o json` prints of one decision; seconds are since the beginning of the run, null of a cluster."""
     why, moment = one.explanation, one.moment
     note = why.note
     return {
-        "controller": moment.controller, "key": moment.key, "at_seconds": (moment.now.elapsed - begins) / 1e9,
+        "controller": moment.controller, "key": moment.key, "at_seconds": None if begins is None else (moment.now.elapsed - begins) / 1e9,
         "verdict": why.verdict.value, "code": None if note is None else note.code, "text": None if note is None else note.text,
         "binding": why.binding is not None, "scope": why.scope or None, "observed": why.observed, "limit": why.limit,
         "frees_at": None if why.frees_at is None else why.frees_at.isoformat(),
@@ -217,12 +243,17 @@ def told(one: Why, begins: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lines(whys: Sequence[Why], begins: int) -> Iterable[str]:
-    """Give the screen for people: the first in full, of the others one line each."""
+def lines(whys: Sequence[Why], begins: int | None) -> Iterable[str]:
+    """Give the screen for people: the first in full, of the others one line each.
+
+    Args:
+        whys: what waits first; at least one.
+        begins: the beginning of the run; None of a cluster as it stands.
+    """
     first, others = whys[0], whys[1:]
     why, moment = first.explanation, first.moment
-    when = clock(moment.now.elapsed - begins)
-    yield f"{why.verdict.name:<9}{_called(moment)}, decided at {when}"
+    when = "now" if begins is None else f"at {clock(moment.now.elapsed - begins)}"
+    yield f"{why.verdict.name:<9}{_called(moment)}, decided {when}"
     if why.note is not None:
         yield f"{'binding' if why.binding is not None else 'because':<9}{why.note.text}"
     if why.limit is not None and why.observed is not None:
@@ -251,8 +282,10 @@ def _called(moment: Record) -> str:
     )
 
 
-def _frees(why: Explanation, moment: Record, begins: int) -> str:
+def _frees(why: Explanation, moment: Record, begins: int | None) -> str:
     if why.frees_at is None:
         return ""
+    if begins is None:
+        return f"by itself at {why.frees_at.isoformat(timespec='seconds')}"
     length = (why.frees_at - moment.now.wall).total_seconds()
     return f"by itself at {clock(moment.now.elapsed - begins + int(length * 1e9))}"

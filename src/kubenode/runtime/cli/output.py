@@ -82,7 +82,7 @@ def complain(output: Output, code: str, message: str, *, fix: str = "", where: s
 def fail(error: KubenodeError, output: Output, code: int | None = None) -> NoReturn:
     """Say what is wrong, every problem of it, and leave with the exit code of its meaning."""
     problems = [_problem(one) for one in getattr(error, "problems", ())]
-    first = problems[0] if problems else {"fix": "", "where": ""}
+    first = problems[0] if problems else {"fix": getattr(error, "fix", ""), "where": ""}
     more = {} if output is Output.TABLE else {"problems": problems}
     complain(output, type(error).__name__, str(error), fix=first["fix"], where=first["where"], **more)
     if output is Output.TABLE and len(problems) > 1:

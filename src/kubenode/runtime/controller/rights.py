@@ -9,6 +9,10 @@ from kubenode.core.model.meta import GROUP
 from kubenode.runtime.store.rights import Right
 
 CRD_GROUP: Final = "apiextensions.k8s.io"
+EVENTS: Final = tuple(
+    Right(group="", resource="events", verb=verb, namespace="default") for verb in ("create", "patch")
+)
+"""What all of them tell, whichever runs; Events about cluster-scoped objects are in that namespace."""
 
 _JOBS: Final = m.RemedyOperationJob.KIND.plural
 _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
@@ -18,7 +22,9 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     ),
     "rollout": ("patch machines", "patch machinecomponentsets/status"),
     "drift": ("patch machines",),
+    "repair": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "remedy": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
+    "rehearsal": ("patch noderemediers/status",),
     "abandoned": (f"patch {_JOBS}/status",),
     "accept": ("patch noderemediers/status", "patch riskpolicies/status"),
     "risk": ("create riskledgers", "patch riskledgers/status"),
@@ -43,7 +49,8 @@ def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) ->
         for cls in m.KINDS
     ]  # fmt: skip
     said = () if observes else {text for name in only for text in _WRITES[name]}
-    return tuple(sorted((*reads, *definitions, *map(_right, said))))
+    told = () if observes else EVENTS
+    return tuple(sorted((*reads, *definitions, *map(_right, said), *told)))
 
 
 def _right(text: str) -> Right:

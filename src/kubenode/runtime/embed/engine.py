@@ -25,14 +25,15 @@ from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettle
 from kubenode.runtime.embed.figures import Figures, Meter
 from kubenode.runtime.embed.hosting import Hosting
 from kubenode.runtime.embed.inspections import Inspections
-from kubenode.runtime.embed.leading import Leading
+from kubenode.runtime.embed.leading import Leading, lease_of
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
 from kubenode.runtime.embed.teller import Teller
 from kubenode.runtime.engine.drive import Driver, survived
-from kubenode.runtime.engine.loop import Decided, Stirred
+from kubenode.runtime.engine.loop import Decided, Done, Stirred
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.events.recorder import LAST_WORDS, Recorder
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
@@ -73,8 +74,8 @@ class Engine:
             the same name. What is in the store stays in force: nobody's freeze is overruled by your code.
         identity: who this is, in logs, and in the names of tasks and threads.
         controllers: which of them decide, by name; None is all. The others are somebody else's business.
-        lease: keep it, and decide only while it is held: of several engines with the same one, one acts. When it
-            is lost, calls under way are dropped, and the engine waits for its turn.
+        lease: the name of a Lease in `kubenode-system`; decide only while it is held: of several engines with the
+            same one, one acts. When it is lost, calls under way are dropped, and the engine waits for its turn.
         observe_only: write nothing at all but that lease; say in the log, and to the sinks, what would be done next.
         sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
         review_within: a reviewer that has not answered by then has denied.
@@ -87,7 +88,7 @@ class Engine:
     def __init__(  # noqa: PLR0913 - all but the store have a default, and a name
         self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
-        review_within: timedelta = REVIEW_LIMIT, lease: Lease | None = None,
+        review_within: timedelta = REVIEW_LIMIT, lease: "Lease | str | None" = None,
     ) -> None:  # fmt: skip
         check(
             store=store, plugins=plugins, policy=policy, controllers=controllers, observe_only=observe_only,
@@ -107,7 +108,9 @@ class Engine:
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
-        self._leading = Leading(lease, store, self._clock, self._led, lambda: "; ".join(self._troubles()))
+        self._leading = Leading(
+            lease_of(lease), store, self._clock, self._led, lambda: "; ".join(self._troubles())
+        )
         self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
         self._hosting = Hosting()
@@ -117,6 +120,8 @@ class Engine:
         self._inspections: Inspections | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
+        self._events = None if observe_only else Recorder(store, self._clock, identity)
+        self._telling: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         what = ", ".join(self._only) if self._only != NAMES else "all controllers"
@@ -217,7 +222,8 @@ class Engine:
 
     def figures(self) -> Figures:
         """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
-        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads)
+        events = self._events.counts if self._events is not None else {}
+        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads, events=events)
 
     @staticmethod
     def collector(*engines: "Engine") -> "EngineCollector":
@@ -310,13 +316,16 @@ class Engine:
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._asking, term=self._leading.term,
+            busy=self._asking, term=self._leading.term, heard=self._heard,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
         self._leading.start(f"kubenode {self.identity} lease", self._ended)
+        if self._events is not None:
+            self._telling = loop.create_task(self._events.run(), name=f"kubenode {self.identity} events")
+            self._telling.add_done_callback(self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -335,6 +344,12 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
+        if self._events is not None and self._telling is not None:
+            self._events.end()
+            _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
+            for task in late:
+                task.cancel()
+            await asyncio.wait({self._telling})
         await self._leading.end()
         for outlet in self._outlets:
             outlet.end()
@@ -384,9 +399,15 @@ class Engine:
         if self._driver is not None:
             self._driver.led()
 
+    def _heard(self, done: Done) -> None:
+        if self._events is not None:
+            self._events.done(done)
+
     def _decided(self, decided: Decided) -> None:
-        """Tell the log and the sinks of a decision; in the thread of the loop, so it does no more than that."""
+        """Tell the log, the Events and the sinks of a decision; in the thread of the loop, so it does no more than that."""
         self._teller.tell(decided)
+        if self._events is not None:
+            self._events.decided(decided)
         self._meter.count(decided)
         if self._outlets:
             record = recorded(decided)

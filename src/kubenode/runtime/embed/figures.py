@@ -21,6 +21,7 @@ class Figures:
         objects: in its cache, by kind.
         decisions: by controller, and whether anything was to be done.
         calls: that ended, by controller, and `ok` or the error's name.
+        events: notices of Kubernetes Events by what became of them: written, limited or dropped.
         requests: to the API server by method and status code, 0 without an answer; empty of a store that counts none.
     """
 
@@ -31,6 +32,7 @@ class Figures:
     objects: Mapping[str, int]
     decisions: Mapping[tuple[str, bool], int]
     calls: Mapping[tuple[str, str], int]
+    events: Mapping[str, int]
     requests: Mapping[tuple[str, int], int]
 
 
@@ -45,12 +47,14 @@ class Meter:
         """Count one decision."""
         self._decisions[decided.key.controller, bool(decided.acts)] += 1
 
-    def read(self, driver: Driver | None, unready: tuple[str, ...], *, leads: bool) -> Figures:
+    def read(
+        self, driver: Driver | None, unready: tuple[str, ...], *, leads: bool, events: Mapping[str, int]
+    ) -> Figures:
         """Give all numbers as they are now."""
         requests: Mapping[tuple[str, int], int] = getattr(self._store, "requests", {})
         counts = dict(driver.engine.counts()) if driver is not None else {}
         return Figures(
-            leads=leads, unready=unready, keys=counts.pop("", 0), objects=counts,
+            leads=leads, unready=unready, events=events, keys=counts.pop("", 0), objects=counts,
             calls_in_flight=driver.in_flight if driver is not None else 0, decisions=dict(self._decisions),
             calls=dict(driver.calls) if driver is not None else {}, requests=dict(requests),
         )  # fmt: skip

@@ -13,17 +13,16 @@ from kubenode.core.errors import (
     Expired,
     Forbidden,
     InvalidObjectError,
-    KubenodeError,
     ObjectNotFound,
-    Retry,
     Unauthorized,
 )
 from kubenode.core.model import Json, Object
 from kubenode.runtime.clock import Clock
-from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, Watchman, apply, pass_by
+from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, apply, pass_by
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Synced
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.following import follow
 
 LOG = logging.getLogger("kubenode.engine")
@@ -34,19 +33,13 @@ GRACE = 30.0
 """Seconds that a call under way is given to end by itself once the driver was told to stop."""
 
 
-class TermOver(KubenodeError):
-    """Another engine may lead by now: what was decided is not done any more."""
-
-    retry = Retry.BACKOFF
-
-
 class Driver:
     """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but three have a default, and a name
         self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None,
         first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
-        term: Callable[[], int | None] | None = None,
+        term: Callable[[], int | None] | None = None, heard: Callable[[Done], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._store = store
@@ -61,6 +54,7 @@ class Driver:
         self._told: dict[type[Object], int] = {}
         self._busy = busy
         self._term = term
+        self._heard = heard
         self.calls: Counter[tuple[str, str]] = Counter()
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
@@ -69,6 +63,8 @@ class Driver:
 
     def tell(self, item: Input) -> None:
         """Hand an input to the engine; from the loop's own thread."""
+        if isinstance(item, Done):
+            self._heard(item)
         self._inbox.append(item)
         self._stirred.set()
 
@@ -169,6 +165,9 @@ class Driver:
             self.stop()
 
     async def _do(self, call: Call | Relist, term: int | None) -> None:
+        if self._term is not None:
+            of = self._term
+            set_fence(lambda: of() == term)
         try:
             async with self._places:
                 if self._stopping.is_set():  # it waited for its place; nothing of it has begun
@@ -177,7 +176,7 @@ class Driver:
                     case Relist():
                         await self._relist(call.kind)
                     case Call():
-                        self.tell(await self._apply(call, term))
+                        self.tell(await self._apply(call))
                     case _:
                         assert_never(call)
         except asyncio.CancelledError:
@@ -189,21 +188,9 @@ class Driver:
                 LOG.warning("event=dropped key=%s why='the term is over'", call.key)
                 self.tell(Done(key=call.key, error=TermOver("the term is over")))
 
-    def _guard(self, term: int | None) -> Watchman:
-        """Let each act be done only in the term in which it was decided."""
-        of = self._term
-        if of is None:
-            return pass_by
-
-        def guard(point: CrashPoint) -> None:
-            if not point.after and of() != term:
-                raise TermOver("the term is over")
-
-        return guard
-
-    async def _apply(self, call: Call, term: int | None) -> Done:
+    async def _apply(self, call: Call) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
-        outcome = await apply(call.acts, self._store, self._hands, self._guard(term))
+        outcome = await apply(call.acts, self._store, self._hands, pass_by if self._term is None else _guard)
         result = "ok" if outcome.error is None else type(outcome.error).__name__
         self.calls[call.key.controller, result] += 1
         if outcome.error is None:
@@ -276,6 +263,12 @@ class Driver:
                     self.tell(Event(kind=kind, event=event))
         finally:
             await watch.close()
+
+
+def _guard(point: CrashPoint) -> None:
+    """Let each act be begun only in the term in which it was decided; a store looks once more before it sends."""
+    if not point.after:
+        check_fence()
 
 
 def _advice(error: ApiError) -> str:

@@ -1,0 +1,1 @@
+"""What a person wishes of a running cluster, as the change of one object: one module for each kind of object."""
