@@ -62,6 +62,13 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Windows slide, of any length", ("core/risk/test_properties.py::test_deadlines_are_exact", "core/risk/test_window.py::test_counts_no_less_than_the_window_holds")),
+    (
+        "minute, hour, day by default",
+        (
+            "core/test_policy_rows.py::test_what_is_built_in",
+            "core/test_policy_rows.py::test_each_window_of_the_built_in_policy_binds_in_a_cluster_of_any_size",
+        ),
+    ),
     ("Scopes nest: node, set, zone, region, cluster, fleet", ("core/risk/test_people.py::test_scopes_nest",)),
     (
         "the node's own history (attempts, episodes) lives on its Machine",
