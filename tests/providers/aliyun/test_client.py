@@ -340,8 +340,10 @@ def _plan(one: Rig, action: str, fault: str) -> None:
 
 def test_a_code_that_is_none_is_not_told_on() -> None:
     """What an answer calls its code may be anything; only a word that looks like one is passed on."""
-    assert "hush" not in str(codes.refusal("X", codes.Call.READ, "a hush: b", 400, "hush hush"))
-    assert "unknown (HTTP 400, request unknown)" in str(codes.refusal("X", codes.Call.READ, "a b", 400, ""))
+    assert "hush" not in str(codes.error_of_answer("X", codes.Call.READ, "a hush: b", 400, "hush hush"))
+    assert "unknown (HTTP 400, request unknown)" in str(
+        codes.error_of_answer("X", codes.Call.READ, "a b", 400, "")
+    )
 
 
 def test_the_sdk_is_loaded_by_the_first_call() -> None:

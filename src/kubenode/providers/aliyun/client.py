@@ -21,7 +21,7 @@ from urllib.request import getproxies, proxy_bypass
 import attrs
 
 from kubenode.core.errors import Invalid, InvalidObjectError, Problem, ProviderError, Throttled
-from kubenode.providers.aliyun.codes import BLOCKED, Call, refusal, silence
+from kubenode.providers.aliyun.codes import BLOCKED, Call, error_of_answer, error_of_silence
 from kubenode.providers.aliyun.credentials import Chain, Credentials, from_environment
 from kubenode.providers.pace import Budget, Pace
 
@@ -166,18 +166,18 @@ class Client:
         try:
             answer = json.loads(sdk.do_action_with_exception(request))
         except errors.ServerException as error:
-            return refusal(
+            return error_of_answer(
                 action, call, str(error.get_error_code()), int(error.get_http_status() or 0), str(error.get_request_id() or "")
             )  # fmt: skip
         except errors.ClientException as error:
             if error.get_error_code() != "SDK.HttpError":
-                return refusal(action, call, str(error.get_error_code()), 0, "")
-            return silence(action, call, _why(error))
+                return error_of_answer(action, call, str(error.get_error_code()), 0, "")
+            return error_of_silence(action, call, _why(error))
         except Exception as error:  # its transport is old, and lets more through than it says
-            return silence(action, call, f"no answer that can be read ({type(error).__name__})")
+            return error_of_silence(action, call, f"no answer that can be read ({type(error).__name__})")
         if isinstance(answer, dict):
             return answer
-        return silence(action, call, "the answer is no object")
+        return error_of_silence(action, call, "the answer is no object")
 
     def _request(
         self, action: str, params: Mapping[str, str], secret: Mapping[str, str], credentials: Credentials, call: Call

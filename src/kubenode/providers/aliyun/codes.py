@@ -74,9 +74,9 @@ BLOCKED: Final = timedelta(minutes=1)
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def meaning(code: str) -> type[ProviderError] | None:
+def meaning(word: str) -> type[ProviderError] | None:
     """Give the error that a code means; None for a code that nobody knows."""
-    prefix = code
+    prefix = word
     while prefix:
         if (known := CODES.get(prefix)) is not None:
             return known
@@ -84,26 +84,26 @@ def meaning(code: str) -> type[ProviderError] | None:
     return None
 
 
-def refusal(action: str, call: Call, code: str, status: int, request_id: str) -> ProviderError:
+def error_of_answer(action: str, call: Call, word: str, status: int, request_id: str) -> ProviderError:
     """Give the error for an answer that says no.
 
     The vendor's own message is left out: it may hold the string to sign, and with it the user data.
     """
-    known = meaning(code)
+    known = meaning(word)
     if known is None and status == 429:
         known = Throttled
     if (known is None and status >= 500) or known is Unavailable:
         known = Unavailable if call is Call.READ else Ambiguous
     if known is None:
         known = Ambiguous if call is Call.CREATE else Unavailable
-    facts = f"{action}: {_plain(code)} (HTTP {status}, request {_plain(request_id)})"
+    facts = f"{action}: {_plain(word)} (HTTP {status}, request {_plain(request_id)})"
     fix = FIXES.get(known, "")
     return known(
         f"{facts}; fix: {fix}" if fix else facts, retry_after=BLOCKED if known is Throttled else None
     )
 
 
-def silence(action: str, call: Call, why: str) -> ProviderError:
+def error_of_silence(action: str, call: Call, why: str) -> ProviderError:
     """Give the error for a call without an answer that can be read. `why` is in our own words."""
     if call is Call.READ:
         return Unavailable(f"{action}: {why}")
