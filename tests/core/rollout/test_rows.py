@@ -15,7 +15,7 @@ from kubenode.core.rollout.decide import BATCHES_LIMIT, FAILED_LIMIT, RolloutSna
 from kubenode.core.rollout.inspect import Gate, GateState
 from kubenode.core.rollout.member import Terms, judge
 from kubenode.core.rollout.progress import Course, Held, Phase, Reason, left_alone, stop_of
-from kubenode.core.rollout.revision import begun, excused
+from kubenode.core.rollout.revision import begun, excused, write
 from kubenode.core.rollout.tally import (
     JOIN_LIMIT,
     NAMES_LIMIT,
@@ -349,3 +349,9 @@ def test_nothing_is_counted_that_nobody_told() -> None:
     assert len(numbers) == 10
     assert set(numbers.values()) == {0}
     assert (Held().names, Held().count) == ((), 0)
+
+
+def test_an_entry_of_no_batch_is_of_batch_0() -> None:
+    """As of machines that join."""
+    assert write(mcs(), seat("n1"), ONE).entry.batch == 0
+    assert write(mcs(), seat("n1"), ONE, 7).entry.batch == 7
