@@ -354,3 +354,9 @@ def test_what_takes_a_permit_is_not_repaired(disruption: m.Disruption) -> None:
         decision = decide(attrs.evolve(made, components={"kubelet-1.2": wanted}), Policy())
         assert bool(decision.effects) is free
         assert [note.code for note in decision.notes] == ([] if free else [code])
+
+
+def test_a_host_by_hand_is_not_looked_at_again_by_itself() -> None:
+    """Whoever is told of every change needs no period."""
+    assert seen().inspect == 0
+    assert decided().wake_at is None

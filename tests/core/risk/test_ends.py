@@ -5,6 +5,7 @@ import pytest
 from kubenode.core.model import (
     AttemptState,
     Batch,
+    Cause,
     JobPhase,
     MachineComponentSet,
     MachineComponentSetSpec,
@@ -12,8 +13,9 @@ from kubenode.core.model import (
     Member,
     MemberState,
     ObjectMeta,
+    Ref,
 )
-from kubenode.core.risk.asks import asks_of_job, asks_of_set, ended_of_job, ended_of_set
+from kubenode.core.risk.asks import Ask, asks_of_job, asks_of_set, ended_of_job, ended_of_set
 from tests.core.risk.builders import START
 from tests.core.risk.test_asks import job
 
@@ -45,3 +47,9 @@ def test_a_member_that_has_ended_asks_for_nothing(state: MemberState) -> None:
     asks = asks_of_set(mcs, lambda _: "a", lambda _: (), needs_permit=True)
     assert [each.waiting for each in asks] == ([] if over else [state is MemberState.WAITING])
     assert ended_of_set(mcs) == (frozenset({"op"}) if over else frozenset())
+
+
+def test_an_ask_by_hand_is_the_first_of_its_age() -> None:
+    """And waits, for no remedier, and brings nothing back."""
+    one = Ask(op_id="op", machine=Ref(kind="Machine", name="m", uid="u"), cause=Cause.ROLLOUT)
+    assert (one.order, one.waiting, one.remedier, one.rollback) == (0, True, "", False)

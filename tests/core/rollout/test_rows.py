@@ -15,7 +15,7 @@ from kubenode.core.rollout.decide import BATCHES_LIMIT, FAILED_LIMIT, RolloutSna
 from kubenode.core.rollout.inspect import Gate, GateState
 from kubenode.core.rollout.member import Terms, judge
 from kubenode.core.rollout.progress import Course, Held, Phase, Reason, left_alone, stop_of
-from kubenode.core.rollout.revision import begun, excused
+from kubenode.core.rollout.revision import begun, excused, write
 from kubenode.core.rollout.tally import (
     JOIN_LIMIT,
     NAMES_LIMIT,
@@ -340,3 +340,18 @@ def test_the_terms_of_a_set_are_in_nanoseconds() -> None:
     terms = Terms.of(mcs(min_ready_seconds=10, progress_deadline_seconds=60), 3, frozenset({"uid-n1"}))
     assert (terms.min_ready_ns, terms.deadline_ns) == (10_000_000_000, 60_000_000_000)
     assert (terms.set_name, terms.revision, terms.spared) == (SET, 3, {"uid-n1"})
+
+
+def test_nothing_is_counted_that_nobody_told() -> None:
+    """A view and those held, by hand."""
+    view_fields = attrs.asdict(TallyView(), recurse=False)
+    numbers = {name: value for name, value in view_fields.items() if isinstance(value, int)}
+    assert len(numbers) == 10
+    assert set(numbers.values()) == {0}
+    assert (Held().names, Held().count) == ((), 0)
+
+
+def test_an_entry_of_no_batch_is_of_batch_0() -> None:
+    """As of machines that join."""
+    assert write(mcs(), seat("n1"), ONE).entry.batch == 0
+    assert write(mcs(), seat("n1"), ONE, 7).entry.batch == 7
