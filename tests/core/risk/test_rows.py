@@ -37,8 +37,8 @@ HOUR = timedelta(hours=1)
 
 
 def test_the_bounds_of_a_ledger_are_what_they_are() -> None:
-    """A million characters, a thousand permits, 67 scopes each, 4,096 counted; thirty seconds for an owner."""
-    assert (ledger.LEDGER_SIZE, HOLD_LIMIT, SCOPE_LIMIT, CLOSED_LIMIT) == (1_000_000, 1000, 67, 4096)
+    """A million characters, a thousand permits, 134 scopes each, 4,096 counted; thirty seconds for an owner."""
+    assert (ledger.LEDGER_SIZE, HOLD_LIMIT, SCOPE_LIMIT, CLOSED_LIMIT) == (1_000_000, 1000, 134, 4096)
     assert ledger.GRACE == 30 * SECOND
     assert (64, timedelta(minutes=1), 10**9, 4_611_686_018_427_387_904) == (NOTE_LIMIT, SLACK, SECOND, FULL)
     assert [(one.letter, one.size // SECOND, one.buckets) for one in RESOLUTIONS] == [
@@ -162,7 +162,7 @@ def test_a_permit_has_so_many_scopes_and_no_more(sets: int, fits: bool) -> None:
 
 
 def test_what_a_ledger_weighs() -> None:
-    """A row: 200, its texts, and for each scope twice its name and 64 for a counter; 4 a storm, 8 a count."""
+    """A row: 200, its texts, 4 for each change that it was granted for, and for each scope twice its name and 64 for a counter; 4 a storm, 8 a count."""
     one = Hold(
         op_id="o" * 10,
         machine="m" * 5,
@@ -171,7 +171,7 @@ def test_what_a_ledger_weighs() -> None:
         scopes=("cluster", "zone=a"),
         since=1,
     )
-    assert ledger.weight(one) == 200 + 35 + (2 * 7 + 64) + (2 * 6 + 64)
+    assert ledger.weight(one) == 200 + 35 + 4 + (2 * 7 + 64) + (2 * 6 + 64)
     status = RiskLedgerStatus(holds=(one,), storms=("a", "bc"), closed={"cluster": "h:0=3"})
     assert ledger.size(status) == ledger.weight(one) + (1 + 4) + (2 + 4) + (7 + 5 + 8)
 
@@ -368,10 +368,10 @@ def test_an_allow_is_no_objection_however_old(again: int | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cause", "counts"), [(cause, cause in (Cause.REMEDY, Cause.HUMAN)) for cause in Cause]
+    ("cause", "counts"), [(cause, cause in (Cause.REMEDY, Cause.DRIFT, Cause.HUMAN)) for cause in Cause]
 )
 def test_what_counts_as_a_remedy_in_flight(cause: Cause, counts: bool) -> None:
-    """What a remedier does, and what a person forced it to; nothing else that holds a permit."""
+    """What a remedier does, a repair of drift, and what a person forced; nothing else that holds a permit."""
     book = ledger_of(attrs.evolve(hold("x"), cause=cause))
     assert (
         codes(decide(world(ask("new", cause=Cause.REMEDY, remedier="r"), ledger=book), FREE))
