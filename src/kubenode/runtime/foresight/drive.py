@@ -16,6 +16,7 @@ from kubenode.core.model.machine import ComponentReport, ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.core.rollout.decide import decide as decide_rollout
+from kubenode.core.rollout.member import ENDED
 from kubenode.core.rollout.tally import Seat, Tally
 from kubenode.runtime.foresight.world import World
 
@@ -69,7 +70,10 @@ def _asked(
     one: m.MachineComponentSet, component: m.MachineComponent | None, tally: Tally, seats: dict[str, Seat],
     now: m.Now, sightings: Any,
 ) -> RolloutSnapshot:  # fmt: skip
-    """Make the snapshot of a set whose open batch was given every permit, and whose hooks all pass: nobody is asked."""
+    """Make the snapshot of a set whose open batch was given every permit, and whose hooks all pass: nobody is asked.
+
+    Who has ended has given its permit back.
+    """
     update, batch = one.status.update, one.status.batch
     members = batch.members if batch is not None else ()
     view = tally.view(
@@ -81,7 +85,7 @@ def _asked(
     return RolloutSnapshot(
         set=one, component=component, tally=view, now=now, sightings=sightings,
         members=tuple(seats[member.name] for member in members if member.name in seats),
-        holds=frozenset(member.op_id for member in members),
+        holds=frozenset(member.op_id for member in members if member.state not in ENDED),
         inspections={hook.name: Pass() for hook in one.spec.rollout.inspection.hooks},
     )  # fmt: skip
 
