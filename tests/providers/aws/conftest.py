@@ -27,6 +27,6 @@ def _own_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr("botocore.loaders.create_loader", lambda paths=None: MODELS)
+    monkeypatch.setattr("botocore.session.create_loader", lambda paths=None: MODELS)
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

@@ -144,7 +144,7 @@ def test_a_deleted_instance_is_no_longer_young() -> None:
 
 def test_a_token_whose_machine_is_dead_is_a_conflict() -> None:
     """Both as AWS says it since 2025, and as it was before: the dead instance comes back."""
-    provider, fake, _ = cloud()
+    provider, _, _ = cloud()
     made = provider.create(request()).id
     provider.delete(made)
     assert type(raised(lambda: provider.create(request()))) is TokenConflict

@@ -164,7 +164,7 @@ def test_no_secret_is_told_by_anything(
         SECRET.hex(),
         KEYS["AWS_SECRET_ACCESS_KEY"],
     )
-    assert [form for form in forms for text in told if form in text] == []
+    assert [text for form in forms for text in told if form in text] == []
 
 
 def test_a_vendors_text_is_not_repeated(server: Server, provider: AwsProvider) -> None:
