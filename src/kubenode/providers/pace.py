@@ -23,8 +23,7 @@ class Budget:
         burst: calls that may be made at once after a quiet time.
         reserved: of `burst`, what readers leave to writers.
         level: calls that may be made now.
-        at: when `level` was right, in seconds of a clock that never goes back.
-        shut_until: no call before, since the cloud has said "too many".
+        at: when `level` is right, in seconds of a clock that never goes back; in the future after a refusal.
     """
 
     rate: float
@@ -32,7 +31,6 @@ class Budget:
     reserved: int
     level: float
     at: float = 0.0
-    shut_until: float = 0.0
 
     @classmethod
     def full(cls, *, rate: float, burst: int) -> "Budget":
@@ -41,16 +39,17 @@ class Budget:
 
     def take(self, now: float, *, writes: bool) -> tuple["Budget", float]:
         """Take one call; give what is left, and the seconds to wait for: 0 means go."""
+        passed = max(0.0, now - self.at)
         filled = attrs.evolve(
-            self, at=now, level=min(self.burst, self.level + max(0.0, now - self.at) * self.rate)
+            self, at=self.at + passed, level=min(self.burst, self.level + passed * self.rate)
         )
         need = 1 if writes else 1 + self.reserved
-        wait = max(self.shut_until - now, (need - filled.level) / self.rate, 0.0)
+        wait = max(0.0, filled.at - now) + max(0.0, need - filled.level) / self.rate
         return (filled, wait) if wait > 0 else (attrs.evolve(filled, level=filled.level - 1), 0.0)
 
     def refused(self, now: float, pause: float) -> "Budget":
         """Begin at nothing after `pause` seconds: somebody else spends from the account too."""
-        return attrs.evolve(self, level=0.0, at=now + pause, shut_until=max(self.shut_until, now + pause))
+        return attrs.evolve(self, level=0.0, at=max(self.at, now + pause))
 
 
 class Pace:

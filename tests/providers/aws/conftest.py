@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from botocore.loaders import Loader
 
 from tests.providers.aws.loopback import KEYS
+
+MODELS = Loader()
+"""Read once for all tests: boto3 parses megabytes for every session."""
 
 
 @pytest.fixture(autouse=True)
@@ -23,5 +27,6 @@ def _own_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("botocore.session.create_loader", lambda paths=None: MODELS)
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)

@@ -45,6 +45,7 @@ class FakeEc2:
         word: the state a new instance is in.
         planned: whether maintenance is planned for each that is made.
         refusals: error answers to the next calls, by operation.
+        console: what the console log holds, in base64; None when there is none.
         calls: the operations that came, in order.
         bodies: what came, with its parameters.
     """
@@ -62,6 +63,7 @@ class FakeEc2:
     protected: set[str] = attrs.field(factory=set)
     events: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
     impaired: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    console: str | None = "Ym9vdGVkIMO8"
     _lock: Any = attrs.field(factory=threading.Lock)
 
     def answer(self, body: str) -> tuple[int, bytes]:
@@ -183,7 +185,7 @@ class FakeEc2:
 
     def _get_console_output(self, params: dict[str, str]) -> dict[str, Any]:
         self._known(params["InstanceId"], [*self.rows])
-        return {"InstanceId": params["InstanceId"], "Output": "Ym9vdGVkIMO8"}
+        return {"InstanceId": params["InstanceId"], "Output": self.console}
 
     def _tags(self, one: str) -> dict[str, str]:
         return {tag["Key"]: tag["Value"] for tag in self.rows[one]["Tags"]}

@@ -155,7 +155,8 @@ class Ec2:
 
     def _add_user_data(self, request: Any, **_: Any) -> None:
         if self._now.user_data:
-            request.data["UserData"] = self._now.user_data
+            # Another mapping: a record of boto3's log holds the old one, and may be written later.
+            request.data = {**request.data, "UserData": self._now.user_data}
 
 
 def _no_credentials() -> tuple[type[Exception], ...]:
