@@ -21,7 +21,8 @@ from kubenode.core.errors import (
     Refused,
     Unreachable,
 )
-from kubenode.core.model import Json, Kind, Machine, Node
+from kubenode.core.model import KINDS, Json, Kind, Machine, Node
+from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.store.contract import EventType, JsonPatch, MergePatch, Watch, WatchEvent
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Limits, Timing
@@ -344,3 +345,37 @@ def test_checks_can_be_waived(plane: ControlPlane, tmp_path: Path) -> None:
     on(plane, ask, kubeconfig=path)
     named = _changed(plane, tmp_path, "cluster", tls_server_name="kubernetes.default.svc")
     on(plane, ask, kubeconfig=named)
+
+
+def test_a_streamed_list_is_the_list_and_its_watch_goes_on(plane: ControlPlane) -> None:
+    """The server streams it; what is listed, and where the watch begins, is as in pages; nothing is told twice."""
+
+    async def follow(store: KubeStore) -> None:
+        names = [f"stream-{number}" for number in range(7)]
+        for name in names:
+            await store.create(KIND, machine(name))
+        listing, watch = await store.follow(KIND)
+        assert store._streams  # it was streamed, and did not fall back to pages
+        pages = await store.find(KIND)
+        assert listing.items == pages.items
+        assert int(listing.resource_version) <= int(pages.resource_version)
+        made = await store.create(KIND, machine("stream-late"))
+        events: list[WatchEvent] = []
+        while not any(event.object["metadata"].get("name") == "stream-late" for event in events):
+            events += await watch.events()
+        told = [event for event in events if event.type is not EventType.BOOKMARK]
+        assert [event.object for event in told] == [made]
+        await watch.close()
+        for name in (*names, "stream-late"):
+            await store.delete(KIND, name)
+
+    on(plane, follow)
+
+
+def test_real_definitions_are_not_taken_for_older_ones(plane: ControlPlane) -> None:
+    """As the server fills them in they have all that the program knows."""
+
+    async def look(store: KubeStore) -> None:
+        await store.check(KINDS, rights())
+
+    on(plane, look)

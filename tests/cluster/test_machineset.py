@@ -93,3 +93,31 @@ def test_a_set_is_made_scaled_and_deleted(plane: ControlPlane, log: Path) -> Non
     wait("the adoption", lambda: all(one["spec"].get("setRef") for one in machines(plane)), log)
     plane.kubectl("delete", "machineset", "pool", "--timeout=60s")
     assert machines(plane) == []
+
+
+def test_a_deleted_crd_leaves_machines_with_their_finalizers_and_holds_their_set(
+    plane: ControlPlane, log: Path
+) -> None:
+    """Every Machine is to go at once: nothing is terminated, none is made, and the set says why and waits for a word."""
+    plane.kubectl(
+        "apply",
+        "-f",
+        "-",
+        input=SET.read_text().replace("deletionPolicy: Release", "deletionPolicy: Terminate"),
+    )
+    wait("two machines", lambda: len(machines(plane)) == 2, log)
+    uids = {one["metadata"]["uid"] for one in machines(plane)}
+    plane.kubectl("delete", "crd", "machines.kubenode.dev", "--wait=false")
+
+    def condition() -> m.Json:
+        status = json.loads(plane.kubectl("get", "ms", "pool", "-o", "json"))["status"]
+        found: m.Json = next((one for one in status["conditions"] if one["type"] == "MassDelete"), {})
+        return {**found, "lost": status.get("lost", 0)}
+
+    wait("the mass delete", lambda: condition().get("status") == "True", log)
+    assert (condition()["reason"], condition()["lost"]) == ("MachinesLost", 2)
+    left = machines(plane)
+    assert {one["metadata"]["uid"] for one in left} == uids
+    for one in left:
+        assert "deletionTimestamp" in one["metadata"]
+        assert one["metadata"]["finalizers"] == ["kubenode.dev/machine"]

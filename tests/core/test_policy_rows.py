@@ -14,14 +14,28 @@ def limit(scope: m.Scope, amount: int | str, window: timedelta | None = None) ->
 
 
 def test_what_is_built_in() -> None:
-    """A twentieth of the cluster and of a zone at once, a tenth of the cluster an hour, ten a week on one machine."""
+    """A twentieth of the cluster and of a zone at once; windows of a minute, an hour and a day; ten a week on one machine."""
     assert BUILT_IN.spec.limits == (
         limit(m.Scope.CLUSTER, "5%"),
         limit(m.Scope.ZONE, "5%"),
+        limit(m.Scope.CLUSTER, "1%", timedelta(minutes=1)),
         limit(m.Scope.CLUSTER, "10%", timedelta(hours=1)),
+        limit(m.Scope.CLUSTER, "100%", timedelta(days=1)),
         limit(m.Scope.NODE, 10, timedelta(days=7)),
     )
     assert BUILT_IN.spec.success_gate == m.SuccessGate()
+
+
+@pytest.mark.parametrize("up", [1, 2, 9, 10, 24, 99, 100, 199, 1000, 10_000])
+def test_each_window_of_the_built_in_policy_binds_in_a_cluster_of_any_size(up: int) -> None:
+    """The longer, the more, and less than the shorter one would add up to; an hour of minutes holds an hour's share."""
+    windows = {
+        one.window: max(1, one.max.scaled(up)) for one in BUILT_IN.spec.limits if one.scope is m.Scope.CLUSTER
+    }
+    minute, hour, day = (windows[timedelta(**{name: 1})] for name in ("minutes", "hours", "days"))
+    assert 1 <= minute <= hour <= day <= up
+    assert day < 24 * hour
+    assert hour <= 60 * minute
 
 
 def test_what_is_healed_by_default() -> None:

@@ -26,6 +26,9 @@ OTHERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "runtime/store": "reasons and codes of the API server's Status objects, which Kubernetes documents",
         "runtime/testing": "as in runtime/store",
+        "core/wish/freeze.py": "reasons of freezes, which a person writes",
+        "providers/aliyun": "error codes of the cloud's API",
+        "providers/aws": "error codes of the cloud's API",
         "runtime/cli": "exit codes",
         "runtime/report": "draws what was said",
         "runtime/events": "reasons of Events: phases, states, and what is said elsewhere; docs/reference/events.md",

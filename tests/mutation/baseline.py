@@ -59,9 +59,7 @@ class Baseline:
             inside = (tests for line, tests in of_file.items() if first <= line <= last)
             found = found or frozenset[str]().union(*inside)
         if mutant.body is None:
-            place = file.stem if file.parent.name == "core" else file.parent.name
-            own = (f"tests/core/{place}/", f"tests/core/test_{place}")
-            found |= {test for test in self.seconds if test.startswith(own)}
+            found |= {test for test in self.seconds if is_near(file, test)}
         return self.quickest(found, within=within)
 
     def quickest(self, tests: Collection[str], *, within: float | None = None) -> tuple[str, ...]:
@@ -77,9 +75,15 @@ class Baseline:
         first, last = mutant.body
         return not any(first <= line <= last for line in self.early.get(str(file), ()))
 
-    def limit(self, tests: Iterable[str]) -> float:
-        """Give the seconds after which a run of these tests hangs."""
-        return 30.0 + 10 * sum(self.seconds.get(test, 0.0) for test in tests)
+    def limit(self, tests: Iterable[str]) -> int:
+        """Give the seconds of a processor after which a run of these tests hangs."""
+        return 20 + round(10 * sum(self.seconds.get(test, 0.0) for test in tests))
+
+
+def is_near(file: Path, test: str) -> bool:
+    """Tell whether a test is one of the package that a file is in."""
+    place = file.stem if file.parent.name == "core" else file.parent.name
+    return test.startswith((f"tests/core/{place}/", f"tests/core/test_{place}"))
 
 
 def baseline(folder: Path) -> Baseline:

@@ -12,9 +12,8 @@ import importlib.machinery
 import importlib.util
 import json
 import os
-import signal
+import resource
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 import attrs
 import pytest
 
-from tests.mutation.baseline import Baseline
+from tests.mutation.baseline import Baseline, is_near
 from tests.mutation.rules import Mutant, mutated
 
 BASE = [
@@ -52,18 +51,22 @@ class Job:
         return compiled
 
 
-Begin = Callable[[Job], int | None]
+Begin = Callable[[Job, int], int | None]
 """Starts a child that tries a job, and gives its process id; None where it cannot be tried that way.
 
-The child's exit status is as pytest's.
+It may use so many seconds of a processor: one that hangs is ended by a signal, however busy the machine is. Its
+exit status is as pytest's.
 """
+NEAR_SECONDS = 2.0
+MEMORY = 4 << 30
+"""Most bytes of a child: a loop that never ends may also gather."""
 
 
 def reimported(profile: str) -> Begin:
     """Try jobs in children that import the mutated module."""
 
-    def begin(job: Job) -> int:
-        return os.fork() or _leave(lambda: _run(job, profile))
+    def begin(job: Job, seconds: int) -> int:
+        return os.fork() or _leave(lambda: _run(job, profile), seconds)
 
     return begin
 
@@ -118,12 +121,12 @@ class Collected:
         self.alive, self.unfit = ([number[id(job)] for job in found] for found in (alive, unfit))
         return True
 
-    def _begin(self, job: Job) -> int | None:
+    def _begin(self, job: Job, seconds: int) -> int | None:
         swaps = () if job.mutant is None else self._swaps(job, job.mutant)
         if swaps is None:
             return None
         items = [item for test in job.tests for item in self._items[test]]
-        return os.fork() or _leave(lambda: _swap_and_run(swaps, items))
+        return os.fork() or _leave(lambda: _swap_and_run(swaps, items), seconds)
 
     def _swaps(self, job: Job, mutant: Mutant) -> tuple[tuple[FunctionType, CodeType], ...] | None:
         """Give the functions that are mutated, and their new code; None where there are none, or it does not fit."""
@@ -198,8 +201,10 @@ def _serve(jobs: Sequence[Job], known: Baseline, profile: str, workers: int, wri
     return 0 if status in {0, 5} else status
 
 
-def tried(jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int) -> tuple[list[Job], list[Job]]:
-    """Try every job, a few at once.
+def tried(
+    jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int, named: bool = True
+) -> tuple[list[Job], list[Job]]:
+    """Try every job, a few at once; tell how far it is, and name survivors unless they are tried again.
 
     Returns:
         Those that no test noticed, and those that could not be begun.
@@ -207,27 +212,24 @@ def tried(jobs: Sequence[Job], known: Baseline, begin: Begin, *, workers: int) -
     Raises:
         SystemExit: a child answered what is neither yes nor no.
     """
-    waiting, running = list(reversed(jobs)), dict[int, tuple[Job, float]]()
+    waiting, running = list(reversed(jobs)), dict[int, Job]()
     alive, unfit, done = list[Job](), list[Job](), 0
     while waiting or running:
         while waiting and len(running) < workers:
             job = waiting.pop()
-            child = begin(job) if job.tests else 0
+            child = begin(job, known.limit(job.tests)) if job.tests else 0
             if child:
-                running[child] = (job, time.monotonic() + known.limit(job.tests))
+                running[child] = job
                 continue
             (unfit if child is None else alive).append(job)
             done += 1
-        child, status = os.waitpid(-1, os.WNOHANG) if running else (0, 0)
-        if not child:
-            for late in [pid for pid, (_, until) in running.items() if time.monotonic() > until]:
-                os.killpg(late, signal.SIGKILL)  # it hangs: noticed
-            time.sleep(0.005)
+        if not running:
             continue
-        job, _ = running.pop(child)
+        child, status = os.waitpid(-1, 0)
+        job = running.pop(child)
         if not _is_noticed(job, os.waitstatus_to_exitcode(status)):
             alive.append(job)
-            if job.mutant is not None:
+            if job.mutant is not None and named:
                 _tell(f"  alive: {job.mutant.id}")
         done += 1
         if done % 50 == 0 or done == len(jobs):
@@ -260,9 +262,11 @@ def _be_quiet() -> None:
     os.dup2(quiet, 2)
 
 
-def _leave(work: Callable[[], int]) -> int:
+def _leave(work: Callable[[], int], seconds: int | None = None) -> int:
     """Do the work of a forked child, and end it: nothing of its parent is to be cleaned up by it."""
-    os.setsid()
+    if seconds is not None:
+        resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     status = 3
     try:
         status = work()
@@ -271,11 +275,22 @@ def _leave(work: Callable[[], int]) -> int:
 
 
 def survivors_of(jobs: Sequence[Job], known: Baseline, profile: str, *, workers: int) -> list[Job]:
-    """Try every job in the quickest way that shows it; give those that no test noticed."""
+    """Try every job in the quickest way that shows it; give those that no test noticed.
+
+    What is imported anew collects its tests anew, too: first a few of its own package, and all for who survives those.
+    """
     late = [job for job in jobs if job.mutant is not None and known.is_late(job.file, job.mutant)]
     chosen = {id(job) for job in late}
     alive, unfit = in_place(late, known, profile, workers=workers)
     others = [job for job in jobs if id(job) not in chosen] + unfit
-    if others:
-        _tell(f"  {len(others)} are imported anew")
-    return alive + tried(others, known, reimported(profile), workers=workers)[0]
+    if not others:
+        return alive
+    _tell(f"  {len(others)} are imported anew")
+    near = [attrs.evolve(job, tests=_near(job, known)) for job in others]
+    left = {job.mutant for job in tried(near, known, reimported(profile), workers=workers, named=False)[0]}
+    again = [job for job in others if job.mutant in left]
+    return alive + tried(again, known, reimported(profile), workers=workers)[0]
+
+
+def _near(job: Job, known: Baseline) -> tuple[str, ...]:
+    return known.quickest([test for test in job.tests if is_near(job.file, test)], within=NEAR_SECONDS)

@@ -102,6 +102,8 @@ class _Walker(ast.NodeTransformer):
                 return node
             case ast.Assign(targets=[ast.Name(id="__all__")]):
                 return node
+            case ast.Assign(value=ast.Call(func=ast.Name(id="TypeVar"))):
+                return node
             case ast.AnnAssign() if "TypeAlias" in ast.unparse(node.annotation):
                 return node
             case ast.AnnAssign():

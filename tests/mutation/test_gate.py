@@ -158,6 +158,22 @@ def test_where_tests_fail_by_themselves_nothing_is_said(
         in_place([attrs.evolve(jobs[0], tests=("test_none.py::test",))], known, "dev", workers=1)
 
 
+@pytest.mark.parametrize("body", ["while n: pass", "found = []\n    while n: found.append(bytes(1 << 20))"])
+def test_what_never_ends_is_noticed(
+    small: tuple[list[Job], Baseline], monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    """By the time and the memory it may use, however busy the machine is."""
+    jobs, known = small
+    monkeypatch.setattr(Baseline, "limit", lambda *_: 3)
+    monkeypatch.setattr(children, "MEMORY", 1 << 30)
+    (one,) = [
+        job for job in jobs if job.mutant is not None and job.mutant.id.endswith("double:limit:2 + 1#1")
+    ]
+    one.file.write_text(SOURCE.replace("return n * 2", body))
+    served = [attrs.evolve(one, mutant=None)]
+    assert tried(served, known, reimported("dev"), workers=1) == ([], [])
+
+
 def test_a_mutant_that_no_test_executes_survives(small: tuple[list[Job], Baseline]) -> None:
     """It is not run, and not forgotten."""
     _, known = small

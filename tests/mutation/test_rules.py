@@ -12,6 +12,7 @@ KINDS = ("x", "y")
 NAMES = frozenset({"p", "q"})
 __all__ = ["never"]
 Alias: TypeAlias = A | tuple[1]
+T = TypeVar("T", str, tuple[int, str])
 """
 
 
@@ -25,7 +26,7 @@ def made(source: str, *, rule: str = "") -> list[str]:
 
 
 def test_every_row_of_a_table_is_dropped() -> None:
-    """Of dicts, tuples and sets at module level; `__all__` and aliases are no tables."""
+    """Of dicts, tuples and sets at module level; `__all__`, aliases and variables of types are no tables."""
     changed = "\n".join(made(TABLE, rule="row"))
     assert len(made(TABLE, rule="row")) == 6
     for text in (

@@ -83,6 +83,10 @@ def test_what_does_not_apply_is_told() -> None:
         "one-method-is-one-wire-call (not applicable: no wire, so no lost=)",
         "importing-the-plugin-loads-no-sdk (not applicable: no module= and sdk=)",
         "one-power-token-is-one-act (not applicable: no power())",
+        "tags-are-added-and-kept (not applicable: no set_tags())",
+        "events-keep-their-ids-and-are-given-once (not applicable: no events())",
+        "a-node-finds-its-instance (not applicable: no instance_of())",
+        "a-choice-is-one-placement (not applicable: no choices())",
     ]
 
 

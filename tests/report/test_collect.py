@@ -2,10 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+import attrs
+
 from kubenode.core import model as m
 from kubenode.runtime.report import Collector, ReportData, follow
 from kubenode.runtime.report.data import State
 from kubenode.runtime.report.fleet import moments
+from kubenode.runtime.report.usage import Usage
 from kubenode.runtime.sim.check import at_once
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.stories import STORIES
@@ -53,6 +56,20 @@ def test_permits_are_those_that_the_witness_saw() -> None:
         expected = sorted((one.opened, one.hold.machine, one.closed) for one in witness.permits.values())
         assert sorted((one.opened, one.machine, one.closed) for one in data.permits) == expected
         assert data.permits
+
+
+def test_a_permit_names_every_change_that_it_was_granted_for() -> None:
+    """Also those that joined, and also when one of them is over before the others."""
+    hold = m.Hold(
+        op_id="rollout-a", joined=("rollout-b", "rollout-c"), machine="n1", machine_uid="u", cause=m.Cause.ROLLOUT,
+        scopes=("cluster",), since=1,
+    )  # fmt: skip
+    later = attrs.evolve(hold, joined=("rollout-c",), over=True)
+    seen = Usage()
+    for at, holds in enumerate(((hold,), (later,), ()), start=1):
+        seen.ledger(holds, at)
+    (permit,) = seen.permits()
+    assert (permit.op_ids, permit.opened, permit.closed) == (("rollout-a", "rollout-b", "rollout-c"), 1, 3)
 
 
 def test_how_full_a_limit_came_is_the_peak_of_the_permits(upgrade: ReportData) -> None:

@@ -51,7 +51,7 @@ def data(lanes: int = 3, **more: object) -> ReportData:
             reasons=(Reason(code="WaitingForPermits", text="waiting for 2", began=61 * SECOND, ended=70 * SECOND),),
             pauses=(Reason(code="Paused", text="n1 failed", began=90 * SECOND, ended=100 * SECOND),),
         ),),
-        permits=(Permit(machine="n1", cause="Rollout", scopes=("cluster", "zone=b"), opened=60 * SECOND, closed=90 * SECOND),),
+        permits=(Permit(machine="n1", cause="Rollout", op_ids=("rollout-a", "rollout-b"), scopes=("cluster", "zone=b"), opened=60 * SECOND, closed=90 * SECOND),),
         waits=(Wait(who="n2", code="InFlight", scope="cluster", text="cluster: 1 in flight, limit 1", observed=1, limit=1, began=60 * SECOND, ended=90 * SECOND),),
         bounds=(Bound(policy="default", scope="cluster", window=timedelta(hours=1), limit=4, reached=3, at=60 * SECOND),),
     )  # fmt: skip
@@ -156,6 +156,13 @@ def test_there_is_a_table_behind_every_chart() -> None:
     )]  # fmt: skip
     assert len(captions) == 7
     assert all(attributes.get("aria-label") for name, attributes in reader.tags if name == "svg")
+
+
+def test_a_permit_is_shown_with_every_change_that_it_was_granted_for() -> None:
+    """Two changes of one machine that share a hold are both named in its row."""
+    texts = Reader(render(data())).texts
+    assert "rollout-a, rollout-b" in texts
+    assert texts.count("Changes") == 1
 
 
 def test_a_run_in_which_nothing_happened_is_drawn_too() -> None:

@@ -20,9 +20,11 @@ from kubenode.core.errors import (
     Retry,
     ServerFailed,
     TooManyRequests,
+    Unauthorized,
     Unreachable,
 )
 from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Limits, Timing
 from tests.runtime.api_server import (
@@ -387,6 +389,61 @@ def test_credentials_that_take_too_long_are_not_waited_for() -> None:
     asyncio.run(main())
 
 
+def test_a_plugin_that_hangs_is_asked_once_and_delays_nobody_twice() -> None:
+    """One thread, however many calls; after the first that waited, the old token serves at once."""
+
+    async def main() -> None:
+        async with ApiServer(*[says(machine("m1"))] * 40) as server:
+            count = itertools.count()
+            ended = threading.Event()
+
+            def authorize() -> str:
+                if number := next(count):
+                    ended.wait(20)
+                return f"Bearer {number}"
+
+            connection = Connection(url=server.url, authorization=authorize)
+            time = FakeTime()
+            timing = Timing(clock=time, sleep=time.sleep)
+            async with KubeStore(lambda: connection, limits=Limits(call=SHORT * 10), timing=timing) as store:
+                await time.sleep(60)
+                before = threading.active_count()
+                for _ in range(3):
+                    for _ in range(10):
+                        await store.get(KIND, "m1")
+                    await time.sleep(11)
+                assert next(count) == 2
+                assert threading.active_count() == before + 1
+                ended.set()
+                while store._transport._identities._reading is not None:
+                    await time.sleep(11)
+                    await store.get(KIND, "m1")
+            assert server.asked[-1].headers["Authorization"] == "Bearer 1"
+
+    asyncio.run(main())
+
+
+def test_credentials_that_do_not_help_are_not_read_at_every_call() -> None:
+    """A login that has ended for good: its plugin is run every ten seconds at most, whoever asks how often."""
+
+    async def main() -> None:
+        async with ApiServer(*[fails(401)] * 200) as server:
+            count = itertools.count()
+
+            def load() -> Connection:
+                return Connection(url=server.url, authorization=lambda: f"Bearer {next(count)}")
+
+            time = FakeTime()
+            async with KubeStore(load, timing=Timing(clock=time, sleep=time.sleep)) as store:
+                for _ in range(20):
+                    with pytest.raises(Unauthorized):
+                        await store.get(KIND, "m1")
+                    await time.sleep(1)
+            assert next(count) <= 4
+
+    asyncio.run(main())
+
+
 def test_a_token_is_renewed_every_minute() -> None:
     """The Authorization header is asked for anew when it is a minute old."""
 
@@ -402,5 +459,42 @@ def test_a_token_is_renewed_every_minute() -> None:
                 await time.sleep(1)
                 await store.get(KIND, "m1")
             assert [asked.headers["Authorization"][-1] for asked in server.asked] == ["0", "0", "1"]
+
+    asyncio.run(main())
+
+
+# Terms.
+
+
+@pytest.mark.parametrize("call", WRITES)
+@pytest.mark.parametrize("kept", [True, False], ids=["kept connection", "new connection"])
+def test_a_write_of_a_term_that_is_over_does_not_leave(call: str, *, kept: bool) -> None:
+    """It ends between the decision and the open way to the server: nothing is sent; reads are sent still."""
+
+    async def main() -> None:
+        async with ApiServer(*[says(machine("m1"))] * 4) as server, store_of(server) as store:
+            if kept:
+                await store.get(KIND, "m1")
+            before = len(server.asked)
+
+            async def late() -> None:
+                # It lasts until the connection is looked for, and no longer.
+                looks = iter([True, False])
+                set_fence(lambda: next(looks))
+                check_fence()
+                await WRITES[call](store)
+
+            with pytest.raises(TermOver):
+                await asyncio.create_task(late())
+            assert len(server.asked) == before
+
+            async def read() -> None:
+                set_fence(lambda: False)
+                await store.get(KIND, "m1")
+
+            await asyncio.create_task(read())
+            await WRITES[call](store)  # of a task without a term
+            assert server.asked[before].method == "GET"
+            assert len(server.asked) == before + 2
 
     asyncio.run(main())

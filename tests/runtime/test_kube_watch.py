@@ -11,8 +11,8 @@ import pytest
 from kubenode.core.errors import (
     ApiError,
     Expired,
+    Forbidden,
     ObjectNotFound,
-    Refused,
     Unreachable,
 )
 from kubenode.runtime.store.client import Connection
@@ -180,7 +180,7 @@ def test_events_before_an_error_are_told_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "meaning"), [(fails(403, "Forbidden"), Refused), (fails(404, "NotFound"), ObjectNotFound)]
+    ("answer", "meaning"), [(fails(403, "Forbidden"), Forbidden), (fails(404, "NotFound"), ObjectNotFound)]
 )
 def test_what_no_later_watch_can_mend_is_raised(answer: Say, meaning: type[ApiError]) -> None:
     """Rights that are gone, or a kind that is gone, end a watch."""
@@ -285,7 +285,7 @@ def test_a_server_that_was_set_back_is_expired() -> None:
     run(*by_question(lambda *_: quiet, says(listing(version="40"))), do=silent, silence=SHORT)
 
 
-@pytest.mark.parametrize(("answer", "meaning"), [(fails(403), Refused), (fails(404), ObjectNotFound)])
+@pytest.mark.parametrize(("answer", "meaning"), [(fails(403), Forbidden), (fails(404), ObjectNotFound)])
 def test_looking_back_may_end_a_watch(answer: Say, meaning: type[ApiError]) -> None:
     """Who may no longer list, may no longer watch."""
     quiet = streams(then=hangs)

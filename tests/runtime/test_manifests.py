@@ -247,6 +247,17 @@ def test_a_set_without_its_component_is_a_warning(write: Write) -> None:
     assert "'elsewhere'" in warning.what
 
 
+def test_a_remedier_that_could_never_begin_is_a_warning(write: Write) -> None:
+    """At the line of its limit; a dry run is none."""
+    head = "apiVersion: kubenode.dev/v1alpha1\nkind: NodeRemedier\nmetadata: {name: r}\nspec:\n"
+    spec = "  condition: {type: X}\n  ladder: [{action: reboot}]\n"
+    found = review([write(f"{head}{spec}  dryRun: true\n  limits:\n  - {{scope: zone, max: 0}}\n")])
+    (warning,) = found.warnings
+    assert (warning.where, warning.line) == ("spec.limits[0].max", 9)
+    assert "none ever gets a permit" in warning.what
+    assert not review([write(f"{head}{spec}  dryRun: true\n")]).warnings
+
+
 HEAD = "apiVersion: kubenode.dev/v1alpha1\nkind: {}\nmetadata: {{name: {}}}\nspec:\n"
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from kubenode.core import model as m
@@ -66,8 +67,37 @@ def test_a_hold_is_released_by_its_owner_when_the_machine_is_available_for_min_r
     }
     assert first.closed == ready[first.hold.machine]
     assert second.opened >= first.closed
-    # With the last member its batch is recorded and gone; then the grace of what nobody names any more is over first.
-    assert second.closed == ready[second.hold.machine] + GRACE
+    assert second.closed == ready[second.hold.machine]
+
+
+def test_what_has_failed_is_given_back_by_its_owner_too() -> None:
+    """Also of the last machine, after which the batch is gone: no grace of what nobody names has to pass."""
+    versions = tuple(
+        m.MachineComponent(
+            metadata=m.ObjectMeta(name=f"p-{version}"),
+            spec=m.MachineComponentSpec(version=version, driver="package", parameters={"package": "p"}),
+        )
+        for version in "12"
+    )
+    spec = m.MachineComponentSetSpec(
+        name="p", component="p-1", selector=m.Selector(match_labels={"pool": "x"}),
+        rollout=m.Rollout(batches=(m.IntOrPercent.parse("100%"),), failure_threshold=2),
+    )  # fmt: skip
+    owner = m.MachineComponentSet(metadata=m.ObjectMeta(name="c"), spec=spec)
+    cast = Cast(objects=(*versions, owner)).with_machines(2, zones=("a", "b"))
+    made = Stage("failing", cast, seed=2, tell=lambda _: None)
+    made.open(lambda one: attrs.evolve(one, refuses=frozenset({"p=2"})))
+    assert made.until_running()
+    assert made.simulation.rest(limit=LONG)
+    made.simulation.change(m.MachineComponentSet, "c", {"spec": {"component": "p-2"}})
+    permits = made.witness.permits
+    assert made.simulation.run_until(lambda: len(permits) == 2, limit=LONG)
+    assert made.simulation.run_until(lambda: all(one.closed for one in permits.values()), limit=LONG)
+    for one in permits.values():
+        assert one.closed is not None
+        assert one.closed - ended(made.simulation.hosts[one.hold.machine]) < GRACE // 2
+    (after,) = made.all(m.MachineComponentSet)
+    assert after.status.failures == 2
 
 
 def test_a_machine_that_flaps_keeps_its_hold_until_it_was_available_without_a_break() -> None:

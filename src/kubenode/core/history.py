@@ -29,9 +29,9 @@ from kubenode.core.model.quantity import format_duration
 from kubenode.core.model.risk import Limit, Scope
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import is_rollback
-from kubenode.core.risk.binding import named
 from kubenode.core.risk.ledger import CLUSTER, scopes_of
 from kubenode.core.risk.needs import ACT_OF, needs_permit
+from kubenode.core.risk.reach import named
 
 _BEGAN = frozenset({AttemptState.ACTING, AttemptState.VERIFYING, AttemptState.SUCCEEDED, AttemptState.FAILED})
 NO_ROOMS: Mapping[str, str] = MappingProxyType({})

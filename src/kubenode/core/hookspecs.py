@@ -9,6 +9,7 @@ it. The agent looks and acts.
 
 import enum
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -33,7 +34,10 @@ class InstanceState(enum.Enum):
 
     PENDING = "pending"
     RUNNING = "running"
+    STOPPING = "stopping"
     STOPPED = "stopped"
+    DELETING = "deleting"
+    """Its end has begun; it counts until it is TERMINATED."""
     TERMINATED = "terminated"
     UNKNOWN = "unknown"
 
@@ -59,13 +63,26 @@ class CreateRequest(Generic[P]):
 
 @attrs.frozen(kw_only=True)
 class Instance:
-    """An instance as a provider shows it."""
+    """An instance as a provider shows it.
+
+    Attributes:
+        id: what the methods of its provider take.
+        state: UNKNOWN for a word that the provider does not know.
+        zone: the failure domain it is in.
+        tags: all its tags.
+        addresses: of it, private ones first.
+        provider_id: what `Node.spec.providerID` of its node is, as the cloud's controller manager writes it; empty when
+            the provider has no such form.
+        created_at: when it was asked for; aware; None when the cloud does not say.
+    """
 
     id: str
     state: InstanceState
     zone: str
     tags: Mapping[str, str] = attrs.field(factory=dict)
     addresses: tuple[str, ...] = ()
+    provider_id: str = ""
+    created_at: datetime | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -80,7 +97,7 @@ class Provider(Protocol[P]):
     """Creates and destroys machines. One method call is one wire call; plain functions, run in a worker thread.
 
     Raise the errors of `kubenode.providers`. An exception of another kind counts as Ambiguous in
-    `create` and as Unavailable elsewhere.
+    `create` and as Unavailable elsewhere. What only some clouds can do is in `kubenode.core.capability`.
     """
 
     @property

@@ -17,13 +17,19 @@ BUILT_IN = RiskPolicy(
         limits=(
             Limit(scope=Scope.CLUSTER, max=IntOrPercent(5, percent=True)),
             Limit(scope=Scope.ZONE, max=IntOrPercent(5, percent=True)),
+            Limit(scope=Scope.CLUSTER, window=timedelta(minutes=1), max=IntOrPercent(1, percent=True)),
             Limit(scope=Scope.CLUSTER, window=timedelta(hours=1), max=IntOrPercent(10, percent=True)),
+            Limit(scope=Scope.CLUSTER, window=timedelta(days=1), max=IntOrPercent(100, percent=True)),
             Limit(scope=Scope.NODE, window=NODE_WINDOW, max=IntOrPercent(10)),
         ),
         success_gate=SuccessGate(),
     ),
 )
-"""What holds where nobody wrote a RiskPolicy: strict, never unlimited."""
+"""What holds where nobody wrote a RiskPolicy: strict, never unlimited.
+
+The hour's tenth takes ten minutes at least, so that who watches sees the first before the last; and in a day a rollout of
+everything ends, but nobody turns the cluster over twice.
+"""
 
 HUNG_TASK = NodeRemedier(
     metadata=ObjectMeta(name="hung-task"),

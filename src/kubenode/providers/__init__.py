@@ -7,6 +7,23 @@ its errors are meanings, so that nobody compares a vendor's codes.
 from collections.abc import Iterable
 from typing import Any
 
+from kubenode.core.capability import (
+    CloudEvent,
+    CommandResult,
+    CommandState,
+    EventState,
+    Impact,
+    SupportsConfirmEvent,
+    SupportsConsoleLog,
+    SupportsEndedEvents,
+    SupportsEvents,
+    SupportsFallback,
+    SupportsProviderId,
+    SupportsRedeploy,
+    SupportsReimage,
+    SupportsRunCommand,
+    SupportsTags,
+)
 from kubenode.core.errors import (
     Ambiguous,
     AuthFailed,
@@ -36,9 +53,12 @@ from kubenode.core.hookspecs import (
 from kubenode.providers.memory import MemoryProvider
 
 __all__ = [
-    "Ambiguous", "AuthFailed", "Busy", "CapacityExhausted", "CreateRequest", "Instance", "InstanceState", "Invalid",
-    "MemoryProvider", "NotFound", "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings",
-    "SupportsPower", "Throttled", "TokenConflict", "Unavailable", "Unsupported", "hookimpl", "register_providers",
+    "Ambiguous", "AuthFailed", "Busy", "CapacityExhausted", "CloudEvent", "CommandResult", "CommandState",
+    "CreateRequest", "EventState", "Impact", "Instance", "InstanceState", "Invalid", "MemoryProvider", "NotFound",
+    "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings", "SupportsConfirmEvent",
+    "SupportsConsoleLog", "SupportsEndedEvents", "SupportsEvents", "SupportsFallback", "SupportsPower",
+    "SupportsProviderId", "SupportsRedeploy", "SupportsReimage", "SupportsRunCommand", "SupportsTags", "Throttled",
+    "TokenConflict", "Unavailable", "Unsupported", "hookimpl", "register_providers",
 ]  # fmt: skip
 
 

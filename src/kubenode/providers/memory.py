@@ -91,6 +91,16 @@ class MemoryProvider:
                     instance_id, InstanceState.STOPPED if action is Power.OFF else InstanceState.RUNNING
                 )
 
+    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
+        """Set these tags, and leave the others.
+
+        Raises:
+            NotFound: no such instance.
+        """
+        with self._lock:
+            known = self._known(instance_id)
+            self._instances[instance_id] = attrs.evolve(known, tags={**known.tags, **tags})
+
     def _known(self, instance_id: str) -> Instance:
         if instance_id not in self._instances:
             raise NotFound(instance_id)

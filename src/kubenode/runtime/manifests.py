@@ -7,13 +7,13 @@ from typing import Final
 import attrs
 
 from kubenode.core import wire
-from kubenode.core.accept.doubts import doubts
+from kubenode.core.accept.doubts import doubts, doubts_of_remedier
 from kubenode.core.crd import crds
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.dependencies import circle_of
 from kubenode.core.host.variables import faults
 from kubenode.core.lease import CONTROLLER, NAMESPACE
-from kubenode.core.model import Json, MachineComponent, MachineComponentSet, Object, RiskPolicy
+from kubenode.core.model import Json, MachineComponent, MachineComponentSet, NodeRemedier, Object, RiskPolicy
 from kubenode.core.model.meta import GROUP
 from kubenode.core.reading import near
 from kubenode.runtime.controller.rights import EVENTS, rights
@@ -98,7 +98,7 @@ def _odd(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[P
 
     Sets that name a component of which there is no document, or components that depend on one that no set here
     installs, as it may be in the cluster already; components that depend on each other, since that is wrong only where
-    one machine has them all; and policies that never let anything act, or limit nothing.
+    one machine has them all; and policies that never let anything act, or limit nothing, remedies that never begin.
     """
     components = {obj.metadata.name for obj in objects if isinstance(obj, MachineComponent)}
     waits = _waits(objects)
@@ -111,6 +111,8 @@ def _odd(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[P
             yield from (_placed(problem, document) for problem in _odd_order(obj, waits))
         if isinstance(obj, RiskPolicy):
             yield from (_placed(doubted.problem, document) for doubted in doubts(obj))
+        if isinstance(obj, NodeRemedier):
+            yield from (_placed(doubted.problem, document) for doubted in doubts_of_remedier(obj))
 
 
 def _waits(objects: Sequence[Object]) -> Mapping[str, tuple[str, ...]]:

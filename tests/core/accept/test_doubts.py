@@ -7,7 +7,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.accept.decide import AcceptSnapshot, decide
-from kubenode.core.accept.doubts import Doubt, doubts
+from kubenode.core.accept.doubts import Doubt, doubts, doubts_of_remedier
 from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.policy import Policy
 from tests.core.accept.test_decide import NOW, ZONE_ONE, limit, policy, remedier
@@ -72,3 +72,51 @@ def test_what_a_newer_version_observed_stays(unknown: tuple[str, ...], generatio
     assert decision.status is not None
     assert decision.status.observed_generation == generation
     assert [one.type for one in decision.status.conditions] == ["Accepted", "Canary"]
+
+
+def limited(*limits: m.Limit, unknown: tuple[str, ...] = (), **spec: bool) -> m.NodeRemedier:
+    """A remedier with limits of its own."""
+    ruling = remedier("reboot", unknown=unknown)
+    return attrs.evolve(ruling, spec=attrs.evolve(ruling.spec, limits=limits, **spec))
+
+
+@pytest.mark.parametrize(
+    ("ruling", "places"),
+    [
+        (limited(), []),
+        (limited(ZONE_ONE, ALL), []),
+        (limited(ZONE_ONE, NONE), ["spec.limits[1].max"]),
+        (limited(NONE, limit(m.Scope.ZONE, 0, timedelta(hours=1))), ["spec.limits[0].max", "spec.limits[1].max"]),
+        (limited(NONE, unknown=("spec.x",)), []),
+    ],
+)  # fmt: skip
+def test_a_remedier_whose_limit_is_zero_never_acts(ruling: m.NodeRemedier, places: list[str]) -> None:
+    """By its place; one that allows everything only leaves all to the policies."""
+    found = doubts_of_remedier(ruling)
+    assert [one.problem.where for one in found] == places
+    assert {one.doubt for one in found} <= {Doubt.NEVER_ACTS}
+
+
+@pytest.mark.parametrize(
+    ("ruling", "said"),
+    [
+        (limited(), None),
+        (limited(ZONE_ONE), (m.Switch.TRUE, "Limits")),
+        (limited(NONE), (m.Switch.FALSE, "NeverActs")),
+        (limited(NONE, dry_run=True), (m.Switch.FALSE, "DryRun")),
+        (limited(dry_run=True), (m.Switch.FALSE, "DryRun")),
+        (limited(NONE, unknown=("spec.x",), dry_run=True), None),
+    ],
+)
+def test_a_remedier_says_whether_it_is_effective_where_there_is_a_question(
+    ruling: m.NodeRemedier, said: tuple[m.Switch, str] | None
+) -> None:
+    """A dry run before all else; what was said before and is no question any more is taken away, and what it would do is kept."""
+    old = m.Condition(type="Effective", status=m.Switch.FALSE, reason="DryRun", last_transition_time=NOW.wall)
+    stored = m.NodeRemedierStatus(conditions=(old,), dry_run=m.DryRun(machines=2))
+    seen = AcceptSnapshot(ruling=attrs.evolve(ruling, status=stored), actions=frozenset({"reboot"}), now=NOW)
+    decision = decide(seen, Policy())
+    assert decision.status is not None
+    found = [(one.status, one.reason) for one in decision.status.conditions if one.type == "Effective"]
+    assert found == ([] if said is None else [said])
+    assert type(decision.status) is AcceptedStatus

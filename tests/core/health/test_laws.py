@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.byhand import make_machine, make_node
-from kubenode.core.health.freeze import frozen
+from kubenode.core.health.freeze import frozen, thaws
 from kubenode.core.health.held import held_note, is_held
 from kubenode.core.health.zones import ZoneState, ZoneTally, open_breaker, zone_state
 from kubenode.core.model.meta import HOLD_LABEL
@@ -113,3 +113,12 @@ def test_a_hand_lies_on_the_machine_or_on_its_node() -> None:
         0,
         None,
     )
+
+
+def test_what_is_frozen_allows_nothing_and_what_has_no_end_is_not_remembered() -> None:
+    """None may begin, and none is counted; a person's end is no sighting."""
+    endless, ending = freeze(m.Scope.CLUSTER), freeze(m.Scope.ZONE, "b", START + HOUR)
+    note = frozen("b", (), [policy(endless)], NOW)
+    assert note is not None
+    assert (note.observed, note.limit) == (0, 0)
+    assert list(thaws([policy(endless, ending)], NOW, {})) == [f"thaw:{(START + HOUR).isoformat()}"]

@@ -322,3 +322,41 @@ def test_of_two_bounds_of_a_repair_the_one_that_ends_last_is_named(later: int, c
         sightings={"drift:kubelet:0": 0, **seen_repairs},
     )  # fmt: skip
     assert ([note.code for note in decision.notes], decision.wake_at) == ([code], max(end, end + later))
+
+
+@pytest.mark.parametrize(("state", "answer"), [(RUN, "Acknowledged"), (DONE, "Done"), (FAIL, "Failed")])
+def test_an_operation_is_answered_by_the_journal(state: JournalState, answer: str) -> None:
+    """As far as it is in this boot."""
+    status = decided(operation=operation(), journal={"remedy-1": journalled(state)}).status
+    assert status is not None
+    assert status.operation is not None
+    assert status.operation.state.value == answer
+
+
+@pytest.mark.parametrize("disruption", list(m.Disruption))
+def test_what_takes_a_permit_is_not_repaired(disruption: m.Disruption) -> None:
+    """Nor tried again; what takes none is, when its time has come."""
+    free = disruption in (m.Disruption.NONE, m.Disruption.RESTART)
+    wanted = component()
+    wanted = attrs.evolve(wanted, spec=attrs.evolve(wanted.spec, disruption=disruption))
+    stored = m.ComponentReport(component="kubelet-1.2", revision="2", drifting=True)
+    drifts = seen(
+        entries={"kubelet": entry()}, have={"kubelet": OLD}, before=m.AgentStatus(components={"kubelet": stored}),
+        at=60 * SECOND, sightings={"drift:kubelet:0": 0},
+    )  # fmt: skip
+    fails = seen(
+        entries={"kubelet": entry()},
+        journal={tried(): journalled(FAIL)},
+        at=600 * SECOND,
+        sightings={f"failed:{tried()}": 0},
+    )
+    for made, code in ((drifts, "RepairNeedsPermit"), (fails, "RetryNeedsPermit")):
+        decision = decide(attrs.evolve(made, components={"kubelet-1.2": wanted}), Policy())
+        assert bool(decision.effects) is free
+        assert [note.code for note in decision.notes] == ([] if free else [code])
+
+
+def test_a_host_by_hand_is_not_looked_at_again_by_itself() -> None:
+    """Whoever is told of every change needs no period."""
+    assert seen().inspect == 0
+    assert decided().wake_at is None

@@ -38,6 +38,10 @@ NODE: dict[str, Row] = {
     "another's by its agent": (
         World(machine=STRANGER, node=node()), F, "NodeChanged", "the agent says it is Node other, but this machine is Node node-7",
     ),
+    "another's by its agent, none known": (
+        World(machine=with_status(STRANGER, node_ref=None), node=node()), F, "NodeChanged",
+        "the agent says it is Node other, but this machine is Node node-7",
+    ),
     "the agent names none": (World(machine=with_status(KNOWN, agent=agent(node_name="")), node=node()), T, "NodeReady", ""),
     "none yet, nothing heard": (World(machine=machine()), F, "NodeNotRegistered", "no Node has registered yet"),
     "none yet, its name is known": (World(machine=HEARD), F, "NodeNotRegistered", "no Node node-7 has registered yet"),

@@ -31,6 +31,7 @@ UNREAD = with_meta(node(), unknown=("spec.taints[0].x",))  # type: ignore[type-v
         World(machine=machine(infrastructure=CREATED), node=node()),
         World(machine=machine(host=None, infrastructure=CREATED), node=node()),
         World(machine=HEARD, node=node(), rival="m2"),
+        World(machine=with_status(HEARD, agent=agent(node_name="other")), node=node()),
         World(machine=HEARD, node=UNREAD),
     ],
 )
@@ -50,10 +51,15 @@ def test_what_is_contested_is_noted_in_words() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "shown"), [("node-7", True), ("", True), ("other", False)])
-def test_what_an_agent_says_of_another_node_is_not_shown_on_this_one(name: str, shown: bool) -> None:
+@pytest.mark.parametrize(
+    ("name", "known", "shown"),
+    [("node-7", None, True), ("", None, True), ("other", m.NodeRef(name="other", uid="node-uid"), False)],
+)
+def test_what_an_agent_says_of_another_node_is_not_shown_on_this_one(
+    name: str, known: m.NodeRef | None, shown: bool
+) -> None:
     """Whoever put the two together."""
-    one = with_status(machine(), agent=agent(node_name=name, conditions=(FINDING,)))
+    one = with_status(machine(), agent=agent(node_name=name, conditions=(FINDING,)), node_ref=known)
     (effect,) = World(machine=one, node=node()).decide().effects
     assert isinstance(effect, PatchNode)
     assert (effect.annotations.get(MIRRORED_CONDITIONS) == "KernelDeadlock") is shown

@@ -140,3 +140,23 @@ def test_an_old_sighting_of_one_that_is_recorded_counts_nothing() -> None:
     """Another process may have seen its deletion before this one counted it."""
     found = judged(members(14, ["a"]), {"deleting:uid-a": AT - 5}, lost=6, acknowledged=6, losing=("uid-a",))
     assert (found.lost, found.losing, found.sightings) == (6, ("uid-a",), {})
+
+
+@pytest.mark.parametrize(
+    ("live", "going", "replicas", "lost"),
+    [
+        (0, 1, 1, 0), (0, 2, 2, 2), (0, 5, 5, 5), (1, 4, 5, 0), (1, 5, 6, 0), (0, 3, 1, 0), (0, 3, 2, 3), (0, 2, 0, 0),
+    ],
+)  # fmt: skip
+def test_when_none_of_several_is_left_it_is_a_mass_delete_however_few_they_were(
+    live: int, going: int, replicas: int, lost: int
+) -> None:
+    """As when the CRD of Machines is deleted. Not of one machine alone, nor where one is left, nor as lower replicas want it."""
+    found = judged(members(live, (f"old-{number}" for number in range(going))), replicas=replicas)
+    assert (found.lost, found.held) == (lost, lost > 0)
+
+
+@pytest.mark.parametrize(("apart", "lost"), [(SPAN - 1, 2), (SPAN, 0)])
+def test_within_ten_minutes_is_exact_for_all_of_a_set_too(apart: int, lost: int) -> None:
+    """Of two machines, the second deleted so long after the first."""
+    assert judged(members(0, ("a", "b")), {"deleting:uid-a": AT - apart}, replicas=2).lost == lost

@@ -55,6 +55,14 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "(Mass deletes: or a CRD being deleted) that of Machines, which asks for all of them at once",
+        (
+            "core/machineset/test_losses.py::test_when_none_of_several_is_left_it_is_a_mass_delete_however_few_they_were",
+            "core/machineset/test_story.py::test_a_deletion_of_every_machine_at_once_holds_the_smallest_set_too",
+            "cluster/test_machineset.py::test_a_deleted_crd_leaves_machines_with_their_finalizers_and_holds_their_set",
+        ),
+    ),
+    (
         "Zone outage: nothing is replaced there; other zones work; a freeze switch, honoured within one decision; label kubenode.dev/hold",
         (
             "core/machineset/test_replace.py::test_in_a_zone_outage_nothing_is_replaced_there_and_other_zones_work",

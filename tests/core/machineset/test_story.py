@@ -167,6 +167,28 @@ def test_a_mass_delete_holds_the_set_until_a_person_speaks() -> None:
     assert (mass.status, world.set.status.replicas) == (m.Switch.FALSE, 8)
 
 
+def test_a_deletion_of_every_machine_at_once_holds_the_smallest_set_too() -> None:
+    """As the deletion of a CRD asks for it: nothing is made in their place, and what is said fits the case."""
+    world = World.of(3, 3)
+    world.settle()
+    world.slow = True
+    for number in range(3):
+        world.delete(f"old-{number}")
+    world.settle()
+    said = find(world.set.status.conditions, "MassDelete")
+    assert said is not None
+    assert (said.status, said.reason) == (m.Switch.TRUE, "MachinesLost")
+    assert said.message.startswith(
+        "3 machines were deleted by somebody else, and none is left; to go on, set "
+    )
+    world.let_go()
+    world.settle()
+    assert world.line() == "0/3: 0 starting, 0 available, 0 unavailable, 0 deleting; MassDelete"
+    world.ask(acknowledged_losses=3)
+    world.settle()
+    assert world.line().startswith("3/3: 3 starting")
+
+
 def test_slow_deletes_lower_replicas_and_our_own_are_no_mass_delete() -> None:
     """What is spread over time, was asked for by lower replicas, or is the set's own doing is borne."""
     world = World.of(30, 30)

@@ -10,7 +10,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import Note, SetOperation
 from kubenode.core.remedy.abandoned import GRACE
 from kubenode.core.remedy.episode import Answer, Case, advance, leftover
-from kubenode.core.remedy.ladder import MAX_ATTEMPTS, begun, closed, is_closed, moved
+from kubenode.core.remedy.ladder import MAX_ATTEMPTS, begun, closed, is_closed, moved, open_job
 from kubenode.core.remedy.match import is_clear
 from tests.core.remedy.world import HUNG, SECOND, START, STEPS, machine, node, remedier
 
@@ -279,3 +279,20 @@ def test_a_verdict_is_cut_as_the_server_would_refuse_it(length: int, kept: int) 
 def test_a_rule_of_ready_itself_is_clear_when_the_node_is_ready() -> None:
     """Even the one that calls Ready sick."""
     assert is_clear(m.ConditionMatch(type="Ready", status=T), node(F))
+
+
+def test_every_state_of_an_attempt_has_its_phase() -> None:
+    """What is proven is Verifying until its episode is closed; what failed waits for the next rung."""
+    phases = {state: moved(ONE, state, "x", START).phase for state in m.AttemptState}
+    assert phases == {
+        WAITING: "Waiting", ACTING: "Acting", VERIFYING: "Verifying", SUCCEEDED: "Verifying", FAILED: "Waiting",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("state", "first"), [(WAITING, False), (ACTING, True), (VERIFYING, True), (FAILED, False)]
+)
+def test_of_two_open_episodes_the_one_under_way_comes_first(state: m.AttemptState, first: bool) -> None:
+    """Acting or being verified; else the first by name."""
+    other = attrs.evolve(job(), metadata=m.ObjectMeta(name="a-job", uid="uid-a"))
+    assert (open_job((other, job(attempt(state)))) == job(attempt(state))) is first

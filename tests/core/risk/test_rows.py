@@ -8,7 +8,7 @@ import pytest
 from kubenode.core.model import Cause, Hold, RiskLedgerStatus, RiskPolicy, Scope, SuccessGate
 from kubenode.core.model.risk import CLOSED_LIMIT, HOLD_LIMIT, SCOPE_LIMIT, RepairWidth
 from kubenode.core.policy import Policy
-from kubenode.core.review import Deny, Narrow, Reviewed
+from kubenode.core.review import Allow, Deny, Narrow, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import in_order
 from kubenode.core.risk.binding import named, stop
@@ -358,3 +358,22 @@ def test_of_policies_the_gate_that_opens_last_is_named() -> None:
     for risk in ((short, long), (long, short)):
         decision = decide(world(ask("r", cause=Cause.REMEDY), outcomes=outcomes(0, 4)), Policy(risk=risk))
         assert "within 2h" in decision.notes[0].text
+
+
+@pytest.mark.parametrize("again", [None, 5, 10, 50])
+def test_an_allow_is_no_objection_however_old(again: int | None) -> None:
+    """Only a veto is asked again."""
+    answer = Reviewed(reviewer="x", review=Allow(), again=again)
+    assert granted(decide(world(ask("a"), reviews={"a": (answer,)}, elapsed=10), FREE)) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("cause", "counts"), [(cause, cause in (Cause.REMEDY, Cause.HUMAN)) for cause in Cause]
+)
+def test_what_counts_as_a_remedy_in_flight(cause: Cause, counts: bool) -> None:
+    """What a remedier does, and what a person forced it to; nothing else that holds a permit."""
+    book = ledger_of(attrs.evolve(hold("x"), cause=cause))
+    assert (
+        codes(decide(world(ask("new", cause=Cause.REMEDY, remedier="r"), ledger=book), FREE))
+        == ["Unproven"] * counts
+    )

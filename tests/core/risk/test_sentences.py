@@ -62,6 +62,13 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("Windows slide, of any length", ("core/risk/test_properties.py::test_deadlines_are_exact", "core/risk/test_window.py::test_counts_no_less_than_the_window_holds")),
+    (
+        "minute, hour, day by default",
+        (
+            "core/test_policy_rows.py::test_what_is_built_in",
+            "core/test_policy_rows.py::test_each_window_of_the_built_in_policy_binds_in_a_cluster_of_any_size",
+        ),
+    ),
     ("Scopes nest: node, set, zone, region, cluster, fleet", ("core/risk/test_people.py::test_scopes_nest",)),
     (
         "the node's own history (attempts, episodes) lives on its Machine",
@@ -91,6 +98,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "runtime/test_permits.py::test_a_hold_is_released_by_its_owner_when_the_machine_is_available_for_min_ready_seconds",
             "runtime/test_permits.py::test_a_machine_that_flaps_keeps_its_hold_until_it_was_available_without_a_break",
+            "runtime/test_permits.py::test_what_has_failed_is_given_back_by_its_owner_too",
+            "core/rollout/test_release.py::test_a_batch_stays_until_the_permits_of_what_is_over_are_given_back",
             "core/risk/test_decide.py::test_recorded_end_closes_at_once",
             "core/risk/test_decide.py::test_orphan_is_closed_after_its_grace_and_not_before",
             "core/remedy/test_abandoned.py::test_cancelled_exactly_after_the_grace",

@@ -12,9 +12,10 @@ from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import batch_size
 from kubenode.core.rollout.control import Verdict, compared
 from kubenode.core.rollout.decide import BATCHES_LIMIT, FAILED_LIMIT, RolloutSnapshot, decide
+from kubenode.core.rollout.inspect import Gate, GateState
 from kubenode.core.rollout.member import Terms, judge
-from kubenode.core.rollout.progress import Held, Reason, left_alone, stop_of
-from kubenode.core.rollout.revision import begun, excused
+from kubenode.core.rollout.progress import Course, Held, Phase, Reason, left_alone, stop_of
+from kubenode.core.rollout.revision import begun, excused, write
 from kubenode.core.rollout.tally import (
     JOIN_LIMIT,
     NAMES_LIMIT,
@@ -313,3 +314,44 @@ def test_a_batch_is_stamped_in_whole_seconds() -> None:
     batch = world.owner.status.batch
     assert batch is not None
     assert (batch.opened_at, batch.closed_at) == (START, START)
+
+
+@pytest.mark.parametrize("state", list(m.MemberState))
+def test_who_has_ended_stays_so(state: m.MemberState) -> None:
+    """Though its machine is gone, or back and at the revision; whoever has not is then Gone, or goes on."""
+    batch = attrs.evolve(BATCH, members=(attrs.evolve(WAITS, state=state),))
+    terms = Terms(set_name=SET, revision=1, min_ready_ns=10, deadline_ns=60)
+    found = judge(batch, (), terms, NOW, {}).batch.members[0].state
+    ended = {m.MemberState.UPDATED, m.MemberState.FAILED, m.MemberState.GONE, m.MemberState.SKIPPED}
+    assert found is (state if state in ended else m.MemberState.GONE)
+    found = judge(batch, (READY,), terms, NOW, {}).batch.members[0].state
+    assert found is (state if state in ended else m.MemberState.STARTED)
+
+
+@pytest.mark.parametrize("state", list(GateState))
+def test_a_gate_that_a_person_or_the_world_opens_is_a_pause(state: GateState) -> None:
+    """Suspects, a worse or too small group, an approval; an observation ends by itself."""
+    pauses = {GateState.INCONCLUSIVE, GateState.WORSE, GateState.TOO_FEW, GateState.UNAPPROVED}
+    assert (Course(stop=None, gate=Gate(state=state)).phase is Phase.PAUSED) is (state in pauses)
+
+
+def test_the_terms_of_a_set_are_in_nanoseconds() -> None:
+    """Of its revision, and of whom to spare."""
+    terms = Terms.of(mcs(min_ready_seconds=10, progress_deadline_seconds=60), 3, frozenset({"uid-n1"}))
+    assert (terms.min_ready_ns, terms.deadline_ns) == (10_000_000_000, 60_000_000_000)
+    assert (terms.set_name, terms.revision, terms.spared) == (SET, 3, {"uid-n1"})
+
+
+def test_nothing_is_counted_that_nobody_told() -> None:
+    """A view and those held, by hand."""
+    view_fields = attrs.asdict(TallyView(), recurse=False)
+    numbers = {name: value for name, value in view_fields.items() if isinstance(value, int)}
+    assert len(numbers) == 10
+    assert set(numbers.values()) == {0}
+    assert (Held().names, Held().count) == ((), 0)
+
+
+def test_an_entry_of_no_batch_is_of_batch_0() -> None:
+    """As of machines that join."""
+    assert write(mcs(), seat("n1"), ONE).entry.batch == 0
+    assert write(mcs(), seat("n1"), ONE, 7).entry.batch == 7

@@ -10,7 +10,7 @@ import yaml
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import Forbidden, KubenodeError, NotInstalled, Problem
+from kubenode.core.errors import Forbidden, InvalidObjectError, KubenodeError, NotInstalled, Problem
 from kubenode.core.lease import LeaseTimes
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.clock import SystemClock
@@ -18,6 +18,7 @@ from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.embed import EmbeddedStore, Engine, NotSettled
 from kubenode.runtime.engine.drive import Driver
 from kubenode.runtime.store.contract import Patch
+from kubenode.runtime.store.embedded import now_or_never
 from kubenode.runtime.store.lease import LEASE, Lease
 from tests.runtime.embed.world import (
     LEDGER,
@@ -259,3 +260,18 @@ def test_a_bug_in_the_keeper_ends_the_engine() -> None:
 
     with pytest.raises(KubenodeError, match="the store is broken"):
         engine(Mad([LEDGER], cel=False), "first").run()
+
+
+@pytest.mark.parametrize("lease", [7, "", "Not A Name", True, ("a",)])
+def test_a_lease_that_is_none_is_refused(lease: Any) -> None:
+    """At once, with what to write."""
+    with pytest.raises(InvalidObjectError, match="lease"):
+        Engine(EmbeddedStore(cel=False), plugins=OURS, lease=lease)
+
+
+def test_the_name_of_a_lease_is_enough() -> None:
+    """No other word has to be imported for it."""
+    store = EmbeddedStore([LEDGER], cel=False)
+    Engine(store, plugins=OURS, lease="platform").run_until_settled()
+    (raw,) = now_or_never(store.find(LEASE)).items
+    assert (raw["metadata"]["name"], raw["spec"].get("holderIdentity")) == ("platform", None)

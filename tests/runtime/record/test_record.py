@@ -22,6 +22,7 @@ from kubenode.core.model.machine import AgentStatus
 from kubenode.core.policy import HUNG_TASK, Policy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
 from kubenode.core.remedy.decide import RemedySnapshot
+from kubenode.core.remedy.rehearse import RehearsalSnapshot, Rehearsed
 from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.decide import FleetSnapshot
@@ -87,6 +88,10 @@ SNAPSHOTS: dict[str, Any] = {
             ("hung-task", 0): (m.OperationStep(action=m.StepAction.REBOOT),),
             ("hung-task", 1): Problem(where="rung", what="PluginMissing: none", fix="add it"),
         },
+    ),
+    "rehearsal": RehearsalSnapshot(
+        remedier=HUNG_TASK, more=2, looked=frozenset({"n8"}), now=NOW,
+        found=(Rehearsed(remedier="hung-task", machine="n7", machine_uid="u7", job="n7-1", rung=1, action="reboot", opens=True),),
     ),
     "repair": RepairSnapshot(machine=MACHINE, jobs=(JOB,), holds=frozenset({"op1"}), now=NOW),
     "abandoned": AbandonedSnapshot(job=JOB, there=False, now=NOW, sightings={"gone:": 1}),

@@ -1,6 +1,6 @@
-"""What a RiskPolicy that is well-formed cannot have been meant to say: it never lets anything act, or limits nothing.
+"""What limits that are well-formed cannot have been meant to say: they never let anything act, or limit nothing.
 
-Such a policy stays in force as written, since to take a limit for none would be to widen it. It is named: by
+A policy or remedier of such limits stays in force as written, since to take a limit for none would be to widen it. It is named: by
 core/accept as the condition Effective, and before it is applied by `kubenode validate` as a warning.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import attrs
 
 from kubenode.core.errors import Problem
+from kubenode.core.model.remedy import NodeRemedier
 from kubenode.core.model.risk import RiskPolicy, RiskPolicySpec, Scope
 from kubenode.core.policy import bounds
 
@@ -35,6 +36,22 @@ def doubts(policy: RiskPolicy) -> tuple[Doubted, ...]:
     if policy.metadata.unknown:
         return ()
     return (*_never_acts(policy.spec), *_allows_everything(policy.spec), *_fleets(policy.spec))
+
+
+def doubts_of_remedier(remedier: NodeRemedier) -> tuple[Doubted, ...]:
+    """Give every doubt about the limits that a remedier has of its own; none about one of a newer version."""
+    return () if remedier.metadata.unknown else tuple(_never_begins(remedier))
+
+
+def _never_begins(remedier: NodeRemedier) -> Iterator[Doubted]:
+    for place, limit in enumerate(remedier.spec.limits):
+        if not limit.max.amount:
+            problem = Problem(
+                where=f"spec.limits[{place}].max",
+                what=f"0 of scope {limit.scope.value}: its jobs are opened, and none ever gets a permit",
+                fix="write a number from 1; to see what it would do, write spec.dryRun: true",
+            )
+            yield Doubted(doubt=Doubt.NEVER_ACTS, problem=problem)
 
 
 def _never_acts(spec: RiskPolicySpec) -> Iterator[Doubted]:

@@ -121,8 +121,8 @@ def is_at_target(entry: ComponentEntry, component: MachineComponent, have: Have)
 
     What should be Absent and is has neither a version nor a configuration to compare.
     """
-    if entry.state is Running.ABSENT or have.state is Running.ABSENT:
-        return have.state is entry.state
+    if entry.state is Running.ABSENT:
+        return have.state is Running.ABSENT
     return (
         have.version == component.spec.version
         and have.config is ConfigState.CURRENT

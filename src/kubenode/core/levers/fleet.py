@@ -9,7 +9,7 @@ from kubenode.core.levers.change import Change, zone_outage
 from kubenode.core.model.risk import RiskPolicy
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.binding import named
+from kubenode.core.risk.reach import named, own_scopes, scopes
 
 _IN_FLIGHT = frozenset({"InFlight", "StormCooldown"})
 
@@ -32,7 +32,7 @@ def change(
         return None
     most = note.limit - 1
     if note.code in _IN_FLIGHT:
-        running = _in_scope(seen, note.scope)
+        running = _in_scope(seen, policy, note.scope)
         text = f"{note.scope} in flight <= {most} (now {note.observed})"
         return _ended(seen, policy, running[: note.observed - most], text)
     if note.code == "MaxUnavailable":
@@ -55,13 +55,20 @@ def _thawed(policy: RiskPolicy, scope: str) -> RiskPolicy:
     return attrs.evolve(policy, spec=attrs.evolve(policy.spec, freeze=kept))
 
 
-def _in_scope(seen: FleetSnapshot, scope: str) -> tuple[str, ...]:
+def _in_scope(seen: FleetSnapshot, policy: Policy, scope: str) -> tuple[str, ...]:
     """Name what is in flight in a scope, as a note spells it: held, or under way without a hold."""
     rows = () if seen.ledger is None else seen.ledger.status.holds
     held = [row.op_id for row in rows if scope in map(named, row.scopes)]
     joined = {op_id for row in rows for op_id in row.joined}
-    acting = [ask for ask in seen.asks if not ask.waiting and ask.op_id not in joined]
-    loose = [ask.op_id for ask in acting if scope in map(named, ask.scopes)]
+    known = {row.op_id for row in rows}
+    own = {one.metadata.name: one for one in policy.remediers}
+    # A row may be older than its remedier's own limits; its owner's scopes count beside it.
+    acting = [
+        (one.op_id, own_scopes(one, own) if one.waiting else scopes(one, own))
+        for one in seen.asks
+        if one.op_id not in joined and (not one.waiting or one.op_id in known)
+    ]
+    loose = [op_id for op_id, where in acting if scope in map(named, where)]
     return tuple(dict.fromkeys([*held, *loose]))
 
 
@@ -88,7 +95,7 @@ def _available(seen: FleetSnapshot, policy: Policy, note: Note, most: int) -> Ch
     """Let machines of a set become available again: those that the world took first, then those in flight."""
     name = note.scope.removeprefix("set ")
     room, excess = seen.rooms[name], (note.observed or 0) - most
-    running = _in_scope(seen, note.scope)
+    running = _in_scope(seen, policy, note.scope)
     rows = () if seen.ledger is None else seen.ledger.status.holds
     ours = {row.machine_uid for row in rows if row.op_id in running} | {
         ask.machine.uid for ask in seen.asks if ask.op_id in running

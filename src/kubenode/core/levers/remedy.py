@@ -19,12 +19,27 @@ def change(
             return zone_outage(seen, policy, note, zone, first)
         case "NoPermit":
             return _permitted(seen, policy)
+        case "DryRun":
+            return _live(seen, policy, note)
         case "OperationTaken":
             machine = attrs.evolve(seen.machine, spec=attrs.evolve(seen.machine.spec, operation=None))
             text = "the operation that the machine is busy with were over"
             return Change(seen=attrs.evolve(seen, machine=machine), policy=policy, text=text)
         case _:
             return None
+
+
+def _live(seen: RemedySnapshot, policy: Policy, note: Note) -> Change[RemedySnapshot]:
+    """Let a person make of the dry run a remedier that acts."""
+    remediers = tuple(
+        attrs.evolve(one, spec=attrs.evolve(one.spec, dry_run=False))
+        if note.scope == f"remedier {one.metadata.name}"
+        else one
+        for one in policy.remediers
+    )
+    return Change(
+        seen=seen, policy=attrs.evolve(policy, remediers=remediers), text=f"{note.scope} were no dry run"
+    )
 
 
 def _permitted(seen: RemedySnapshot, policy: Policy) -> Change[RemedySnapshot]:

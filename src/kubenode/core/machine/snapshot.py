@@ -66,8 +66,9 @@ class MachineSnapshot:
     def contest(self) -> tuple[MachineReason, str] | None:
         """Why it is not certain that this machine is that Node; None when it is.
 
-        Nothing is done to a Node that two machines claim, nor when the agent suddenly names another
-        Node than the one this machine is known to be (S12: ambiguity means no effect).
+        Nothing is done to a Node that two machines claim, nor when the agent names another Node than the
+        one this machine is known to be, or, before any is known, the one that is seen (S12: ambiguity
+        means no effect).
         """
         known, agent = self.machine.status.node_ref, self.machine.status.agent
         if self.rival:
@@ -75,8 +76,9 @@ class MachineSnapshot:
                 MachineReason.CONFLICT,
                 f"Machine {self.rival} says it is the same Node; delete one of the two",
             )
-        if known is not None and agent is not None and agent.node_name not in ("", known.name):
-            text = f"the agent says it is Node {agent.node_name}, but this machine is Node {known.name}"
+        name = known.name if known is not None else self.node.metadata.name if self.node is not None else ""
+        if name and agent is not None and agent.node_name not in ("", name):
+            text = f"the agent says it is Node {agent.node_name}, but this machine is Node {name}"
             return MachineReason.NODE_CHANGED, text
         return None
 

@@ -112,9 +112,13 @@ def _up_to_date(owner: MachineSet, crew: Crew) -> Claim:
 def _loss(crew: Crew, losses: Losses) -> tuple[str, str]:
     if not losses.held:
         return Reason.NONE_LOST.value, ""
+    borne_text = (
+        f"more than the {borne(len(crew.members))} within ten minutes that are borne"
+        if crew.live
+        else "and none is left"
+    )
     text = (
-        f"{losses.lost - losses.acknowledged} machines were deleted by somebody else, more than the "
-        f"{borne(len(crew.members))} within ten minutes that are borne; to go on, set "
+        f"{losses.lost - losses.acknowledged} machines were deleted by somebody else, {borne_text}; to go on, set "
         f"spec.acknowledgedLosses to {losses.lost}. Those being deleted have finalizers of their own"
     )
     return Reason.MACHINES_LOST.value, text

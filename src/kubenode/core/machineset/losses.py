@@ -1,7 +1,8 @@
 """Mass deletes: machines that somebody else deletes, many at once, while as many are wanted as before.
 
-Source: api.md section 4; S5 and F22. A machine that the set itself deletes is no loss, nor is one whose
-place was taken away by lower `replicas`.
+Source: api.md section 4; S5, F22 and F23. A machine that the set itself deletes is no loss, nor is one whose
+place was taken away by lower `replicas`. When none is left of several, however few they were, it is a mass delete too:
+so it looks when the CRD of Machines is deleted, which asks for the deletion of every Machine at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,7 +75,7 @@ def judge_losses(
     live = sum(one.metadata.deletion_timestamp is None for one in members)
     unasked = min(len(recent), max(0, owner.spec.replicas - live))
     held = status.lost > owner.spec.acknowledged_losses
-    limit = 0 if held else borne(len(members) + len(gone))
+    limit = 0 if held else 1 if live == 0 else borne(len(members) + len(gone))
     fresh = _recorded(recent, gone, RECORD_LIMIT - len(losing)) if unasked > limit else []
     lost = status.lost + len(fresh)
     seen = {_SEEN + uid: since for uid, since in first.items() if uid not in fresh}

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import attrs
 
 from kubenode.core.model.componentset import Selector
-from kubenode.core.model.condition import AcceptedStatus, Conditions, ConditionType
+from kubenode.core.model.condition import Conditions, ConditionType
 from kubenode.core.model.meta import (
     Column,
     DnsLabel,
@@ -26,6 +26,7 @@ from kubenode.core.model.meta import (
     Uid,
     Wire,
 )
+from kubenode.core.model.risk import Limit, Scope
 
 
 @attrs.frozen(kw_only=True)
@@ -65,9 +66,20 @@ class Verification:
     timeout: timedelta = timedelta(minutes=10)
 
 
+REHEARSAL_LIMIT = 32
+"""Most episodes that a remedier's dry run lists."""
+_OWN_SCOPES = frozenset({Scope.SET, Scope.ZONE, Scope.REGION, Scope.CLUSTER})
+
+
 @attrs.frozen(kw_only=True)
 class NodeRemedierSpec:
-    """What to do about a node condition, mildest act first."""
+    """What to do about a node condition, mildest act first.
+
+    Attributes:
+        limits: of this remedier's own jobs, in flight and started within a window; they join those of every
+            RiskPolicy, so they only narrow. A percentage is of all machines of the scope that should be up.
+        dry_run: no job is opened; the status says which would have been.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(
         rules=(
@@ -76,6 +88,13 @@ class NodeRemedierSpec:
                 check=lambda spec: spec.verification.dwell <= spec.verification.timeout,
                 message="is longer than verification.timeout, so nothing could ever be verified",
                 path=".verification",
+            ),
+            Rule(
+                cel="self.limits.all(limit, limit.scope in ['set', 'zone', 'region', 'cluster'])",
+                check=lambda spec: all(limit.scope in _OWN_SCOPES for limit in spec.limits),
+                message="are of scope set, zone, region or cluster, as in {scope: zone, window: 1h, max: 2}; "
+                "how often one machine is remedied limits a RiskPolicy",
+                path=".limits",
             ),
         )
     )
@@ -87,11 +106,55 @@ class NodeRemedierSpec:
     relapse: Annotated[timedelta, "back within this time, an episode begins at the next rung"] = timedelta(
         hours=1
     )
+    limits: Annotated[tuple[Limit, ...], Items(max=8)] = ()
+    dry_run: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class Rehearsal:
+    """One episode that a remedier would have opened, were it no dry run.
+
+    Attributes:
+        job: the name that its RemedyOperationJob would have had.
+        rung: on which it would have begun, from 0.
+        since: when it would have been opened; a stamp for people.
+        until: when its condition was seen gone; None while it stands.
+    """
+
+    machine: Name
+    machine_uid: Annotated[Uid, Wire(name="machineUID")]
+    job: Name
+    rung: Annotated[int, Number(min=0, max=15)]
+    action: DnsLabel
+    since: datetime
+    until: datetime | None = None
+
+
+@attrs.frozen(kw_only=True)
+class DryRun:
+    """What a remedier would have done.
+
+    Attributes:
+        machines: for how many machines it would have opened an episode that stands.
+        episodes: those that stand, oldest first, then those that are over, the latest first; at most 32.
+    """
+
+    machines: Annotated[int, Number(min=0, max=1_000_000)] = 0
+    episodes: Annotated[tuple[Rehearsal, ...], Items(max=REHEARSAL_LIMIT)] = ()
+
+
+@attrs.frozen(kw_only=True)
+class NodeRemedierStatus:
+    """Whether a remedier is understood, and so in force; and of a dry run, what it would have done."""
+
+    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    conditions: Conditions = ()
+    dry_run: DryRun | None = None
 
 
 @attrs.frozen(kw_only=True)
 class NodeRemedier:
-    """For a node condition: the ladder of remedies and how they are verified."""
+    """For a node condition: the ladder of remedies, how they are verified, own limits, dry run."""
 
     KIND: ClassVar[Kind] = Kind(
         name="NodeRemedier", plural="noderemediers", short_names=("nr",),
@@ -99,6 +162,8 @@ class NodeRemedier:
             Column(name="Condition", path=".spec.condition.type"),
             Column(name="For", path=".spec.condition.for"),
             Column(name="First", path=".spec.ladder[0].action"),
+            Column(name="DryRun", path=".spec.dryRun", type="boolean"),
+            Column(name="Would", path=".status.dryRun.machines", type="integer", wide=True),
             Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
@@ -106,7 +171,7 @@ class NodeRemedier:
 
     metadata: ObjectMeta
     spec: NodeRemedierSpec
-    status: AcceptedStatus = AcceptedStatus()
+    status: NodeRemedierStatus = NodeRemedierStatus()
 
 
 @attrs.frozen(kw_only=True)

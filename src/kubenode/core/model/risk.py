@@ -28,8 +28,11 @@ from kubenode.core.model.quantity import DURATION_PATTERN, IntOrPercent
 LEDGER = "cluster"
 """The name of the one RiskLedger."""
 HOLD_LIMIT = 1000
-SCOPE_LIMIT = 67
-"""Scopes of one hold: cluster, region, zone, and one set for each component that a Machine can have."""
+SCOPE_LIMIT = 134
+"""Scopes of one hold: cluster, region, zone, and one set for each component that a Machine can have; and each of them
+once more for the limits that a remedier has of its own."""
+SCOPE_LENGTH = 576
+"""Longest text of a scope: of a remedier's own limit in a set, `remedier=NAME/set=NAME`."""
 JOIN_LIMIT = 63
 """Changes that can join a hold: one for each further component that a Machine can have."""
 STORM_LIMIT = 1000
@@ -251,7 +254,8 @@ class Hold:
 
     Attributes:
         op_id: whose grant opened it; also its name while it is open.
-        scopes: what it counts in: `cluster`, `region=eu`, `zone=b`, `set=kubelet`.
+        scopes: what it counts in: `cluster`, `region=eu`, `zone=b`, `set=kubelet`; with a remedier's own limits
+            `remedier=hung-task`, `remedier=hung-task/zone=b`.
         since: ledger time of the grant, nanoseconds.
         joined: op-ids of further changes of the machine that were granted in the same write and are not over.
         over: what opened it is over, and it is open for what joined it.
@@ -261,7 +265,7 @@ class Hold:
     machine: Name
     machine_uid: Annotated[Uid, Wire(name="machineUID")]
     cause: Cause
-    scopes: Annotated[tuple[Annotated[str, Text(max=320)], ...], Items(max=SCOPE_LIMIT)]
+    scopes: Annotated[tuple[Annotated[str, Text(max=SCOPE_LENGTH)], ...], Items(max=SCOPE_LIMIT)]
     since: Annotated[int, Number(min=0, max=2**62)]
     joined: Annotated[tuple[OpId, ...], Items(max=JOIN_LIMIT)] = ()
     over: bool = False
@@ -290,7 +294,12 @@ class RiskLedgerStatus:
     holds: Annotated[tuple[Hold, ...], Items(max=HOLD_LIMIT)] = ()
     closed: Annotated[
         Mapping[str, Annotated[str, Text(max=4096)]],
-        Keys(max=CLOSED_LIMIT, key_max=320, pattern="^[a-z]+(=[-A-Za-z0-9_.]*)?$", atomic=True),
+        Keys(
+            max=CLOSED_LIMIT,
+            key_max=SCOPE_LENGTH,
+            pattern="^[a-z]+(=[-A-Za-z0-9_.]*)?(/[a-z]+=[-A-Za-z0-9_.]*)?$",
+            atomic=True,
+        ),
     ] = attrs.field(factory=dict)
     storms: Annotated[tuple[Annotated[str, Text(max=63)], ...], Items(max=STORM_LIMIT)] = ()
     blind_until: Annotated[int, Number(min=0, max=2**62)] = 0

@@ -43,7 +43,10 @@ from kubenode.core.remedy.ladder import (
     unrecognised,
 )
 from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
+from kubenode.core.remedy.rehearse import Rehearsed, dry
 from kubenode.core.remedy.worn import worn_out
+
+DRY = "its remedier is a dry run now"
 
 
 @attrs.frozen(kw_only=True)
@@ -136,11 +139,13 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
     notes += [_handed_over(match) for match in found if match not in waiting]
     frosts = thaws(policy.limits, seen.now, seen.sightings) if waiting else NOTHING_SEEN
     sightings = {**clear, **_sighted(found, node), **frosts}
-    due = next((match for match in waiting if match.due <= seen.now.elapsed), None)
-    stop = None if due is None else _stopped_by_people(seen, policy, node)
+    early = [match for match in waiting if match.due > seen.now.elapsed]
+    due = next((match for match in waiting if match not in early and not _is_dry(match)), None)
+    stop = None if len(early) == len(waiting) else _stopped_by_people(seen, policy, node)
     if due is not None and stop is None:
         return Answer(effects=(Create(object=_opened(seen, due)),), notes=tuple(notes), sightings=sightings)
-    early = [match for match in waiting if match.due > seen.now.elapsed]
+    if stop is None:
+        notes += [_rehearsed(seen, match, opens=True).note for match in waiting if match not in early]
     notes += [_not_yet(match) for match in early] + ([stop] if stop is not None else [])
     return Answer(
         notes=tuple(notes), sightings=sightings, deferred=bool(waiting),
@@ -194,6 +199,32 @@ def _opened(seen: RemedySnapshot, match: Match) -> RemedyOperationJob:
     return job_of(spec)
 
 
+# Dry runs.
+
+
+def _is_dry(match: Match) -> bool:
+    return match.remedier.spec.dry_run
+
+
+def _rehearsed(seen: RemedySnapshot, match: Match, *, opens: bool) -> Rehearsed:
+    return Rehearsed.of(match.remedier, _opened(seen, match), opens=opens)
+
+
+def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
+    """Give the remediers that are a dry run and whose condition the Node of this machine meets, by name.
+
+    `opens` is told by the very decision: it has a note of the same words.
+    """
+    trials = dry(selecting(policy.remediers, seen.machine))
+    node = seen.claimed
+    if not trials or node is None or seen.machine.metadata.deletion_timestamp is not None:
+        return ()
+    found = matches(trials, node, now=seen.now, sightings=seen.sightings)
+    notes = decide(seen, policy).notes if found else ()
+    told = (_rehearsed(seen, match, opens=True) for match in found)
+    return tuple(one if one.note in notes else attrs.evolve(one, opens=False) for one in told)
+
+
 # With an open job.
 
 
@@ -215,8 +246,9 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     found = () if breaker is not None else matches(known, node, now=seen.now, sightings=seen.sightings)
     remedier = next((one for one in chosen if one.metadata.name == job.spec.remedier), None)
     rule = ConditionMatch(type=job.spec.cause.type) if remedier is None else remedier.spec.condition
+    halted = remedier is not None and remedier.spec.dry_run and not forced
     case = Case(
-        machine=seen.machine, job=job,
+        machine=seen.machine, job=job, halted=DRY if halted else "",
         stop=None if forced else breaker or _stopped_by_people(seen, policy, node),
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=remedier, clear=is_clear(rule, node),
@@ -228,4 +260,4 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     return attrs.evolve(answer, sightings=kept, deadlines=(*answer.deadlines, *frosts.values()))
 
 
-__all__ = ["RemedySnapshot", "decide", "open_job"]
+__all__ = ["RemedySnapshot", "decide", "open_job", "rehearsed"]

@@ -69,6 +69,7 @@ class Case:
         remedier: None when it is gone or selects this machine no more; then what is under way ends as
             Cancelled and nothing new begins.
         gone: what that is called.
+        halted: why its remedier, which is there, begins nothing new; what is under way ends by its own terms.
         clear: whether the Node is Ready and what the episode is about clear now.
         stop: what lets nothing begin here: an open breaker of the Node's zone, a freeze, a hold. None for a
             job that a person forces.
@@ -80,6 +81,7 @@ class Case:
     job: RemedyOperationJob
     remedier: NodeRemedier | None
     gone: str = REMEDIER_GONE
+    halted: str = ""
     clear: bool
     stop: Note | None
     worn: Note | None
@@ -98,6 +100,11 @@ class Case:
     def verification(self) -> Verification:
         """When the remedy counts as proven; the built-in terms when the remedier is gone."""
         return Verification() if self.remedier is None else self.remedier.spec.verification
+
+    @property
+    def over(self) -> str:
+        """Why nothing new begins and the episode ends as Cancelled; empty while it goes on."""
+        return self.gone if self.remedier is None else self.halted
 
     def since(self, key: str) -> int:
         """Give `Now.elapsed` of a first sighting: the remembered one, else now."""
@@ -186,8 +193,8 @@ def leftover(machine: Machine, jobs: Iterable[RemedyOperationJob], holds: frozen
 
 def _between(case: Case) -> Answer:
     """Nothing is under way: wait whether it clears by itself, else begin the next rung."""
-    if case.remedier is None:
-        return ended(case.job, JobPhase.CANCELLED, case.gone, case.now.wall)
+    if case.over:
+        return ended(case.job, JobPhase.CANCELLED, case.over, case.now.wall)
     if case.clear:
         return _clearing(case, Note(code="Clearing", text="clear; no rung is begun while it stays so"))
     index = next_rung(case.job)
@@ -229,8 +236,8 @@ def _waiting(case: Case, attempt: Attempt) -> Answer:
         if refused is not None:
             return refused
         return _move(case, AttemptState.ACTING, "permitted")
-    if case.remedier is None:
-        return ended(case.job, JobPhase.CANCELLED, case.gone, case.now.wall)
+    if case.over:
+        return ended(case.job, JobPhase.CANCELLED, case.over, case.now.wall)
     why_not = _unplanned(case, attempt)
     if why_not:
         return _move(case, AttemptState.FAILED, f"{WITHDRAWN}{why_not}")
@@ -246,8 +253,8 @@ def _second_thoughts(case: Case, attempt: Attempt) -> Answer | None:
     Between the permit and the operation hours may lie (a restart, an outage). A permit that cannot be
     used now is given back, so that it does not keep others waiting.
     """
-    if case.remedier is None:
-        return ended(case.job, JobPhase.CANCELLED, case.gone, case.now.wall, tried=False)
+    if case.over:
+        return ended(case.job, JobPhase.CANCELLED, case.over, case.now.wall, tried=False)
     if case.clear:
         return ended(case.job, JobPhase.CANCELLED, BY_ITSELF, case.now.wall, tried=False)
     why_not = case.stop.text if case.stop is not None else _unplanned(case, attempt)

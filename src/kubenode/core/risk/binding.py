@@ -16,6 +16,7 @@ from kubenode.core.health.held import held_note
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration, nanoseconds
+from kubenode.core.model.remedy import NodeRemedier
 from kubenode.core.model.risk import (
     CLOSED_LIMIT,
     HOLD_LIMIT,
@@ -23,7 +24,6 @@ from kubenode.core.model.risk import (
     SCOPE_LIMIT,
     Cause,
     Hold,
-    Limit,
     RiskLedgerStatus,
     RiskPolicy,
     Scope,
@@ -33,6 +33,7 @@ from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.joint import is_alike, joined
 from kubenode.core.risk.objections import objection
+from kubenode.core.risk.reach import Counted, counted, named, own_scopes, scopes
 from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
@@ -69,6 +70,7 @@ class Bounds:
         reviews: by op-id, what reviewers said.
         cooling: zone -> `Now.elapsed` until which one disruption at a time begins there.
         thaws: sightings of the ends of freezes.
+        own: the remediers by name; each may have limits of its own.
     """
 
     policies: tuple[RiskPolicy, ...]
@@ -81,6 +83,7 @@ class Bounds:
     reviews: Mapping[str, tuple[Reviewed, ...]]
     cooling: Mapping[str, int]
     thaws: Mapping[str, int]
+    own: Mapping[str, NodeRemedier]
 
 
 @attrs.frozen(kw_only=True)
@@ -89,11 +92,6 @@ class Refusal:
 
     note: Note
     changes_at: int | None = None
-
-
-def named(scope: str) -> str:
-    """Spell a scope of the ledger for people: `zone b`, `cluster`."""
-    return scope.replace("=", " ", 1)
 
 
 def stop(code: str, scope: str, text: str, frees_at: int | None = None) -> Note:
@@ -137,14 +135,19 @@ class Round:
 
     def _begin(self, ask: Ask) -> None:
         """Count an act that runs, by its scopes and by its remedier; one that joined a hold is in flight with it."""
-        self._occupy(self._row.get(ask.op_id, ask.op_id), ask.machine.uid, ask.scopes)
+        self._occupy(self._row.get(ask.op_id, ask.op_id), ask.machine.uid, scopes(ask, self._bounds.own))
         if ask.cause in _REMEDIES:
             self._remedies[ask.op_id] = ask.remedier
 
     def know(self, ask: Ask) -> None:
-        """Learn whose remedy an open hold is; one that nobody owns counts for every remedier."""
+        """Learn whose remedy an open hold is; one that nobody owns counts for every remedier.
+
+        It is in flight by its remedier's own limits too, though its row may be older than they are.
+        """
         if ask.op_id in self._remedies:
             self._remedies[ask.op_id] = ask.remedier
+        if ask.remedier in self._bounds.own and ask.op_id in self._row:
+            self._occupy(self._row[ask.op_id], ask.machine.uid, own_scopes(ask, self._bounds.own))
 
     def _occupy(self, op_id: str, machine_uid: str, scopes: tuple[str, ...]) -> None:
         self._owner.setdefault(machine_uid, op_id)
@@ -153,7 +156,7 @@ class Round:
 
     def grant(self, ask: Ask) -> None:
         """Open a hold; it counts for those asked after it."""
-        hold = hold_of(ask, self._moment)
+        hold = self._hold_of(ask)
         self.granted.append(hold)
         self._begin(ask)
         self._size += ledger.weight(hold)
@@ -233,12 +236,13 @@ class Round:
         text = f"the RiskLedger was edited: {self._spoilt}; mend that, or delete the ledger: it is rebuilt"
         return stop("LedgerSpoilt", "cluster", text)
 
-    def _unread(self, _: Ask) -> Note | None:
-        """A limit that this version cannot read must not be widened."""
-        for policy in self._bounds.policies:
-            if policy.metadata.unknown:
-                what = ", ".join(policy.metadata.unknown[:4])
-                scope = f"RiskPolicy {policy.metadata.name}"
+    def _unread(self, ask: Ask) -> Note | None:
+        """A limit that this version cannot read must not be widened; a remedier's own binds nobody else."""
+        remedier = self._bounds.own.get(ask.remedier)
+        for limiting in (*self._bounds.policies, *(() if remedier is None else (remedier,))):
+            if limiting.metadata.unknown:
+                what = ", ".join(limiting.metadata.unknown[:4])
+                scope = f"{limiting.KIND.name} {limiting.metadata.name}"
                 text = (
                     f"{scope} says what this version does not know ({what}); upgrade kubenode, or remove it"
                 )
@@ -325,32 +329,20 @@ class Round:
             )
         return self._evidence[remedier]
 
-    def _limits(self, ask: Ask) -> Iterable[tuple[Limit, str]]:
-        """Every limit that binds an ask, with the scope it is counted over."""
-        scopes = {
-            Scope.NODE: (),  # core/remedy: what one node has been through stands in its own jobs
-            Scope.FLEET: (ledger.CLUSTER,),
-            Scope.CLUSTER: (ledger.CLUSTER,),
-            Scope.REGION: (ledger.scope_text(Scope.REGION, ask.region),),
-            Scope.ZONE: (ledger.scope_text(Scope.ZONE, ask.zone),),
-            Scope.SET: tuple(ledger.scope_text(Scope.SET, name) for name in sorted(set(ask.sets))),
-        }
-        for policy in self._bounds.policies:
-            for limit in policy.spec.limits:
-                for scope in scopes[limit.scope]:
-                    yield limit, scope
+    def _limits(self, ask: Ask) -> Iterable[Counted]:
+        return counted(ask, self._bounds.policies, self._bounds.own)
 
-    def _most(self, limit: Limit, scope: str) -> int:
+    def _most(self, one: Counted) -> int:
         """Give a limit in machines; a percentage is at least one, else a small scope could never be served."""
-        most = limit.max.scaled(self._bounds.up.get(scope, 0))
-        return max(1, most) if limit.max.percent else most
+        most = one.limit.max.scaled(self._bounds.up.get(one.place, 0))
+        return max(1, most) if one.limit.max.percent else most
 
     def _in_flight(self, ask: Ask) -> Note | None:
-        for limit, scope in self._limits(ask):
-            most, running = self._most(limit, scope), len(self._running.get(scope, ()))
-            if limit.window is None and running >= most:
-                text = f"{named(scope)}: {running} in flight, limit {most}"
-                return Note(code="InFlight", text=text, scope=named(scope), observed=running, limit=most)
+        for one in self._limits(ask):
+            most, running, where = self._most(one), len(self._running.get(one.scope, ())), named(one.scope)
+            if one.limit.window is None and running >= most:
+                text = f"{where}: {running} in flight, limit {most}"
+                return Note(code="InFlight", text=text, scope=where, observed=running, limit=most)
         return None
 
     def _rooms(self, ask: Ask) -> Note | None:
@@ -372,7 +364,7 @@ class Round:
 
     def _capacity(self, ask: Ask) -> Note | None:
         """A ledger that cannot be written could not be closed either, so it is never filled to the brim."""
-        hold = hold_of(ask, self._moment)
+        hold = self._hold_of(ask)
         rows = len(self.status.holds) + len(self.granted)
         too_much = len(hold.scopes) > SCOPE_LIMIT or self._size + ledger.weight(hold) > ledger.LEDGER_SIZE
         if rows < HOLD_LIMIT and not too_much and len(self._closed | set(hold.scopes)) <= CLOSED_LIMIT:
@@ -386,9 +378,9 @@ class Round:
     def _windows(self, ask: Ask) -> Refusal | None:
         found = [
             refusal
-            for limit, scope in self._limits(ask)
-            if limit.window is not None
-            and (refusal := self._window(scope, limit.window, self._most(limit, scope))) is not None
+            for one in self._limits(ask)
+            if one.limit.window is not None
+            and (refusal := self._window(one.scope, one.limit.window, self._most(one))) is not None
         ]
         return max(found, key=_freedom, default=None)
 
@@ -426,17 +418,16 @@ class Round:
         end = self._moment + nanoseconds(window)
         return (*found, Expiry(at=end, amount=fresh))
 
+    def _hold_of(self, ask: Ask) -> Hold:
+        """Give the row of an ask that is granted now."""
+        return Hold(
+            op_id=ask.op_id, machine=ask.machine.name, machine_uid=ask.machine.uid, cause=ask.cause,
+            scopes=scopes(ask, self._bounds.own), since=self._moment,
+        )  # fmt: skip
+
     def _elapsed(self, at: int | None) -> int | None:
         """Give ledger time as this process's elapsed time."""
         return None if at is None else self._now.elapsed + at - self._moment
-
-
-def hold_of(ask: Ask, moment: int) -> Hold:
-    """Give the row of an ask that is granted at `moment` (ledger time)."""
-    return Hold(
-        op_id=ask.op_id, machine=ask.machine.name, machine_uid=ask.machine.uid, cause=ask.cause,
-        scopes=ask.scopes, since=moment,
-    )  # fmt: skip
 
 
 def _strictest(bounds: Bounds, now: Now) -> Shut | None:

@@ -108,6 +108,7 @@ def _decided(
     bounds = Bounds(
         policies=policy.limits, zones=seen.zones, up=seen.up, rooms=seen.rooms, unavailable=seen.unavailable,
         outcomes=seen.outcomes, held=seen.held, reviews=seen.reviews, cooling=past.cooling, thaws=frosts,
+        own={one.metadata.name: one for one in policy.remediers},
     )  # fmt: skip
     wanted, refusals = _turn(book, asks, seen, bounds, past, moment)
     graces = (since + ledger.GRACE for since in absent.values() if seen.now.elapsed < since + ledger.GRACE)

@@ -299,7 +299,7 @@ def _place(owner: MachineComponentSet, seat: Seat) -> Place:
 def _gated(
     seen: RolloutSnapshot, status: MachineComponentSetStatus
 ) -> tuple[MachineComponentSetStatus, Gate, Mapping[str, int]]:
-    """Close a batch whose members have all ended, and record it when its gate is passed.
+    """Close a batch whose members have all ended, and record it when its gate is passed and its permits are given back.
 
     Returns:
         The status, what the gate says, and the sightings of the closing and of answers while the batch is kept.
@@ -315,7 +315,7 @@ def _gated(
         approved=is_approved(seen.set, update.number, batch.number), way_back=status.rolls_back,
         findings=attrs.evolve(found, control=control),
     )  # fmt: skip
-    if gate.state is GateState.PASSED:
+    if gate.state is GateState.PASSED and not _holds(batch, update.number, seen):
         batches = (*status.batches, recorded(batch))[-BATCHES_LIMIT:]
         proven = status.proven + proves(batch)
         return attrs.evolve(status, batch=None, batches=batches, proven=proven), gate, NOTHING_SEEN
@@ -323,6 +323,20 @@ def _gated(
         return status, gate, NOTHING_SEEN
     kept = attrs.evolve(_closed(batch, seen.now.wall), inspections=found.results)
     return attrs.evolve(status, batch=kept), gate, {key: gate.since, **found.sightings}
+
+
+def _holds(batch: Batch, revision: int, seen: RolloutSnapshot) -> bool:
+    """Tell whether a member whose act is over still has its permit.
+
+    The batch is the record that it has ended, by which the risk decider closes the permit at once; without it, it
+    would take it for one whose owner is gone. Who failed while its agent has yet to answer may still act, and keeps its
+    permit without the batch.
+    """
+    acting = {
+        seat.machine.uid for seat in seen.members
+        if seat.is_at(seen.set.metadata.name, revision) and (seat.report is None or seat.report.revision != str(revision))
+    }  # fmt: skip
+    return any(member.op_id in seen.holds and member.uid not in acting for member in batch.members)
 
 
 def _closed(batch: Batch, wall: datetime) -> Batch:

@@ -18,9 +18,10 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
+from kubenode.core.capability import SupportsEvents, SupportsFallback, SupportsProviderId, SupportsTags
 from kubenode.core.hookspecs import Provider, SupportsPower
 from kubenode.core.law import BrokenLaw, Law, law_test
-from kubenode.providers.conformance import laws
+from kubenode.providers.conformance import further, laws
 from kubenode.providers.conformance.looking import Kit
 from kubenode.providers.conformance.wire import Wire
 
@@ -45,13 +46,22 @@ LAWS: Mapping[str, Check] = MappingProxyType({
     "no-secret-is-told": laws.check_secret,
     "importing-the-plugin-loads-no-sdk": laws.check_import,
     "one-power-token-is-one-act": laws.check_power,
+    "tags-are-added-and-kept": further.check_tags,
+    "events-keep-their-ids-and-are-given-once": further.check_events,
+    "a-node-finds-its-instance": further.check_provider_id,
+    "a-choice-is-one-placement": further.check_choices,
+})  # fmt: skip
+NEEDED: Mapping[Check, type] = MappingProxyType({
+    laws.check_power: SupportsPower, further.check_tags: SupportsTags, further.check_events: SupportsEvents,
+    further.check_provider_id: SupportsProviderId, further.check_choices: SupportsFallback,
 })  # fmt: skip
 WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})
 
 
-def provider(
+def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
     make: Callable[[Wire], Provider[P]], *, params: P, other: P | None = None, lost: BaseException | None = None,
     strange: Callable[[Wire], Provider[P]] | None = None, module: str = "", sdk: Collection[str] = (), many: int = 120,
+    eventful: Callable[[Wire], Provider[P]] | None = None,
 ) -> Callable[..., None]:  # fmt: skip
     """Give a pytest test with a case for every law of a provider.
 
@@ -64,13 +74,14 @@ def provider(
         module: the module that the entry point names.
         sdk: the modules that importing `module` must not load.
         many: how many instances find() is tried with; more than one page of your cloud.
+        eventful: as `make`, but its cloud plans maintenance for every instance that is made; needed with events().
 
     Raises:
         ImportError: pytest is not installed.
     """
     kit = Kit(
         make=make, params=params, other=_changed(params) if other is None else other, lost=lost, strange=strange,
-        module=module, sdk=tuple(sdk), many=many,
+        module=module, sdk=tuple(sdk), many=many, eventful=eventful,
     )  # fmt: skip
     left_out = _left_out(kit)
     return law_test(
@@ -82,13 +93,17 @@ def provider(
 def _left_out(kit: Kit[Any]) -> Mapping[Check, str]:
     """Say which laws do not apply to what the author gave, and why."""
     wire = "no wire, so no lost="
-    reasons = {
+    reasons: dict[Check, str] = {
         laws.check_lost_answer: "" if kit.lost is not None else wire,
         laws.check_one_call: "" if kit.lost is not None else wire,
         laws.check_conflict: "" if kit.other is not None else "no other= parameters",
         laws.check_strange: "" if kit.strange is not None else "no strange= cloud",
         laws.check_import: "" if kit.module and kit.sdk else "no module= and sdk=",
-        laws.check_power: "" if _has_power(kit.make) else "no power()",
+    }
+    have = _example(kit.make)
+    reasons |= {
+        check: "" if isinstance(have, kind) else f"no {further.CAPABILITIES[kind][0]}()"
+        for check, kind in NEEDED.items()
     }
     return {check: why for check, why in reasons.items() if why}
 
@@ -100,11 +115,11 @@ def _done(check: Check, left_out: Mapping[Check, str]) -> Check:
     return laws.check_unused_wire if check in WIRED else lambda _: None
 
 
-def _has_power(make: Callable[[Wire], Provider[Any]]) -> bool:
-    try:
-        return isinstance(make(Wire()), SupportsPower)
-    except Exception:
-        return False  # every case calls make() too, and shows what is wrong with it
+def _example(make: Callable[[Wire], Provider[Any]]) -> object:
+    """Give a provider to look for its methods; None when there is none, and every case shows what is wrong."""
+    with contextlib.suppress(Exception):
+        return make(Wire())
+    return None
 
 
 def _changed(params: Any) -> Any:

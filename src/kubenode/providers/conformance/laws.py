@@ -13,6 +13,7 @@ import attrs
 from kubenode.core.errors import Ambiguous, NotFound, ProviderError, Retry, TokenConflict, Unsupported
 from kubenode.core.hookspecs import Instance, InstanceState, Power, SupportsPower
 from kubenode.core.law import BrokenLaw, check_driver, check_functions
+from kubenode.providers.conformance.further import calls_of, methods_of
 from kubenode.providers.conformance.looking import (
     KEY,
     Kit,
@@ -41,7 +42,7 @@ def check_names(kit: Kit[Any]) -> None:
 def check_plain(kit: Kit[Any]) -> None:
     """Check that kubenode can call the methods from a thread."""
     cloud = kit.begin()[1]
-    check_functions(cloud, (*METHODS, "power") if isinstance(cloud, SupportsPower) else METHODS)
+    check_functions(cloud, (*METHODS, *methods_of(cloud)))
 
 
 def check_double_create(kit: Kit[Any]) -> None:
@@ -198,6 +199,7 @@ def check_one_call(kit: Kit[Any]) -> None:
     }  # fmt: skip
     if isinstance(cloud, SupportsPower):
         calls["power"] = lambda: cloud.power(made, Power.REBOOT, "t-reboot")
+    calls |= calls_of(cloud, made)
     calls["delete"] = lambda: cloud.delete(made)
     for name, call in calls.items():
         before = wire.calls

@@ -33,6 +33,7 @@ class Kit(Generic[P]):
     module: str
     sdk: tuple[str, ...]
     many: int
+    eventful: Callable[[Wire], Provider[P]] | None = None
 
     def begin(self) -> tuple[Wire, Provider[P]]:
         """Give a new provider and its wire."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubenode.core import model as m
-from kubenode.core.accept.decide import AcceptSnapshot, decide
+from kubenode.core.accept.decide import AcceptSnapshot, accepted, decide
 from kubenode.core.decision import Decision
 from kubenode.core.policy import Policy
 from kubenode.runtime.engine.loop import Question
@@ -39,7 +39,7 @@ class AcceptController:
         snapshot = AcceptSnapshot(
             ruling=found, actions=frozenset(self._plugins.remedies), now=now, sightings=sightings
         )
-        return Question(snapshot=snapshot, subject=found, stored=found.status)
+        return Question(snapshot=snapshot, subject=found, stored=accepted(found))
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/accept."""

@@ -47,7 +47,9 @@ class RemedyController:
             }
         elif is_ledger(change):
             yield from holders_changed(change)
-        elif change.kind in (m.NodeRemedier, m.RiskPolicy):
+        elif change.kind is m.RiskPolicy or (
+            change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after)
+        ):
             yield from self._inventory.machines()
         if change.kind in (m.Machine, m.Node, m.RiskPolicy):
             yield from self._breakers.flipped()
@@ -82,6 +84,11 @@ class RemedyController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""
         return decide(snapshot, policy)
+
+
+def rule_of(obj: m.Object | None) -> object:
+    """Give what of a remedier rules; None of anything else. What its status says changes nothing for a machine."""
+    return (obj.spec, obj.metadata.unknown) if isinstance(obj, m.NodeRemedier) else None
 
 
 def planned(

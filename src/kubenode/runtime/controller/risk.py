@@ -24,6 +24,7 @@ from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.panel import Panel, nobody
+from kubenode.runtime.controller.remedy import rule_of
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -45,6 +46,7 @@ class RiskController:
         """The ledger, who asks, what limits, and (while somebody asks) who is available."""
         if (
             change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent)
+            or (change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after))
             or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after))
             or (change.kind in (m.Machine, m.Node) and _is_marked(change.before) != _is_marked(change.after))
         ):

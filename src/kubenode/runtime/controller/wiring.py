@@ -15,11 +15,12 @@ from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.machineset import MachineSetController
 from kubenode.runtime.controller.panel import Panel, in_place
+from kubenode.runtime.controller.rehearsal import RehearsalController
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.repair import RepairController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
-from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, raised
+from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, heedless, raised
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache
@@ -34,6 +35,7 @@ NAMES: Final = (
     "rollout",
     "drift",
     "remedy",
+    "rehearsal",
     "repair",
     "abandoned",
     "accept",
@@ -61,12 +63,14 @@ def controllers(
     """
     cache = Cache(m.WATCHED)
     inventory = Inventory(cache, policy)
+    rehearsal = RehearsalController(cache)
     every = (
         MachineController(cache, inventory),
         MachineSetController(cache, inventory),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),
+        rehearsal,
         RepairController(cache, inventory),
         AbandonedController(cache, inventory),
         AcceptController(cache, plugins),
@@ -75,4 +79,5 @@ def controllers(
     return Engine(
         cache, tuple(one for one in every if one.name in only),
         policy=inventory.policy, fold=inventory.fold, record=record, fault=fault, observes=observes,
+        heed=rehearsal.heed if rehearsal.name in only else heedless,
     )  # fmt: skip

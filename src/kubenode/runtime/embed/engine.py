@@ -25,7 +25,7 @@ from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettle
 from kubenode.runtime.embed.figures import Figures, Meter
 from kubenode.runtime.embed.hosting import Hosting
 from kubenode.runtime.embed.inspections import Inspections
-from kubenode.runtime.embed.leading import Leading
+from kubenode.runtime.embed.leading import Leading, lease_of
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
@@ -74,8 +74,8 @@ class Engine:
             the same name. What is in the store stays in force: nobody's freeze is overruled by your code.
         identity: who this is, in logs, and in the names of tasks and threads.
         controllers: which of them decide, by name; None is all. The others are somebody else's business.
-        lease: keep it, and decide only while it is held: of several engines with the same one, one acts. When it
-            is lost, calls under way are dropped, and the engine waits for its turn.
+        lease: the name of a Lease in `kubenode-system`; decide only while it is held: of several engines with the
+            same one, one acts. When it is lost, calls under way are dropped, and the engine waits for its turn.
         observe_only: write nothing at all but that lease; say in the log, and to the sinks, what would be done next.
         sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
         review_within: a reviewer that has not answered by then has denied.
@@ -88,7 +88,7 @@ class Engine:
     def __init__(  # noqa: PLR0913 - all but the store have a default, and a name
         self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
-        review_within: timedelta = REVIEW_LIMIT, lease: Lease | None = None,
+        review_within: timedelta = REVIEW_LIMIT, lease: "Lease | str | None" = None,
     ) -> None:  # fmt: skip
         check(
             store=store, plugins=plugins, policy=policy, controllers=controllers, observe_only=observe_only,
@@ -108,7 +108,9 @@ class Engine:
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
-        self._leading = Leading(lease, store, self._clock, self._led, lambda: "; ".join(self._troubles()))
+        self._leading = Leading(
+            lease_of(lease), store, self._clock, self._led, lambda: "; ".join(self._troubles())
+        )
         self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
         self._hosting = Hosting()

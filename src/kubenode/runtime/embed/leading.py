@@ -3,10 +3,24 @@
 import asyncio
 from collections.abc import Callable
 
-from kubenode.core.errors import KubenodeError
+from kubenode.core.errors import InvalidObjectError, KubenodeError, Problem
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.lease import Lease, LeaseKeeper
+
+
+def lease_of(given: object) -> Lease | None:
+    """Read what an engine was given as its lease: the name of one, or one with all its times; None for none.
+
+    Raises:
+        InvalidObjectError: it is neither, or no name.
+    """
+    if given is None or isinstance(given, Lease):
+        return given
+    if isinstance(given, str):
+        return Lease(name=given)
+    what = f"a value of type {type(given).__name__} is no lease"
+    raise InvalidObjectError((Problem(where="lease", what=what, fix='the name of one, such as "platform"'),))
 
 
 class Leading:

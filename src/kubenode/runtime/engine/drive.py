@@ -13,17 +13,16 @@ from kubenode.core.errors import (
     Expired,
     Forbidden,
     InvalidObjectError,
-    KubenodeError,
     ObjectNotFound,
-    Retry,
     Unauthorized,
 )
 from kubenode.core.model import Json, Object
 from kubenode.runtime.clock import Clock
-from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, Watchman, apply, pass_by
+from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, apply, pass_by
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Synced
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.following import follow
 
 LOG = logging.getLogger("kubenode.engine")
@@ -32,12 +31,6 @@ AT_A_TIME: Final = 100
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 GRACE = 30.0
 """Seconds that a call under way is given to end by itself once the driver was told to stop."""
-
-
-class TermOver(KubenodeError):
-    """Another engine may lead by now: what was decided is not done any more."""
-
-    retry = Retry.BACKOFF
 
 
 class Driver:
@@ -172,6 +165,9 @@ class Driver:
             self.stop()
 
     async def _do(self, call: Call | Relist, term: int | None) -> None:
+        if self._term is not None:
+            of = self._term
+            set_fence(lambda: of() == term)
         try:
             async with self._places:
                 if self._stopping.is_set():  # it waited for its place; nothing of it has begun
@@ -180,7 +176,7 @@ class Driver:
                     case Relist():
                         await self._relist(call.kind)
                     case Call():
-                        self.tell(await self._apply(call, term))
+                        self.tell(await self._apply(call))
                     case _:
                         assert_never(call)
         except asyncio.CancelledError:
@@ -192,21 +188,9 @@ class Driver:
                 LOG.warning("event=dropped key=%s why='the term is over'", call.key)
                 self.tell(Done(key=call.key, error=TermOver("the term is over")))
 
-    def _guard(self, term: int | None) -> Watchman:
-        """Let each act be done only in the term in which it was decided."""
-        of = self._term
-        if of is None:
-            return pass_by
-
-        def guard(point: CrashPoint) -> None:
-            if not point.after and of() != term:
-                raise TermOver("the term is over")
-
-        return guard
-
-    async def _apply(self, call: Call, term: int | None) -> Done:
+    async def _apply(self, call: Call) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
-        outcome = await apply(call.acts, self._store, self._hands, self._guard(term))
+        outcome = await apply(call.acts, self._store, self._hands, pass_by if self._term is None else _guard)
         result = "ok" if outcome.error is None else type(outcome.error).__name__
         self.calls[call.key.controller, result] += 1
         if outcome.error is None:
@@ -279,6 +263,12 @@ class Driver:
                     self.tell(Event(kind=kind, event=event))
         finally:
             await watch.close()
+
+
+def _guard(point: CrashPoint) -> None:
+    """Let each act be begun only in the term in which it was decided; a store looks once more before it sends."""
+    if not point.after:
+        check_fence()
 
 
 def _advice(error: ApiError) -> str:

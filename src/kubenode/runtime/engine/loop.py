@@ -158,6 +158,15 @@ Fault: TypeAlias = Callable[[Key, Exception], None]
 """Is told of a bug of ours that one key ran into; may raise, or let the other keys go on."""
 
 
+Heed: TypeAlias = Callable[[Key, Any, Policy], Iterable[Key]]
+"""Is told of what was decided (None: its object is no more) and by which policy; names keys that this concerns."""
+
+
+def heedless(key: Key, snapshot: Any, policy: Policy) -> Iterable[Key]:
+    """Let no decision concern another key but by what it writes."""
+    return ()
+
+
 def raised(key: Key, error: Exception) -> None:
     """Raise what a key ran into: for the simulator and tests, where a bug must not be survived."""
     raise error
@@ -169,7 +178,7 @@ class Engine:
     def __init__(
         self, cache: Cache, controllers: Sequence[Controller], *, policy: Callable[[], Policy],
         fold: Callable[[Change], None] = lambda _: None, record: Recorder | None = None, fault: Fault = raised,
-        observes: bool = False,
+        observes: bool = False, heed: Heed = heedless,
     ) -> None:  # fmt: skip
         self.cache = cache
         self._controllers = {controller.name: controller for controller in controllers}
@@ -178,6 +187,7 @@ class Engine:
         self._record = record
         self._fault = fault
         self._observes = observes
+        self._heed = heed
         self._queue = WorkQueue()
         self._expect = Expectations()
         self._sightings: dict[Key, Mapping[str, int]] = {}
@@ -345,6 +355,7 @@ class Engine:
             self._sightings.pop(key, None)
             self._acts_of.pop(key, None)
             self._denied.pop(key, None)
+            self._heeded(key, None, self._policy(), now)
             return None
         policy = self._policy()
         decision = controller.decide(question.snapshot, policy)
@@ -359,12 +370,17 @@ class Engine:
             )
         if decision.wake_at is not None:
             self._queue.add(key, max(decision.wake_at, now.elapsed + 1))
+        self._heeded(key, question.snapshot, policy, now)
         self._troubled.discard(key)
         if acts and not self._observes:
             return self._called(key, acts)
         self._acts_of.pop(key, None)  # it is as wanted: what was done last is of no further use
         self._denied.pop(key, None)
         return None
+
+    def _heeded(self, key: Key, snapshot: Any, policy: Policy, now: Now) -> None:
+        for other in self._heed(key, snapshot, policy):
+            self._queue.add(other, now.elapsed)
 
     def _called(self, key: Key, acts: tuple[Act, ...]) -> Call:
         """Make a call, and note whether it is the one that was made last: acts hold resourceVersions."""

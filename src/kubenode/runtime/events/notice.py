@@ -16,8 +16,8 @@ from kubenode.core.model.condition import Condition, find
 from kubenode.core.model.meta import ref
 from kubenode.core.model.remedy import Attempt, AttemptState, JobPhase
 from kubenode.core.model.risk import Cause
-from kubenode.core.risk.binding import named
 from kubenode.core.risk.decide import FleetSnapshot
+from kubenode.core.risk.reach import named
 from kubenode.core.rollout.progress import CONFLICT, PROGRESSING, ROLLED_BACK, Code, Reason
 from kubenode.runtime.engine.loop import Decided
 

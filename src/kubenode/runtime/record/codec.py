@@ -30,11 +30,12 @@ from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, MachineStatus
 from kubenode.core.model.machineset import MachineSetStatus
-from kubenode.core.model.remedy import RemedyOperationJobStatus
+from kubenode.core.model.remedy import DryRun, RemedyOperationJobStatus
 from kubenode.core.model.risk import RiskLedgerStatus
 from kubenode.core.reading import format_stamp, members, parse_stamp, plain_copy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
 from kubenode.core.remedy.decide import RemedySnapshot
+from kubenode.core.remedy.rehearse import RehearsalSnapshot
 from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
@@ -48,6 +49,7 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "drift": (DriftSnapshot, Decision[MachineComponentSetStatus]),
     "remedy": (RemedySnapshot, Decision[RemedyOperationJobStatus]),
     "repair": (RepairSnapshot, Decision[RemedyOperationJobStatus]),
+    "rehearsal": (RehearsalSnapshot, Decision[DryRun]),
     "abandoned": (AbandonedSnapshot, Decision[RemedyOperationJobStatus]),
     "accept": (AcceptSnapshot, Decision[AcceptedStatus]),
     "risk": (FleetSnapshot, Decision[RiskLedgerStatus]),

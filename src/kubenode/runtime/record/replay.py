@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from kubenode.core.accept import decide as accept
-from kubenode.core.accept.decide import AcceptSnapshot
+from kubenode.core.accept.decide import AcceptSnapshot, accepted
 from kubenode.core.deciding import judged, standing
 from kubenode.core.decision import Decision
 from kubenode.core.drift import decide as drift
@@ -19,9 +19,10 @@ from kubenode.core.host import decide as host
 from kubenode.core.machine import decide as machine
 from kubenode.core.machineset import decide as machineset
 from kubenode.core.policy import Policy
-from kubenode.core.remedy import abandoned, repair
+from kubenode.core.remedy import abandoned, rehearse, repair
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.abandoned import AbandonedSnapshot
+from kubenode.core.remedy.rehearse import RehearsalSnapshot
 from kubenode.core.risk import decide as risk
 from kubenode.core.rollout import decide as rollout
 from kubenode.runtime.record import codec
@@ -30,7 +31,7 @@ from kubenode.runtime.record.record import Record
 
 _DECIDERS: Final[Mapping[str, ModuleType]] = {
     "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy,
-    "repair": repair, "abandoned": abandoned, "accept": accept, "risk": risk, "agent": host,
+    "rehearsal": rehearse, "repair": repair, "abandoned": abandoned, "accept": accept, "risk": risk, "agent": host,
 }  # fmt: skip
 """Who decides on which kind of snapshot, by the words of the codec."""
 
@@ -127,6 +128,8 @@ def _standing(seen: Any) -> Any:
         case AbandonedSnapshot():
             return seen.job.status
         case AcceptSnapshot():
-            return seen.ruling.status
+            return accepted(seen.ruling)
+        case RehearsalSnapshot():
+            return seen.remedier.status.dry_run
         case _:
             return standing(seen)

@@ -105,10 +105,15 @@ class Rollout:
 
 @attrs.frozen(kw_only=True)
 class Permit:
-    """One hold of the ledger, from its grant until it was gone."""
+    """One hold of the ledger, from its grant until it was gone.
+
+    Attributes:
+        op_ids: of all changes that it was granted for: the one that opened it, then those that joined.
+    """
 
     machine: str
     cause: str
+    op_ids: tuple[str, ...] = ()
     scopes: tuple[str, ...]
     opened: int
     closed: int | None = None

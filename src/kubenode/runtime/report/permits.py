@@ -64,7 +64,9 @@ def section(data: ReportData, axis: Axis, prefix: str) -> Markup:
     ]  # fmt: skip
     chart = tag("div", area, rows, tag("div", class_="gutter"), axis.drawn(), class_="chart ledger")
     key = legend((("c-rollout", "for a rollout"), ("c-remedy", "for a remedy"), ("w-bound", "a limit bound")))
-    numbers = table("Permits", ("Machine", "Cause", "Granted", "Held", "Counts in"), _rows(data, axis))
+    numbers = table(
+        "Permits", ("Machine", "Cause", "Changes", "Granted", "Held", "Counts in"), _rows(data, axis)
+    )
     return figure(
         "Permit ledger", _answer(data, top, axis), (key, chart, numbers), id_=f"{prefix}permits", question="What bound?"
     )  # fmt: skip
@@ -133,4 +135,5 @@ def _row(name: tuple[str, str], waits: Sequence[Wait], axis: Axis) -> list[Marku
 def _rows(data: ReportData, axis: Axis) -> Iterable[tuple[str, ...]]:
     for one in data.permits:
         held = "open" if one.closed is None else spell(one.closed - one.opened)
-        yield one.machine, one.cause, clock(one.opened - axis.begins), held, ", ".join(one.scopes)
+        began = clock(one.opened - axis.begins)
+        yield one.machine, one.cause, ", ".join(one.op_ids), began, held, ", ".join(one.scopes)

@@ -62,8 +62,9 @@ class Usage:
         for hold in begun:
             self._open[hold.op_id] = hold.scopes
             self._permits[hold.op_id] = Permit(
-                machine=hold.machine, cause=hold.cause.value, scopes=hold.scopes, opened=at
-            )
+                machine=hold.machine, cause=hold.cause.value, op_ids=(hold.op_id, *hold.joined), scopes=hold.scopes,
+                opened=at,
+            )  # fmt: skip
             for scope in hold.scopes:
                 self._starts.setdefault(scope, []).append(at)
         if begun:

@@ -12,25 +12,24 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import attrs
 from yarl import URL
 
-from kubenode.core.errors import ApiError, KubenodeError, Refused, Retry, TooManyRequests, Unreachable
+from kubenode.core.errors import ApiError, Refused, Retry, TooManyRequests, Unreachable
 from kubenode.core.model import Json
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.answer import Answer, read
 from kubenode.runtime.store.client import Connection
-from kubenode.runtime.threads import called
+from kubenode.runtime.store.fence import TermOver, check_fence
+from kubenode.runtime.store.identity import Identities, Identity
 
 LOG = logging.getLogger("kubenode.store")
 
 _UNAUTHORIZED: Final = 401
-_RENEW_NS: Final = 60_000_000_000
-"""How long an Authorization header is used before it is asked for again; client-go's time for token files."""
 _READ_AHEAD: Final = 1 << 18
 _WARNINGS_KEPT: Final = 256
 _WARNING: Final = re.compile(r'299 \S+ "(.*)"')
@@ -119,11 +118,21 @@ class Request:
     has_test: bool = False
 
 
-@attrs.frozen(kw_only=True, eq=False)
-class _Identity:
-    connection: Connection
-    authorization: str
-    since: int
+class _Connector(aiohttp.TCPConnector):
+    """Connections, of which a write gets one only while its term lasts: also when the handshake outlived it."""
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
+    ) -> aiohttp.connector.Connection:
+        """Give a connection. Raises TermOver."""
+        connection = await super().connect(req, traces, timeout)
+        if req.method != "GET":
+            try:
+                check_fence()
+            except TermOver:
+                connection.release()
+                raise
+        return connection
 
 
 class Transport:
@@ -141,10 +150,8 @@ class Transport:
     def __init__(self, load: Callable[[], Connection], limits: Limits, timing: Timing) -> None:
         self.limits = limits
         self.timing = timing
-        self._load = load
         self._session: aiohttp.ClientSession | None = None
-        self._identity: _Identity | None = None
-        self._renewing = asyncio.Lock()
+        self._identities = Identities(load, limits.call.total_seconds(), self._elapsed)
         self._places = asyncio.Semaphore(limits.in_flight)
         self._warned: set[str] = set()
         self.warnings: deque[str] = deque(maxlen=_WARNINGS_KEPT)
@@ -156,10 +163,10 @@ class Transport:
         Raises:
             InvalidObjectError: there is no kubeconfig, or it is wrong.
         """
-        self._identity = await self._read_identity()
+        await self._identities.open()
         session = aiohttp.ClientSession(
             # Our places are the limit of calls; a limit of connections would make calls wait for watches.
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=_Connector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_AHEAD,
         )
@@ -169,6 +176,7 @@ class Transport:
 
     async def close(self) -> None:
         """End all connections, those of watches too; may be called again."""
+        self._identities.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -234,15 +242,15 @@ class Transport:
 
     async def _ask_known(self, request: Request, limit: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Ask; once more with new credentials when the server does not know the ones we have."""
-        identity = await self._known()
+        identity = await self._identities.known()
         response = await self._ask(request, limit, identity)
         if response.status != _UNAUTHORIZED:
             return response
         response.release()
-        return await self._ask(request, limit, await self._known(refused=identity))
+        return await self._ask(request, limit, await self._identities.known(refused=identity))
 
     async def _ask(
-        self, request: Request, limit: aiohttp.ClientTimeout, identity: _Identity
+        self, request: Request, limit: aiohttp.ClientTimeout, identity: Identity
     ) -> aiohttp.ClientResponse:
         if self._session is None:
             raise RuntimeError("the store is used outside of its `async with`")
@@ -268,28 +276,6 @@ class Transport:
         self.requests[request.method, 0] -= 1
         self.requests[request.method, response.status] += 1
         return response
-
-    async def _known(self, refused: _Identity | None = None) -> _Identity:
-        """Give who we are; read anew when it was refused, its token renewed when it is not fresh."""
-        async with self._renewing:
-            held = self._identity
-            if held is None:
-                raise RuntimeError("the store is used outside of its `async with`")
-            if held is not refused and self._elapsed() - held.since < _RENEW_NS:
-                return held
-            try:
-                async with asyncio.timeout(self.limits.call.total_seconds()):
-                    held = await self._read_identity(None if held is refused else held.connection)
-            except (KubenodeError, TimeoutError) as error:  # such as a kubeconfig that is being rewritten
-                LOG.warning("event=credentials-not-renewed error=%s: %s", type(error).__name__, error)
-            else:
-                self._identity = held
-            return held
-
-    async def _read_identity(self, connection: Connection | None = None) -> _Identity:
-        known = connection if connection is not None else await called("kubenode kubeconfig", self._load)
-        authorization = await called("kubenode credentials", known.authorization)
-        return _Identity(connection=known, authorization=authorization, since=self._elapsed())
 
     def _elapsed(self) -> int:
         return self.timing.clock.now().elapsed

@@ -1,0 +1,114 @@
+"""Two ways to the fake: in the process, where the kit watches the wire, and over a socket, where things break."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from botocore.awsrequest import AWSResponse
+
+from kubenode.providers import conformance
+from kubenode.providers.aws import AwsProvider, AwsSettings
+from kubenode.providers.pace import Budget, Pace
+from tests.providers.aws.fake import FakeEc2
+
+PLENTY = 100_000
+KEYS = {"AWS_ACCESS_KEY_ID": "AKIAKUBENODETEST", "AWS_SECRET_ACCESS_KEY": "kubenode-planted-key-77af"}
+SETTINGS = AwsSettings(region="eu-west-1", burst=PLENTY, calls_per_second=PLENTY)
+
+
+class Raw:
+    """What botocore reads an answer from."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def stream(self, amount: int = 0, decode_content: bool = False) -> Iterator[bytes]:
+        """Give all at once."""
+        yield self._data
+
+
+def in_process(
+    wire: conformance.Wire, fake: FakeEc2, settings: AwsSettings = SETTINGS, pace: Pace | None = None
+) -> AwsProvider:
+    """Give a provider whose boto3 serialises, signs and parses, and whose transport is the fake."""
+
+    def send(request: Any) -> AWSResponse:
+        body = request.body.decode() if isinstance(request.body, bytes) else request.body
+        status, answer = fake.answer(body)
+        return AWSResponse(request.url, status, {"content-type": "text/xml"}, Raw(answer))
+
+    provider = AwsProvider(settings, pace=pace)
+    provider.ec2.client()._endpoint.http_session.send = wire(send)
+    return provider
+
+
+def frozen(rate: float = PLENTY, burst: int = PLENTY) -> tuple[Pace, list[float]]:
+    """Give a pace, and the clock it reads."""
+    clock = [0.0]
+    return Pace(Budget.full(rate=rate, burst=burst), lambda: clock[0]), clock
+
+
+class Server(ThreadingHTTPServer):
+    """The fake on a socket.
+
+    Attributes:
+        faults: what happens to the next answers: `reset` and `half` after the work is done, `hang` until the end.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, fake: FakeEc2) -> None:
+        self.fake = fake
+        self.faults: list[str] = []
+        self.over = threading.Event()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers one connection."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_POST(self) -> None:
+        """Do the work, then answer, or break."""
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        status, answer = self.server.fake.answer(body)
+        fault = self.server.faults.pop(0) if self.server.faults else ""
+        if fault == "hang":
+            self.server.over.wait(10)
+        if fault == "reset":
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if fault in ("reset", "hang"):
+            self.close_connection = True
+            self.connection.close()
+            return
+        if fault == "html":
+            answer = b"<html>a proxy's page</html>"
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer[: len(answer) // 2] if fault == "half" else answer)
+        self.close_connection = fault == "half"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def serving(fake: FakeEc2) -> Iterator[Server]:
+    """Serve the fake on the loopback."""
+    server = Server(fake)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.over.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
