@@ -97,11 +97,11 @@ def unfreeze(policies: Iterable[Json], scope: Scope, name: str) -> tuple[Wish, .
     Returns:
         One wish a policy.
     """
-    text = spelled(Freeze(scope=scope, name=name, reason="-"))
+    text = f"{scope.value} {name}" if name else scope.value
     wishes: list[Wish] = []
     for raw in policies:
         policy = wire.read(raw, RiskPolicy)
-        kept = tuple(one for one in policy.spec.freeze if spelled(one) != text)
+        kept = tuple(one for one in policy.spec.freeze if (one.scope, one.name) != (scope, name))
         if kept != policy.spec.freeze:
             wishes.append(
                 Wish(

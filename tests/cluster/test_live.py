@@ -1,0 +1,139 @@
+"""A running cluster as people meet it: `kubectl describe` shows our Events, and the command line does what it says."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubenode.core import model as m
+from kubenode.runtime.manifests import install, to_yaml
+from kubenode.runtime.testing.controlplane import ControlPlane
+from kubenode.runtime.testing.servers import CONTROLLER_USER
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+KUBENODE = Path(sys.executable).with_name("kubenode")
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "upgrade.yaml"
+PATIENCE = 60.0
+MACHINE = {
+    "apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": "m1"},
+    "spec": {"host": {"address": "10.0.0.1"}},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with our manifests and a controller that has the rights of these and no more."""
+    log = tmp_path_factory.mktemp("live") / "controller.log"
+    with ControlPlane.start(control_plane_folder) as running:
+        running.kubectl("apply", "-f", "-", input=to_yaml(install()))
+        names = [f"crd/{kind.KIND.plural}.{kind.KIND.group}" for kind in m.KINDS]
+        running.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        config = str(running.kubeconfig(CONTROLLER_USER))
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [KUBENODE, "controller", "--kubeconfig", config, "--listen", "127.0.0.1:0"],
+                stdout=out, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        running.kubectl("apply", "-f", "-", input=to_yaml((MACHINE,)))
+        running.kubectl("apply", "-f", str(EXAMPLE))
+        yield running
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0, log.read_text()[-3000:]
+
+
+def until(what: str, true: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + PATIENCE
+    while not true():
+        if time.monotonic() > end:
+            pytest.fail(f"{what} did not come within {PATIENCE} s")
+        time.sleep(0.3)
+
+
+def run(plane: ControlPlane, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command line of ours."""
+    command = [KUBENODE, *words, "--kubeconfig", str(plane.admin_kubeconfig)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def said(plane: ControlPlane, *words: str, code: int = 0) -> Any:
+    """Run it with -o json, and give the document."""
+    done = run(plane, *words, "-o", "json")
+    assert done.returncode == code, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_describe_shows_events_of_a_machine(plane: ControlPlane) -> None:
+    """By kind, name and uid, as kubectl looks for them: phases in our words, said by kubenode."""
+    until("the events", lambda: "phase is" in plane.kubectl("describe", "machine", "m1"))
+    text = plane.kubectl("describe", "machine", "m1")
+    _, found, table = text.partition("Events:")
+    assert found
+    line = next(line for line in table.splitlines() if "phase is" in line)
+    kind, reason, *_ = line.split()
+    assert (kind, reason in ("Pending", "Importing")) == ("Normal", True)
+    assert " kubenode " in line
+
+
+def test_words_reach_a_rollout(plane: ControlPlane) -> None:
+    """Paused and resumed through the server, tested against what was read; status, get and explain answer."""
+    until("the set", lambda: run(plane, "rollout", "status", "node-exporter").returncode != 3)
+    dry = said(plane, "rollout", "pause", "node-exporter", "--dry-run")
+    assert dry["changes"][0]["changed"]
+
+    def paused() -> Any:
+        raw = json.loads(plane.kubectl("get", "mcs", "node-exporter", "-o", "json"))
+        return raw["spec"]["rollout"].get("paused", False)
+
+    assert not paused()
+    said(plane, "rollout", "pause", "node-exporter")
+    assert paused()
+    said(plane, "rollout", "resume", "node-exporter")
+    assert not paused()
+    (machine,) = said(plane, "machine", "get")["items"]
+    assert machine["metadata"]["name"] == "m1"
+    decisions = said(plane, "machine", "explain", "m1")["decisions"]
+    assert "machine" in {one["controller"] for one in decisions}
+    assert said(plane, "history")["acts"] == []
+    watched = run(plane, "rollout", "status", "node-exporter", "--watch", "--timeout", "5", "-o", "json")
+    assert watched.returncode in (0, 3), watched.stderr
+
+
+def test_freezing_and_lifting(plane: ControlPlane) -> None:
+    """The policy is made, changed and emptied; the schema of the server takes it, and it is accepted."""
+    said(plane, "freeze", "--scope", "zone=b", "--for", "2h", "--reason", "power")
+    said(plane, "freeze", "--scope", "cluster", "--reason", "change stop")
+
+    def policy() -> Any:
+        return json.loads(plane.kubectl("get", "riskpolicy", "kubenode-freeze", "-o", "json"))
+
+    assert [one["scope"] for one in policy()["spec"]["freeze"]] == ["zone", "cluster"]
+    until(
+        "acceptance",
+        lambda: (
+            [one["status"] for one in policy().get("status", {}).get("conditions", ())] == ["True", "True"]
+        ),
+    )
+    said(plane, "unfreeze", "--scope", "cluster")
+    said(plane, "unfreeze", "--scope", "zone=b")
+    assert policy()["spec"].get("freeze", []) == []
+    assert run(plane, "unfreeze", "--scope", "zone=b").returncode == 1
+
+
+def test_a_cluster_that_is_not_there_is_one_clear_line(plane: ControlPlane, tmp_path: Path) -> None:
+    """No kubeconfig, or a context that it does not have: exit status 1, and the fix."""
+    gone = subprocess.run(
+        [KUBENODE, "machine", "get", "--kubeconfig", str(tmp_path / "none")],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "fix:" in gone.stderr
+    other = run(plane, "machine", "get", "--context", "no-such")
+    assert (other.returncode, other.stdout) == (1, "")
