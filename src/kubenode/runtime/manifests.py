@@ -18,6 +18,8 @@ from kubenode.core.model.meta import GROUP
 from kubenode.core.reading import near
 from kubenode.runtime.controller.rights import EVENTS, rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
+from kubenode.runtime.fitting import misfits, strangers
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.rights import LEASES, Right, lease_rights
 
 AGENT: Final = "kubenode-agent"
@@ -46,8 +48,12 @@ def load_manifests(paths: Sequence[Path]) -> tuple[Object, ...]:
     return review(paths).objects
 
 
-def review(paths: Sequence[Path]) -> Manifests:
+def review(paths: Sequence[Path], plugins: Plugins | None = None) -> Manifests:
     """Read the objects of files and folders, and look at them together.
+
+    Args:
+        paths: of the files and folders.
+        plugins: what reads the parameters of drivers; None leaves these as they are.
 
     Raises:
         InvalidObjectError: with every problem of every document, its file, line and path.
@@ -66,6 +72,8 @@ def review(paths: Sequence[Path]) -> Manifests:
         if isinstance(obj, MachineComponent):
             wrong = faults(obj.spec.parameters, "spec.parameters")
             problems += [_placed(problem, document) for problem in wrong]
+        if plugins is not None:
+            problems += [_placed(problem, document) for problem in misfits(obj, plugins)]
     if not problems:
         problems += _waiting_for_themselves(objects, documents)
     if problems:
@@ -73,8 +81,16 @@ def review(paths: Sequence[Path]) -> Manifests:
         raise InvalidObjectError(
             tuple(sorted(problems, key=lambda problem: (order[problem.file], problem.line)))
         )
-    found = tuple(_odd(objects, documents))
-    return Manifests(objects=tuple(objects), warnings=found)
+    found = [*_odd(objects, documents), *_unread(objects, documents, plugins)]
+    return Manifests(objects=tuple(objects), warnings=tuple(found))
+
+
+def _unread(
+    objects: Sequence[Object], documents: Sequence[Document], plugins: Plugins | None
+) -> Iterator[Problem]:
+    if plugins is not None:
+        for obj, document in zip(objects, documents, strict=True):
+            yield from (_placed(problem, document) for problem in strangers(obj, plugins))
 
 
 def _placed(problem: Problem, document: Document) -> Problem:

@@ -31,7 +31,6 @@ REPAIR_SPREAD: Final = timedelta(seconds=60)
 INSTALL_FAILED: Final = "InstallFailed"
 NEVER_THERE: Final = frozenset({INSTALL_FAILED, CIRCLE})
 """Reasons by which a report says that its revision never was at target."""
-"""The reason by which a report says that its revision never was at target."""
 REPAIR_FAILED: Final = "RepairFailed"
 
 

@@ -50,8 +50,8 @@ class SetRoom:
 
     Attributes:
         max_unavailable: machines, already scaled from a percentage.
-        unavailable: uids of its machines that should be up and are not available, by the world's doing
-            or cordoned. Open holds need not be among them.
+        unavailable: uids of its machines that should be up and are not available, by the world's
+            doing. Open holds need not be among them.
     """
 
     max_unavailable: int

@@ -45,7 +45,7 @@ class Seat:
         zone: of its Node; empty when it has none, which is a zone of its own.
         entry: what it should run under the set's `spec.name`; None when nobody wrote one.
         report: what its agent found under that name.
-        available: its Node is Ready and not cordoned. Open holds are not counted here.
+        available: its Node is Ready. Open holds are not counted here.
         never_run: it was never Running; nothing done to it needs a permit.
         faults: types of its Node's conditions that are True; `Ready`, when that is not True.
         held: a person put the label `kubenode.dev/hold` on it or on its Node.

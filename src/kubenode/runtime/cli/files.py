@@ -9,6 +9,7 @@ import typer
 from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.cli.output import NO, Output, document, examples, fail, rows
 from kubenode.runtime.manifests import install, review, to_yaml
+from kubenode.runtime.plugins import Plugins
 
 MANIFESTS = examples(
     "kubenode manifests",
@@ -42,9 +43,12 @@ def validate(
         Output, typer.Option("-o", "--output", help="json, yaml: one document.")
     ] = Output.TABLE,
 ) -> None:
-    """Check manifests as core does, all problems at once with file, line and path; no cluster is asked."""
+    """Check manifests as core and the plugins installed here do, all problems at once with file, line and path.
+
+    No cluster is asked.
+    """
     try:
-        found = review(files)
+        found = review(files, Plugins.discover())
     except InvalidObjectError as error:
         fail(error, output, NO)
     warnings = [str(warning) for warning in found.warnings]
