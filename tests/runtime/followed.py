@@ -15,6 +15,7 @@ RAN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = m.Now(wall=RAN, elapsed=0)
 READY = m.NodeCondition(type="Ready", status=m.Switch.TRUE)
 ZONE = "topology.kubernetes.io/zone"
+REGION = "topology.kubernetes.io/region"
 
 
 def machine(
@@ -31,9 +32,9 @@ def machine(
     return m.Machine(metadata=metadata, spec=m.MachineSpec(set_ref=ref), status=status)
 
 
-def node(name: str, *, zone: str = "z1", ready: bool = True) -> m.Node:
+def node(name: str, *, zone: str = "z1", region: str = "r1", ready: bool = True) -> m.Node:
     """A Node of a zone."""
-    metadata = m.ObjectMeta(name=name, uid=f"uid-{name}", labels={ZONE: zone})
+    metadata = m.ObjectMeta(name=name, uid=f"uid-{name}", labels={ZONE: zone, REGION: region})
     return m.Node(metadata=metadata, status=m.NodeStatus(conditions=(READY,) if ready else ()))
 
 

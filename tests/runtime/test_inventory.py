@@ -3,7 +3,7 @@
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
@@ -23,7 +23,11 @@ MACHINES = st.builds(
     owner=st.sampled_from(("", "s", "t")), gone=st.booleans(),
 )  # fmt: skip
 NODES = st.builds(
-    node, st.sampled_from(("n1", "n2")), zone=st.sampled_from(("z1", "z2")), ready=st.booleans()
+    node,
+    st.sampled_from(("n1", "n2")),
+    zone=st.sampled_from(("z1", "z2")),
+    region=st.sampled_from(("r1", "r2")),
+    ready=st.booleans(),
 )
 SETS = st.builds(machine_set, st.sampled_from("st"), POOLS) | st.builds(
     component_set, st.sampled_from("xy"), POOLS, is_open=st.booleans()
@@ -33,6 +37,9 @@ MOVES = st.lists(
 )
 
 
+@example(
+    [(machine("m1", node="n1"), False), (node("n1", region="r1"), False), (node("n1", region="r2"), False)],
+)  # up counts by region too
 @given(MOVES)
 def test_kept_by_single_changes_is_what_a_recount_finds(moves: list[tuple[m.Object, bool]]) -> None:
     """Whatever comes, changes and goes, in any order; and the number of changes moves when the counts do, only then."""

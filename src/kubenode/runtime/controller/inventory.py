@@ -327,7 +327,7 @@ def _weight(facts: Facts | None) -> object:
     if facts is None or not (facts.up or (facts.missed and facts.seats)):
         return None
     uid = facts.machine.uid if facts.missed and facts.seats else ""
-    return (facts.seats.keys(), facts.zone if facts.up else None, uid)
+    return (facts.seats.keys(), (facts.region, facts.zone) if facts.up else None, uid)
 
 
 def _shape(obj: m.Object | None) -> object:

@@ -103,7 +103,7 @@ def _seat(one: m.MachineComponentSet, machine: m.Machine, world: World) -> Seat:
     return Seat(
         machine=m.ref(machine), zone=world.zone(machine), entry=machine.spec.components.get(one.spec.name),
         report=agent.components.get(one.spec.name) if agent is not None else None,
-        available=node is None or (node.ready and not node.spec.unschedulable),
+        available=node is None or node.ready,
         never_run=machine.status.first_running is None, held=is_held(machine, node),
     )  # fmt: skip
 
