@@ -224,6 +224,7 @@ def test_a_server_that_lacks_something_is_not_run_on() -> None:
     (count, accept), (_, observe) = asked
     assert count == len(m.KINDS)
     assert {text for text in accept if "patch" in text} == {
+        "patch events in default",
         "patch noderemediers/status",
         "patch riskpolicies/status",
     }
