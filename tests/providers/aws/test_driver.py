@@ -14,6 +14,7 @@ from kubenode.providers import (
     AuthFailed,
     Busy,
     CapacityExhausted,
+    CloudEvent,
     CreateRequest,
     EventState,
     Impact,
@@ -236,8 +237,8 @@ def test_all_parameters_are_on_the_wire() -> None:
         (request("x" * 65), "a token is 1 to 64"),
         (request("ü"), "printable ASCII"),
         (request(data=b"x" * 16385), "user data has 16385 bytes; AWS takes 16384"),
-        (request(**{f"k{one}": "v" for one in range(50)}), "51 tags; AWS takes 50"),
-        (request(**{"AWS:x": "v"}), "AWS keeps aws: to itself"),
+        (request(params=attrs.evolve(PARAMS, tags={f"k{one}": "v" for one in range(50)})), "51 tags; AWS takes 50"),
+        (request(params=attrs.evolve(PARAMS, tags={"AWS:x": "v"})), "AWS keeps aws: to itself"),
     ],
 )  # fmt: skip
 def test_what_aws_refuses_in_any_case_is_not_sent(wrong: CreateRequest[AwsParams], words: str) -> None:
@@ -333,7 +334,8 @@ def test_a_poll_gives_plans_and_failures_by_what_happens() -> None:
         }
     }
     fake.impaired[ids[4]] = {"AttachedEbsStatus": {"Status": "impaired", "Details": []}}
-    found, cursor, first = {}, None, True
+    found: dict[str, CloudEvent] = {}
+    cursor, first = None, True
     while first or cursor:
         page = provider.events(cursor)
         found |= {event.instance: event for event in page.items}

@@ -169,10 +169,10 @@ def _no_credentials() -> tuple[type[Exception], ...]:
 
 
 def _refused(operation: str, answer: Mapping[str, Any], *, creates: bool) -> ProviderError:
-    code = str(answer.get("Error", {}).get("Code", ""))
+    word = str(answer.get("Error", {}).get("Code", ""))
     about = answer.get("ResponseMetadata", {})
-    kind = meaning(code, int(about.get("HTTPStatusCode", 0)), creates=creates)
+    kind = meaning(word, int(about.get("HTTPStatusCode", 0)), creates=creates)
     # AWS's own text stays out: it may repeat what was sent.
-    text = f"{operation}: {code[:80]}, request {str(about.get('RequestId', 'unknown'))[:64]}"
+    text = f"{operation}: {word[:80]}, request {str(about.get('RequestId', 'unknown'))[:64]}"
     retry_after = PAUSE if kind is Throttled else None
     return kind(f"{text}; {HINTS[kind]}" if kind in HINTS else text, retry_after=retry_after)

@@ -59,22 +59,22 @@ HINTS: Mapping[type[ProviderError], str] = MappingProxyType({
 })  # fmt: skip
 
 
-def meaning(code: str, status: int, *, creates: bool) -> type[ProviderError]:
+def meaning(word: str, status: int, *, creates: bool) -> type[ProviderError]:
     """Give what an error means.
 
     Args:
-        code: AWS's word; empty when the answer had none.
+        word: AWS's code; empty when the answer had none.
         status: of HTTP; 0 when there was no answer.
         creates: whether the call may have made an instance; then what is not known is Ambiguous.
     """
-    if code in CODES:
-        return CODES[code]
+    if word in CODES:
+        return CODES[word]
     if status == 429:
         return Throttled
     unknown = Ambiguous if creates else Unavailable
     if status >= 500:
         return unknown
     for suffix, kind in _SUFFIX.items():
-        if code.endswith(suffix):
+        if word.endswith(suffix):
             return kind
-    return Invalid if code.startswith(_PREFIX) else unknown
+    return Invalid if word.startswith(_PREFIX) else unknown
