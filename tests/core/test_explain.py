@@ -460,7 +460,8 @@ def test_a_counterfactual_of_the_fleet_is_true(seen: FleetSnapshot, policy: Poli
 
 
 def _granted(decision: Any) -> frozenset[str]:
-    return frozenset() if decision.status is None else frozenset(row.op_id for row in decision.status.holds)
+    holds = () if decision.status is None else decision.status.holds
+    return frozenset(op_id for row in holds for op_id in row.op_ids)
 
 
 @given(world=rollouts.minded_worlds())

@@ -47,7 +47,7 @@ def job(*attempts: m.Attempt, **status: Any) -> m.RemedyOperationJob:
 def case(one: m.RemedyOperationJob, **changes: Any) -> Case:
     """Give an episode on a Node that hangs, with nothing that stops it."""
     fields: dict[str, Any] = {
-        "machine": machine(), "node": node(T), "job": one, "remedier": remedier(), "stop": None, "worn": None,
+        "machine": machine(), "clear": False, "job": one, "remedier": remedier(), "stop": None, "worn": None,
         "planned": PLANNED, "holds": frozenset(), "jobs": (one,), "now": NOW, "sightings": {}, **changes,
     }  # fmt: skip
     return Case(**fields)
@@ -84,7 +84,7 @@ PROVES = job(attempt(VERIFYING), phase="Verifying")
 MOVES: dict[str, tuple[Case, tuple[str, str, str, str]]] = {
     "waits": (case(ONE), ("Waiting", "Waiting", "", "NoPermit")),
     "waits while stopped": (case(ONE, stop=STOP), ("Waiting", "Waiting", "", "Frozen")),
-    "clear while it waits": (case(ONE, node=node(F)), ("Waiting", "Waiting", "", "NoPermit")),
+    "clear while it waits": (case(ONE, clear=True), ("Waiting", "Waiting", "", "NoPermit")),
     "waits, its remedier is gone": (case(ONE, remedier=None), ("Cancelled", "Failed", f"withdrawn: {GONE}", "Cancelled")),
     "waits, the ladder was edited": (
         case(job(attempt(WAITING, rung=1)), remedier=remedier(ladder=remedier().spec.ladder[:1])),
@@ -95,7 +95,7 @@ MOVES: dict[str, tuple[Case, tuple[str, str, str, str]]] = {
     "permitted, its remedier is gone": (
         case(ONE, holds=HELD, remedier=None), ("Cancelled", "Failed", f"withdrawn: {GONE}", "Cancelled"),
     ),
-    "permitted and clear": (case(ONE, holds=HELD, node=node(F)), ("Cancelled", "Failed", "withdrawn: cleared by itself", "Cancelled")),
+    "permitted and clear": (case(ONE, holds=HELD, clear=True), ("Cancelled", "Failed", "withdrawn: cleared by itself", "Cancelled")),
     "permitted, no steps": (
         case(ONE, holds=HELD, planned={}), ("Waiting", "Failed", "withdrawn: PluginFailed: ladder[0]: its action planned no steps", "Failed"),
     ),
@@ -130,10 +130,10 @@ MOVES: dict[str, tuple[Case, tuple[str, str, str, str]]] = {
         ("Waiting", "Failed", "the agent did not finish within 40 s", "Failed"),
     ),
     "just not late": (case(ACTS, holds=HELD, sightings={"acting:op-1": AT - 40 * SECOND + 1}, machine=machine(operation=operation())), ("Acting", "Acting", "", "Acting")),
-    "proven": (case(PROVES, node=node(F), sightings={"clear:op-1": AT - 10 * SECOND}), ("Succeeded", "Succeeded", "clear and Ready for 10 s", "Succeeded")),
-    "just not proven": (case(PROVES, node=node(F), sightings={"clear:op-1": AT - 10 * SECOND + 1}), ("Verifying", "Verifying", "", "Verifying")),
+    "proven": (case(PROVES, clear=True, sightings={"clear:op-1": AT - 10 * SECOND}), ("Succeeded", "Succeeded", "clear and Ready for 10 s", "Succeeded")),
+    "just not proven": (case(PROVES, clear=True, sightings={"clear:op-1": AT - 10 * SECOND + 1}), ("Verifying", "Verifying", "", "Verifying")),
     "proven, its remedier is gone": (
-        case(PROVES, remedier=None, node=node(F), sightings={"clear:op-1": 0}), ("Cancelled", "Succeeded", "clear and Ready for 60 s", "Cancelled"),
+        case(PROVES, remedier=None, clear=True, sightings={"clear:op-1": 0}), ("Cancelled", "Succeeded", "clear and Ready for 60 s", "Cancelled"),
     ),
     "never clear": (case(PROVES, sightings={"verifying:op-1": AT - 60 * SECOND}), ("Waiting", "Failed", "not clear and Ready within 60 s", "Failed")),
     "just not too late": (case(PROVES, sightings={"verifying:op-1": AT - 60 * SECOND + 1}), ("Verifying", "Verifying", "", "Verifying")),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from kubenode.core.errors import ApiError, ObjectNotFound, Refused, ServerFailed
+from kubenode.core.errors import ApiError, ObjectNotFound, Refused
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.store.contract import Api, ApplyPatch, FieldValidation, MergePatch, Patch
 from kubenode.runtime.testing.store.case import (
@@ -190,7 +190,7 @@ async def strict_apply_is_as_any(store: Api, kind: Kind, fresh: Fresh) -> None:
     body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": strays.name}}
     for how in (STRICT, WARN, IGNORE):
         patch = ApplyPatch({**body, "spec": {f"z{strays.token}": 1}}, "A")
-        error = await fails(ServerFailed, store.patch(kind, strays.name, patch, field_validation=how))
+        error = await fails(Refused, store.patch(kind, strays.name, patch, field_validation=how))
         holds(f".spec.z{strays.token}: field not declared in schema" in error.status["message"], str(error))
 
 
