@@ -161,7 +161,10 @@ class Difference:
     raw: m.Json
 
 
-_COMPONENT: Final = BASES[m.MachineComponent]
+_COMPONENT: Final[m.Json] = {
+    "apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineComponent", "metadata": {"name": "c"},
+    "spec": {"version": "1", "driver": "file"},
+}  # fmt: skip
 DIFFERENCES: Final = (
     Difference(
         where=r"metadata\.namespace", says="have no namespace",
