@@ -134,6 +134,6 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(plane: ControlPlane, tmp_
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert (gone.returncode, gone.stdout) == (1, "")
-    assert "No configuration found" in gone.stderr
+    assert "there is no such file\n    fix: name one with --kubeconfig" in gone.stderr
     other = run(plane, "machine", "get", "--context", "no-such")
     assert (other.returncode, other.stdout) == (1, "")

@@ -140,8 +140,10 @@ def _explained(paths: str) -> Iterator[None]:
         yaml.YAMLError,
     ) as error:
         # Odd YAML fails in the package in any of these ways.
-        what = str(error).removesuffix(".") or type(error).__name__
-        problem = Problem(where=paths or "kubeconfig", what=what, fix="" if paths else _FIX)
+        what, fix = str(error).removesuffix(".") or type(error).__name__, "" if paths else _FIX
+        if paths and not any(Path(path).exists() for path in paths.split(os.pathsep)):
+            what, fix = "there is no such file", _FIX
+        problem = Problem(where=paths or "kubeconfig", what=what, fix=fix)
         raise InvalidObjectError((problem,)) from error
 
 
