@@ -147,7 +147,7 @@ def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     """A path that leads nowhere is in the message; without any, the message says what to do."""
     assert str(tmp_path / "nowhere") in problem(tmp_path / "nowhere")
     assert "fix: name one with --kubeconfig" in problem()
-    assert "No configuration" in problem(context="prod")
+    assert "~/.kube/config: there is no such file" in problem(context="prod")
 
 
 def test_a_bad_certificate_is_a_problem_of_the_kubeconfig(tmp_path: Path) -> None:

@@ -123,6 +123,10 @@ class _Overheard(logging.Handler):
         logging.getLogger().removeHandler(self)
 
 
+def _there(paths: str) -> bool:
+    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep))
+
+
 @contextmanager
 def _explained(paths: str) -> Iterator[None]:
     """Turn what is wrong with a configuration into a problem of it."""
@@ -141,7 +145,7 @@ def _explained(paths: str) -> Iterator[None]:
     ) as error:
         # Odd YAML fails in the package in any of these ways.
         what, fix = str(error).removesuffix(".") or type(error).__name__, "" if paths else _FIX
-        if paths and not any(Path(path).exists() for path in paths.split(os.pathsep)):
+        if isinstance(error, ConfigException) and paths and not _there(paths):
             what, fix = "there is no such file", _FIX
         problem = Problem(where=paths or "kubeconfig", what=what, fix=fix)
         raise InvalidObjectError((problem,)) from error
