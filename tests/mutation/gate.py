@@ -178,7 +178,7 @@ def _say(verdict: Verdict, output: str) -> None:
     for one in verdict.stale:
         print(f"listed, and noticed or gone: {one}\n  fix: take it off the list")
     print(
-        f"{len(verdict.alive)} survive, {verdict.share:.1%} (at most {MOST:.0%}): {'passed' if verdict.passed else 'failed'}"
+        f"{len(verdict.alive)} survive, {verdict.share:.1%} (at most {MOST:.0%} of the whole): {'passed' if verdict.passed else 'failed'}"
     )
 
 

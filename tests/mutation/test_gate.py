@@ -40,6 +40,7 @@ def test_too_many_fail_although_listed() -> None:
     """Two in a hundred, and no more."""
     assert judge([A, B, *MANY[:98]], [A, B], {A: "x", B: "x"}, whole=["risk"]).passed
     assert not judge([A, B, C, *MANY[:97]], [A, B, C], {A: "x", B: "x", C: "x"}, whole=["risk"]).passed
+    assert judge([A, B, C, *MANY[:97]], [A, B, C], {A: "x", B: "x", C: "x"}, whole=[]).passed
 
 
 def test_the_list_is_of_mutants_that_are_there() -> None:

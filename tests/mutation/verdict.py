@@ -20,12 +20,14 @@ class Verdict:
         alive: ids of those that survived.
         unlisted: survivors without a reason.
         stale: listed, and killed or no longer there.
+        whole: whether whole packages were tried; of a sample the share says nothing.
     """
 
     tried: Mapping[str, int]
     alive: tuple[str, ...]
     unlisted: tuple[str, ...]
     stale: tuple[str, ...]
+    whole: bool
 
     @property
     def share(self) -> float:
@@ -34,8 +36,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Tell whether every survivor has a reason, every reason a survivor, and they are few."""
-        return not self.unlisted and not self.stale and self.share <= MOST
+        """Tell whether every survivor has a reason, every reason a survivor, and they are few in the whole."""
+        return not self.unlisted and not self.stale and (self.share <= MOST or not self.whole)
 
 
 def judge(
@@ -56,7 +58,7 @@ def judge(
     stale = sorted(one for one in reasons if one not in living and (one in there or package_of(one) in whole))
     return Verdict(
         tried=dict(sorted(by_package.items())), alive=tuple(sorted(living)),
-        unlisted=tuple(sorted(living - set(reasons))), stale=tuple(stale),
+        unlisted=tuple(sorted(living - set(reasons))), stale=tuple(stale), whole=bool(whole),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from kubenode.core.review import Deny, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.decide import FleetSnapshot, SetRoom, decide
+from kubenode.core.risk.joint import is_alike
 from tests.core.risk.builders import (
     AGE,
     FREE,
@@ -275,3 +276,11 @@ def test_the_names_of_holds_are_those_of_the_first() -> None:
     """Whoever follows permits by their names sees one that opens once and closes once."""
     seen = world(change("a"), change("b"))
     assert granted(decide(seen, FREE)) == ["a"]
+
+
+@pytest.mark.parametrize("holds", Cause)
+@pytest.mark.parametrize("asks", Cause)
+def test_only_a_change_joins_a_change(holds: Cause, asks: Cause) -> None:
+    """Whatever else asks for the machine has an act of its own, with a proof and an end of its own."""
+    open_ = attrs.evolve(hold("x"), cause=holds)
+    assert is_alike(open_, ask("y", "x", cause=asks)) is (holds is asks is Cause.ROLLOUT)
