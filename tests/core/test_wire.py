@@ -422,8 +422,6 @@ def test_what_is_no_object_is_refused(raw: Any) -> None:
     [
         (float("nan"), "", "nan is no number of JSON"),
         (float("inf"), "", "inf is no number of JSON"),
-        (2**63, "", "is a number that does not fit 64 bits"),
-        (-(2**63) - 1, "", "is a number that does not fit 64 bits"),
         ("\ud800", "", r"'\ud800' is not UTF-8"),
         ("a\udfffb", "", r"'a\udfffb' is not UTF-8"),
         ({"\ud800": 1}, r".\ud800", r"'\ud800' is not UTF-8"),
@@ -440,6 +438,24 @@ def test_what_is_no_json_is_told_before_all_else(value: Any, where: str, what: s
     ((found, says, fix),) = [(one.where, one.what, one.fix) for one in caught.value.problems]
     assert (found, says) == (f"spec.x{where}", what)
     assert fix
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**5000], ids=("most", "least", "endless"))
+def test_a_number_beyond_64_bits_is_told_with_all_else(value: int) -> None:
+    """Once at its place, and what was given is left as it was."""
+    spec = {"zz": 1, "host": {"address": value}, "components": {"a": {"revision": [value]}}}
+    raw = {"kind": "Machine", "apiVersion": value, "metadata": {"name": "m"}, "spec": spec}
+    with pytest.raises(InvalidObjectError) as caught:
+        wire.load(raw)
+    told = sorted((one.where, one.what) for one in caught.value.problems)
+    fits = "is a number that does not fit 64 bits"
+    assert [one for one in told if one[1] == fits] == [
+        ("apiVersion", fits), ("spec.components.a.revision[0]", fits), ("spec.host.address", fits)
+    ]  # fmt: skip
+    assert [where for where, what in told if what != fits and "is missing" not in what] == [
+        "spec.components.a.revision", "spec.zz"
+    ]  # fmt: skip
+    assert spec["host"] == {"address": value}
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,21 @@ def test_a_manifest_with_ten_mistakes_lists_ten(tmp_path: Path) -> None:
     ]
 
 
+def test_warnings_are_told_beside_problems(tmp_path: Path) -> None:
+    """A policy that never acts is named with what is wrong elsewhere, for people and for programs."""
+    path = tmp_path / "both.yaml"
+    head = "apiVersion: kubenode.dev/v1alpha1\nkind: RiskPolicy\nmetadata: {name: p}\nspec:\n  limits:\n  - {scope: zone, max: %s}\n"
+    path.write_text("---\n".join((head % "0", head % "-1")))
+    result = RUNNER.invoke(app, ["validate", str(path)])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"warning: {path}:6: spec.limits[0]" in result.stderr
+    assert f"\n{path}:13: spec.limits[0].max: " in result.stderr
+    said = json.loads(RUNNER.invoke(app, ["validate", str(path), "-o", "json"]).stderr)["error"]
+    assert [problem["line"] for problem in said["problems"]] == [13]
+    (warning,) = said["warnings"]
+    assert warning.startswith(f"{path}:6: spec.limits[0]")
+
+
 def test_valid_files_say_so(tmp_path: Path) -> None:
     """The examples are valid; a set whose component is in no file is only a warning."""
     result = RUNNER.invoke(app, ["validate", *map(str, sorted(EXAMPLES.glob("*.yaml")))])

@@ -192,7 +192,7 @@ def test_a_report_that_cannot_be_written_is_3(tmp_path: Path) -> None:
 def test_a_server_that_does_not_answer_is_3(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever cannot be asked has not said no."""
 
-    def asked(_: object) -> Manifests:
+    def asked(*_: object) -> Manifests:
         raise error
 
     monkeypatch.setattr(files, "review", asked)
@@ -205,7 +205,7 @@ def test_a_server_that_does_not_answer_is_3(error: Exception, monkeypatch: pytes
 def test_a_bug_of_ours_is_4_and_says_so(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a traceback for people; for programs the place is in the document."""
 
-    def broken(_: object) -> Manifests:
+    def broken(*_: object) -> Manifests:
         raise ZeroDivisionError("oh")
 
     monkeypatch.setattr(files, "review", broken)
@@ -223,7 +223,7 @@ def test_a_bug_of_ours_is_4_and_says_so(form: str, monkeypatch: pytest.MonkeyPat
 def test_interrupted_is_130(raised: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
     """However the interruption is told."""
 
-    def interrupted(_: object) -> Manifests:
+    def interrupted(*_: object) -> Manifests:
         raise raised
 
     monkeypatch.setattr(files, "review", interrupted)

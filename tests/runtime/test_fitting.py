@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from kubenode import InvalidObjectError
 from kubenode.runtime.cli.app import app
 from kubenode.runtime.fitting import misfits, strangers
 from kubenode.runtime.manifests import review
@@ -86,6 +85,7 @@ def test_every_fault_of_every_document_is_told_at_once(tmp_path: Path) -> None:
     path = written(
         tmp_path, COMPONENT % ("file", "{path: 5, content: x}"), 'kind: Machine\nspec: {labels: {a: "b c"}}'
     )
-    with pytest.raises(InvalidObjectError) as refused:
-        review([path], PLUGINS)
-    assert {problem.where for problem in refused.value.problems} >= {"spec.parameters.path", "spec.labels.a"}
+    assert {problem.where for problem in review([path], PLUGINS).problems} >= {
+        "spec.parameters.path",
+        "spec.labels.a",
+    }

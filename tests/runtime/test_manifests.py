@@ -279,20 +279,17 @@ def test_what_is_no_variable_is_an_error_with_its_line(write: Write) -> None:
         '    hosts:\n    - "${zone}"\n    - "${zoen}"\n    unit: "${HOME"\n'
     )
     path = write(pair("conf", "conf-1", text))
-    with pytest.raises(InvalidObjectError) as raised:
-        review([path])
-    assert [(problem.file, problem.line, problem.where) for problem in raised.value.problems] == [
+    found = review([path]).problems
+    assert [(problem.file, problem.line, problem.where) for problem in found] == [
         (str(path), 20, "spec.parameters.hosts[1]"), (str(path), 21, "spec.parameters.unit"),
     ]  # fmt: skip
-    assert "did you mean 'zone'?" in raised.value.problems[0].fix
+    assert "did you mean 'zone'?" in found[0].fix
 
 
 def test_a_component_that_its_set_makes_wait_for_itself_is_an_error(write: Write) -> None:
     """The name of the set's component is among its dependencies; neither object alone shows it."""
     path = write(pair("kubelet", "kubelet-1", "  dependencies: [containerd, kubelet]\n"))
-    with pytest.raises(InvalidObjectError) as raised:
-        review([path])
-    (problem,) = raised.value.problems
+    (problem,) = review([path]).problems
     assert (problem.file, problem.line, problem.where) == (str(path), 6, "spec.component")
     assert problem.what == "kubelet-1 depends on kubelet, and this set installs it as kubelet"
 
@@ -332,6 +329,66 @@ def test_a_policy_that_cannot_be_meant_is_a_warning(write: Write, most: str, wha
         what is not None and what in warning.what and bool(warning.fix) for warning in found.warnings
     ] == [True] * (what is not None)
     assert all(warning.line in {5, 7} for warning in found.warnings)
+
+
+def policy(limits: str) -> str:
+    """Write a policy with a list of limits, from its sixth line on."""
+    return f"apiVersion: kubenode.dev/v1alpha1\nkind: RiskPolicy\nmetadata: {{name: p}}\nspec:\n  limits:\n{limits}"
+
+
+BROKEN = "---\nkind: Machin\n"
+UNREAD = "---\na: [\n"
+NEVER_ACTS = policy("  - {scope: zone, max: 0}\n")
+
+
+@pytest.mark.parametrize("broken", [BROKEN, UNREAD])
+def test_what_is_wrong_hides_no_doubt(write: Write, broken: str) -> None:
+    """A policy that never acts is named beside a document that is refused, and beside one that is no YAML."""
+    path = write(NEVER_ACTS + broken)
+    found = review([path])
+    assert found.problems
+    (doubt,) = found.warnings
+    assert (doubt.file, doubt.line) == (str(path), 6)
+    assert "no permit is ever given" in doubt.what
+    with pytest.raises(InvalidObjectError) as raised:
+        load_manifests([path])
+    assert raised.value.problems == found.problems
+
+
+def test_what_is_wrong_hides_no_circle(write: Write) -> None:
+    """A set that waits for itself is told beside a document that is refused."""
+    text = pair("kubelet", "kubelet-1", "  dependencies: [kubelet]\n") + BROKEN
+    problems = review([write(text)]).problems
+    assert [problem.where for problem in problems] == ["spec.component", "kind", "apiVersion"]
+
+
+@pytest.mark.parametrize(
+    "broken", [BROKEN, UNREAD, "---\n" + HEAD.format("MachineComponent", "gone") + "  driver: 5\n"]
+)
+def test_what_a_broken_document_may_bring_is_not_called_missing(write: Write, broken: str) -> None:
+    """The component of a set may be the very document that cannot be read."""
+    lone = HEAD.format("MachineComponentSet", "one") + "  name: one\n  component: gone\n"
+    assert review([write(lone)]).warnings
+    found = review([write(lone + broken)])
+    assert found.problems
+    assert not found.warnings
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "-0x" + "f" * 5000])
+def test_a_number_beyond_64_bits_hides_nothing(write: Write, number: str) -> None:
+    """It is one problem, and all others of its document are told with it, each once."""
+    text = policy(
+        f"  - scope: zone\n    max: {number}\n  - scope: zone\n    max: -1\n"
+        '  - scope: zone\n    max: "1000%"\n    extra: 1\n'
+    )
+    found = _problems(write(text.replace("name: p", f"name: {number}, generation: {number}")))
+    assert [(problem.line, problem.where) for problem in found] == [
+        (3, "metadata.name"), (3, "metadata.generation"), (7, "spec.limits[0].max"), (9, "spec.limits[1].max"),
+        (11, "spec.limits[2].max"), (12, "spec.limits[2].extra"),
+    ]  # fmt: skip
+    assert [number_is_told.what for number_is_told in found[:3]] == [
+        "is a number that does not fit 64 bits"
+    ] * 3
 
 
 # What `kubenode manifests` prints.

@@ -262,6 +262,16 @@ def unsendable(value: Any, path: str = "") -> Iterator[Finding]:
         yield Finding(path=path, fault=Fault.WRONG, what=what, fix=fix)
 
 
+def within_64_bits(value: Any) -> Any:
+    """Copy JSON with every whole number that does not fit 64 bits as the nearest that does, so that the rest can be judged."""
+    if isinstance(value, dict):
+        return {key: within_64_bits(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [within_64_bits(part) for part in value]
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return min(max(value, -(2**63)), 2**63 - 1) if is_whole else value
+
+
 def described(value: Any) -> str:
     """Name a JSON value for people, short."""
     if isinstance(value, dict):

@@ -37,6 +37,7 @@ from kubenode.core.reading import (
     parse_stamp,
     plain_copy,
     unsendable,
+    within_64_bits,
 )
 from kubenode.core.schema import NOWHERE, defaulted, prune, validate
 
@@ -113,20 +114,25 @@ def load(raw: Json) -> Object:
     """Read what a person wrote.
 
     Raises:
-        InvalidObjectError: with every problem at once; what is no JSON is told before all else.
+        InvalidObjectError: with every problem at once; what is no JSON, but for too large a number, is told before all
+            else.
     """
     if not isinstance(raw, dict):
         raise InvalidObjectError(
             (Problem(where="", what="is not an object", fix="begin with apiVersion: and kind:"),)
         )
-    if strange := tuple(unsendable(raw)):
-        raise InvalidObjectError(
-            tuple(Problem(where=one.path, what=one.what, fix=one.fix) for one in strange)
-        )
-    cls, problems = _named(raw)
+    problems = [_problem(one) for one in unsendable(raw)]
+    if problems:
+        raw = within_64_bits(raw)
+        if any(True for _ in unsendable(raw)):
+            raise InvalidObjectError(tuple(problems))
+    told = {problem.where for problem in problems}
+    cls, of_type = _named(raw)
+    problems += (one for one in of_type if one.where not in told)
     if cls is None:
         raise InvalidObjectError(tuple(problems))
-    problems += metadata_problems(raw.get("metadata"), NAME_LIMITS.get(cls.KIND.name, 253))
+    of_metadata = metadata_problems(raw.get("metadata"), NAME_LIMITS.get(cls.KIND.name, 253))
+    problems += (one for one in of_metadata if one.where not in told)
     made = _judged(cls, raw, problems)
     if problems or made is None:
         raise InvalidObjectError(tuple(problems))

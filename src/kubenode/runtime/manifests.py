@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -29,13 +29,21 @@ AGENTS: Final = "kubenode:agents"
 _RBAC: Final = "rbac.authorization.k8s.io"
 _CONTROLLER: Final = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}
 _READ: Final = ("get", "list", "watch")
+_Found: TypeAlias = tuple[Object, Document]
 
 
 @attrs.frozen(kw_only=True)
 class Manifests:
-    """Objects in the order of the documents, and what is odd about them but no error."""
+    """What files hold.
+
+    Attributes:
+        objects: those that could be read, in the order of the documents.
+        problems: what is wrong, by file and line.
+        warnings: what is odd and no error.
+    """
 
     objects: tuple[Object, ...]
+    problems: tuple[Problem, ...] = ()
     warnings: tuple[Problem, ...] = ()
 
 
@@ -45,21 +53,22 @@ def load_manifests(paths: Sequence[Path]) -> tuple[Object, ...]:
     Raises:
         InvalidObjectError: with every problem of every document, its file, line and path.
     """
-    return review(paths).objects
+    found = review(paths)
+    if found.problems:
+        raise InvalidObjectError(found.problems)
+    return found.objects
 
 
 def review(paths: Sequence[Path], plugins: Plugins | None = None) -> Manifests:
-    """Read the objects of files and folders, and look at them together.
+    """Read the objects of files and folders, and look at them together; all that is wrong or odd at once.
 
     Args:
         paths: of the files and folders.
         plugins: what reads the parameters of drivers; None leaves these as they are.
-
-    Raises:
-        InvalidObjectError: with every problem of every document, its file, line and path.
     """
     documents, problems = scan(paths)
-    objects: list[Object] = []
+    is_whole = not problems
+    found: list[_Found] = []
     for document in documents:
         try:
             obj = wire.load(document.raw)
@@ -67,29 +76,25 @@ def review(paths: Sequence[Path], plugins: Plugins | None = None) -> Manifests:
             problems += sorted(
                 (_placed(p, document) for p in error.problems), key=lambda problem: problem.line
             )
+            is_whole = False
             continue
-        objects.append(obj)
+        found.append((obj, document))
         if isinstance(obj, MachineComponent):
             wrong = faults(obj.spec.parameters, "spec.parameters")
             problems += [_placed(problem, document) for problem in wrong]
         if plugins is not None:
             problems += [_placed(problem, document) for problem in misfits(obj, plugins)]
-    if not problems:
-        problems += _waiting_for_themselves(objects, documents)
-    if problems:
-        order = {str(file): index for index, file in enumerate(dict.fromkeys(p.file for p in problems))}
-        raise InvalidObjectError(
-            tuple(sorted(problems, key=lambda problem: (order[problem.file], problem.line)))
-        )
-    found = [*_odd(objects, documents), *_unread(objects, documents, plugins)]
-    return Manifests(objects=tuple(objects), warnings=tuple(found))
+    problems += _waiting_for_themselves(found)
+    order = {file: index for index, file in enumerate(dict.fromkeys(p.file for p in problems))}
+    problems.sort(key=lambda problem: (order[problem.file], problem.line))
+    # What a document that cannot be read would have brought is not called missing.
+    odd = [*_odd(found), *(_missing(found) if is_whole else ()), *_unread(found, plugins)]
+    return Manifests(objects=tuple(obj for obj, _ in found), problems=tuple(problems), warnings=tuple(odd))
 
 
-def _unread(
-    objects: Sequence[Object], documents: Sequence[Document], plugins: Plugins | None
-) -> Iterator[Problem]:
+def _unread(found: Sequence[_Found], plugins: Plugins | None) -> Iterator[Problem]:
     if plugins is not None:
-        for obj, document in zip(objects, documents, strict=True):
+        for obj, document in found:
             yield from (_placed(problem, document) for problem in strangers(obj, plugins))
 
 
@@ -97,10 +102,10 @@ def _placed(problem: Problem, document: Document) -> Problem:
     return attrs.evolve(problem, file=document.file, line=document.line(problem.where))
 
 
-def _waiting_for_themselves(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[Problem]:
+def _waiting_for_themselves(found: Sequence[_Found]) -> Iterator[Problem]:
     """Find sets whose component depends on the very name by which the set installs it: a circle on every machine."""
-    known = {obj.metadata.name: obj for obj in objects if isinstance(obj, MachineComponent)}
-    for obj, document in zip(objects, documents, strict=True):
+    known = {obj.metadata.name: obj for obj, _ in found if isinstance(obj, MachineComponent)}
+    for obj, document in found:
         if isinstance(obj, MachineComponentSet) and obj.spec.component in known:
             component = known[obj.spec.component]
             if obj.spec.name in component.spec.dependencies:
@@ -109,51 +114,55 @@ def _waiting_for_themselves(objects: Sequence[Object], documents: Sequence[Docum
                 yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
 
 
-def _odd(objects: Sequence[Object], documents: Sequence[Document]) -> Iterator[Problem]:
-    """Find what is well-formed and doubtful.
+def _odd(found: Sequence[_Found]) -> Iterator[Problem]:
+    """Find what is well-formed and doubtful, whatever else there is.
 
-    Sets that name a component of which there is no document, or components that depend on one that no set here
-    installs, as it may be in the cluster already; components that depend on each other, since that is wrong only where
-    one machine has them all; and policies that never let anything act, or limit nothing, remedies that never begin.
+    Components that depend on each other, since that is wrong only where one machine has them all; policies that never
+    let anything act, or limit nothing; remedies that never begin.
     """
-    components = {obj.metadata.name for obj in objects if isinstance(obj, MachineComponent)}
-    waits = _waits(objects)
-    for obj, document in zip(objects, documents, strict=True):
-        if isinstance(obj, MachineComponentSet) and obj.spec.component not in components:
-            what = f"MachineComponent {obj.spec.component!r} is in none of these files"
-            fix = "apply it first, or before this set"
+    waits = _waits(found)
+    for obj, document in found:
+        if isinstance(obj, MachineComponentSet) and (circle := circle_of(obj.spec.name, waits)):
+            what = f"{' -> '.join(circle)} depend on each other; a machine that has them all installs none of them"
+            fix = "take one of these dependencies away"
             yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
-        elif isinstance(obj, MachineComponentSet):
-            yield from (_placed(problem, document) for problem in _odd_order(obj, waits))
         if isinstance(obj, RiskPolicy):
             yield from (_placed(doubted.problem, document) for doubted in doubts(obj))
         if isinstance(obj, NodeRemedier):
             yield from (_placed(doubted.problem, document) for doubted in doubts_of_remedier(obj))
 
 
-def _waits(objects: Sequence[Object]) -> Mapping[str, tuple[str, ...]]:
+def _missing(found: Sequence[_Found]) -> Iterator[Problem]:
+    """Find what no document brings, and the cluster may have already.
+
+    Sets that name a component of which there is no document, or whose component depends on one that no set here installs.
+    """
+    known = {obj.metadata.name for obj, _ in found if isinstance(obj, MachineComponent)}
+    waits = _waits(found)
+    for obj, document in found:
+        if not isinstance(obj, MachineComponentSet):
+            continue
+        if obj.spec.component not in known:
+            what = f"MachineComponent {obj.spec.component!r} is in none of these files"
+            fix = "apply it first, or before this set"
+            yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
+            continue
+        for name in waits[obj.spec.name]:
+            if name not in waits:
+                what = f"{obj.spec.component!r} depends on {name!r}, which no set of these files installs"
+                yield _placed(Problem(where="spec.component", what=what, fix=near(name, waits)), document)
+
+
+def _waits(found: Sequence[_Found]) -> Mapping[str, tuple[str, ...]]:
     """Give the names on which what is installed by a name depends, by any of the sets."""
-    known = {obj.metadata.name: obj for obj in objects if isinstance(obj, MachineComponent)}
+    known = {obj.metadata.name: obj for obj, _ in found if isinstance(obj, MachineComponent)}
     waits: dict[str, tuple[str, ...]] = {}
-    for obj in objects:
+    for obj, _ in found:
         if isinstance(obj, MachineComponentSet):
             component = known.get(obj.spec.component)
             after = () if component is None else component.spec.dependencies
             waits[obj.spec.name] = (*waits.get(obj.spec.name, ()), *after)
     return waits
-
-
-def _odd_order(owner: MachineComponentSet, waits: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
-    circle = circle_of(owner.spec.name, waits)
-    if circle:
-        what = (
-            f"{' -> '.join(circle)} depend on each other; a machine that has them all installs none of them"
-        )
-        yield Problem(where="spec.component", what=what, fix="take one of these dependencies away")
-    for name in waits[owner.spec.name]:
-        if name not in waits:
-            what = f"{owner.spec.component!r} depends on {name!r}, which no set of these files installs"
-            yield Problem(where="spec.component", what=what, fix=near(name, waits))
 
 
 def install() -> tuple[Json, ...]:

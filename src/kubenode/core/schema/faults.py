@@ -20,6 +20,7 @@ from kubenode.core.schema.walk import (
     NUMBER_FORMATS,
     TEXT_FORMATS,
     child_schema,
+    compact,
     identities,
     join,
 )
@@ -77,8 +78,8 @@ def _check(value: Any, schema: Json, known: Any, path: str, causes: list[Cause])
     elif isinstance(value, list):
         _check_list(value, schema, known, path, causes)
     if value is not None and "enum" in schema and not _is_one_of(value, schema["enum"]):
-        allowed = ", ".join(map(_quoted, schema["enum"]))
-        message = f"Unsupported value: {_quoted(value)}: supported values: {allowed}"
+        allowed = ", ".join(map(compact, schema["enum"]))
+        message = f"Unsupported value: {compact(value)}: supported values: {allowed}"
         causes.append(Cause("FieldValueNotSupported", message, path))
 
 
@@ -137,7 +138,7 @@ def _check_text(value: str, schema: Json, path: str, causes: list[Cause]) -> Non
         causes.append(_invalid(value, f"should match '{schema['pattern']}'", path))
     is_formed = _FORMATS.get(schema.get("format", ""))
     if is_formed is not None and not is_formed(value):
-        shown = _quoted(value)
+        shown = compact(value)
         message = f"Invalid value: {shown}: {path} in body must be of type {schema['format']}: {shown}"
         causes.append(Cause("FieldValueTypeInvalid", message, path))
 
@@ -231,7 +232,7 @@ def _check_distinct(value: list[Any], schema: Json, path: str, causes: list[Caus
 
 
 def _invalid(value: Any, fault: str, path: str) -> Cause:
-    return Cause("FieldValueInvalid", f"Invalid value: {_quoted(value)}: {path} in body {fault}", path)
+    return Cause("FieldValueInvalid", f"Invalid value: {compact(value)}: {path} in body {fault}", path)
 
 
 def _too_many(count: int, limit: int, path: str) -> Cause:
@@ -240,11 +241,6 @@ def _too_many(count: int, limit: int, path: str) -> Cause:
 
 def _is_one_of(value: Any, allowed: list[Any]) -> bool:
     return any(one == value and isinstance(one, bool) == isinstance(value, bool) for one in allowed)
-
-
-def _quoted(value: Any) -> str:
-    """Give a value as JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 # Formats, as lenient as the server.

@@ -1,5 +1,6 @@
 """How a structural schema is read: its keywords, the way down into it, and what of it is not supported."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -107,3 +108,8 @@ def member(known: Any, name: str) -> Any:
 def identities(known: Any) -> frozenset[int]:
     """Give by which to tell that an item stood in an earlier list; valid while that list lives."""
     return frozenset(map(id, known)) if isinstance(known, list) else frozenset()
+
+
+def compact(value: Any) -> str:
+    """Give a value as JSON without blanks, as the server writes it in causes and in paths of managed fields."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -47,14 +47,14 @@ def validate(
 
     No cluster is asked.
     """
-    try:
-        found = review(files, Plugins.discover())
-    except InvalidObjectError as error:
-        fail(error, output, NO)
+    found = review(files, Plugins.discover())
     warnings = [str(warning) for warning in found.warnings]
+    if output is Output.TABLE:
+        for warning in warnings:
+            sys.stderr.write(f"warning: {warning}\n")
+    if found.problems:
+        fail(InvalidObjectError(found.problems), output, NO, warnings=warnings)
     if output is not Output.TABLE:
         document({"valid": True, "objects": len(found.objects), "warnings": warnings}, output)
         return
-    for warning in warnings:
-        sys.stderr.write(f"warning: {warning}\n")
     sys.stdout.write(f"{len(found.objects)} objects valid\n")

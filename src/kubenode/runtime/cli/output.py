@@ -79,11 +79,11 @@ def complain(output: Output, code: str, message: str, *, fix: str = "", where: s
         sys.stderr.write(f"{message}\n" + (f"    fix: {fix}\n" if fix and fix not in message else ""))
 
 
-def fail(error: KubenodeError, output: Output, code: int | None = None) -> NoReturn:
-    """Say what is wrong, every problem of it, and leave with the exit code of its meaning."""
+def fail(error: KubenodeError, output: Output, code: int | None = None, **more: Any) -> NoReturn:
+    """Say what is wrong, every problem of it, and leave with the exit code of its meaning; `more` is for programs."""
     problems = [_problem(one) for one in getattr(error, "problems", ())]
     first = problems[0] if problems else {"fix": getattr(error, "fix", ""), "where": ""}
-    more = {} if output is Output.TABLE else {"problems": problems}
+    more["problems"] = problems
     complain(output, type(error).__name__, str(error), fix=first["fix"], where=first["where"], **more)
     if output is Output.TABLE and len(problems) > 1:
         sys.stderr.write(f"{len(problems)} problems\n")

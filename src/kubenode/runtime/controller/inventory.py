@@ -11,9 +11,9 @@ from kubenode.core import model as m
 from kubenode.core.drift.count import DriftCount, Suspect
 from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
-from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
+from kubenode.runtime.controller.changes import holders_changed, is_ledger
 from kubenode.runtime.controller.componentsets import ComponentSets
 from kubenode.runtime.controller.crews import Crews
 from kubenode.runtime.controller.episodes import Episodes
@@ -81,6 +81,11 @@ class Inventory:
         """Give what the others count of a machine."""
         return self._facts.get(machine)
 
+    def sets_of(self, machine: str) -> tuple[str, ...]:
+        """Name the sets that select a machine, sorted; none of one that is leaving, or not there."""
+        facts = self._facts.get(machine)
+        return () if facts is None else tuple(sorted(facts.seats))
+
     def claimants(self, node: str) -> tuple[str, ...]:
         """Name the machines that say they are this Node, sorted; more than one is a conflict."""
         return tuple(sorted(self._claims.get(node, ())))
@@ -129,6 +134,21 @@ class Inventory:
     def machines(self) -> Iterable[str]:
         """Name all machines."""
         return self._facts.keys()
+
+    def episodes_touched(self, change: Change) -> Iterable[str]:
+        """Name the machines whose episodes a folded change of a Machine, Node, job or ledger concerns."""
+        if change.kind is m.Machine:
+            yield change.name
+        elif change.kind is m.Node:
+            yield from self.claimants(change.name)
+        elif change.kind is m.RemedyOperationJob:
+            yield from {
+                job.spec.machine.name: None
+                for job in (change.before, change.after)
+                if isinstance(job, m.RemedyOperationJob)
+            }
+        elif is_ledger(change):
+            yield from holders_changed(change)
 
     def policy(self) -> Policy:
         """Give the rules and limits that stand now: those of the store, joined by those that were given.
@@ -300,11 +320,6 @@ def _rival(one: m.MachineComponentSet, selecting: tuple[m.MachineComponentSet, .
         if other.spec.name == one.spec.name and other.metadata.name != one.metadata.name
     )
     return min(names, default="")
-
-
-def is_ledger(change: Change) -> bool:
-    """Tell whether a change is the one ledger's; an object of that kind under another name means nothing."""
-    return change.kind is m.RiskLedger and change.name == LEDGER
 
 
 def node_name(machine: m.Machine) -> str:

@@ -7,7 +7,8 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.policy import Policy
-from kubenode.runtime.controller.inventory import Inventory, is_ledger, node_name
+from kubenode.runtime.controller.changes import holders_changed, is_ledger
+from kubenode.runtime.controller.inventory import Inventory, node_name
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -65,14 +66,3 @@ def _wants(obj: m.Object | None) -> object:
 
 def _stands(ledger: m.Object | None) -> bool:
     return isinstance(ledger, m.RiskLedger) and ledger.status.checkpoint > 0
-
-
-def holders_changed(change: Change) -> Iterable[str]:
-    """Name the machines whose hold differs between two states of the ledger."""
-    before, after = (
-        {(hold.op_ids, hold.cause): hold.machine for hold in one.status.holds}
-        if isinstance(one, m.RiskLedger)
-        else {}
-        for one in (change.before, change.after)
-    )
-    return sorted({machine for _, machine in before.items() ^ after.items()})

@@ -9,9 +9,9 @@ from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import is_held
 from kubenode.core.machineset.decide import MachineSetSnapshot, decide
 from kubenode.core.model.machineset import StrategyType
-from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.breakers import Breakers
+from kubenode.runtime.controller.changes import mark_changed
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
@@ -38,7 +38,7 @@ class MachineSetController:
             yield from self._crews.touched(change)
         elif change.kind is m.RiskPolicy:
             yield from (one.metadata.name for one in self._cache.all(m.MachineSet) if _replaces(one))
-        elif change.kind is m.Node and _is_marked(change.before) != _is_marked(change.after):
+        elif change.kind is m.Node and mark_changed(change):
             for machine in self._inventory.claimants(change.name):
                 yield from self._replacing(machine)
         if change.kind in (m.Machine, m.Node, m.RiskPolicy):
@@ -88,7 +88,3 @@ class MachineSetController:
 
 def _replaces(owner: m.MachineSet) -> bool:
     return owner.spec.strategy.type is StrategyType.REPLACE
-
-
-def _is_marked(obj: m.Object | None) -> bool:
-    return obj is not None and HOLD_LABEL in obj.metadata.labels

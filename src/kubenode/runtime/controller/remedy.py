@@ -12,8 +12,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.reading import near
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
 from kubenode.runtime.controller.breakers import Breakers
-from kubenode.runtime.controller.inventory import Inventory, is_ledger
-from kubenode.runtime.controller.machine import holders_changed
+from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
@@ -35,19 +34,8 @@ class RemedyController:
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A machine, its Node, its episodes, its hold; and all of a zone whose breaker opened or closed."""
-        if change.kind is m.Machine:
-            yield change.name
-        elif change.kind is m.Node:
-            yield from self._inventory.claimants(change.name)
-        elif change.kind is m.RemedyOperationJob:
-            yield from {
-                job.spec.machine.name: None
-                for job in (change.before, change.after)
-                if isinstance(job, m.RemedyOperationJob)
-            }
-        elif is_ledger(change):
-            yield from holders_changed(change)
-        elif change.kind is m.RiskPolicy or (
+        yield from self._inventory.episodes_touched(change)
+        if change.kind is m.RiskPolicy or (
             change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after)
         ):
             yield from self._inventory.machines()
@@ -63,7 +51,7 @@ class RemedyController:
         node = self._inventory.node_of(machine)
         snapshot = RemedySnapshot(
             machine=machine, node=node, jobs=jobs, holds=self._holds(machine), zones=self._inventory.zones(),
-            sets=self._sets(key),
+            sets=self._inventory.sets_of(key),
             steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
@@ -72,10 +60,6 @@ class RemedyController:
             subject=job,
             stored=None if job is None else job.status,
         )
-
-    def _sets(self, machine: str) -> tuple[str, ...]:
-        facts = self._inventory.facts(machine)
-        return () if facts is None else tuple(sorted(facts.seats))
 
     def _holds(self, machine: m.Machine) -> frozenset[str]:
         hold = self._inventory.hold(machine.metadata.uid)

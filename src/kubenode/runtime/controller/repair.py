@@ -9,8 +9,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.remedy.ladder import open_repair
 from kubenode.core.remedy.repair import RepairSnapshot, decide, is_of_interest
 from kubenode.runtime.controller.breakers import Breakers
-from kubenode.runtime.controller.inventory import Inventory, is_ledger
-from kubenode.runtime.controller.machine import holders_changed
+from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
 
@@ -30,19 +29,8 @@ class RepairController:
         yield from filter(self._matters, self._touched(change))
 
     def _touched(self, change: Change) -> Iterable[str]:
-        if change.kind is m.Machine:
-            yield change.name
-        elif change.kind is m.Node:
-            yield from self._inventory.claimants(change.name)
-        elif change.kind is m.RemedyOperationJob:
-            yield from {
-                job.spec.machine.name: None
-                for job in (change.before, change.after)
-                if isinstance(job, m.RemedyOperationJob)
-            }
-        elif is_ledger(change):
-            yield from holders_changed(change)
-        elif change.kind in (m.RiskPolicy, m.MachineComponent):
+        yield from self._inventory.episodes_touched(change)
+        if change.kind in (m.RiskPolicy, m.MachineComponent):
             yield from self._inventory.machines()
         if change.kind in (m.Machine, m.Node, m.RiskPolicy):
             yield from self._breakers.flipped()
@@ -56,14 +44,14 @@ class RepairController:
         machine = self._cache.get(m.Machine, key)
         if machine is None:
             return None
-        jobs, facts = self._inventory.jobs(machine.metadata.uid), self._inventory.facts(key)
+        jobs = self._inventory.jobs(machine.metadata.uid)
         if not is_of_interest(machine, jobs):
             return None
         hold = self._inventory.hold(machine.metadata.uid)
         snapshot = RepairSnapshot(
             machine=machine, node=self._inventory.node_of(machine), components=self._components(machine), jobs=jobs,
             holds=frozenset() if hold is None else frozenset(hold.op_ids), zones=self._inventory.zones(),
-            sets=() if facts is None else tuple(sorted(facts.seats)), now=now, sightings=sightings,
+            sets=self._inventory.sets_of(key), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_repair(jobs)
         return Question(snapshot=snapshot, subject=job, stored=None if job is None else job.status)

@@ -6,7 +6,6 @@ from typing import Any
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.health.held import is_held
-from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.core.review import PermitRequest
@@ -22,6 +21,7 @@ from kubenode.core.risk.decide import FleetSnapshot, decide
 from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
+from kubenode.runtime.controller.changes import mark_changed
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.panel import Panel, nobody
 from kubenode.runtime.controller.remedy import rule_of
@@ -48,7 +48,7 @@ class RiskController:
             change.kind in (m.RiskLedger, m.RemedyOperationJob, m.RiskPolicy, m.MachineComponent)
             or (change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after))
             or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after))
-            or (change.kind in (m.Machine, m.Node) and _is_marked(change.before) != _is_marked(change.after))
+            or (change.kind in (m.Machine, m.Node) and mark_changed(change))
         ):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node) and self._inventory.changes != self._seen:
@@ -84,7 +84,9 @@ class RiskController:
         for job in self._inventory.episodes.asking():
             machine = job.spec.machine.name
             if self._is_there(job.spec.machine):
-                asks += asks_of_job(job, self._zone(machine), self._selecting(machine), self._region(machine))
+                asks += asks_of_job(
+                    job, self._zone(machine), self._inventory.sets_of(machine), self._region(machine)
+                )
         return tuple(asks)
 
     def _ended(self, book: m.RiskLedger | None) -> frozenset[str]:
@@ -111,7 +113,7 @@ class RiskController:
         return tuple(
             Ask(
                 op_id=op_id, machine=machine, cause=m.Cause.ROLLOUT, zone=self._zone(machine.name),
-                region=self._region(machine.name), sets=self._selecting(machine.name), waiting=False,
+                region=self._region(machine.name), sets=self._inventory.sets_of(machine.name), waiting=False,
             )
             for machine, op_id in found
             if op_id and (not stands or op_id in held[machine.name])
@@ -147,15 +149,11 @@ class RiskController:
         return self._zone(machine.name)
 
     def _sets_of(self, machine: m.Ref) -> tuple[str, ...]:
-        return self._selecting(machine.name)
+        return self._inventory.sets_of(machine.name)
 
     def _zone(self, machine: str) -> str:
         facts = self._inventory.facts(machine)
         return "" if facts is None else facts.zone
-
-    def _selecting(self, machine: str) -> tuple[str, ...]:
-        facts = self._inventory.facts(machine)
-        return () if facts is None else tuple(sorted(facts.seats))
 
     def _available(self, machine: str) -> bool:
         facts = self._inventory.facts(machine)
@@ -191,10 +189,6 @@ def _requests(asks: Iterable[Ask], book: m.RiskLedger | None, now: m.Now) -> tup
         for ask in asks
         if ask.waiting and ask.cause is not m.Cause.HUMAN and ask.op_id not in held
     )  # fmt: skip
-
-
-def _is_marked(obj: m.Object | None) -> bool:
-    return obj is not None and HOLD_LABEL in obj.metadata.labels
 
 
 def _asks(obj: m.Object | None) -> object:

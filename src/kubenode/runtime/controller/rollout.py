@@ -13,8 +13,9 @@ from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot, decide
 from kubenode.core.rollout.hooks import Ask, due
 from kubenode.core.rollout.tally import Seat
+from kubenode.runtime.controller.changes import is_ledger
 from kubenode.runtime.controller.inspections import Inquiry, Inspections, in_place, understood
-from kubenode.runtime.controller.inventory import Inventory, is_ledger
+from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change

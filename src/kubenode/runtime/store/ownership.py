@@ -5,13 +5,12 @@ item of a list-map by its keys, `v:...` for an item of a set. Nothing given is c
 Where the server is surprising, so is this: it was compared with kube-apiserver 1.36 step by step.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from kubenode.core.model import Json
-from kubenode.core.schema.walk import LIST_KEYS, LIST_TYPE, MAP_TYPE, NOTHING
+from kubenode.core.schema.walk import LIST_KEYS, LIST_TYPE, MAP_TYPE, NOTHING, compact
 
 Path: TypeAlias = tuple[str, ...]
 Paths: TypeAlias = frozenset[Path]
@@ -168,7 +167,7 @@ def _children(value: Any, schema: Json) -> dict[str, _Child]:
             for name, inner in value.items()
         }
     if schema[LIST_TYPE] == "set":
-        return {f"v:{_compact(inner)}": _Child(inner, NOTHING, False) for inner in value}
+        return {f"v:{compact(inner)}": _Child(inner, NOTHING, False) for inner in value}
     below = schema.get("items", NOTHING)
     return {f"k:{key_of(inner, schema)}": _Child(inner, below, False) for inner in value}
 
@@ -176,16 +175,12 @@ def _children(value: Any, schema: Json) -> dict[str, _Child]:
 def key_of(item: Json, schema: Json) -> str:
     """Give the keys of an item of a list-map as compact JSON; a key that is missing has its default."""
     declared = schema.get("items", NOTHING).get("properties", NOTHING)
-    return _compact(
+    return compact(
         {
             name: item.get(name, declared.get(name, NOTHING).get("default"))
             for name in sorted(schema[LIST_KEYS])
         }
     )
-
-
-def _compact(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _interleaved(old: list[str], new: list[str]) -> list[str]:
