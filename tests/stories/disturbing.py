@@ -4,7 +4,7 @@ A disturbance strikes exactly one effect, of whichever process. What came of it 
 story undisturbed: every check of the story, the final objects, and what was done on every host, in order.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cache
 from typing import TypeAlias
@@ -25,10 +25,19 @@ from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Process, SimulatedCrash
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import drifting
+from tests.stories import drifting, scaling
 
-PLAYS = {**STORIES, "drift": drifting.play}
-CASTS = {"import": (0, "a"), "hung": (2, "ab"), "upgrade": (3, "a"), "outage": (6, "ab"), "drift": (2, "a")}
+PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play}
+MADE: Mapping[str, Callable[..., Cast]] = {"drift": drifting.cast_of, "machineset": scaling.cast_of}
+"""Casts of the stories that are no story of the demo; the others have a file."""
+CASTS = {
+    "import": (0, "a"),
+    "hung": (2, "ab"),
+    "upgrade": (3, "a"),
+    "outage": (6, "ab"),
+    "drift": (2, "a"),
+    "machineset": (1, "ab"),
+}
 """How many machines each story has, in which zones; the import's file has its own.
 
 The fewest with which a story is itself: two of a batch that wait for one permit, three silent Nodes that are
@@ -165,8 +174,8 @@ class Played:
 def cast_of(story: str) -> Cast:
     """Give the small cast of a story."""
     count, zones = CASTS[story]
-    if story == "drift":
-        return drifting.cast_of(count, zones=zones)
+    if story in MADE:
+        return MADE[story](count, zones=zones)
     cast = Cast.read([examples() / f"{story}.yaml"])
     return cast.with_machines(count, zones=tuple(zones)) if count else cast
 

@@ -11,16 +11,17 @@ import pytest
 
 from kubenode.core.decision import Create, RunSteps
 from kubenode.core.errors import Conflict, Unreachable
-from kubenode.core.model import Now, Ref, RemedyOperationJob
+from kubenode.core.model import Machine, Now, Ref, RemedyOperationJob
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.match import Match
 from kubenode.runtime.engine import apply as applying
-from kubenode.runtime.engine.expect import Expectations
+from kubenode.runtime.engine.expect import Expectations, Written
 from kubenode.runtime.engine.loop import Done, Engine, Input, Synced
 from kubenode.runtime.sim.run import Simulation
+from kubenode.runtime.store.contract import Store
 from tests.stories.disturbing import CASTS, MODES, REFUSED, Hands, Played, differences, nothing, play
 
-FEWEST = {"import": 56, "hung": 49, "upgrade": 78, "outage": 103, "drift": 64}
+FEWEST = {"import": 56, "hung": 49, "upgrade": 78, "outage": 103, "drift": 64, "machineset": 70}
 """Effects of each story as it is now: one that had fewer would no longer be the story whose name it has."""
 
 whole = cache(play)
@@ -140,7 +141,7 @@ def test_second_catches_names_that_are_no_function_of_the_intent(monkeypatch: Pa
     assert "2 jobs for" in caught("hung", "second", Create)
 
 
-@pytest.mark.parametrize("story", ["hung", "upgrade"])
+@pytest.mark.parametrize("story", ["hung", "upgrade", "machineset"])
 def test_second_catches_writes_without_a_precondition(story: str, monkeypatch: Patch) -> None:
     """What the second controller decided on an old view takes the place of what the first has written since."""
 
@@ -150,3 +151,19 @@ def test_second_catches_writes_without_a_precondition(story: str, monkeypatch: P
     whole(story)
     monkeypatch.setattr(applying, "_precondition", any_version)
     assert caught(story, "second")
+
+
+def test_second_catches_a_name_that_gives_way_to_who_has_it(monkeypatch: Patch) -> None:
+    """Two controllers make a machine each for one place: the second takes another name instead of leaving it."""
+    create = applying._create
+
+    async def insists(act: Create, store: Store) -> Written:
+        written = await create(act, store)
+        if written.version or not isinstance(act.object, Machine):
+            return written
+        metadata = attrs.evolve(act.object.metadata, name=f"{act.object.metadata.name}-2")
+        return await create(attrs.evolve(act, object=attrs.evolve(act.object, metadata=metadata)), store)
+
+    whole("machineset")
+    monkeypatch.setattr(applying, "_create", insists)
+    assert "never too many machines" in caught("machineset", "second")

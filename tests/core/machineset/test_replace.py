@@ -15,7 +15,7 @@ from kubenode.core.health.freeze import Place
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.machineset.claims import UP_TO_DATE
 from kubenode.core.machineset.decide import decide
-from kubenode.core.machineset.order import Standing, standing
+from kubenode.core.machineset.order import Standing, standing, zone_of
 from kubenode.core.machineset.outdated import outdated, stamp
 from kubenode.core.model.condition import find
 from kubenode.core.model.machineset import TEMPLATE_ANNOTATION, Strategy, StrategyType
@@ -222,6 +222,21 @@ def test_the_surplus_goes_in_an_outage_too_since_a_person_asked_for_it() -> None
     zones = {zone: ZoneTally(nodes=10, not_ready=10) for zone in "abc"}
     effects = decide(world.snapshot(zones=zones), Policy()).effects
     assert [type(effect) for effect in effects] == [Delete]
+
+
+@pytest.mark.parametrize(("kind", "zone"), [(StrategyType.REPLACE, "b"), (StrategyType.ON_DELETE, "a")])
+def test_a_successor_is_spread_over_what_stays(kind: StrategyType, zone: str) -> None:
+    """Two machines stay in zone a and one in b; another in b is outdated: to be replaced it does not count, else it does."""
+    world = World.of(4, 0, strategy=Strategy(type=kind), failure_domains=("a", "b"))
+    world.settle()
+    world.start()
+    one = next(one for one in world.machines.values() if zone_of(one) == "b")
+    metadata = attrs.evolve(one.metadata, annotations={TEMPLATE_ANNOTATION: "earlier"})
+    world.machines[one.metadata.name] = attrs.evolve(one, metadata=metadata)
+    world.ask(replicas=5)
+    made = [one.object for one in decide(world.snapshot(), Policy()).effects if isinstance(one, Create)]
+    assert isinstance(made[0], m.Machine)
+    assert zone_of(made[0]) == zone
 
 
 def test_adopted_machines_are_never_outdated() -> None:

@@ -1,4 +1,4 @@
-"""Recordings of the four stories of the demo and of drift, each played once: with its small cast where it has one."""
+"""Recordings of the four stories of the demo, of drift and of a MachineSet, each played once: with its small cast where it has one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,11 +12,12 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.record import Record, Recorder, recorded
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.story import Cast, examples
-from tests.stories import drifting
+from tests.stories import drifting, scaling
 from tests.stories.disturbing import PLAYS
 
-MACHINES: Final = {"import": 0, "upgrade": 20, "hung": 0, "outage": 0, "drift": 0}
+MACHINES: Final = {"import": 0, "upgrade": 20, "hung": 0, "outage": 0, "drift": 0, "machineset": 0}
 """How many machines are added; 0 where the file has its own."""
+MADE: Final = {"drift": lambda: drifting.cast_of(3), "machineset": lambda: scaling.cast_of(1, zones="ab")}
 
 
 @attrs.frozen
@@ -30,7 +31,7 @@ class Recorded:
 def record(story: str, path: Path) -> Recorded:
     """Play a story and record it."""
     told: list[Record] = []
-    cast = drifting.cast_of(3) if story == "drift" else Cast.read([examples() / f"{story}.yaml"])
+    cast = MADE[story]() if story in MADE else Cast.read([examples() / f"{story}.yaml"])
     cast = cast.with_machines(MACHINES[story]) if MACHINES[story] else cast
     policy = Policy.of((*cast.of(m.NodeRemedier), *cast.of(m.RiskPolicy)))
 
@@ -45,7 +46,7 @@ def record(story: str, path: Path) -> Recorded:
 
 @pytest.fixture(scope="session")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Recorded]:
-    """All five."""
+    """All six."""
     folder = tmp_path_factory.mktemp("recordings")
     return {story: record(story, folder / f"{story}.knrec") for story in PLAYS}
 

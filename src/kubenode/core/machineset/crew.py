@@ -10,7 +10,7 @@ from kubenode.core.health.freeze import Place
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.identity import digest
 from kubenode.core.machineset.order import next_zone, zone_of
-from kubenode.core.machineset.outdated import stamp
+from kubenode.core.machineset.outdated import stamp, to_replace
 from kubenode.core.model.machine import Machine, MachineSpec, SetRef
 from kubenode.core.model.machineset import MACHINESET_LABEL, TEMPLATE_ANNOTATION, MachineSet
 from kubenode.core.model.meta import FINALIZER, ZONE_LABEL, ObjectMeta, ref
@@ -113,11 +113,15 @@ def machine_name(owner: MachineSet, number: int) -> str:
 def made(owner: MachineSet, crew: Crew, count: int) -> Iterator[Create]:
     """Give the next machines, each in the zone that has the fewest then; none where the count is not positive.
 
+    Machines that are to be replaced do not count in their zones: whether one is gone by then is chance, and once all
+    are gone, what was evened out against them would be uneven.
+
     Invariant: the ordinals are the lowest that are free, so an observer that has not seen a machine made
     since computes its name again, and the server says AlreadyExists.
     """
     zones = owner.spec.failure_domains
-    counts = Counter(map(zone_of, crew.live))
+    going = {one.metadata.uid for one in to_replace(owner, crew.live)}
+    counts = Counter(zone_of(one) for one in crew.live if one.metadata.uid not in going)
     number = 0
     for _ in range(count):
         while machine_name(owner, number) in crew.taken:
