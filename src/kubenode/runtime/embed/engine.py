@@ -119,7 +119,7 @@ class Engine:
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
         self._inspections: Inspections | None = None
-        self._definitions = Definitions(store, stir=self._stir_leaver, ended=self._ended, name=identity)
+        self._definitions: Definitions | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
         self._events = None if observe_only else Recorder(store, self._clock, identity)
@@ -311,6 +311,9 @@ class Engine:
         self._inspections = Inspections(
             plugins.inspections, clock=self._clock, post=self._post, stir=self._stir_set, name=self.identity
         )
+        self._definitions = Definitions(
+            self._store, stir=self._stir_leaver, ended=self._ended, name=self.identity
+        )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
@@ -346,7 +349,8 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
-        await self._definitions.end()
+        if self._definitions is not None:
+            await self._definitions.end()
         if self._events is not None and self._telling is not None:
             self._events.end()
             _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
