@@ -121,3 +121,29 @@ def test_a_deleted_crd_leaves_machines_with_their_finalizers_and_holds_their_set
     for one in left:
         assert "deletionTimestamp" in one["metadata"]
         assert one["metadata"]["finalizers"] == ["kubenode.dev/machine"]
+
+
+def test_a_deleted_crd_of_machinesets_leaves_all_machines_until_a_person_speaks(
+    plane: ControlPlane, log: Path
+) -> None:
+    """Every set is to go at once: none deletes a machine, each says which CRD it is; one word lets the CRD go too."""
+    plane.kubectl("apply", "-f", "-", input=SET.read_text())
+    wait("two machines", lambda: len(machines(plane)) == 2, log)
+    uids = {one["metadata"]["uid"] for one in machines(plane)}
+    plane.kubectl("delete", "crd", "machinesets.kubenode.dev", "--wait=false")
+
+    def condition() -> m.Json:
+        status = json.loads(plane.kubectl("get", "ms", "pool", "-o", "json"))["status"]
+        found: m.Json = next((one for one in status["conditions"] if one["type"] == "MassDelete"), {})
+        return {**found, "lost": status.get("lost", 0)}
+
+    wait("the mass delete", lambda: condition().get("status") == "True", log)
+    assert (condition()["reason"], condition()["lost"]) == ("MachinesLost", 2)
+    assert "the CRD machinesets.kubenode.dev is being deleted" in condition()["message"]
+    left = machines(plane)
+    assert {one["metadata"]["uid"] for one in left} == uids
+    assert not any("deletionTimestamp" in one["metadata"] for one in left)
+    word = {"spec": {"acknowledgedLosses": 2}}
+    plane.kubectl("patch", "ms", "pool", "--type=merge", "-p", json.dumps(word))
+    plane.kubectl("wait", "--for=delete", "--timeout=60s", "crd/machinesets.kubenode.dev")
+    assert machines(plane) == []

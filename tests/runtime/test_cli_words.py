@@ -107,7 +107,7 @@ def error_of(result: Any) -> dict[str, Any]:
         (["nonsense"], 2, "UsageError"),
         (["explain", "node", "n1", "--story", "hung", "--at", "soon"], 2, "UsageError"),
         (["explain", "node", "no-such", "--story", "hung"], 3, "CouldNotTell"),
-        (["explain", "node", "n1"], 2, "UsageError"),
+        (["explain", "node", "n1", "--kubeconfig", "no-such"], 1, "InvalidObjectError"),
         (["explain", "node", "n1", "--story", "hung", "--recording", "x"], 2, "UsageError"),
         (["explain", "node", "n1", "--recording", "no-such.knrec"], 3, "InvalidObjectError"),
         (["demo", "--record", "x.knrec"], 2, "UsageError"),

@@ -215,3 +215,20 @@ def _is_deep(part: Json) -> bool:
         return True
     inner = [part.get("items"), part.get("additionalProperties")]
     return any(isinstance(each, dict) and _is_deep(each) for each in inner)
+
+
+@pytest.mark.parametrize(("state", "leaves"), [("there", False), ("leaving", True), ("gone", True)])
+def test_whether_a_crd_leaves_is_read_by_its_name(state: str, leaves: bool) -> None:
+    """Gone is leaving too; that another one leaves says nothing."""
+    definitions = crds()
+    definitions["machines.kubenode.dev"]["metadata"]["deletionTimestamp"] = "2026-03-02T00:00:00Z"
+    if state == "leaving":
+        definitions["machinesets.kubenode.dev"]["metadata"]["deletionTimestamp"] = "2026-03-02T00:00:00Z"
+    elif state == "gone":
+        del definitions["machinesets.kubenode.dev"]
+
+    async def main() -> bool:
+        async with Cluster(definitions=definitions) as cluster, store_of(cluster, FakeTime()) as store:
+            return await store.leaves(m.MachineSet)
+
+    assert asyncio.run(main()) is leaves

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubenode.core import model as m
+from kubenode.core.errors import ApiError
 from kubenode.core.inspection import Inspected
 from kubenode.runtime.controller.panel import in_place
 from kubenode.runtime.controller.wiring import FIRST, controllers
@@ -12,6 +13,7 @@ from kubenode.runtime.engine.loop import Synced
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Record, recorded
 from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.installed import Defined
 
 
 async def survey(store: Store, plugins: Plugins, now: m.Now) -> Sequence[Record]:
@@ -32,16 +34,29 @@ async def survey(store: Store, plugins: Plugins, now: m.Now) -> Sequence[Record]
         ApiError: a kind cannot be listed.
     """
     records: list[Record] = []
+    listings = [(kind, await store.find(kind.KIND)) for kind in m.WATCHED]
+    sets = next(found.items for kind, found in listings if kind is m.MachineSet)
+    leaves = any(one["metadata"].get("deletionTimestamp") for one in sets)
+    crd_leaving = await _crd_leaving(store) if leaves else False
     engine = controllers(
         plugins, lambda decided: records.append(recorded(decided)), survived, panel=in_place(plugins.reviewers),
-        inspections=_nobody, observes=True,
+        inspections=_nobody, observes=True, crd_leaving=lambda _, __: crd_leaving,
     )  # fmt: skip
-    listings = [(kind, await store.find(kind.KIND)) for kind in m.WATCHED]
     inputs = [
         Synced(kind=kind, items=found.items, version=int(found.resource_version)) for kind, found in listings
     ]
     engine.step((*inputs, FIRST), now)
     return records
+
+
+async def _crd_leaving(store: Store) -> bool | None:
+    """Ask whether the CRD of MachineSets is being deleted; who may not know is told of sets that wait for that."""
+    if not isinstance(store, Defined):
+        return False
+    try:
+        return await store.leaves(m.MachineSet)
+    except ApiError:
+        return None
 
 
 def _nobody(_: str, __: Any, ___: m.Now) -> Mapping[str, Inspected]:

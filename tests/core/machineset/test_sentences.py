@@ -63,6 +63,15 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "(Mass deletes: or a CRD being deleted) that of MachineSets: each set asks before it deletes its first machine",
+        (
+            "core/machineset/test_leaving_crd.py::test_only_a_no_lets_a_set_delete_its_machines",
+            "core/machineset/test_leaving_crd.py::test_a_set_that_goes_with_its_crd_waits_for_a_person",
+            "runtime/embed/test_definitions.py::test_nothing_is_deleted_before_the_server_has_said_no",
+            "cluster/test_machineset.py::test_a_deleted_crd_of_machinesets_leaves_all_machines_until_a_person_speaks",
+        ),
+    ),
+    (
         "Zone outage: nothing is replaced there; other zones work; a freeze switch, honoured within one decision; label kubenode.dev/hold",
         (
             "core/machineset/test_replace.py::test_in_a_zone_outage_nothing_is_replaced_there_and_other_zones_work",

@@ -58,6 +58,7 @@ class World:
     now: m.Now = m.Now(wall=START, elapsed=0)
     sightings: dict[str, int] = attrs.Factory(dict)
     contested: frozenset[str] = frozenset()
+    crd_leaving: bool | None = False
     clash: int = 0
     gone: bool = False
     _version: int = 1
@@ -111,7 +112,7 @@ class World:
         """Give what the decider may see now."""
         seen = MachineSetSnapshot(
             set=self.set, machines=tuple(self.machines.values()), contested=self.contested,
-            now=self.now, sightings=self.sightings,
+            crd_leaving=self.crd_leaving, now=self.now, sightings=self.sightings,
         )  # fmt: skip
         return attrs.evolve(seen, **changes)
 

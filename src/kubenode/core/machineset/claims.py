@@ -13,7 +13,7 @@ from kubenode.core.machineset.order import Standing, is_ready, standing
 from kubenode.core.machineset.outdated import outdated
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.machineset import MachineSet, MachineSetStatus, StrategyType
+from kubenode.core.model.machineset import MACHINESET_CRD, MachineSet, MachineSetStatus, StrategyType
 
 SCALED = "Scaled"
 MASS_DELETE = "MassDelete"
@@ -65,6 +65,31 @@ def leaving(crew: Crew) -> Claim:
     """Claim Scaled of a set that is being deleted."""
     text = f"the set is being deleted; {len(crew.members)} of its machines go before it"
     return Claim.of(SCALED, False, Reason.DELETING.value, text)
+
+
+def leaving_unknown(crew: Crew) -> Claim:
+    """Claim Scaled of a set that is being deleted, while nobody knows whether its CRD is."""
+    text = (
+        f"the set is being deleted; none of its {len(crew.members)} machines is deleted before the server has said "
+        f"whether the CRD {MACHINESET_CRD} is being deleted"
+    )
+    return Claim.of(SCALED, False, Reason.DELETING.value, text)
+
+
+def leaving_with_crd(crew: Crew, losses: Losses) -> tuple[Claim, ...]:
+    """Claim Scaled and MassDelete of a set whose CRD is being deleted."""
+    if not losses.held:
+        return leaving(crew), Claim.of(MASS_DELETE, False, Reason.NONE_LOST.value)
+    why = f"the CRD {MACHINESET_CRD} is being deleted, and every set with it"
+    text = f"{why}; nothing is deleted until spec.acknowledgedLosses is {losses.lost}"
+    more = (
+        f"{why}; to delete the {len(crew.members)} machines of this one, set spec.acknowledgedLosses to {losses.lost}; "
+        "to keep a machine, remove its spec.setRef"
+    )
+    return (
+        Claim.of(SCALED, False, Reason.MASS_DELETE.value, text),
+        Claim.of(MASS_DELETE, True, Reason.MACHINES_LOST.value, more),
+    )
 
 
 def _scaled(owner: MachineSet, crew: Crew, losses: Losses) -> Claim:

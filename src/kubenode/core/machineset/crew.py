@@ -32,6 +32,8 @@ class MachineSetSnapshot:
             it was made for.
         held: names of machines whose Node a person holds by label.
         zones: Nodes of each zone that Machines claim, and how many of them are not Ready.
+        crd_leaving: whether the CRD of MachineSets is being deleted, asked after the set was seen to leave; None while nobody
+            knows. It says nothing of a set that stays.
     """
 
     set: MachineSet
@@ -40,6 +42,7 @@ class MachineSetSnapshot:
     places: Mapping[str, Place] = attrs.field(factory=dict)
     held: frozenset[str] = frozenset()
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
+    crd_leaving: bool | None = False
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 

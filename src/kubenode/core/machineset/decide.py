@@ -13,11 +13,13 @@ from kubenode.core.machineset.claims import (
     claims,
     counted,
     leaving,
+    leaving_unknown,
+    leaving_with_crd,
     notes,
     surge,
 )
 from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
-from kubenode.core.machineset.losses import Losses, judge_losses
+from kubenode.core.machineset.losses import Losses, judge_losses, lose_all
 from kubenode.core.machineset.order import victims
 from kubenode.core.machineset.outdated import replaceable, to_replace
 from kubenode.core.machineset.stops import stops
@@ -30,6 +32,8 @@ __all__ = ["EFFECT_LIMIT", "MachineSetSnapshot", "decide"]
 
 EFFECT_LIMIT = 16
 """Most machines that one decision makes, deletes or hands over."""
+ASK_AGAIN = 10_000_000_000
+"""How long a set that leaves waits for word of its CRD before it is decided about again, nanoseconds."""
 
 
 def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus]:
@@ -46,7 +50,8 @@ def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatu
     Invariants: machines being deleted count until they are gone, so there are never more than `replicas`,
     and what the strategy's surge adds, but by lowering it; who is deleted is recorded in the status first, and the status is a
     compare-and-swap, so of two deciders only one chooses; a machine that a newer version wrote is counted
-    and left alone; after a mass delete nothing is made or deleted before a person has spoken.
+    and left alone; after a mass delete nothing is made or deleted before a person has spoken; a set that leaves
+    deletes no machine while its CRD may be what was deleted.
     Source: api.md sections 1 and 4; reliability.md S3, S5, S25, F22.
     """
     owner = seen.set
@@ -147,13 +152,50 @@ def _dismantled(seen: MachineSetSnapshot) -> Decision[MachineSetStatus]:
     if not crew.members:
         rest = tuple(one for one in owner.metadata.finalizers if one != MACHINESET_FINALIZER)
         return _finalizers(seen, rest, "the last of its machines is gone")
+    if seen.crd_leaving is None:
+        told = _farewell(seen, crew, (leaving_unknown(crew),), ())
+        return attrs.evolve(told, wake_at=seen.now.elapsed + ASK_AGAIN)
+    if seen.crd_leaving:
+        return _swept_away(seen, crew)
     effects: Sequence[Effect] = ()
     if owner.status.lost <= owner.spec.acknowledged_losses:
-        known = [one for one in crew.live if not one.metadata.unknown and one not in crew.strays]
-        effects = (*handed_over(owner, crew, room=0), *(Delete(object=ref(one)) for one in known))
-    claim = leaving(crew)
-    others = tuple(one for one in owner.status.conditions if one.type == MASS_DELETE)
-    status = attrs.evolve(counted(owner, crew.members), conditions=_stated(seen, (claim,)) + others)
+        effects = _given_up(seen, crew)
+    return _farewell(seen, crew, (leaving(crew),), effects)
+
+
+def _swept_away(seen: MachineSetSnapshot, crew: Crew) -> Decision[MachineSetStatus]:
+    """Hold a set whose CRD is being deleted, until a person acknowledges as many losses as it has machines."""
+    losses = lose_all(seen.set, crew.members)
+    effects: Sequence[Effect] = ()
+    if not losses.held:
+        recorded = frozenset(losses.losing)
+        effects = _given_up(
+            seen, attrs.evolve(crew, live=tuple(one for one in crew.live if one.metadata.uid in recorded))
+        )
+    told = _farewell(seen, crew, leaving_with_crd(crew, losses), effects)
+    status = attrs.evolve(told.status or seen.set.status, lost=losses.lost, losing=losses.losing)
+    if losses.held:  # with numbers, so that what would let it go on can be said
+        told = attrs.evolve(
+            told, notes=(attrs.evolve(told.notes[0], observed=losses.lost, limit=losses.acknowledged),)
+        )
+    return attrs.evolve(told, status=status)
+
+
+def _given_up(seen: MachineSetSnapshot, crew: Crew) -> tuple[Effect, ...]:
+    known = [one for one in crew.live if not one.metadata.unknown and one not in crew.strays]
+    return (*handed_over(seen.set, crew, room=0), *(Delete(object=ref(one)) for one in known))
+
+
+def _farewell(
+    seen: MachineSetSnapshot, crew: Crew, said: tuple[Claim, ...], effects: Sequence[Effect]
+) -> Decision[MachineSetStatus]:
+    """Say how far a set is that leaves; its condition MassDelete stays as it was unless something is said of it."""
+    owner, claim = seen.set, said[0]
+    spoken = {one.type for one in said}
+    others = tuple(
+        one for one in owner.status.conditions if one.type == MASS_DELETE and one.type not in spoken
+    )
+    status = attrs.evolve(counted(owner, crew.members), conditions=_stated(seen, said) + others)
     note = Note(code=claim.reason, text=claim.message, scope=f"machineset={owner.metadata.name}")
     return Decision(status=status, effects=tuple(effects[:EFFECT_LIMIT]), notes=(note,), deferred=not effects)
 

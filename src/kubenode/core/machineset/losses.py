@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from kubenode.core.decision import soonest
+from kubenode.core.decision import NOTHING_SEEN, soonest
 from kubenode.core.model.machine import Machine
 from kubenode.core.model.machineset import RECORD_LIMIT, MachineSet
 from kubenode.core.model.now import Now
@@ -85,6 +85,22 @@ def judge_losses(
         # Until the new count is stored, only these marks know who is in it.
         sightings=seen | {_COUNTED + uid: lost for uid in fresh},
         wake_at=soonest(since + span for uid, since in gone.items() if uid not in fresh),
+    )  # fmt: skip
+
+
+def lose_all(owner: MachineSet, members: Sequence[Machine]) -> Losses:
+    """Count every machine that the set did not choose to delete, each once: it goes because its CRD does.
+
+    No more than the record has room for; the others are counted when those are gone, and need a word of their own.
+    """
+    status = owner.status
+    ours = {leaver.uid for leaver in status.going}
+    there = {one.metadata.uid for one in members}
+    losing = tuple(uid for uid in status.losing if uid in there)
+    fresh = sorted(there - ours - set(losing))[: max(0, RECORD_LIMIT - len(losing))]
+    return Losses(
+        lost=status.lost + len(fresh), losing=(*losing, *fresh), acknowledged=owner.spec.acknowledged_losses,
+        sightings=NOTHING_SEEN, wake_at=None,
     )  # fmt: skip
 
 

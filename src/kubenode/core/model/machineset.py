@@ -28,6 +28,7 @@ from kubenode.core.model.meta import (
 MACHINESET_LABEL = f"{GROUP}/machineset"
 """On every machine that a set made: the set's name."""
 MACHINESET_FINALIZER = f"{GROUP}/machineset"
+MACHINESET_CRD = f"machinesets.{GROUP}"
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """On every machine that a set made: a hash of the template it was made from."""
 REPLICAS_LIMIT = 100_000

@@ -12,6 +12,7 @@ from kubenode.core.model.machineset import StrategyType
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.breakers import Breakers
 from kubenode.runtime.controller.changes import mark_changed
+from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.store.cache import Cache, Change
@@ -22,11 +23,12 @@ class MachineSetController:
 
     name = "machineset"
 
-    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+    def __init__(self, cache: Cache, inventory: Inventory, crd_leaving: CrdLeaving = no_crds) -> None:
         self._cache = cache
         self._inventory = inventory
         self._crews = inventory.crews
         self._breakers = Breakers(inventory)
+        self._crd_leaving = crd_leaving
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A set; those whose selector overlaps with it; and those that a machine concerns, or did."""
@@ -55,6 +57,8 @@ class MachineSetController:
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one set."""
         found = self._cache.get(m.MachineSet, key)
+        leaver = found if found is not None and found.metadata.deletion_timestamp is not None else None
+        crd_leaving = self._crd_leaving(key, leaver)
         if found is None:
             return None
         machines = self._crews.machines(key)
@@ -65,7 +69,8 @@ class MachineSetController:
         looked = machines if _replaces(found) else ()
         snapshot = MachineSetSnapshot(
             set=found, machines=machines, contested=contested, places=self._places(looked), held=self._held(looked),
-            zones=self._inventory.zones() if looked else {}, now=now, sightings=sightings,
+            zones=self._inventory.zones() if looked else {}, crd_leaving=crd_leaving if leaver is not None else False,
+            now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)
 

@@ -8,6 +8,7 @@ from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
+from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.drift import DriftController
 from kubenode.runtime.controller.inspections import Inspections
 from kubenode.runtime.controller.inspections import in_place as ask_in_place
@@ -44,10 +45,10 @@ NAMES: Final = (
 """The central controllers."""
 
 
-def controllers(
+def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the rest a name
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
     only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
-    observes: bool = False,
+    observes: bool = False, crd_leaving: CrdLeaving = no_crds,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
@@ -60,13 +61,14 @@ def controllers(
         panel: asks the reviewers; None asks them in place.
         inspections: asks the hooks of rollouts.
         observes: decide, and call nothing.
+        crd_leaving: tells of a set that leaves whether its CRD does.
     """
     cache = Cache(m.WATCHED)
     inventory = Inventory(cache, policy)
     rehearsal = RehearsalController(cache)
     every = (
         MachineController(cache, inventory),
-        MachineSetController(cache, inventory),
+        MachineSetController(cache, inventory, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),

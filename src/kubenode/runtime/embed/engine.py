@@ -21,6 +21,7 @@ from kubenode.runtime.controller.remedy import rung_problems
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
 from kubenode.runtime.embed.arguments import check, check_within
+from kubenode.runtime.embed.definitions import Definitions
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
 from kubenode.runtime.embed.figures import Figures, Meter
 from kubenode.runtime.embed.hosting import Hosting
@@ -118,6 +119,7 @@ class Engine:
         self._failure: BaseException | None = None
         self._panel: Panel | None = None
         self._inspections: Inspections | None = None
+        self._definitions: Definitions | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
         self._events = None if observe_only else Recorder(store, self._clock, identity)
@@ -309,10 +311,13 @@ class Engine:
         self._inspections = Inspections(
             plugins.inspections, clock=self._clock, post=self._post, stir=self._stir_set, name=self.identity
         )
+        self._definitions = Definitions(
+            self._store, stir=self._stir_leaver, ended=self._ended, name=self.identity
+        )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
-            inspections=self._inspections, observes=self._observes,
+            inspections=self._inspections, observes=self._observes, crd_leaving=self._definitions,
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
@@ -344,6 +349,8 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
+        if self._definitions is not None:
+            await self._definitions.end()
         if self._events is not None and self._telling is not None:
             self._events.end()
             _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
@@ -387,8 +394,12 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("rollout", name)))
 
+    def _stir_leaver(self, name: str) -> None:
+        if self._driver is not None:
+            self._driver.tell(Stirred(key=Key("machineset", name)))
+
     def _asking(self) -> tuple[str, ...]:
-        asked = (("reviewers", self._panel), ("inspections", self._inspections))
+        asked = (("reviewers", self._panel), ("inspections", self._inspections), ("CRDs", self._definitions))
         answers = tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
         return (*self._leading.waits(), *answers)
 

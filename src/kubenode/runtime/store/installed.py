@@ -32,6 +32,20 @@ class Checked(Protocol):
         """Raise NotInstalled when something is missing, with its fix."""
 
 
+@runtime_checkable
+class Defined(Protocol):
+    """A store whose kinds are defined by objects that somebody may delete."""
+
+    async def leaves(self, kind: type[Object]) -> bool:
+        """Tell whether the definition of a kind is being deleted, or gone; raises ApiError when it cannot be known."""
+
+
+async def leaves(get: Get, cls: type[Object]) -> bool:
+    """Ask the server whether the CRD of a kind is being deleted, or gone."""
+    found = await _definition(get, cls)
+    return found is None or bool(found["metadata"].get("deletionTimestamp"))
+
+
 async def check(get: Get, may: May, kinds: Sequence[type[Object]], rights: Sequence[Right]) -> None:
     """Look at a server.
 

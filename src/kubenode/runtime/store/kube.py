@@ -29,7 +29,7 @@ from kubenode.runtime.store.contract import (
     Propagation,
     Wanted,
 )
-from kubenode.runtime.store.installed import check
+from kubenode.runtime.store.installed import check, leaves
 from kubenode.runtime.store.objectmeta import place
 from kubenode.runtime.store.rights import Right
 
@@ -119,11 +119,14 @@ class KubeStore:
             NotInstalled: something is missing; every problem at once, with its fix.
             ApiError: it cannot be found out.
         """
+        await check(self._at, self._may, kinds, rights)
 
-        async def get(path: str) -> Json:
-            return await self._transport.call(Request(method="GET", path=path))
+    async def leaves(self, kind: type[Object]) -> bool:
+        """Tell whether the CRD of a kind is being deleted, or gone; raises ApiError when it cannot be found out."""
+        return await leaves(self._at, kind)
 
-        await check(get, self._may, kinds, rights)
+    async def _at(self, path: str) -> Json:
+        return await self._transport.call(Request(method="GET", path=path))
 
     async def _may(self, right: Right) -> bool:
         resource, _, part = right.resource.partition("/")
