@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from kubenode.core.step import check_package, check_path, check_unit, is_package, is_path, is_unit
+from kubenode.core.step import Exec, check_package, check_path, check_unit, is_package, is_path, is_unit
 
 
 @attrs.frozen
@@ -73,3 +73,16 @@ def test_what_is_no_package(package: str) -> None:
     """An option of the package manager, two words, a shell's word, too long."""
     assert not is_package(package)
     assert refused(check_package, package).endswith("is not the name of a package such as kubelet")
+
+
+@pytest.mark.parametrize("argv", [(), ["/bin/df"], "/bin/df -h", ("/bin/df", 1), None])
+def test_what_is_no_command(argv: Any) -> None:
+    """A text would go through a shell, a list may change later, and a program needs a name."""
+    with pytest.raises(ValueError, match=r"argv: .* is no tuple of a program and its arguments"):
+        Exec(argv)
+
+
+def test_a_command() -> None:
+    """A program alone, and one with arguments that a shell would read otherwise."""
+    assert Exec(("/bin/df",)).argv == ("/bin/df",)
+    assert Exec(("/bin/echo", "$HOME; ls")).argv == ("/bin/echo", "$HOME; ls")

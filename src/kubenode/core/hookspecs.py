@@ -252,7 +252,6 @@ class Hooks(Protocol):
     @hookspec
     def register_inspections(self, settings: Settings) -> Iterable[Inspector[Any]]:
         """Give the inspections of this distribution, which look at a rollout's batch before the next one opens."""
-        raise NotImplementedError
 
     @hookspec
     def register_reviewers(self, settings: Settings) -> Mapping[str, Reviewer]:

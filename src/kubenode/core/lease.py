@@ -11,7 +11,7 @@ Pure: the adapter (`runtime/store/lease.py`) reads the clock, draws the jitter, 
 
 import enum
 from datetime import timedelta
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 import attrs
 
@@ -188,6 +188,8 @@ def next_act(state: LeaseState, now: int) -> LeaseAct:
                 return Look()
             takes = record.holder != state.me
             return Hold(version=record.version, transitions=record.transitions + takes, takes=takes)
+        case _:
+            assert_never(state.view)
 
 
 def after(
@@ -224,6 +226,8 @@ def after(
             return attrs.evolve(state, view=LeaseView.UNKNOWN, due=now)
         case Lost():
             return attrs.evolve(state, view=LeaseView.UNKNOWN, due=now + pause)
+        case _:
+            assert_never(answer)
 
 
 def _seen(state: LeaseState, record: LeaseRecord, now: int, pause: int) -> LeaseState:
