@@ -26,6 +26,8 @@ from kubenode.core.machine.decide import decide as decide_machine
 from kubenode.core.machineset.decide import decide as decide_machineset
 from kubenode.core.policy import BUILT_IN, HUNG_TASK, Policy
 from kubenode.core.remedy.decide import decide as decide_remedy
+from kubenode.core.remedy.repair import RepairSnapshot
+from kubenode.core.remedy.repair import decide as decide_repair
 from kubenode.core.risk.decide import decide as decide_fleet
 from kubenode.core.rollout.decide import decide as decide_rollout
 from kubenode.core.rollout.tally import Seat
@@ -61,6 +63,7 @@ SNAPSHOTS: dict[str, tuple[Any, Any]] = {
         decide_node,
     ),
     "remedy": (RemedySnapshot(machine=MACHINE, node=NODE, now=NOW), decide_remedy),
+    "repair": (RepairSnapshot(machine=MACHINE, node=NODE, now=NOW), decide_repair),
     "fleet": (FleetSnapshot(ledger=None, history=False, now=NOW), decide_fleet),
 }
 

@@ -4,7 +4,15 @@ from datetime import timedelta
 
 import pytest
 
-from kubenode.core.errors import ApiError, PluginError, Problem, ProviderError, Retry, Unreachable
+from kubenode.core.errors import (
+    ApiError,
+    NotInstalled,
+    PluginError,
+    Problem,
+    ProviderError,
+    Retry,
+    Unreachable,
+)
 
 
 def test_a_plugin_error_counts_and_names_every_problem() -> None:
@@ -35,3 +43,14 @@ def test_a_provider_error_knows_the_pause(pause: timedelta | None) -> None:
     """None when the cloud asked for none."""
     assert ProviderError("throttled", retry_after=pause).retry_after == pause
     assert str(ProviderError("throttled")) == "throttled"
+
+
+def test_what_is_not_installed_is_named_line_by_line() -> None:
+    """Each with what installs it."""
+    one, two = (
+        Problem(where="CRD machines", what="is missing", fix="kubenode install"),
+        Problem(where="b", what="c"),
+    )
+    assert str(NotInstalled((one, two))) == f"{one}\n{two}"
+    assert "kubenode install" in str(NotInstalled((one,)))
+    assert NotInstalled((one, two)).problems == (one, two)

@@ -8,12 +8,11 @@ As with the four methods, one call is one wire call in a plain function, its err
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import attrs
 
-if TYPE_CHECKING:
-    from kubenode.core.hookspecs import Page
+from kubenode.core.hookspecs import Page
 
 P = TypeVar("P")
 
@@ -130,7 +129,7 @@ class CommandResult:
 class SupportsEvents(Protocol):
     """A provider that tells planned maintenance and failures: one poll of all its instances."""
 
-    def events(self, cursor: str | None, /) -> "Page[CloudEvent]":
+    def events(self, cursor: str | None, /) -> Page[CloudEvent]:
         """Give a page of the events that are not over; over ones too, while the cloud still shows them.
 
         A poll is all pages. What an earlier poll gave and this one does not is not known to be over: the core

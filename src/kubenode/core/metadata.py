@@ -15,7 +15,6 @@ _WORD: Final = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]", re.ASCII)
 _NAME_MAX: Final = 253
 _WORD_MAX: Final = 63
 _ANNOTATIONS_MAX: Final = 262_144
-_INT64: Final = 2**63
 _OWNER: Final = ("apiVersion", "kind", "name", "uid")
 
 FIELDS: Final = (
@@ -52,10 +51,6 @@ def metadata_problems(metadata: Any, name_max: int = _NAME_MAX) -> Iterator[Prob
     yield from _texts("annotations", metadata.get("annotations"))
     yield from _finalizers(metadata.get("finalizers"))
     yield from _owners(metadata.get("ownerReferences"))
-    generation = metadata.get("generation")
-    if type(generation) is int and not -_INT64 <= generation < _INT64:
-        what = f"{generation} does not fit 64 bits"
-        yield Problem(where="metadata.generation", what=what, fix="remove it; the server counts")
 
 
 def _name(name: Any, name_max: int) -> Iterator[Problem]:
