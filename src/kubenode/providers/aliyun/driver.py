@@ -3,26 +3,24 @@
 import base64
 import json
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
 from kubenode.core.capability import CloudEvent, CommandResult
-from kubenode.core.errors import Busy, Invalid, NotFound, TokenConflict
+from kubenode.core.errors import Invalid, NotFound
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.providers.aliyun import answers
 from kubenode.providers.aliyun.client import Client
 from kubenode.providers.aliyun.codes import Call
 from kubenode.providers.aliyun.params import AliyunParams, Placement, launch, tagged
+from kubenode.providers.once import Once
 
 PAGE: Final = "100"
 EVENTS_MAX: Final = 100
 SCRIPT_MAX: Final = 18 * 1024
 """Bytes of a script: ECS takes 24 KiB of base64."""
-REMEMBERED: Final = 10_000
-"""Acts that are known to be done, by token, where ECS takes no token."""
 POWERS: Final[Mapping[Power, tuple[str, Mapping[str, str]]]] = MappingProxyType({
     Power.ON: ("StartInstance", {}),
     # KeepCharging keeps the host: else a later start may find no stock. Force: a hung system does not shut down.
@@ -43,9 +41,7 @@ class AliyunProvider:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._acts: dict[str, tuple[str, str]] = {}
-        self._acting: set[str] = set()
+        self._once = Once()
 
     def __repr__(self) -> str:
         return f"AliyunProvider({self._client!r})"
@@ -106,7 +102,7 @@ class AliyunProvider:
             Ambiguous: the answer was lost: look, then decide.
         """
         own, (name, told) = self._own(instance_id), POWERS[action]
-        self._once(
+        self._once.do(
             token,
             (own, name),
             lambda: self._client.call(name, self._here(InstanceId=own, **told), Call.ACT),
@@ -116,7 +112,7 @@ class AliyunProvider:
         """RedeployInstance by force: to another host, without what was on local disks. The token is as for `power`."""
         own = self._own(instance_id)
         told = self._here(InstanceId=own, ForceStop="true")
-        self._once(
+        self._once.do(
             token,
             (own, "RedeployInstance"),
             lambda: self._client.call("RedeployInstance", told, Call.ACT),
@@ -185,28 +181,6 @@ class AliyunProvider:
     def choices(self, params: AliyunParams) -> tuple[AliyunParams, ...]:
         """Give the parameters of each placement, the first one first."""
         return (params.at(Placement()), *(params.at(place) for place in params.fallback))
-
-    def _once(self, token: str, act: tuple[str, str], do: Callable[[], object]) -> None:
-        """Do what ECS takes no token for, unless this process knows that it is done."""
-        with self._lock:
-            known = self._acts.get(token)
-            if known is None and token in self._acting:
-                raise Busy(f"an act with token {token} is under way")
-            if known is None:
-                self._acting.add(token)
-        if known is not None:
-            if known != act:
-                raise TokenConflict(f"token {token} was used for another act")
-            return
-        try:
-            do()
-            with self._lock:
-                self._acts[token] = act
-                if len(self._acts) > REMEMBERED:
-                    del self._acts[next(iter(self._acts))]
-        finally:
-            with self._lock:
-                self._acting.discard(token)
 
     def _here(self, **params: str) -> dict[str, str]:
         return {"RegionId": self._client.region, **params}
