@@ -14,7 +14,7 @@ from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page
 from kubenode.providers.aliyun import answers
 from kubenode.providers.aliyun.client import Client
 from kubenode.providers.aliyun.codes import Call
-from kubenode.providers.aliyun.params import AliyunParams, Placement, launch, tagged
+from kubenode.providers.aliyun.params import AliyunParams, Placement, launch, numbered, tagged
 from kubenode.providers.once import Once
 
 PAGE: Final = "100"
@@ -131,7 +131,7 @@ class AliyunProvider:
 
     def events(self, cursor: str | None) -> Page[CloudEvent]:
         """DescribeInstanceHistoryEvents of the whole region, in every state that is not over: its cost follows the events."""
-        told = self._page(cursor, **_numbered("InstanceEventCycleStatus", [*answers.ACTIVE]))
+        told = self._page(cursor, **numbered("InstanceEventCycleStatus", [*answers.ACTIVE]))
         answer = self._client.call("DescribeInstanceHistoryEvents", told, Call.READ)
         return Page(items=self._events(answer), cursor=answer.get("NextToken") or None)
 
@@ -145,8 +145,8 @@ class AliyunProvider:
             raise Invalid(f"{len(event_ids)} events; fix: ask for 1 to {EVENTS_MAX} at once")
         told = self._page(
             None,
-            **_numbered("EventId", event_ids),
-            **_numbered("InstanceEventCycleStatus", [*answers.FINAL]),
+            **numbered("EventId", event_ids),
+            **numbered("InstanceEventCycleStatus", [*answers.FINAL]),
         )
         return self._events(self._client.call("DescribeInstanceHistoryEvents", told, Call.READ))
 
@@ -159,7 +159,7 @@ class AliyunProvider:
         if len(script) > SCRIPT_MAX:
             raise Invalid(f"the script has {len(script)} bytes; fix: ECS takes {SCRIPT_MAX}")
         told = self._here(
-            **_numbered("InstanceId", [self._own(instance_id)]), ClientToken=token, Type="RunShellScript",
+            **numbered("InstanceId", [self._own(instance_id)]), ClientToken=token, Type="RunShellScript",
             ContentEncoding="Base64", Timeout=str(max(10, round(limit.total_seconds()))),
         )  # fmt: skip
         secret = {"CommandContent": base64.b64encode(script).decode()}
@@ -200,7 +200,3 @@ class AliyunProvider:
         if read["region"] != self._client.region:
             raise Invalid(f"{instance_id} is in another region than {self._client.region}")
         return read["own"]
-
-
-def _numbered(name: str, values: "list[str] | tuple[str, ...]") -> dict[str, str]:
-    return {f"{name}.{n}": value for n, value in enumerate(values, 1)}
