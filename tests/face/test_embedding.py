@@ -22,12 +22,12 @@ from kubenode.providers import conformance as providers
 from kubenode.remedies import Reboot
 from kubenode.remedies import conformance as remedies
 from kubenode.runtime.cli.app import app
+from tests.test_docs import blocks
 from tests.third_party.kit import broken, laws
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "embedding.md"
 EXAMPLES = ROOT / "docs" / "examples" / "python"
-BLOCK = re.compile(r"^`(\w+\.py)`\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN = ("a_decide.py", "rack.py", "test_rack.py", "d_e.py", "test_d_e.py", "h_replay.py")
 INSIDE = ("b_embed.py", "b_threads.py", "settle.py")
 """Run by test_inside.py, and on a real server by tests/cluster/test_embedding.py."""
@@ -37,10 +37,9 @@ SIMULATED = ("test_policy.py", "notebook.py")
 
 def test_the_page_shows_the_examples() -> None:
     """One source: each block is a file, letter by letter."""
-    blocks = dict(BLOCK.findall(PAGE.read_text()))
-    assert len(blocks) == PAGE.read_text().count("```python")
-    assert set(blocks) == {*SHOWN, *INSIDE, *SIMULATED}
-    for name, code in blocks.items():
+    shown = blocks(PAGE)
+    assert set(shown) == {*SHOWN, *INSIDE, *SIMULATED}
+    for name, code in shown.items():
         assert code == (EXAMPLES / name).read_text(), name
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,20 +12,19 @@ import pytest
 
 from kubenode import EmbeddedStore, Machine
 from kubenode.runtime.testing.store import CASES
+from tests.test_docs import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "testing.md"
 EXAMPLES = ROOT / "docs" / "examples" / "python"
-BLOCK = re.compile(r"^`(\w+\.py)`\n\n```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 STORES = {case.name: case for case in CASES if not case.needs_api and not case.needs_cel}
 
 
 def test_the_page_shows_the_examples() -> None:
     """One source: each block is a file, letter by letter. `test_platform.py` is run by tests/cluster."""
-    blocks = dict(BLOCK.findall(PAGE.read_text()))
-    assert len(blocks) == PAGE.read_text().count("```python")
-    assert set(blocks) == {"test_veto.py", "test_platform.py", "traced.py", "test_traced.py"}
-    for name, code in blocks.items():
+    shown = blocks(PAGE)
+    assert set(shown) == {"test_veto.py", "test_platform.py", "traced.py", "test_traced.py"}
+    for name, code in shown.items():
         assert code == (EXAMPLES / name).read_text(), name
 
 

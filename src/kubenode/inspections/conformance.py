@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import attrs
 
 from kubenode.core.hookspecs import Inspector
-from kubenode.core.inspection import Answer, Fail, Inconclusive, InspectionRequest, Pass
+from kubenode.core.inspection import Fail, Inconclusive, InspectionRequest, Pass
 from kubenode.core.law import BrokenLaw, Law, check_driver, check_functions, law_test
 
 __all__ = ["BrokenLaw", "World", "inspection"]
@@ -61,12 +61,9 @@ class _Kit:
         )  # fmt: skip
 
     def asked(self, world: World, **how: Any) -> object:
-        """Ask in a world; an exception is what the engine makes of it."""
+        """Ask in a world."""
         inspector, params = self.make(world)
-        try:
-            return inspector.inspect(self.request(params, **how))
-        except Exception as error:
-            return Inconclusive(text=f"raised {type(error).__name__}: {error}")
+        return _asked(inspector, self.request(params, **how))
 
     def all(self) -> Iterator[tuple[World, object]]:
         """Give an answer of every world, to each size of batch."""
@@ -82,13 +79,9 @@ def _check_names(kit: _Kit) -> None:
         check_functions(inspector, ("inspect",))
 
 
-def _is_answer(answer: object) -> bool:
-    return isinstance(answer, Pass | Fail | Inconclusive)
-
-
 def _check_answers(kit: _Kit) -> None:
     for world, answer in kit.all():
-        if not _is_answer(answer):
+        if not isinstance(answer, Pass | Fail | Inconclusive):
             kind = answer.__name__ if isinstance(answer, type) else type(answer).__name__
             raise BrokenLaw(
                 f"inspect() answered with {kind} when all is {world.value}; answer with {_ANSWERS}"
@@ -167,7 +160,8 @@ def _check_threads(kit: _Kit) -> None:
         )
 
 
-def _asked(inspector: Inspector[Any], request: InspectionRequest[Any]) -> Answer:
+def _asked(inspector: Inspector[Any], request: InspectionRequest[Any]) -> object:
+    """Ask; an exception is what the engine makes of it."""
     try:
         return inspector.inspect(request)
     except Exception as error:

@@ -1,15 +1,12 @@
 """How the SDK is kept in check: TLS, no retries, no growth, no secrets, and an end to every call."""
 
-import contextlib
 import importlib.util
-import logging
 import select
 import socket
 import socketserver
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +24,7 @@ from kubenode.providers.aliyun import (
     register_providers,
 )
 from kubenode.providers.aliyun.credentials import from_environment
+from kubenode.providers.conformance.looking import logged
 from kubenode.runtime.plugins import Plugins, PluginSettings
 from kubenode.runtime.testing.authority import Authority
 from tests.providers.aliyun.cloud import FakeEcs
@@ -263,26 +261,6 @@ def test_one_client_serves_many_threads() -> None:
     assert (one.cloud.made, len(one.cloud.calls)) == (160, 320)
 
 
-@contextlib.contextmanager
-def _everything_said() -> Iterator[list[str]]:
-    """Collect the text of every record of every logger, and let nothing be filtered by level."""
-    said: list[str] = []
-
-    class Collector(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(self.format(record))
-
-    root, collector = logging.getLogger(), Collector()
-    level = root.level
-    root.addHandler(collector)
-    root.setLevel(logging.DEBUG)
-    try:
-        yield said
-    finally:
-        root.setLevel(level)
-        root.removeHandler(collector)
-
-
 def test_secrets_are_told_nowhere(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """User data, script, secret and token: not in an error, a log, a repr, an address or on the terminal, whatever fails."""
     monkeypatch.setenv("DEBUG", "sdk")  # makes the SDK print what it sends
@@ -293,7 +271,7 @@ def test_secrets_are_told_nowhere(monkeypatch: pytest.MonkeyPatch, capfd: pytest
         "RunCommand": lambda: one.provider.run_command(MADE, SECRET, "c-1", timedelta(seconds=60)),
         "RebootInstance": lambda: one.provider.power(MADE, Power.REBOOT, "p-1"),
     }
-    with _everything_said() as said:
+    with logged() as said:
         for action, act in acts.items():
             for fault in ("lose", "garble", "fail", "none"):
                 _plan(one, action, fault)

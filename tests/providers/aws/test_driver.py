@@ -370,9 +370,8 @@ def test_power_and_its_tokens() -> None:
     assert fake.calls.count("RebootInstances") == 2
     with pytest.raises(TokenConflict):
         provider.power(made, Power.OFF, "p")
-    provider._acting.add("q")
     with pytest.raises(Busy):
-        provider.power(made, Power.OFF, "q")
+        provider._once.do("q", (), lambda: provider.power(made, Power.OFF, "q"))
     assert type(raised(lambda: provider.power("i-0000000000000000f", Power.OFF, "r"))) is NotFound
 
 

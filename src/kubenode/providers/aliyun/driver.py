@@ -3,26 +3,24 @@
 import base64
 import json
 import re
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
 from kubenode.core.capability import CloudEvent, CommandResult
-from kubenode.core.errors import Busy, Invalid, NotFound, TokenConflict
+from kubenode.core.errors import Invalid, NotFound
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.providers.aliyun import answers
 from kubenode.providers.aliyun.client import Client
 from kubenode.providers.aliyun.codes import Call
-from kubenode.providers.aliyun.params import AliyunParams, Placement, launch, tagged
+from kubenode.providers.aliyun.params import AliyunParams, Placement, launch, numbered, tagged
+from kubenode.providers.once import Once
 
 PAGE: Final = "100"
 EVENTS_MAX: Final = 100
 SCRIPT_MAX: Final = 18 * 1024
 """Bytes of a script: ECS takes 24 KiB of base64."""
-REMEMBERED: Final = 10_000
-"""Acts that are known to be done, by token, where ECS takes no token."""
 POWERS: Final[Mapping[Power, tuple[str, Mapping[str, str]]]] = MappingProxyType({
     Power.ON: ("StartInstance", {}),
     # KeepCharging keeps the host: else a later start may find no stock. Force: a hung system does not shut down.
@@ -43,9 +41,7 @@ class AliyunProvider:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._lock = threading.Lock()
-        self._acts: dict[str, tuple[str, str]] = {}
-        self._acting: set[str] = set()
+        self._once = Once()
 
     def __repr__(self) -> str:
         return f"AliyunProvider({self._client!r})"
@@ -106,7 +102,7 @@ class AliyunProvider:
             Ambiguous: the answer was lost: look, then decide.
         """
         own, (name, told) = self._own(instance_id), POWERS[action]
-        self._once(
+        self._once.do(
             token,
             (own, name),
             lambda: self._client.call(name, self._here(InstanceId=own, **told), Call.ACT),
@@ -116,7 +112,7 @@ class AliyunProvider:
         """RedeployInstance by force: to another host, without what was on local disks. The token is as for `power`."""
         own = self._own(instance_id)
         told = self._here(InstanceId=own, ForceStop="true")
-        self._once(
+        self._once.do(
             token,
             (own, "RedeployInstance"),
             lambda: self._client.call("RedeployInstance", told, Call.ACT),
@@ -135,7 +131,7 @@ class AliyunProvider:
 
     def events(self, cursor: str | None) -> Page[CloudEvent]:
         """DescribeInstanceHistoryEvents of the whole region, in every state that is not over: its cost follows the events."""
-        told = self._page(cursor, **_numbered("InstanceEventCycleStatus", [*answers.ACTIVE]))
+        told = self._page(cursor, **numbered("InstanceEventCycleStatus", [*answers.ACTIVE]))
         answer = self._client.call("DescribeInstanceHistoryEvents", told, Call.READ)
         return Page(items=self._events(answer), cursor=answer.get("NextToken") or None)
 
@@ -149,8 +145,8 @@ class AliyunProvider:
             raise Invalid(f"{len(event_ids)} events; fix: ask for 1 to {EVENTS_MAX} at once")
         told = self._page(
             None,
-            **_numbered("EventId", event_ids),
-            **_numbered("InstanceEventCycleStatus", [*answers.FINAL]),
+            **numbered("EventId", event_ids),
+            **numbered("InstanceEventCycleStatus", [*answers.FINAL]),
         )
         return self._events(self._client.call("DescribeInstanceHistoryEvents", told, Call.READ))
 
@@ -163,7 +159,7 @@ class AliyunProvider:
         if len(script) > SCRIPT_MAX:
             raise Invalid(f"the script has {len(script)} bytes; fix: ECS takes {SCRIPT_MAX}")
         told = self._here(
-            **_numbered("InstanceId", [self._own(instance_id)]), ClientToken=token, Type="RunShellScript",
+            **numbered("InstanceId", [self._own(instance_id)]), ClientToken=token, Type="RunShellScript",
             ContentEncoding="Base64", Timeout=str(max(10, round(limit.total_seconds()))),
         )  # fmt: skip
         secret = {"CommandContent": base64.b64encode(script).decode()}
@@ -186,28 +182,6 @@ class AliyunProvider:
         """Give the parameters of each placement, the first one first."""
         return (params.at(Placement()), *(params.at(place) for place in params.fallback))
 
-    def _once(self, token: str, act: tuple[str, str], do: Callable[[], object]) -> None:
-        """Do what ECS takes no token for, unless this process knows that it is done."""
-        with self._lock:
-            known = self._acts.get(token)
-            if known is None and token in self._acting:
-                raise Busy(f"an act with token {token} is under way")
-            if known is None:
-                self._acting.add(token)
-        if known is not None:
-            if known != act:
-                raise TokenConflict(f"token {token} was used for another act")
-            return
-        try:
-            do()
-            with self._lock:
-                self._acts[token] = act
-                if len(self._acts) > REMEMBERED:
-                    del self._acts[next(iter(self._acts))]
-        finally:
-            with self._lock:
-                self._acting.discard(token)
-
     def _here(self, **params: str) -> dict[str, str]:
         return {"RegionId": self._client.region, **params}
 
@@ -226,7 +200,3 @@ class AliyunProvider:
         if read["region"] != self._client.region:
             raise Invalid(f"{instance_id} is in another region than {self._client.region}")
         return read["own"]
-
-
-def _numbered(name: str, values: "list[str] | tuple[str, ...]") -> dict[str, str]:
-    return {f"{name}.{n}": value for n, value in enumerate(values, 1)}

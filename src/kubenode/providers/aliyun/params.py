@@ -3,7 +3,7 @@
 import base64
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Final
 
 import attrs
@@ -162,7 +162,7 @@ def launch(request: CreateRequest[AliyunParams], region: str) -> tuple[Mapping[s
         SpotStrategy=params.spot.value if params.spot is not Spot.NO else "",
         SpotPriceLimit=_number(params.spot_price_limit),
     )  # fmt: skip
-    told |= {f"SecurityGroupIds.{n}": group for n, group in enumerate(params.security_groups, 1)}
+    told |= numbered("SecurityGroupIds", params.security_groups)
     if params.system_disk is not None:
         told |= {f"SystemDisk.{name}": value for name, value in params.system_disk.told().items()}
     for n, disk in enumerate(params.data_disks, 1):
@@ -184,6 +184,11 @@ def tagged(tags: Mapping[str, str]) -> dict[str, str]:
     for n, (key, value) in enumerate(sorted(tags.items()), 1):
         told |= {f"Tag.{n}.Key": key, f"Tag.{n}.Value": value}
     return told
+
+
+def numbered(name: str, values: Sequence[str]) -> dict[str, str]:
+    """Give the values of a list as parameters, which ECS counts from 1."""
+    return {f"{name}.{n}": value for n, value in enumerate(values, 1)}
 
 
 def _given(**params: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Instances of EC2, in one region of one account. Each method is one wire call, and none is repeated here."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -9,18 +8,18 @@ from typing import Any, ClassVar
 import attrs
 
 from kubenode.core.capability import CloudEvent
-from kubenode.core.errors import Ambiguous, Busy, Invalid, NotFound, TokenConflict, Unavailable
+from kubenode.core.errors import Ambiguous, Invalid, NotFound, TokenConflict, Unavailable
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.providers.aws import reading
 from kubenode.providers.aws.client import Ec2
 from kubenode.providers.aws.launch import launch
 from kubenode.providers.aws.params import AwsParams, AwsSettings
+from kubenode.providers.once import Once
 from kubenode.providers.pace import Budget, Pace
 
 PAGE = 1000
 VISIBLE = timedelta(minutes=5)
 """For so long after a create, "no such instance" means "not shown yet"."""
-REMEMBERED = 10_000
 OPERATIONS: Mapping[Power, str] = {
     Power.REBOOT: "RebootInstances", Power.OFF: "StopInstances", Power.ON: "StartInstances",
 }  # fmt: skip
@@ -52,8 +51,7 @@ class AwsProvider:
         self.ec2 = Ec2(settings, self._pace)
         self._lock = threading.Lock()
         self._young: dict[str, float] = {}
-        self._acts: OrderedDict[str, tuple[str, Power]] = OrderedDict()
-        self._acting: set[str] = set()
+        self._once = Once()
 
     def __repr__(self) -> str:
         return f"AwsProvider({self.ec2!r}, name={self.name!r})"
@@ -133,25 +131,11 @@ class AwsProvider:
             Ambiguous: the answer is lost: look at the instance before you repeat.
             ProviderError: another meaning of AWS's answer.
         """
-        act = (instance_id, action)
-        with self._lock:
-            known = self._acts.get(token)
-            if known is not None and known != act:
-                raise TokenConflict(f"token {token} was used for another act")
-            if token in self._acting:
-                raise Busy(f"token {token} is being acted upon")
-            if known is not None:
-                return
-            self._acting.add(token)
-        try:
-            self._seen(instance_id, lambda: self._write(OPERATIONS[action], instance_id))
-            with self._lock:
-                self._acts[token] = act
-                if len(self._acts) > REMEMBERED:
-                    self._acts.popitem(last=False)
-        finally:
-            with self._lock:
-                self._acting.discard(token)
+        self._once.do(
+            token,
+            (instance_id, action),
+            lambda: self._seen(instance_id, lambda: self._write(OPERATIONS[action], instance_id)),
+        )
 
     def events(self, cursor: str | None) -> Page[CloudEvent]:
         """Give a page of the scheduled events, the failed hosts and the failed disks of the region.

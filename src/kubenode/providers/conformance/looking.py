@@ -48,27 +48,34 @@ class Kit(Generic[P]):
         )
 
 
-def walk(cloud: Provider[Any], tags: Mapping[str, str]) -> dict[str, Instance]:
-    """Go over the pages of find() once."""
-    found: dict[str, Instance] = {}
+def pages(method: str, call: Callable[[str | None], Any]) -> Iterator[Any]:
+    """Give the pages of a method, or what it gives instead: each is to be looked at before its cursor is read."""
     cursors: set[str] = set()
     cursor: str | None = None
     while True:
-        page = cloud.find(tags, cursor)
+        page = call(cursor)
+        yield page
+        cursor = page.cursor
+        if cursor is None:
+            return
+        if cursor in cursors:
+            raise BrokenLaw(
+                f"{method}() gave the cursor {cursor!r} twice, so it never ends; None marks the last page"
+            )
+        cursors.add(cursor)
+
+
+def walk(cloud: Provider[Any], tags: Mapping[str, str]) -> dict[str, Instance]:
+    """Go over the pages of find() once."""
+    found: dict[str, Instance] = {}
+    for page in pages("find", lambda cursor: cloud.find(tags, cursor)):
         if not isinstance(page, Page):
             raise BrokenLaw(f"find() returned a {type(page).__name__}; return Page(items=..., cursor=...)")
         for one in page.items:
             if one.id in found:
                 raise BrokenLaw(f"find() gave {one.id} twice; a page begins where the one before it ended")
             found[one.id] = one
-        cursor = page.cursor
-        if cursor is None:
-            return found
-        if cursor in cursors:
-            raise BrokenLaw(
-                f"find() gave the cursor {cursor!r} twice, so it never ends; None marks the last page"
-            )
-        cursors.add(cursor)
+    return found
 
 
 def only(cloud: Provider[Any], request: CreateRequest[Any], what: str) -> None:
