@@ -363,7 +363,7 @@ class Engine:
         asked = [
             workers
             for one in (self._panel, self._inspections) if one is not None
-            for workers in one.workers.values()
+            for workers in one.asking.workers.values()
         ]  # fmt: skip
         for workers in asked:
             workers.end(drop=True)
