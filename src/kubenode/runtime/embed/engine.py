@@ -10,6 +10,7 @@ import enum
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -305,14 +306,15 @@ class Engine:
             if wrong:
                 raise InvalidObjectError(wrong)
         self._panel = Panel(
-            plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post, stir=self._stir,
-            name=self.identity,
+            plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post,
+            stir=partial(self._stir, *FIRST.key), name=self.identity,
         )  # fmt: skip
         self._inspections = Inspections(
-            plugins.inspections, clock=self._clock, post=self._post, stir=self._stir_set, name=self.identity
-        )
+            plugins.inspections, clock=self._clock, post=self._post, stir=partial(self._stir, "rollout"),
+            name=self.identity,
+        )  # fmt: skip
         self._definitions = Definitions(
-            self._store, stir=self._stir_leaver, ended=self._ended, name=self.identity
+            self._store, stir=partial(self._stir, "machineset"), ended=self._ended, name=self.identity
         )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
@@ -386,17 +388,10 @@ class Engine:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
                 loop.call_soon_threadsafe(call)
 
-    def _stir(self) -> None:
+    def _stir(self, controller: str, name: str) -> None:
+        """Let a controller decide about an object again: somebody outside has answered."""
         if self._driver is not None:
-            self._driver.tell(FIRST)
-
-    def _stir_set(self, name: str) -> None:
-        if self._driver is not None:
-            self._driver.tell(Stirred(key=Key("rollout", name)))
-
-    def _stir_leaver(self, name: str) -> None:
-        if self._driver is not None:
-            self._driver.tell(Stirred(key=Key("machineset", name)))
+            self._driver.tell(Stirred(key=Key(controller, name)))
 
     def _asking(self) -> tuple[str, ...]:
         asked = (("reviewers", self._panel), ("inspections", self._inspections), ("CRDs", self._definitions))
