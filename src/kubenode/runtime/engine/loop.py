@@ -247,9 +247,13 @@ class Engine:
         """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
         return tuple(sorted({text.rpartition("is forbidden: ")[2] for text in self._denied.values()}))
 
+    def pending(self) -> int:
+        """Give the number of keys that wait or are in hand."""
+        return len(self._queue)
+
     def counts(self) -> Mapping[str, int]:
-        """Give the number of keys that wait or are in hand, under the empty name, and of the objects of each kind."""
-        return {"": len(self._queue), **{kind.KIND.name: self.cache.count(kind) for kind in self.cache.kinds}}
+        """Give the number of objects of each kind."""
+        return {kind.KIND.name: self.cache.count(kind) for kind in self.cache.kinds}
 
     def ask(self, controller: str, name: str, now: Now) -> Decision[Any] | None:
         """Decide one key as it stands, for `explain`: nothing is done and nothing is remembered."""
