@@ -219,9 +219,8 @@ class Engine:
         """Say why it cannot do all of its work, with what to do about it; empty when it can, also when another leads."""
         if not self.runs or self._driver is None:
             return ("it does not run",)
-        unlisted = (text for text in self._driver.engine.waits_for() if text.endswith("not listed yet"))
         lease = self._leading.trouble
-        return (*self._troubles(), *unlisted, *((f"lease: {lease}",) if lease else ()))
+        return (*self._troubles(), *self._driver.engine.unlisted(), *((f"lease: {lease}",) if lease else ()))
 
     def figures(self) -> Figures:
         """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""

@@ -238,10 +238,13 @@ class Engine:
 
         What becomes due by time alone is no unrest.
         """
-        kinds = (f"{kind.KIND.name}: not listed yet" for kind in self._unsynced)
         unseen = (f"{key}: its own write has not been seen" for key in self._expect.waiting(self.cache))
         again = (f"{key}: is tried again" for key in self._troubled)
-        return tuple(sorted((*kinds, *unseen, *again)))
+        return tuple(sorted((*self.unlisted(), *unseen, *again)))
+
+    def unlisted(self) -> tuple[str, ...]:
+        """Say which kinds were not listed yet."""
+        return tuple(sorted(f"{kind.KIND.name}: not listed yet" for kind in self._unsynced))
 
     def denied(self) -> tuple[str, ...]:
         """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
