@@ -68,9 +68,7 @@ async def check(get: Get, may: May, kinds: Sequence[type[Object]], rights: Seque
     """
     problems = [*_old(await get("/version"))]
     problems += _denied(rights, await asyncio.gather(*map(may, rights)))
-    # Who may not read them is told so above.
-    readable = not problems
-    if readable:
+    if not problems:  # who may not read them is told so above
         found = await asyncio.gather(*(_definition(get, cls) for cls in kinds))
         problems += _unfit(kinds, found)
     if problems:
