@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from kubenode.core import model as m
-from kubenode.runtime.manifests import install, to_yaml
+from kubenode.runtime.documents import to_yaml
+from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
 from kubenode.runtime.testing.servers import CONTROLLER_USER
 
@@ -32,9 +32,7 @@ def plane(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     """A control plane with our manifests and a controller that has the rights of these and no more."""
     log = tmp_path_factory.mktemp("live") / "controller.log"
     with ControlPlane.start(control_plane_folder) as running:
-        running.kubectl("apply", "-f", "-", input=to_yaml(install()))
-        names = [f"crd/{kind.KIND.plural}.{kind.KIND.group}" for kind in m.KINDS]
-        running.kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+        install(running)
         config = str(running.kubeconfig(CONTROLLER_USER))
         with log.open("wb") as out:
             process = subprocess.Popen(

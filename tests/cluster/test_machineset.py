@@ -63,6 +63,13 @@ def wait(what: str, done: Callable[[], bool], log: Path) -> None:
         time.sleep(0.3)
 
 
+def mass_delete(plane: ControlPlane) -> m.Json:
+    """Give the set's condition of that name, with how many Machines it has lost."""
+    status = json.loads(plane.kubectl("get", "ms", "pool", "-o", "json"))["status"]
+    found: m.Json = next((one for one in status["conditions"] if one["type"] == "MassDelete"), {})
+    return {**found, "lost": status.get("lost", 0)}
+
+
 def test_a_set_is_made_scaled_and_deleted(plane: ControlPlane, log: Path) -> None:
     """Up and down with kubectl scale, spread over zones; an orphan is adopted; the set goes last."""
 
@@ -109,13 +116,8 @@ def test_a_deleted_crd_leaves_machines_with_their_finalizers_and_holds_their_set
     uids = {one["metadata"]["uid"] for one in machines(plane)}
     plane.kubectl("delete", "crd", "machines.kubenode.dev", "--wait=false")
 
-    def condition() -> m.Json:
-        status = json.loads(plane.kubectl("get", "ms", "pool", "-o", "json"))["status"]
-        found: m.Json = next((one for one in status["conditions"] if one["type"] == "MassDelete"), {})
-        return {**found, "lost": status.get("lost", 0)}
-
-    wait("the mass delete", lambda: condition().get("status") == "True", log)
-    assert (condition()["reason"], condition()["lost"]) == ("MachinesLost", 2)
+    wait("the mass delete", lambda: mass_delete(plane).get("status") == "True", log)
+    assert (mass_delete(plane)["reason"], mass_delete(plane)["lost"]) == ("MachinesLost", 2)
     left = machines(plane)
     assert {one["metadata"]["uid"] for one in left} == uids
     for one in left:
@@ -132,14 +134,9 @@ def test_a_deleted_crd_of_machinesets_leaves_all_machines_until_a_person_speaks(
     uids = {one["metadata"]["uid"] for one in machines(plane)}
     plane.kubectl("delete", "crd", "machinesets.kubenode.dev", "--wait=false")
 
-    def condition() -> m.Json:
-        status = json.loads(plane.kubectl("get", "ms", "pool", "-o", "json"))["status"]
-        found: m.Json = next((one for one in status["conditions"] if one["type"] == "MassDelete"), {})
-        return {**found, "lost": status.get("lost", 0)}
-
-    wait("the mass delete", lambda: condition().get("status") == "True", log)
-    assert (condition()["reason"], condition()["lost"]) == ("MachinesLost", 2)
-    assert "the CRD machinesets.kubenode.dev is being deleted" in condition()["message"]
+    wait("the mass delete", lambda: mass_delete(plane).get("status") == "True", log)
+    assert (mass_delete(plane)["reason"], mass_delete(plane)["lost"]) == ("MachinesLost", 2)
+    assert "the CRD machinesets.kubenode.dev is being deleted" in mass_delete(plane)["message"]
     left = machines(plane)
     assert {one["metadata"]["uid"] for one in left} == uids
     assert not any("deletionTimestamp" in one["metadata"] for one in left)

@@ -15,7 +15,7 @@ from kubenode.core.byhand import make_machine, make_node
 from kubenode.core.errors import PluginError
 from kubenode.core.inspection import Answer, Awaited, Fail, Inconclusive, InspectionRequest, Pass
 from kubenode.runtime.embed import EmbeddedStore, Engine, NotSettled
-from kubenode.runtime.embed.inspections import THREADS
+from kubenode.runtime.embed.asking import THREADS
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Record, Recorder, Recording, replay
 from tests.runtime.embed.world import PATIENCE, SINCE, nothing_left, until

@@ -10,6 +10,7 @@ import enum
 import logging
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -218,9 +219,8 @@ class Engine:
         """Say why it cannot do all of its work, with what to do about it; empty when it can, also when another leads."""
         if not self.runs or self._driver is None:
             return ("it does not run",)
-        unlisted = (text for text in self._driver.engine.waits_for() if text.endswith("not listed yet"))
         lease = self._leading.trouble
-        return (*self._troubles(), *unlisted, *((f"lease: {lease}",) if lease else ()))
+        return (*self._troubles(), *self._driver.engine.unlisted(), *((f"lease: {lease}",) if lease else ()))
 
     def figures(self) -> Figures:
         """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
@@ -305,14 +305,15 @@ class Engine:
             if wrong:
                 raise InvalidObjectError(wrong)
         self._panel = Panel(
-            plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post, stir=self._stir,
-            name=self.identity,
+            plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post,
+            stir=partial(self._stir, *FIRST.key), name=self.identity,
         )  # fmt: skip
         self._inspections = Inspections(
-            plugins.inspections, clock=self._clock, post=self._post, stir=self._stir_set, name=self.identity
-        )
+            plugins.inspections, clock=self._clock, post=self._post, stir=partial(self._stir, "rollout"),
+            name=self.identity,
+        )  # fmt: skip
         self._definitions = Definitions(
-            self._store, stir=self._stir_leaver, ended=self._ended, name=self.identity
+            self._store, stir=partial(self._stir, "machineset"), ended=self._ended, name=self.identity
         )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
@@ -363,7 +364,7 @@ class Engine:
         asked = [
             workers
             for one in (self._panel, self._inspections) if one is not None
-            for workers in one.workers.values()
+            for workers in one.asking.workers.values()
         ]  # fmt: skip
         for workers in asked:
             workers.end(drop=True)
@@ -386,17 +387,10 @@ class Engine:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody wants to know
                 loop.call_soon_threadsafe(call)
 
-    def _stir(self) -> None:
+    def _stir(self, controller: str, name: str) -> None:
+        """Let a controller decide about an object again: somebody outside has answered."""
         if self._driver is not None:
-            self._driver.tell(FIRST)
-
-    def _stir_set(self, name: str) -> None:
-        if self._driver is not None:
-            self._driver.tell(Stirred(key=Key("rollout", name)))
-
-    def _stir_leaver(self, name: str) -> None:
-        if self._driver is not None:
-            self._driver.tell(Stirred(key=Key("machineset", name)))
+            self._driver.tell(Stirred(key=Key(controller, name)))
 
     def _asking(self) -> tuple[str, ...]:
         asked = (("reviewers", self._panel), ("inspections", self._inspections), ("CRDs", self._definitions))

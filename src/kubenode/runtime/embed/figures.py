@@ -52,9 +52,10 @@ class Meter:
     ) -> Figures:
         """Give all numbers as they are now."""
         requests: Mapping[tuple[str, int], int] = getattr(self._store, "requests", {})
-        counts = dict(driver.engine.counts()) if driver is not None else {}
         return Figures(
-            leads=leads, unready=unready, events=events, keys=counts.pop("", 0), objects=counts,
+            leads=leads, unready=unready, events=events,
+            keys=driver.engine.pending() if driver is not None else 0,
+            objects=driver.engine.counts() if driver is not None else {},
             calls_in_flight=driver.in_flight if driver is not None else 0, decisions=dict(self._decisions),
             calls=dict(driver.calls) if driver is not None else {}, requests=dict(requests),
         )  # fmt: skip

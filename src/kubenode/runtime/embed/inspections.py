@@ -6,7 +6,6 @@ decides anew. One that hangs is inconclusive in its own name, and costs its insp
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
 
 import attrs
 
@@ -15,20 +14,15 @@ from kubenode.core.model import Now
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.controller.inspections import Inquiry, answer
-from kubenode.runtime.threads import Workers
-
-THREADS: Final = 4
-"""Most calls of one inspector at a time."""
+from kubenode.runtime.embed.asking import THREADS, Asking, Post, Question
 
 
-@attrs.define
-class _Question:
-    """One question that is asked; times in `Now.elapsed`."""
+@attrs.define(kw_only=True)
+class _Question(Question[Inspected]):
+    """One question of one hook, and when it was asked, in `Now.elapsed`."""
 
     id: str
     asked: int
-    began: int | None = None
-    given: Inspected | None = None
 
 
 class Inspections:
@@ -43,16 +37,10 @@ class Inspections:
     """
 
     def __init__(
-        self, inspectors: Iterable[str], *, clock: Clock, post: Callable[[Callable[[], None]], None],
-        stir: Callable[[str], None], name: str,
-    ) -> None:  # fmt: skip
-        self._clock = clock
-        self._post = post
+        self, inspectors: Iterable[str], *, clock: Clock, post: Post, stir: Callable[[str], None], name: str
+    ) -> None:
         self._stir = stir
-        self.workers = {
-            inspector: Workers(f"kubenode {name} inspection {inspector}", threads=THREADS)
-            for inspector in sorted(inspectors)
-        }
+        self.asking = Asking("inspection", inspectors, clock=clock, post=post, name=name)
         self._asked: dict[str, dict[str, _Question]] = {}
 
     def __call__(self, key: str, inquiries: Sequence[Inquiry], now: Now) -> Mapping[str, Inspected]:
@@ -75,24 +63,15 @@ class Inspections:
         return any(one.given is None for questions in self._asked.values() for one in questions.values())
 
     def _ask(self, key: str, inquiry: Inquiry, question: _Question) -> None:
-        def call() -> None:
-            if question.given is not None:  # it waited so long for a thread that it was given up
-                return
-            self._post(partial(self._began, question))
-            given = answer(inquiry)
-            self._post(partial(self._answered, key, question, given))
-
-        request = inquiry.request
-        what = f"inspection {request.name} ({inquiry.inspector.name}) of {request.set}"
-        self.workers[inquiry.inspector.name].submit(what, call)
-
-    def _began(self, question: _Question) -> None:
-        question.began = self._clock.now().elapsed
+        request, name = inquiry.request, inquiry.inspector.name
+        self.asking.ask(
+            name, f"inspection {request.name} ({name}) of {request.set}", question,
+            partial(answer, inquiry), partial(self._answered, key, question),
+        )  # fmt: skip
 
     def _answered(self, key: str, question: _Question, given: Inspected) -> None:
-        if question.given is None:  # else it came too late, and counts no more
-            question.given = given
-            self._stir(key)
+        question.given = given
+        self._stir(key)
 
 
 def _said(question: _Question, inquiry: Inquiry, now: Now) -> Inspected:

@@ -6,6 +6,7 @@ So a slow reviewer costs time and no more, and one that hangs is a Deny in its o
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import attrs
@@ -15,21 +16,17 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.review import Allow, Deny, Narrow, PermitRequest, Review, Reviewed, Reviewer
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.controller.panel import answer, reviewed
-from kubenode.runtime.threads import Workers
+from kubenode.runtime.embed.asking import Asking, Post, Question
 
-THREADS: Final = 4
-"""Most calls of one reviewer at a time."""
 FRESH: Final = 10_000_000_000
 """How old an Allow or a Narrow may be when a permit is granted by it, nanoseconds."""
 
 
 @attrs.define
-class _Question:
-    """One reviewer asked about one permit; times in `Now.elapsed`."""
+class _Question(Question[Reviewed]):
+    """One reviewer asked about one permit; when it answered, in `Now.elapsed`."""
 
-    began: int | None = None
     answered: int | None = None
-    given: Reviewed | None = None
 
 
 class Panel:
@@ -45,18 +42,14 @@ class Panel:
     """
 
     def __init__(
-        self, reviewers: Mapping[str, Reviewer], *, within: timedelta, clock: Clock,
-        post: Callable[[Callable[[], None]], None], stir: Callable[[], None], name: str,
+        self, reviewers: Mapping[str, Reviewer], *, within: timedelta, clock: Clock, post: Post,
+        stir: Callable[[], None], name: str,
     ) -> None:  # fmt: skip
         self._reviewers = dict(sorted(reviewers.items()))
         self._within = within
         self._clock = clock
-        self._post = post
         self._stir = stir
-        self.workers = {
-            reviewer: Workers(f"kubenode {name} reviewer {reviewer}", threads=THREADS)
-            for reviewer in self._reviewers
-        }
+        self.asking = Asking("reviewer", self._reviewers, clock=clock, post=post, name=name)
         self._asked: dict[tuple[str, str], _Question] = {}
 
     def __call__(self, requests: Sequence[PermitRequest], now: Now) -> Mapping[str, tuple[Reviewed, ...]]:
@@ -91,23 +84,15 @@ class Panel:
         return Reviewed(reviewer=name, review=Deny(reason="has not answered yet"), again=again)
 
     def _ask(self, name: str, request: PermitRequest, question: _Question) -> None:
-        reviewer = self._reviewers[name]
-
-        def call() -> None:
-            self._post(lambda: self._began(question))
-            review = answer(reviewer, request)
-            self._post(lambda: self._answered(name, question, review))
-
-        self.workers[name].submit(f"reviewer {name} of {request.op_id}", call)
-
-    def _began(self, question: _Question) -> None:
-        question.began = self._clock.now().elapsed
+        self.asking.ask(
+            name, f"reviewer {name} of {request.op_id}", question,
+            partial(answer, self._reviewers[name], request), partial(self._answered, name, question),
+        )  # fmt: skip
 
     def _answered(self, name: str, question: _Question, review: Review) -> None:
-        if question.given is None:  # else it came too late, and counts no more
-            now = self._clock.now()
-            question.given, question.answered = reviewed(name, review, now), now.elapsed
-            self._stir()
+        now = self._clock.now()
+        question.given, question.answered = reviewed(name, review, now), now.elapsed
+        self._stir()
 
 
 def _is_stale(question: _Question, now: Now) -> bool:

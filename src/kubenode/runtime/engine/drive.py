@@ -11,10 +11,8 @@ from kubenode.core import wire
 from kubenode.core.errors import (
     ApiError,
     Expired,
-    Forbidden,
     InvalidObjectError,
     ObjectNotFound,
-    Unauthorized,
 )
 from kubenode.core.model import Json, Object
 from kubenode.runtime.clock import Clock
@@ -24,6 +22,7 @@ from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.following import follow
+from kubenode.runtime.store.installed import INSTALL, how_to_be_allowed
 
 LOG = logging.getLogger("kubenode.engine")
 AT_A_TIME: Final = 100
@@ -273,10 +272,8 @@ def _guard(point: CrashPoint) -> None:
 
 def _advice(error: ApiError) -> str:
     if isinstance(error, ObjectNotFound):
-        return "; fix: install the CRDs: kubenode manifests | kubectl apply -f -"
-    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
-        return "; fix: grant the rights: kubenode manifests | kubectl apply -f -"
-    return ""
+        return f"; fix: install the CRDs: {INSTALL}"
+    return how_to_be_allowed(error)
 
 
 def survived(key: Key, error: Exception) -> None:

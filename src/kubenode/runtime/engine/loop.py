@@ -238,18 +238,25 @@ class Engine:
 
         What becomes due by time alone is no unrest.
         """
-        kinds = (f"{kind.KIND.name}: not listed yet" for kind in self._unsynced)
         unseen = (f"{key}: its own write has not been seen" for key in self._expect.waiting(self.cache))
         again = (f"{key}: is tried again" for key in self._troubled)
-        return tuple(sorted((*kinds, *unseen, *again)))
+        return tuple(sorted((*self.unlisted(), *unseen, *again)))
+
+    def unlisted(self) -> tuple[str, ...]:
+        """Say which kinds were not listed yet."""
+        return tuple(sorted(f"{kind.KIND.name}: not listed yet" for kind in self._unsynced))
 
     def denied(self) -> tuple[str, ...]:
         """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
         return tuple(sorted({text.rpartition("is forbidden: ")[2] for text in self._denied.values()}))
 
+    def pending(self) -> int:
+        """Give the number of keys that wait or are in hand."""
+        return len(self._queue)
+
     def counts(self) -> Mapping[str, int]:
-        """Give the number of keys that wait or are in hand, under the empty name, and of the objects of each kind."""
-        return {"": len(self._queue), **{kind.KIND.name: self.cache.count(kind) for kind in self.cache.kinds}}
+        """Give the number of objects of each kind."""
+        return {kind.KIND.name: self.cache.count(kind) for kind in self.cache.kinds}
 
     def ask(self, controller: str, name: str, now: Now) -> Decision[Any] | None:
         """Decide one key as it stands, for `explain`: nothing is done and nothing is remembered."""

@@ -8,7 +8,7 @@ Source: kubernetes pkg/apis/core/validation/events.go and pkg/registry/core/even
 
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -17,6 +17,7 @@ from kubenode.core.schema import Cause
 from kubenode.core.schema.walk import MAP_TYPE
 from kubenode.runtime.store import objectmeta
 from kubenode.runtime.store.golang import MICRO_TIME, NUMBER, TEXT, TIME, Struct, read, structure, written
+from kubenode.runtime.store.selectable import by_path
 
 EVENT: Final = Kind(name="Event", plural="events", group="", version="v1", served=False, namespaced=True)
 """Name a namespace with `EVENT.within("default")`; as it stands it is those of all namespaces, which can be read only."""
@@ -114,18 +115,6 @@ def _length_faults(field: str, value: str, limit: int) -> Iterator[Cause]:
         yield Cause("FieldValueInvalid", f'Invalid value: "": can have at most {limit} characters', field)
 
 
-def _at(*path: str) -> Callable[[Json], str]:
-    """Read a text somewhere in an Event; empty where it is not."""
-
-    def reader(event: Json) -> str:
-        value: Any = event
-        for name in path:
-            value = value.get(name, {})
-        return value or ""
-
-    return reader
-
-
 def _source(event: Json) -> str:
     component: str = event["source"].get("component") or event["reportingComponent"]
     return component
@@ -139,9 +128,11 @@ NATIVES: Final[Mapping[tuple[str, str], Native]] = MappingProxyType({
         }},
         blank=written(_EVENT, {}),
         fields={
-            **{f"involvedObject.{name}": _at("involvedObject", name) for name in _REFERENCE.fields},
-            **{name: _at(name) for name in ("reason", "reportingComponent", "type")},
-            "metadata.namespace": _at("metadata", "namespace"), "source": _source,
+            **{path: by_path(path) for path in (
+                *(f"involvedObject.{name}" for name in _REFERENCE.fields),
+                "reason", "reportingComponent", "type", "metadata.namespace",
+            )},
+            "source": _source,
         },
         read=_read, faults=_faults,
     ),

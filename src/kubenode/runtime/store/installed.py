@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, Protocol, runtime_checkable
 
 from kubenode.core.crd import REVISION, revision_of, schema_of
-from kubenode.core.errors import NotInstalled, ObjectNotFound, Problem
+from kubenode.core.errors import Forbidden, NotInstalled, ObjectNotFound, Problem, Unauthorized
 from kubenode.core.fields import fields_of
 from kubenode.core.model import Json, Object
 from kubenode.core.schema.compare import lacking
@@ -40,6 +40,13 @@ class Defined(Protocol):
         """Tell whether the definition of a kind is being deleted, or gone; raises ApiError when it cannot be known."""
 
 
+def how_to_be_allowed(error: Exception) -> str:
+    """Say, to be put after an error, how to get the right that was missing; empty when none was."""
+    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
+        return f"; fix: grant the rights: {INSTALL}"
+    return ""
+
+
 async def leaves(get: Get, cls: type[Object]) -> bool:
     """Ask the server whether the CRD of a kind is being deleted, or gone."""
     found = await _definition(get, cls)
@@ -61,9 +68,7 @@ async def check(get: Get, may: May, kinds: Sequence[type[Object]], rights: Seque
     """
     problems = [*_old(await get("/version"))]
     problems += _denied(rights, await asyncio.gather(*map(may, rights)))
-    # Who may not read them is told so above.
-    readable = not problems
-    if readable:
+    if not problems:  # who may not read them is told so above
         found = await asyncio.gather(*(_definition(get, cls) for cls in kinds))
         problems += _unfit(kinds, found)
     if problems:

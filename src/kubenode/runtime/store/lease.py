@@ -18,11 +18,9 @@ from kubenode.core.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
-    Forbidden,
     InvalidObjectError,
     ObjectNotFound,
     Problem,
-    Unauthorized,
 )
 from kubenode.core.lease import (
     CONTROLLER,
@@ -50,6 +48,7 @@ from kubenode.core.model.meta import GROUP, LABEL, matches
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.contract import MergePatch, Store
+from kubenode.runtime.store.installed import INSTALL, how_to_be_allowed
 
 LOG = logging.getLogger("kubenode.lease")
 
@@ -59,7 +58,6 @@ LEASE: Final = Kind(
 DEGRADED: Final = f"{GROUP}/degraded"
 """Annotation of a Lease: what its holder cannot do at the moment, and the fix; missing when there is nothing."""
 _LONGEST: Final = 1024
-_INSTALL: Final = "kubenode manifests | kubectl apply -f -"
 _RELEASED_S: Final = 1
 
 
@@ -266,7 +264,5 @@ def _said(error: ApiError | TimeoutError) -> str:
 
 def _advice(error: ApiError | TimeoutError, lease: Lease) -> str:
     if isinstance(error, ObjectNotFound):
-        return f"; fix: make the namespace {lease.namespace}: {_INSTALL}"
-    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
-        return f"; fix: grant the rights: {_INSTALL}"
-    return ""
+        return f"; fix: make the namespace {lease.namespace}: {INSTALL}"
+    return how_to_be_allowed(error)

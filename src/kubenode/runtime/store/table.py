@@ -23,7 +23,6 @@ from kubenode.core.schema import (
 from kubenode.core.schema.walk import FREE
 from kubenode.runtime.store import objectmeta, refusals
 from kubenode.runtime.store.cel import Laws
-from kubenode.runtime.store.cel_budget import refused
 from kubenode.runtime.store.claims import Claims
 from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.events import NATIVES, Native
@@ -96,6 +95,8 @@ class Table:
         )
         unsupported = (*unsupported, *(f".{path} {fault}" for path, fault in told if fault))
         if laws and schema is not None and kind.group != GROUP:  # ours are priced once, by the tests
+            from kubenode.runtime.store.cel_budget import refused
+
             unsupported = (*unsupported, *refused(schema))
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
