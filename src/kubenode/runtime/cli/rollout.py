@@ -21,14 +21,13 @@ from kubenode.runtime.cli.live import (
     Cluster,
     Context,
     DryRun,
-    Format,
     Kubeconfig,
     Missing,
     completes,
     one,
     wished,
 )
-from kubenode.runtime.cli.output import NO, CouldNotTell, Output, document, examples
+from kubenode.runtime.cli.output import NO, CouldNotTell, Format, Output, document, examples
 from kubenode.runtime.store.contract import Api, EventType
 
 rollout = typer.Typer(
