@@ -43,9 +43,8 @@ class MachineSetController:
         elif change.kind is m.Node and mark_changed(change):
             for machine in self._inventory.claimants(change.name):
                 yield from self._replacing(machine)
-        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            for machine in self._breakers.flipped():
-                yield from self._replacing(machine)
+        for machine in self._breakers.flipped(change):
+            yield from self._replacing(machine)
 
     def _replacing(self, machine: str) -> Iterable[str]:
         """Name the sets that a machine concerns and that replace machines: who stops that matters to no other."""

@@ -39,8 +39,7 @@ class RemedyController:
             change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after)
         ):
             yield from self._inventory.machines()
-        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            yield from self._breakers.flipped()
+        yield from self._breakers.flipped(change)
 
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one machine's episode; its subject is the open job, if there is one."""

@@ -32,8 +32,7 @@ class RepairController:
         yield from self._inventory.episodes_touched(change)
         if change.kind in (m.RiskPolicy, m.MachineComponent):
             yield from self._inventory.machines()
-        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            yield from self._breakers.flipped()
+        yield from self._breakers.flipped(change)
 
     def _matters(self, name: str) -> bool:
         machine = self._cache.get(m.Machine, name)
