@@ -127,6 +127,11 @@ class Inventory:
         """Give the open hold on a machine."""
         return self._holds.get(machine_uid)
 
+    def op_ids_on(self, machine_uid: str) -> frozenset[str]:
+        """Give the op-ids of the open hold on a machine; none of one without."""
+        hold = self.hold(machine_uid)
+        return frozenset() if hold is None else frozenset(hold.op_ids)
+
     def op_ids(self) -> frozenset[str]:
         """Give the op-ids of all open holds."""
         return frozenset(op_id for hold in self._holds.values() for op_id in hold.op_ids)

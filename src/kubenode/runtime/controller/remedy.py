@@ -49,8 +49,8 @@ class RemedyController:
         jobs = self._inventory.jobs(machine.metadata.uid)
         node = self._inventory.node_of(machine)
         snapshot = RemedySnapshot(
-            machine=machine, node=node, jobs=jobs, holds=self._holds(machine), zones=self._inventory.zones(),
-            sets=self._inventory.sets_of(key),
+            machine=machine, node=node, jobs=jobs, holds=self._inventory.op_ids_on(machine.metadata.uid),
+            zones=self._inventory.zones(), sets=self._inventory.sets_of(key),
             steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
@@ -59,10 +59,6 @@ class RemedyController:
             subject=job,
             stored=None if job is None else job.status,
         )
-
-    def _holds(self, machine: m.Machine) -> frozenset[str]:
-        hold = self._inventory.hold(machine.metadata.uid)
-        return frozenset() if hold is None else frozenset(hold.op_ids)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""
