@@ -9,6 +9,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.drift.count import DriftCount, Suspect
+from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.policy import Policy
@@ -39,6 +40,13 @@ class Facts:
     up: bool
     missed: bool
     seats: Mapping[str, Seat]
+
+    @property
+    def place(self) -> Place:
+        """Where the machine is, for what freezes and breakers stop."""
+        return Place(
+            machine=self.machine.name, zone=self.zone, region=self.region, sets=tuple(sorted(self.seats))
+        )
 
 
 class Inventory:

@@ -75,12 +75,7 @@ class MachineSetController:
 
     def _places(self, machines: Iterable[m.Machine]) -> Mapping[str, Place]:
         found = (self._inventory.facts(one.metadata.name) for one in machines)
-        return {
-            facts.machine.name: Place(
-                machine=facts.machine.name, zone=facts.zone, region=facts.region, sets=tuple(sorted(facts.seats))
-            )
-            for facts in found if facts is not None and facts.claimed
-        }  # fmt: skip
+        return {facts.machine.name: facts.place for facts in found if facts is not None and facts.claimed}
 
     def _held(self, machines: Iterable[m.Machine]) -> frozenset[str]:
         return frozenset(one.metadata.name for one in machines if is_held(one, self._inventory.node_of(one)))
