@@ -88,7 +88,8 @@ def review(paths: Sequence[Path], plugins: Plugins | None = None) -> Manifests:
     order = {file: index for index, file in enumerate(dict.fromkeys(p.file for p in problems))}
     problems.sort(key=lambda problem: (order[problem.file], problem.line))
     # What a document that cannot be read would have brought is not called missing.
-    odd = [*_odd(found), *(_missing(found) if is_whole else ()), *_unread(found, plugins)]
+    waits = _waits(found)
+    odd = [*_odd(found, waits), *(_missing(found, waits) if is_whole else ()), *_unread(found, plugins)]
     return Manifests(objects=tuple(obj for obj, _ in found), problems=tuple(problems), warnings=tuple(odd))
 
 
@@ -102,9 +103,13 @@ def _placed(problem: Problem, document: Document) -> Problem:
     return attrs.evolve(problem, file=document.file, line=document.line(problem.where))
 
 
+def _components(found: Sequence[_Found]) -> Mapping[str, MachineComponent]:
+    return {obj.metadata.name: obj for obj, _ in found if isinstance(obj, MachineComponent)}
+
+
 def _waiting_for_themselves(found: Sequence[_Found]) -> Iterator[Problem]:
     """Find sets whose component depends on the very name by which the set installs it: a circle on every machine."""
-    known = {obj.metadata.name: obj for obj, _ in found if isinstance(obj, MachineComponent)}
+    known = _components(found)
     for obj, document in found:
         if isinstance(obj, MachineComponentSet) and obj.spec.component in known:
             component = known[obj.spec.component]
@@ -114,13 +119,12 @@ def _waiting_for_themselves(found: Sequence[_Found]) -> Iterator[Problem]:
                 yield _placed(Problem(where="spec.component", what=what, fix=fix), document)
 
 
-def _odd(found: Sequence[_Found]) -> Iterator[Problem]:
+def _odd(found: Sequence[_Found], waits: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
     """Find what is well-formed and doubtful, whatever else there is.
 
     Components that depend on each other, since that is wrong only where one machine has them all; policies that never
     let anything act, or limit nothing; remedies that never begin.
     """
-    waits = _waits(found)
     for obj, document in found:
         if isinstance(obj, MachineComponentSet) and (circle := circle_of(obj.spec.name, waits)):
             what = f"{' -> '.join(circle)} depend on each other; a machine that has them all installs none of them"
@@ -132,13 +136,12 @@ def _odd(found: Sequence[_Found]) -> Iterator[Problem]:
             yield from (_placed(doubted.problem, document) for doubted in doubts_of_remedier(obj))
 
 
-def _missing(found: Sequence[_Found]) -> Iterator[Problem]:
+def _missing(found: Sequence[_Found], waits: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
     """Find what no document brings, and the cluster may have already.
 
     Sets that name a component of which there is no document, or whose component depends on one that no set here installs.
     """
-    known = {obj.metadata.name for obj, _ in found if isinstance(obj, MachineComponent)}
-    waits = _waits(found)
+    known = _components(found)
     for obj, document in found:
         if not isinstance(obj, MachineComponentSet):
             continue
@@ -155,7 +158,7 @@ def _missing(found: Sequence[_Found]) -> Iterator[Problem]:
 
 def _waits(found: Sequence[_Found]) -> Mapping[str, tuple[str, ...]]:
     """Give the names on which what is installed by a name depends, by any of the sets."""
-    known = {obj.metadata.name: obj for obj, _ in found if isinstance(obj, MachineComponent)}
+    known = _components(found)
     waits: dict[str, tuple[str, ...]] = {}
     for obj, _ in found:
         if isinstance(obj, MachineComponentSet):

@@ -13,6 +13,7 @@ import typer
 
 from kubenode.core.lease import CONTROLLER, NAMESPACE, OBSERVER, LeaseTimes
 from kubenode.runtime.cli.connect import connect
+from kubenode.runtime.cli.live import Context, Kubeconfig
 from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import examples
 from kubenode.runtime.embed import Engine
@@ -42,11 +43,8 @@ class Wanted:
 
 
 def controller(  # noqa: PLR0913, PLR0917 - one an option
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own."),
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     settings: Annotated[
         Path | None, typer.Option(help="A TOML file with a table for each plugin, such as kubenode.toml.")
     ] = None,

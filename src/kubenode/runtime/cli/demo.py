@@ -13,7 +13,7 @@ from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Column
 
-from kubenode.runtime.cli.output import NO, Output, document, examples
+from kubenode.runtime.cli.output import NO, Format, Output, document, examples
 from kubenode.runtime.record import Recorder, Sink, recorded
 from kubenode.runtime.report import Collector, ReportData, follow, render
 from kubenode.runtime.sim.run import Simulation
@@ -52,9 +52,7 @@ def demo(
             help="Write every decision to this new file, for replay and explain; needs one --story."
         ),
     ] = None,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Play import, upgrade, hung and outage on simulated hosts: no cluster, no root.
 

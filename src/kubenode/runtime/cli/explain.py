@@ -17,7 +17,7 @@ from kubenode.core.explain import Explanation
 from kubenode.core.explain import explain as explained
 from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig
-from kubenode.runtime.cli.output import UNKNOWN, CouldNotTell, Output, document, examples, fail
+from kubenode.runtime.cli.output import UNKNOWN, CouldNotTell, Format, Output, document, examples, fail
 from kubenode.runtime.cli.replay import warn
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.plugins import Plugins
@@ -78,9 +78,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one an option
     seed: Annotated[int, typer.Option(help="As for demo; with --story.")] = 0,
     kubeconfig: Kubeconfig = None,
     context: Context = None,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Say why something is done or not: what binds, by how much, when it frees, and what would have to differ.
 

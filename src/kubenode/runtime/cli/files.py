@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kubenode.core.errors import InvalidObjectError
-from kubenode.runtime.cli.output import NO, Output, document, examples, fail, rows
+from kubenode.runtime.cli.output import NO, Format, Output, document, examples, fail, rows
 from kubenode.runtime.manifests import install, review, to_yaml
 from kubenode.runtime.plugins import Plugins
 
@@ -39,9 +39,7 @@ def manifests(
 
 def validate(
     files: Annotated[list[Path], typer.Argument(help="YAML or JSON files; many documents a file.")],
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Check manifests as core and the plugins installed here do, all problems at once with file, line and path.
 

@@ -11,8 +11,8 @@ from kubenode.core.model import Scope
 from kubenode.core.model.quantity import parse_duration
 from kubenode.core.wish import freeze as wish
 from kubenode.core.wish.wish import Unwished, Wish
-from kubenode.runtime.cli.live import Cluster, Context, DryRun, Format, Kubeconfig, wished
-from kubenode.runtime.cli.output import Output, examples
+from kubenode.runtime.cli.live import Cluster, Context, DryRun, Kubeconfig, wished
+from kubenode.runtime.cli.output import Format, Output, examples
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.store.contract import Api
 

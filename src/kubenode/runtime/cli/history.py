@@ -11,8 +11,8 @@ from kubenode.core.history import Cluster as Seen
 from kubenode.core.history import Disruption, disruptions
 from kubenode.core.policy import Policy
 from kubenode.runtime.cli.freeze import span
-from kubenode.runtime.cli.live import Cluster, Context, Format, Kubeconfig, every
-from kubenode.runtime.cli.output import Output, document, examples, rows
+from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig, every
+from kubenode.runtime.cli.output import Format, Output, document, examples, rows
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.store.contract import Api
 

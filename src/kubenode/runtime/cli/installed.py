@@ -3,17 +3,14 @@
 import platform
 import sys
 from importlib.metadata import version as installed_version
-from typing import Annotated
 
 import typer
 
-from kubenode.runtime.cli.output import NO, Output, document, examples, rows
+from kubenode.runtime.cli.output import NO, Format, Output, document, examples, rows
 from kubenode.runtime.plugins import KINDS, Plugins
 
 PLUGINS = examples("kubenode plugins", "kubenode plugins -o yaml")
 VERSION = examples("kubenode version", "kubenode version -o json")
-
-Format = Annotated[Output, typer.Option("-o", "--output", help="json, yaml: one document.")]
 
 
 def plugins(output: Format = Output.TABLE) -> None:

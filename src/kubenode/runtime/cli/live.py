@@ -30,7 +30,6 @@ Kubeconfig: TypeAlias = Annotated[
     typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own."),
 ]
 Context: TypeAlias = Annotated[str | None, typer.Option(help="Context of the kubeconfig.")]
-Format: TypeAlias = Annotated[Output, typer.Option("-o", "--output", help="json, yaml: one document.")]
 DryRun: TypeAlias = Annotated[
     bool, typer.Option("--dry-run", help="Let the server judge it, and say what would be; change nothing.")
 ]

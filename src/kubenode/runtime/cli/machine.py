@@ -11,8 +11,8 @@ from kubenode.core.model import Json
 from kubenode.core.model.condition import find
 from kubenode.runtime.cli import explain as explaining
 from kubenode.runtime.cli.history import Since, tell
-from kubenode.runtime.cli.live import Cluster, Context, Format, Kubeconfig, completes, one
-from kubenode.runtime.cli.output import Output, document, examples, rows
+from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig, completes, one
+from kubenode.runtime.cli.output import Format, Output, document, examples, rows
 from kubenode.runtime.store.contract import Api
 
 machine = typer.Typer(no_args_is_help=True, help="Look at machines of a running cluster.")

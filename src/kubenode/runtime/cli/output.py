@@ -4,7 +4,7 @@ import enum
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
 
@@ -32,6 +32,10 @@ class Output(enum.StrEnum):
     TABLE = "table"
     JSON = "json"
     YAML = "yaml"
+
+
+Format: TypeAlias = Annotated[Output, typer.Option("-o", "--output", help="json, yaml: one document.")]
+"""The option of every command that has one answer."""
 
 
 class CouldNotTell(KubenodeError):

@@ -11,7 +11,7 @@ import typer
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.runtime.cli.output import NO, Output, document, examples
+from kubenode.runtime.cli.output import NO, Format, Output, document, examples
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.documents import read_documents
 from kubenode.runtime.foresight import Foresight, foresee
@@ -47,9 +47,7 @@ def plan(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Leave with 1 when something would change.")
     ] = False,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Say what applying some files would do: batches, machines made and deleted, imports. Writes nothing.
 

@@ -11,7 +11,7 @@ import typer
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.policy import Policy
-from kubenode.runtime.cli.output import NO, UNKNOWN, Output, document, examples, fail, rows
+from kubenode.runtime.cli.output import NO, UNKNOWN, Format, Output, document, examples, fail, rows
 from kubenode.runtime.loading import load
 from kubenode.runtime.record import Change, Recording, Replay
 from kubenode.runtime.record import replay as replayed
@@ -34,9 +34,7 @@ def replay(
             help="A file or folder of NodeRemediers and RiskPolicies; without it that of the recording."
         ),
     ] = None,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Decide a recording again, by this version and its own policy or another, and show what is otherwise.
 

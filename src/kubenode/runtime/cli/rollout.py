@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterable
-from datetime import timedelta
 from typing import Annotated, Final
 
 import typer
@@ -21,14 +20,13 @@ from kubenode.runtime.cli.live import (
     Cluster,
     Context,
     DryRun,
-    Format,
     Kubeconfig,
     Missing,
     completes,
     one,
     wished,
 )
-from kubenode.runtime.cli.output import NO, CouldNotTell, Output, document, examples
+from kubenode.runtime.cli.output import NO, CouldNotTell, Format, Output, document, examples
 from kubenode.runtime.store.contract import Api, EventType
 
 rollout = typer.Typer(
@@ -98,9 +96,8 @@ async def _watched(store: Api, name: str, timeout: int, output: Output) -> int:
         async with asyncio.timeout(timeout or None):
             return await _followed(store, name, tell)
     except TimeoutError:
-        spent = timedelta(seconds=timeout).total_seconds()
         raise CouldNotTell(
-            f"rollout {name} is neither complete nor paused after {spent:.0f} s; it goes on"
+            f"rollout {name} is neither complete nor paused after {timeout} s; it goes on"
         ) from None
 
 

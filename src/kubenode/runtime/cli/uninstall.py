@@ -10,7 +10,8 @@ import typer
 
 from kubenode.core.lease import CONTROLLER, NAMESPACE
 from kubenode.runtime.cli.connect import connect
-from kubenode.runtime.cli.output import Output, document, examples, rows
+from kubenode.runtime.cli.live import Context, Kubeconfig
+from kubenode.runtime.cli.output import Format, Output, document, examples, rows
 from kubenode.runtime.uninstall import NEXT, Release
 from kubenode.runtime.uninstall import uninstall as release
 
@@ -22,11 +23,8 @@ HELP = examples(
 
 
 def uninstall(
-    kubeconfig: Annotated[
-        Path | None,
-        typer.Option(help="Path of a kubeconfig; without it $KUBECONFIG, ~/.kube/config or the pod's own."),
-    ] = None,
-    context: Annotated[str | None, typer.Option(help="Context of the kubeconfig.")] = None,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
     lease: Annotated[
         str, typer.Option(help="Lease of the controllers; none: you know that none runs.")
     ] = CONTROLLER,
@@ -34,9 +32,7 @@ def uninstall(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be taken off; change nothing.")
     ] = False,
-    output: Annotated[
-        Output, typer.Option("-o", "--output", help="json, yaml: one document.")
-    ] = Output.TABLE,
+    output: Format = Output.TABLE,
 ) -> None:
     """Take kubenode's finalizers off all its objects. Terminates no machine, and touches no Node.
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+from kubenode.core import model as m
 from kubenode.core.health.zones import open_breaker
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.store.cache import Change
 
 
 class Breakers:
@@ -15,8 +17,10 @@ class Breakers:
         self._broken: frozenset[str] = frozenset()
         self._judged = (-1, Policy())
 
-    def flipped(self) -> Iterable[str]:
-        """Name the machines of the zones whose breaker opened or closed since the last look."""
+    def flipped(self, change: Change) -> Iterable[str]:
+        """Name the machines of the zones whose breaker opened or closed since the last look; asked of each folded change."""
+        if change.kind not in (m.Machine, m.Node, m.RiskPolicy):
+            return
         judged = (self._inventory.changes, self._inventory.policy())
         if judged[0] == self._judged[0] and judged[1] is self._judged[1]:
             return

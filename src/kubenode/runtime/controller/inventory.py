@@ -9,6 +9,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.drift.count import DriftCount, Suspect
+from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.policy import Policy
@@ -39,6 +40,13 @@ class Facts:
     up: bool
     missed: bool
     seats: Mapping[str, Seat]
+
+    @property
+    def place(self) -> Place:
+        """Where the machine is, for what freezes and breakers stop."""
+        return Place(
+            machine=self.machine.name, zone=self.zone, region=self.region, sets=tuple(sorted(self.seats))
+        )
 
 
 class Inventory:
@@ -126,6 +134,11 @@ class Inventory:
     def hold(self, machine_uid: str) -> m.Hold | None:
         """Give the open hold on a machine."""
         return self._holds.get(machine_uid)
+
+    def op_ids_on(self, machine_uid: str) -> frozenset[str]:
+        """Give the op-ids of the open hold on a machine; none of one without."""
+        hold = self.hold(machine_uid)
+        return frozenset() if hold is None else frozenset(hold.op_ids)
 
     def op_ids(self) -> frozenset[str]:
         """Give the op-ids of all open holds."""

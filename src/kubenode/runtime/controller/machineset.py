@@ -43,9 +43,8 @@ class MachineSetController:
         elif change.kind is m.Node and mark_changed(change):
             for machine in self._inventory.claimants(change.name):
                 yield from self._replacing(machine)
-        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            for machine in self._breakers.flipped():
-                yield from self._replacing(machine)
+        for machine in self._breakers.flipped(change):
+            yield from self._replacing(machine)
 
     def _replacing(self, machine: str) -> Iterable[str]:
         """Name the sets that a machine concerns and that replace machines: who stops that matters to no other."""
@@ -76,12 +75,7 @@ class MachineSetController:
 
     def _places(self, machines: Iterable[m.Machine]) -> Mapping[str, Place]:
         found = (self._inventory.facts(one.metadata.name) for one in machines)
-        return {
-            facts.machine.name: Place(
-                machine=facts.machine.name, zone=facts.zone, region=facts.region, sets=tuple(sorted(facts.seats))
-            )
-            for facts in found if facts is not None and facts.claimed
-        }  # fmt: skip
+        return {facts.machine.name: facts.place for facts in found if facts is not None and facts.claimed}
 
     def _held(self, machines: Iterable[m.Machine]) -> frozenset[str]:
         return frozenset(one.metadata.name for one in machines if is_held(one, self._inventory.node_of(one)))

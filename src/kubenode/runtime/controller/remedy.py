@@ -39,8 +39,7 @@ class RemedyController:
             change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after)
         ):
             yield from self._inventory.machines()
-        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            yield from self._breakers.flipped()
+        yield from self._breakers.flipped(change)
 
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one machine's episode; its subject is the open job, if there is one."""
@@ -50,8 +49,8 @@ class RemedyController:
         jobs = self._inventory.jobs(machine.metadata.uid)
         node = self._inventory.node_of(machine)
         snapshot = RemedySnapshot(
-            machine=machine, node=node, jobs=jobs, holds=self._holds(machine), zones=self._inventory.zones(),
-            sets=self._inventory.sets_of(key),
+            machine=machine, node=node, jobs=jobs, holds=self._inventory.op_ids_on(machine.metadata.uid),
+            zones=self._inventory.zones(), sets=self._inventory.sets_of(key),
             steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
@@ -60,10 +59,6 @@ class RemedyController:
             subject=job,
             stored=None if job is None else job.status,
         )
-
-    def _holds(self, machine: m.Machine) -> frozenset[str]:
-        hold = self._inventory.hold(machine.metadata.uid)
-        return frozenset() if hold is None else frozenset(hold.op_ids)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/remedy."""

@@ -32,8 +32,7 @@ class RepairController:
         yield from self._inventory.episodes_touched(change)
         if change.kind in (m.RiskPolicy, m.MachineComponent):
             yield from self._inventory.machines()
-        if change.kind in (m.Machine, m.Node, m.RiskPolicy):
-            yield from self._breakers.flipped()
+        yield from self._breakers.flipped(change)
 
     def _matters(self, name: str) -> bool:
         machine = self._cache.get(m.Machine, name)
@@ -47,10 +46,9 @@ class RepairController:
         jobs = self._inventory.jobs(machine.metadata.uid)
         if not is_of_interest(machine, jobs):
             return None
-        hold = self._inventory.hold(machine.metadata.uid)
         snapshot = RepairSnapshot(
             machine=machine, node=self._inventory.node_of(machine), components=self._components(machine), jobs=jobs,
-            holds=frozenset() if hold is None else frozenset(hold.op_ids), zones=self._inventory.zones(),
+            holds=self._inventory.op_ids_on(machine.metadata.uid), zones=self._inventory.zones(),
             sets=self._inventory.sets_of(key), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_repair(jobs)

@@ -91,8 +91,7 @@ class RiskController:
 
     def _ended(self, book: m.RiskLedger | None) -> frozenset[str]:
         """Give of what has ended that which still has a hold: the rest was closed long ago."""
-        held = () if book is None else (op_id for hold in book.status.holds for op_id in hold.op_ids)
-        ended = self._inventory.episodes.ended(held)
+        ended = self._inventory.episodes.ended(_op_ids(book))
         return ended.union(*(ended_of_set(one) for one in self._inventory.sets.open()))
 
     def _acting(self, book: m.RiskLedger | None) -> tuple[Ask, ...]:
@@ -174,13 +173,16 @@ class RiskController:
         return decide(snapshot, policy)
 
 
+def _op_ids(book: m.RiskLedger | None) -> frozenset[str]:
+    """Give the op-ids of all open holds."""
+    return frozenset(
+        op_id for hold in (book.status.holds if book is not None else ()) for op_id in hold.op_ids
+    )
+
+
 def _requests(asks: Iterable[Ask], book: m.RiskLedger | None, now: m.Now) -> tuple[PermitRequest, ...]:
     """Give what reviewers are asked about: what waits for a permit, but for what a person forces."""
-    held = (
-        frozenset()
-        if book is None
-        else frozenset(op_id for hold in book.status.holds for op_id in hold.op_ids)
-    )
+    held = _op_ids(book)
     return tuple(
         PermitRequest(
             op_id=ask.op_id, machine=ask.machine.name, zone=ask.zone, region=ask.region, sets=ask.sets, cause=ask.cause,

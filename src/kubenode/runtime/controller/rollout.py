@@ -137,9 +137,7 @@ class RolloutController:
         for seat in members:
             facts = self._inventory.facts(seat.machine.name)
             if facts is not None:
-                found[seat.machine.uid] = Place(
-                    machine=facts.machine.name, zone=facts.zone, region=facts.region, sets=tuple(facts.seats)
-                )
+                found[seat.machine.uid] = facts.place
         return found
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
