@@ -96,19 +96,16 @@ class RepairSnapshot:
     def asks(self, entry: ComponentEntry) -> bool:
         """Tell whether repair of an entry takes a permit; no while its component is not known or not understood."""
         component = self.components.get(entry.component)
-        known = component is not None and not component.metadata.unknown
-        return known and component is not None and component.spec.disruption not in REPAIRABLE
+        if component is None or component.metadata.unknown:
+            return False
+        return component.spec.disruption not in REPAIRABLE
 
 
 def is_of_interest(machine: Machine, jobs: Iterable[RemedyOperationJob]) -> bool:
     """Tell whether anything can be decided about a machine: it drifts, or an episode of drift is open or was handed over."""
-    watched = {"", *(phase.value for phase in JobPhase)} - {
-        JobPhase.SUCCEEDED.value,
-        JobPhase.CANCELLED.value,
-    }
+    done_with = (JobPhase.SUCCEEDED.value, JobPhase.CANCELLED.value)
     return any(report.drifting for report in _reports(machine).values()) or any(
-        job.spec.component and (job.status.phase in watched or job.status.phase not in KNOWN_PHASES)
-        for job in jobs
+        job.spec.component and job.status.phase not in done_with for job in jobs
     )
 
 
