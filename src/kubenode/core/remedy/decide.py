@@ -137,7 +137,7 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
     if due is not None and stop is None:
         return Answer(effects=(Create(object=_opened(seen, due)),), notes=tuple(notes), sightings=sightings)
     if stop is None:
-        notes += [_rehearsed(seen, match, opens=True).note for match in waiting if match not in early]
+        notes += [_rehearsed(seen, match).note for match in waiting if match not in early]
     notes += [_not_yet(match) for match in early] + ([stop] if stop is not None else [])
     return Answer(
         notes=tuple(notes), sightings=sightings, deferred=bool(waiting),
@@ -198,8 +198,8 @@ def _is_dry(match: Match) -> bool:
     return match.remedier.spec.dry_run
 
 
-def _rehearsed(seen: RemedySnapshot, match: Match, *, opens: bool) -> Rehearsed:
-    return Rehearsed.of(match.remedier, _opened(seen, match), opens=opens)
+def _rehearsed(seen: RemedySnapshot, match: Match) -> Rehearsed:
+    return Rehearsed.of(match.remedier, _opened(seen, match))
 
 
 def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
@@ -213,7 +213,7 @@ def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
         return ()
     found = matches(trials, node, now=seen.now, sightings=seen.sightings)
     notes = decide(seen, policy).notes if found else ()
-    told = (_rehearsed(seen, match, opens=True) for match in found)
+    told = (_rehearsed(seen, match) for match in found)
     return tuple(one if one.note in notes else attrs.evolve(one, opens=False) for one in told)
 
 
