@@ -163,13 +163,14 @@ def asks_of_job(
     return (
         Ask(
             op_id=last.op_id, machine=machine, zone=zone, region=region, sets=tuple(sorted(sets)),
-            cause=_cause(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
+            cause=cause_of_job(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
             remedier=job.spec.origin,
         ),
     )  # fmt: skip
 
 
-def _cause(job: RemedyOperationJob) -> Cause:
+def cause_of_job(job: RemedyOperationJob) -> Cause:
+    """Say for whom a job asks: a person who forces it, else a remedier or the repair of drift."""
     if FORCED in job.metadata.annotations:
         return Cause.HUMAN
     return Cause.DRIFT if job.spec.component else Cause.REMEDY
