@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import attrs
 
-from kubenode.core.identity import op_id
+from kubenode.core.identity import rollout_op_id
 from kubenode.core.model import (
     AttemptState,
     Hold,
@@ -180,7 +180,7 @@ def _of_entry(
     state = "Acting" if not dealt_with else "Failed" if failed else "Succeeded"
     what = "rollback" if ours and is_rollback(owner) else "rollout"
     return Disruption(
-        op_id=op_id("rollout", owner.metadata.uid, int(entry.revision), machine.metadata.uid),
+        op_id=rollout_op_id(owner.metadata.uid, int(entry.revision), machine.metadata.uid),
         machine=machine.metadata.name, cause="Rollout",
         why=f"{what} of {owner.metadata.name} revision {entry.revision} batch {entry.batch}",
         action=f"{name} {entry.component}", state=state, since=opened,

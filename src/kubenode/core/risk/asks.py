@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from kubenode.core.identity import op_id
+from kubenode.core.identity import rollout_op_id
 from kubenode.core.model.componentset import MachineComponentSet, Member, MemberState
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
 from kubenode.core.model.meta import FORCED, Ref
@@ -136,7 +136,7 @@ def act_of_entry(
     if update is None or entry.revision != str(update.number):
         return ""
     dealt_with = report is not None and report.revision == entry.revision
-    return "" if dealt_with else op_id("rollout", mcs.metadata.uid, update.number, machine.uid)
+    return "" if dealt_with else rollout_op_id(mcs.metadata.uid, update.number, machine.uid)
 
 
 def ended_of_set(mcs: MachineComponentSet) -> frozenset[str]:
