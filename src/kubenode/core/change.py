@@ -16,13 +16,20 @@ T = TypeVar("T", bound=Object)
 _ABSENT: Final = object()
 
 
-class _Part(NamedTuple):
-    """One field: its name here and on the wire, what reads it, and the default that is left out when written."""
+class _Written(NamedTuple):
+    """A field as it is written: its name here and on the wire, and the default that is left out."""
+
+    name: str
+    wire: str
+    blank: Any
+
+
+class _Read(NamedTuple):
+    """A field as it is read: its name here and on the wire, and what reads it."""
 
     name: str
     wire: str
     read: Callable[[Any], Any]
-    blank: Any
 
 
 def patch_between(old: Any, new: Any) -> Json | None:
@@ -66,7 +73,7 @@ def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
         return wire.read(raw, cls)
     values: dict[str, Any] = {}
     try:
-        for part in _parts(cls):
+        for part in _read(cls):
             value = raw.get(part.wire, _ABSENT)
             if value is known.get(part.wire, _ABSENT):
                 values[part.name] = getattr(before, part.name)
@@ -78,18 +85,16 @@ def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
 
 
 @functools.cache
-def _written(cls: type[Any]) -> tuple[_Part, ...]:
+def _written(cls: type[Any]) -> tuple[_Written, ...]:
     return tuple(
-        _Part(one.name, one.wire, wire.dump_part, one.default if wire.is_left_out(one, cls) else _ABSENT)
+        _Written(one.name, one.wire, one.default if wire.is_left_out(one, cls) else _ABSENT)
         for one in fields_of(cls)
     )
 
 
 @functools.cache
-def _parts(cls: type[Any]) -> tuple[_Part, ...]:
-    return tuple(
-        _Part(one.name, one.wire, wire.part_reader(cls, one.name), _ABSENT) for one in fields_of(cls)
-    )
+def _read(cls: type[Any]) -> tuple[_Read, ...]:
+    return tuple(_Read(one.name, one.wire, wire.part_reader(cls, one.name)) for one in fields_of(cls))
 
 
 @functools.cache

@@ -36,6 +36,7 @@ from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.risk.decide import decide as decide_fleet
 from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.core.rollout.decide import decide as decide_rollout
+from kubenode.core.rollout.hooks import closing
 
 __all__ = [
     "FleetSnapshot", "MachineSetSnapshot", "MachineSnapshot", "NodeSnapshot", "RemedySnapshot", "RolloutSnapshot",
@@ -191,5 +192,5 @@ def _rollout_by_hand(seen: RolloutSnapshot) -> RolloutSnapshot:
     update, batch = seen.set.status.update, seen.set.status.batch
     if not seen.now.by_hand or update is None or batch is None or batch.closed_at is None:
         return seen
-    known = {f"closed:{update.number}:{batch.number}": Now.at(batch.closed_at).elapsed}
+    known = {closing(update.number, batch.number): Now.at(batch.closed_at).elapsed}
     return attrs.evolve(seen, sightings={**known, **seen.sightings})

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import attrs
 
-from kubenode.core.identity import op_id
+from kubenode.core.identity import rollout_op_id
 from kubenode.core.model import (
     AttemptState,
     Hold,
@@ -24,18 +24,16 @@ from kubenode.core.model import (
     RiskLedger,
 )
 from kubenode.core.model.machine import ComponentEntry, ComponentReport
-from kubenode.core.model.meta import FORCED, REGION_LABEL, ZONE_LABEL
 from kubenode.core.model.quantity import format_duration
-from kubenode.core.model.risk import Limit, Scope
+from kubenode.core.model.risk import Limit
 from kubenode.core.policy import Policy
-from kubenode.core.risk.asks import is_rollback
-from kubenode.core.risk.ledger import CLUSTER, scopes_of
+from kubenode.core.risk.asks import cause_of_job, is_rollback
+from kubenode.core.risk.ledger import scope_text, scopes_of
 from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.risk.reach import named
 
 _BEGAN = frozenset({AttemptState.ACTING, AttemptState.VERIFYING, AttemptState.SUCCEEDED, AttemptState.FAILED})
 NO_ROOMS: Mapping[str, str] = MappingProxyType({})
-_COUNTED: Mapping[Scope, str] = {Scope.CLUSTER: CLUSTER, Scope.FLEET: CLUSTER}
 
 
 @attrs.frozen(kw_only=True)
@@ -131,7 +129,7 @@ def limits_of(scopes: Iterable[str], policy: Policy, rooms: Mapping[str, str] = 
         for scope in scopes
         for one in policy.limits
         for limit in one.spec.limits
-        if _COUNTED.get(limit.scope, limit.scope.value) == scope.partition("=")[0]
+        if scope_text(limit.scope).partition("=")[0] == scope.partition("=")[0]
     )
     return tuple(dict.fromkeys((*bound, *room)))
 
@@ -142,15 +140,13 @@ def _spelled(limit: Limit) -> str:
 
 def _of_jobs(seen: Cluster) -> Iterator[Disruption]:
     for job in seen.jobs:
-        origin = job.spec.remedier or job.spec.component
-        kind = "NodeRemedier" if job.spec.remedier else "drift of"
-        cause = "Remedy" if job.spec.remedier else "Drift"
+        spec = job.spec
+        origin = f"NodeRemedier {spec.remedier}" if spec.remedier else f"drift of {spec.component}"
         for attempt in job.status.attempts:
             if attempt.state in _BEGAN and not attempt.withdrawn:
                 yield Disruption(
-                    op_id=attempt.op_id, machine=job.spec.machine.name,
-                    cause="Human" if FORCED in job.metadata.annotations else cause,
-                    why=f"{job.spec.cause.type}, {kind} {origin}, job {job.metadata.name} attempt {attempt.number}",
+                    op_id=attempt.op_id, machine=spec.machine.name, cause=cause_of_job(job).value,
+                    why=f"{spec.cause.type}, {origin}, job {job.metadata.name} attempt {attempt.number}",
                     action=attempt.action, state=attempt.state.value, since=attempt.since, verdict=attempt.verdict,
                 )  # fmt: skip
 
@@ -184,7 +180,7 @@ def _of_entry(
     state = "Acting" if not dealt_with else "Failed" if failed else "Succeeded"
     what = "rollback" if ours and is_rollback(owner) else "rollout"
     return Disruption(
-        op_id=op_id("rollout", owner.metadata.uid, int(entry.revision), machine.metadata.uid),
+        op_id=rollout_op_id(owner.metadata.uid, int(entry.revision), machine.metadata.uid),
         machine=machine.metadata.name, cause="Rollout",
         why=f"{what} of {owner.metadata.name} revision {entry.revision} batch {entry.batch}",
         action=f"{name} {entry.component}", state=state, since=opened,
@@ -222,11 +218,10 @@ def _places(seen: Cluster) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
     for machine in seen.machines:
         where = machine.status.node_ref
-        labels = nodes[where.name].metadata.labels if where is not None and where.name in nodes else {}
+        node = None if where is None else nodes.get(where.name)
+        zone, region = ("", "") if node is None else (node.zone, node.region)
         sets = [one.metadata.name for one in seen.sets if one.spec.selector.selects(machine.metadata.labels)]
-        found[machine.metadata.name] = scopes_of(
-            labels.get(ZONE_LABEL, ""), sets, labels.get(REGION_LABEL, "")
-        )
+        found[machine.metadata.name] = scopes_of(zone, sets, region)
     return found
 
 

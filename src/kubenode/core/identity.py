@@ -16,3 +16,8 @@ def op_id(what: str, *parts: str | int) -> str:
     True
     """
     return f"{what}-{digest(*parts)}"
+
+
+def rollout_op_id(set_uid: str, revision: int, machine_uid: str) -> str:
+    """Name the change of a machine by a revision of a set: its permit, its member in a batch, its part in the history."""
+    return op_id("rollout", set_uid, revision, machine_uid)

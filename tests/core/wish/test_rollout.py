@@ -193,6 +193,14 @@ def test_skip_says_who_began_already() -> None:
     assert skip(raw, ("a", "b")).next.startswith("b began already")
 
 
+def test_a_member_in_a_state_of_a_newer_version_has_not_begun() -> None:
+    """As the reader keeps it: a text that no state here has."""
+    raw = owner(batch=batch(member("n1", STARTED)))
+    raw["status"]["batch"]["members"][0]["state"] = "Draining"
+    assert "began" not in pause(raw).next
+    assert "began" not in skip(raw, ["n1"]).next
+
+
 def test_skip_of_none_or_too_many() -> None:
     """Without a revision there is nothing to skip; the word is bounded, with what stands already."""
     assert refused(skip, owner(update=None), ("a",))[0].endswith("has no revision yet")

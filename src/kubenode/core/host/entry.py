@@ -42,20 +42,13 @@ from kubenode.core.step import Step, refusal
 def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
     """Report on every entry and say what would mend it, by name and in the order of names."""
     entries = seen.machine.spec.components
-    done = [name for name, entry in entries.items() if _is_done(seen, name, entry)]
+    done = [name for name in entries if _is_done(seen, name)]
     waits = obstacles(entries, seen.components, done)
     return {name: _component(seen, name, entry, waits.get(name)) for name, entry in sorted(entries.items())}
 
 
-def _is_done(seen: NodeSnapshot, name: str, entry: ComponentEntry) -> bool:
-    component, have = seen.components.get(entry.component), seen.have.get(name)
-    return (
-        component is not None
-        and have is not None
-        and not component.metadata.unknown
-        and not isinstance(seen.plans.get(name, ()), Problem)
-        and is_at_target(entry, component, have)
-    )
+def _is_done(seen: NodeSnapshot, name: str) -> bool:
+    return seen.is_at_target(name) and not isinstance(seen.plans.get(name, ()), Problem)
 
 
 def _component(

@@ -12,7 +12,7 @@ from kubenode.core.decision import Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.host.drift import was_at_target
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import NO_REPAIRS, disruption, host_steps, is_at_target, reboots, repaired
+from kubenode.core.host.plan import NO_REPAIRS, disruption, host_steps, reboots, repaired
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import MachineComponent
@@ -75,7 +75,7 @@ def _repairs(
     plans: dict[str, tuple[Step, ...]] = {}
     names = repaired(operation)
     for name in names:
-        if _is_well(seen, name):
+        if seen.is_at_target(name):
             continue
         plan = _plan(seen, name)
         if isinstance(plan, str):
@@ -84,15 +84,6 @@ def _repairs(
     if names and not plans:
         return NO_REPAIRS, _answered(operation, AnswerState.DONE)
     return plans, None
-
-
-def _is_well(seen: NodeSnapshot, name: str) -> bool:
-    """Tell whether an entry is at target, as the host looks now."""
-    entry, have = seen.machine.spec.components.get(name), seen.have.get(name)
-    component = None if entry is None else seen.components.get(entry.component)
-    if entry is None or component is None or have is None or component.metadata.unknown:
-        return False
-    return is_at_target(entry, component, have)
 
 
 def _plan(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
@@ -111,7 +102,7 @@ def _plan(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
 def _journalled(seen: NodeSnapshot, operation: Operation, entry: JournalEntry) -> OperationAnswer:
     if entry.is_interrupted(seen.host.boot_id):
         names = repaired(operation)
-        if reboots(operation) or (names and all(_is_well(seen, name) for name in names)):
+        if reboots(operation) or (names and all(seen.is_at_target(name) for name in names)):
             return _answered(operation, AnswerState.DONE)
         return _answered(operation, AnswerState.FAILED, INTERRUPTED)
     return _answered(operation, _ANSWERS[entry.state], entry.message)

@@ -8,6 +8,7 @@ from kubenode.core.decision import NOTHING_SEEN
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.journal import JournalEntry
+from kubenode.core.host.plan import is_at_target
 from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.machine import AgentStatus, Machine
@@ -62,6 +63,14 @@ class NodeSnapshot:
     def before(self) -> AgentStatus:
         """What the agent reported last."""
         return self.machine.status.agent or AgentStatus()
+
+    def is_at_target(self, name: str) -> bool:
+        """Tell whether an entry is as it should be, as the host looks now; no while that is not known or not understood."""
+        entry, have = self.machine.spec.components.get(name), self.have.get(name)
+        component = None if entry is None else self.components.get(entry.component)
+        if entry is None or component is None or have is None or component.metadata.unknown:
+            return False
+        return is_at_target(entry, component, have)
 
     @property
     def running(self) -> str:

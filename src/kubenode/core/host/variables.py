@@ -12,14 +12,13 @@ from typing import Any, Final
 
 from kubenode.core.errors import Problem
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.meta import ZONE_LABEL, Json, matches
+from kubenode.core.model.meta import LABEL_KEY, ZONE_LABEL, Json, matches
 from kubenode.core.reading import join, near
 
 MACHINE_NAME, NODE_ADDRESS, ZONE = "machine.name", "node.address", "zone"
 LABEL: Final = "label."
 KNOWN: Final = (MACHINE_NAME, NODE_ADDRESS, ZONE, f"{LABEL}KEY")
 
-_KEY: Final = "^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
 _PLACE: Final = re.compile(r"\$(\$\{)|\$\{([^{}]*)\}|\$\{")
 """The escape; a variable; a beginning without an end."""
 
@@ -102,7 +101,7 @@ def _faults(text: str, path: str) -> Iterator[Problem]:
 
 def _is_variable(name: str) -> bool:
     if name.startswith(LABEL):
-        return matches(_KEY, name.removeprefix(LABEL))
+        return matches(LABEL_KEY, name.removeprefix(LABEL))
     return name in KNOWN
 
 

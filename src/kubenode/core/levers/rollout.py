@@ -1,7 +1,6 @@
 """What holds a rollout up, and what would let it go on: mostly a person's word."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
 
 import attrs
 
@@ -15,7 +14,8 @@ from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.control import is_significant
 from kubenode.core.rollout.hooks import content
-from kubenode.core.rollout.progress import Code, Reason
+from kubenode.core.rollout.inspect import suspects_of
+from kubenode.core.rollout.progress import Code, Reason, some
 from kubenode.core.rollout.tally import Rate, place_of
 
 
@@ -46,8 +46,8 @@ def change(
             return _said(seen, policy, attrs.evolve(rollout, approve=approve), text)
         case Reason.HELD.value:
             return _let_go(seen, policy)
-        case Reason.INSPECTION_INCONCLUSIVE.value:
-            return _well(seen, policy)
+        case Reason.INSPECTION_INCONCLUSIVE.value if batch is not None:
+            return _well(seen, policy, batch)
         case Reason.HOOK_INCONCLUSIVE.value | Reason.INSPECTION_FAILED.value | Reason.INSPECTING.value if (
             batch is not None
         ):
@@ -64,7 +64,7 @@ def change(
         case Code.WAITING_FOR_PERMITS.value if batch is not None:
             wanting = [member for member in batch.members if member.state is MemberState.WAITING]
             holds = seen.holds | {member.op_id for member in wanting}
-            names = _some([member.name for member in wanting])
+            names = some([member.name for member in wanting])
             text = f"the ledger held permits for {names} (explain the fleet to see why not)"
             return Change(seen=attrs.evolve(seen, holds=holds), policy=policy, text=text)
         case _:
@@ -78,20 +78,9 @@ def _said(
     return None if owner == seen.set else Change(seen=attrs.evolve(seen, set=owner), policy=policy, text=text)
 
 
-def _suspects(seen: RolloutSnapshot) -> list[str]:
-    """Name the updated members that are not available."""
-    batch = seen.set.status.batch
-    states = {} if batch is None else {member.uid: member.state for member in batch.members}
-    return sorted(
-        seat.machine.name
-        for seat in seen.members
-        if not seat.available and states.get(seat.machine.uid) is MemberState.UPDATED
-    )
-
-
-def _well(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnapshot]:
+def _well(seen: RolloutSnapshot, policy: Policy, batch: Batch) -> Change[RolloutSnapshot]:
     members = tuple(attrs.evolve(seat, available=True) for seat in seen.members)
-    text = f"{_some(_suspects(seen))} were available"
+    text = f"{some(suspects_of(batch, seen.members))} were available"
     return Change(seen=attrs.evolve(seen, members=members), policy=policy, text=text)
 
 
@@ -101,7 +90,7 @@ def _let_go(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnapshot]:
     free = tuple(attrs.evolve(seat, held=False) for seat in tally.held_first)
     candidates = sorted((*tally.candidates, *free), key=lambda seat: (seat.available, place_of(uid, seat)))
     changed = attrs.evolve(tally, held=tally.held - len(free), held_first=(), candidates=tuple(candidates))
-    text = f"nobody held {_some([seat.machine.name for seat in free])} by label {HOLD_LABEL}"
+    text = f"nobody held {some([seat.machine.name for seat in free])} by label {HOLD_LABEL}"
     return Change(seen=attrs.evolve(seen, tally=changed), policy=policy, text=text)
 
 
@@ -121,13 +110,13 @@ def _passed(seen: RolloutSnapshot, policy: Policy, batch: Batch) -> Change[Rollo
     ]  # fmt: skip
     status = attrs.evolve(seen.set.status, batch=attrs.evolve(batch, inspections=results))
     changed = attrs.evolve(seen, set=attrs.evolve(seen.set, status=status), inspections={})
-    return Change(seen=changed, policy=policy, text=f"{_some(lacking)} passed")
+    return Change(seen=changed, policy=policy, text=f"{some(lacking)} passed")
 
 
 def _could_be_asked(seen: RolloutSnapshot, policy: Policy) -> Change[RolloutSnapshot]:
     given = {name: one for name, one in seen.inspections.items() if not isinstance(one, Problem)}
     names = sorted(seen.inspections.keys() - given.keys())
-    text = f"{_some(names)} could be asked"
+    text = f"{some(names)} could be asked"
     return Change(seen=attrs.evolve(seen, inspections=given), policy=policy, text=text)
 
 
@@ -148,8 +137,3 @@ def _borne(rate: Rate, group: ControlGroup) -> Rate:
         range(rate.updated), True, key=lambda few: is_significant(attrs.evolve(rate, updated=few), group)
     )
     return attrs.evolve(rate, updated=worse - 1)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

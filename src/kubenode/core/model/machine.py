@@ -11,6 +11,7 @@ from kubenode.core.model.condition import Conditions
 from kubenode.core.model.meta import (
     ADDRESS_PATTERN,
     LABEL,
+    LABEL_KEY,
     UNIT_PATTERN,
     Column,
     DnsLabel,
@@ -60,10 +61,7 @@ class TaintEffect(enum.Enum):
 class Taint:
     """A taint of a Node."""
 
-    key: Annotated[
-        str,
-        Text(max=317, min=1, pattern="^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
-    ]
+    key: Annotated[str, Text(max=317, min=1, pattern=LABEL_KEY)]
     value: LabelValue = ""
     effect: TaintEffect
     time_added: Annotated[datetime, "when it came onto the Node; kept as it is"] | None = None

@@ -11,6 +11,7 @@ from kubenode.core.model.condition import Conditions
 from kubenode.core.model.machine import DeletionPolicy, Infrastructure, Taint
 from kubenode.core.model.meta import (
     GROUP,
+    LABEL_KEY,
     Column,
     Items,
     Keys,
@@ -64,7 +65,7 @@ class MachineTemplate:
     labels: Annotated[Labels, "of the Machine"] = attrs.field(factory=dict)
     annotations: Annotated[
         Mapping[str, Annotated[str, Text(max=4096)]],
-        Keys(max=64, key_max=317, pattern="^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
+        Keys(max=64, key_max=317, pattern=LABEL_KEY),
         "of the Machine",
     ] = attrs.field(factory=dict)  # fmt: skip
     spec: MachineTemplateSpec

@@ -29,6 +29,8 @@ SYNCED_LABELS = f"{GROUP}/synced-labels"
 SYNCED_TAINTS = f"{GROUP}/synced-taints"
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+LABEL_KEY = "^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"
+"""A key of a label, an annotation or a taint."""
 ADDRESS_PATTERN = "^[A-Za-z0-9]([-A-Za-z0-9.:]*[A-Za-z0-9])?$"
 """An IP address or DNS name: no option, no path, no port."""
 UNIT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9:_.@\\-]*$"
@@ -157,7 +159,7 @@ Message: TypeAlias = Annotated[str, Text(max=2048)]
 LabelValue: TypeAlias = Annotated[str, Text(max=63, pattern="^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 Labels: TypeAlias = Annotated[
     Mapping[str, LabelValue],
-    Keys(max=64, key_max=317, pattern="^([-a-z0-9.]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$"),
+    Keys(max=64, key_max=317, pattern=LABEL_KEY),
 ]
 Parameters: TypeAlias = Annotated[Mapping[str, Any], "free form; the plugin's own class says what is allowed"]
 

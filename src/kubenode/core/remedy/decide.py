@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, SetOperation, soonest
+from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, SetOperation
 from kubenode.core.errors import Problem
 from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally, open_breaker
@@ -30,9 +30,8 @@ from kubenode.core.model.remedy import (
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.episode import Answer, Case, advance, ended, leftover
-from kubenode.core.remedy.grounds import claimed, contest, newer, newer_note, stopped_by_people
+from kubenode.core.remedy.grounds import claimed, contest, left_alone, newer, newer_note, stopped_by_people
 from kubenode.core.remedy.ladder import (
-    KNOWN_PHASES,
     cleared,
     first_rung,
     is_humans_turn,
@@ -40,7 +39,6 @@ from kubenode.core.remedy.ladder import (
     last_closed,
     next_episode,
     open_job,
-    unrecognised,
 )
 from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
 from kubenode.core.remedy.rehearse import Rehearsed, dry
@@ -94,18 +92,12 @@ def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobS
     job = open_job(seen.jobs)
     newer = _newer(seen, job, policy)
     if newer is not None:
-        status = None if job is None else job.status
-        if job is not None and (job.metadata.unknown or job.status.phase not in KNOWN_PHASES):
-            status = unrecognised(job, newer.text, seen.now.wall)
-        return Decision(status=status, notes=(newer,))
+        return left_alone(job, newer, seen.now.wall)
     answer = _watched(seen, policy) if job is None else _advanced(seen, policy, job)
-    effects = answer.effects
-    if not effects and (old := leftover(seen.machine, seen.jobs, seen.holds)) is not None:
-        effects = (SetOperation(machine=ref(seen.machine), expect=old, operation=None),)
-    return Decision(
-        status=answer.status, effects=effects, notes=answer.notes, wake_at=soonest(answer.deadlines),
-        sightings=answer.sightings, deferred=answer.deferred,
-    )  # fmt: skip
+    if not answer.effects and (old := leftover(seen.machine, seen.jobs, seen.holds)) is not None:
+        cleared_away = SetOperation(machine=ref(seen.machine), expect=old, operation=None)
+        answer = attrs.evolve(answer, effects=(cleared_away,))
+    return answer.decision
 
 
 def _newer(seen: RemedySnapshot, job: RemedyOperationJob | None, policy: Policy) -> Note | None:
@@ -145,7 +137,7 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
     if due is not None and stop is None:
         return Answer(effects=(Create(object=_opened(seen, due)),), notes=tuple(notes), sightings=sightings)
     if stop is None:
-        notes += [_rehearsed(seen, match, opens=True).note for match in waiting if match not in early]
+        notes += [_rehearsed(seen, match).note for match in waiting if match not in early]
     notes += [_not_yet(match) for match in early] + ([stop] if stop is not None else [])
     return Answer(
         notes=tuple(notes), sightings=sightings, deferred=bool(waiting),
@@ -206,8 +198,8 @@ def _is_dry(match: Match) -> bool:
     return match.remedier.spec.dry_run
 
 
-def _rehearsed(seen: RemedySnapshot, match: Match, *, opens: bool) -> Rehearsed:
-    return Rehearsed.of(match.remedier, _opened(seen, match), opens=opens)
+def _rehearsed(seen: RemedySnapshot, match: Match) -> Rehearsed:
+    return Rehearsed.of(match.remedier, _opened(seen, match))
 
 
 def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
@@ -221,7 +213,7 @@ def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
         return ()
     found = matches(trials, node, now=seen.now, sightings=seen.sightings)
     notes = decide(seen, policy).notes if found else ()
-    told = (_rehearsed(seen, match, opens=True) for match in found)
+    told = (_rehearsed(seen, match) for match in found)
     return tuple(one if one.note in notes else attrs.evolve(one, opens=False) for one in told)
 
 

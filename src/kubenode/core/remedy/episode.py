@@ -15,7 +15,7 @@ from typing import assert_never
 
 import attrs
 
-from kubenode.core.decision import NOTHING_SEEN, Effect, Note, SetOperation
+from kubenode.core.decision import NOTHING_SEEN, Decision, Effect, Note, SetOperation, soonest
 from kubenode.core.errors import Problem
 from kubenode.core.model.machine import AnswerState, Machine, Operation, OperationAnswer, OperationStep
 from kubenode.core.model.meta import ref
@@ -59,6 +59,14 @@ class Answer:
     deadlines: tuple[int, ...] = ()
     sightings: Mapping[str, int] = NOTHING_SEEN
     deferred: bool = False
+
+    @property
+    def decision(self) -> Decision[RemedyOperationJobStatus]:
+        """The Decision."""
+        return Decision(
+            status=self.status, effects=self.effects, notes=self.notes, wake_at=soonest(self.deadlines),
+            sightings=self.sightings, deferred=self.deferred,
+        )  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)

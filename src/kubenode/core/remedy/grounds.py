@@ -1,17 +1,18 @@
 """What lets an episode of a machine begin or go on, whatever it is about: a condition of its Node, or its drift."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from kubenode.core.decision import Note
+from kubenode.core.decision import Decision, Note
 from kubenode.core.health.freeze import frozen
 from kubenode.core.health.held import held_note, is_held
 from kubenode.core.model.condition import find
 from kubenode.core.model.machine import Machine
 from kubenode.core.model.now import Now
-from kubenode.core.model.remedy import NodeRemedier, RemedyOperationJob
+from kubenode.core.model.remedy import NodeRemedier, RemedyOperationJob, RemedyOperationJobStatus
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.ladder import KNOWN_PHASES, is_closed
+from kubenode.core.remedy.ladder import KNOWN_PHASES, is_closed, unrecognised
 
 NODE_READY = "NodeReady"
 CONTESTED = frozenset({"Conflict", "NodeChanged"})
@@ -57,6 +58,16 @@ def newer(machine: Machine, jobs: Iterable[RemedyOperationJob], *others: NodeRem
     first = min(strange, key=lambda one: one.metadata.name)
     text = f"RemedyOperationJob {first.metadata.name} is in phase {first.status.phase}, which is a newer version's"
     return Note(code="NewerVersion", text=text)
+
+
+def left_alone(
+    job: RemedyOperationJob | None, why: Note, wall: datetime
+) -> Decision[RemedyOperationJobStatus]:
+    """Do nothing, since something is a newer version's; where that is the open episode, its status says so."""
+    if job is None:
+        return Decision(notes=(why,))
+    strange = job.metadata.unknown or job.status.phase not in KNOWN_PHASES
+    return Decision(status=unrecognised(job, why.text, wall) if strange else job.status, notes=(why,))
 
 
 def newer_note(obj: Machine | RemedyOperationJob | NodeRemedier) -> Note:

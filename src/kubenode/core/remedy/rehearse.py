@@ -41,13 +41,13 @@ class Rehearsed:
     opens: bool
 
     @classmethod
-    def of(cls, remedier: NodeRemedier, job: RemedyOperationJob, *, opens: bool) -> "Rehearsed":
-        """Tell of the job that a remedier would open."""
+    def of(cls, remedier: NodeRemedier, job: RemedyOperationJob) -> "Rehearsed":
+        """Tell of the job that a remedier would open now."""
         spec = job.spec
         return cls(
             remedier=remedier.metadata.name, machine=spec.machine.name, machine_uid=spec.machine.uid,
             job=job.metadata.name, rung=spec.first_rung, action=remedier.spec.ladder[spec.first_rung].action,
-            opens=opens,
+            opens=True,
         )  # fmt: skip
 
     @property

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, soonest
+from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note
 from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
@@ -36,9 +36,8 @@ from kubenode.core.model.remedy import (
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.episode import Answer, Case, advance, ended
-from kubenode.core.remedy.grounds import claimed, contest, newer, stopped_by_people
+from kubenode.core.remedy.grounds import claimed, contest, left_alone, newer, stopped_by_people
 from kubenode.core.remedy.ladder import (
-    KNOWN_PHASES,
     cleared,
     first_rung,
     is_humans_turn,
@@ -46,7 +45,6 @@ from kubenode.core.remedy.ladder import (
     last_closed,
     next_episode,
     open_repair,
-    unrecognised,
 )
 from kubenode.core.remedy.worn import worn_out
 
@@ -96,19 +94,16 @@ class RepairSnapshot:
     def asks(self, entry: ComponentEntry) -> bool:
         """Tell whether repair of an entry takes a permit; no while its component is not known or not understood."""
         component = self.components.get(entry.component)
-        known = component is not None and not component.metadata.unknown
-        return known and component is not None and component.spec.disruption not in REPAIRABLE
+        if component is None or component.metadata.unknown:
+            return False
+        return component.spec.disruption not in REPAIRABLE
 
 
 def is_of_interest(machine: Machine, jobs: Iterable[RemedyOperationJob]) -> bool:
     """Tell whether anything can be decided about a machine: it drifts, or an episode of drift is open or was handed over."""
-    watched = {"", *(phase.value for phase in JobPhase)} - {
-        JobPhase.SUCCEEDED.value,
-        JobPhase.CANCELLED.value,
-    }
+    done_with = (JobPhase.SUCCEEDED.value, JobPhase.CANCELLED.value)
     return any(report.drifting for report in _reports(machine).values()) or any(
-        job.spec.component and (job.status.phase in watched or job.status.phase not in KNOWN_PHASES)
-        for job in jobs
+        job.spec.component and job.status.phase not in done_with for job in jobs
     )
 
 
@@ -129,17 +124,11 @@ def decide(seen: RepairSnapshot, policy: Policy) -> Decision[RemedyOperationJobS
     Source: api.md section 3 ("Asking is state") and section 4 ("Drift").
     """
     job = open_repair(seen.jobs)
-    stored = None if job is None else job.status
     strange = newer(seen.machine, seen.jobs)
     if strange is not None:
-        known = job is None or (not job.metadata.unknown and job.status.phase in KNOWN_PHASES)
-        status = stored if known or job is None else unrecognised(job, strange.text, seen.now.wall)
-        return Decision(status=status, notes=(strange,))
+        return left_alone(job, strange, seen.now.wall)
     answer = _watched(seen, policy) if job is None else _advanced(seen, policy, job)
-    return Decision(
-        status=answer.status, effects=answer.effects, notes=answer.notes, wake_at=soonest(answer.deadlines),
-        sightings=answer.sightings, deferred=answer.deferred,
-    )  # fmt: skip
+    return answer.decision
 
 
 # Without an open job.

@@ -6,7 +6,7 @@ from typing import Any
 
 import attrs
 
-from kubenode.core.identity import op_id
+from kubenode.core.identity import rollout_op_id
 from kubenode.core.model.componentset import MachineComponentSet, Member, MemberState
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
 from kubenode.core.model.meta import FORCED, Ref
@@ -136,7 +136,7 @@ def act_of_entry(
     if update is None or entry.revision != str(update.number):
         return ""
     dealt_with = report is not None and report.revision == entry.revision
-    return "" if dealt_with else op_id("rollout", mcs.metadata.uid, update.number, machine.uid)
+    return "" if dealt_with else rollout_op_id(mcs.metadata.uid, update.number, machine.uid)
 
 
 def ended_of_set(mcs: MachineComponentSet) -> frozenset[str]:
@@ -163,13 +163,14 @@ def asks_of_job(
     return (
         Ask(
             op_id=last.op_id, machine=machine, zone=zone, region=region, sets=tuple(sorted(sets)),
-            cause=_cause(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
+            cause=cause_of_job(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
             remedier=job.spec.origin,
         ),
     )  # fmt: skip
 
 
-def _cause(job: RemedyOperationJob) -> Cause:
+def cause_of_job(job: RemedyOperationJob) -> Cause:
+    """Say for whom a job asks: a person who forces it, else a remedier or the repair of drift."""
     if FORCED in job.metadata.annotations:
         return Cause.HUMAN
     return Cause.DRIFT if job.spec.component else Cause.REMEDY

@@ -31,7 +31,7 @@ from kubenode.core.model.risk import (
 from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.joint import is_alike, joined
+from kubenode.core.risk.joint import joined
 from kubenode.core.risk.objections import objection
 from kubenode.core.risk.reach import Counted, counted, named, own_scopes, scopes
 from kubenode.core.risk.success import Outcome, Shut, shut
@@ -182,9 +182,11 @@ class Round:
     def _joined(self, ask: Ask) -> bool:
         """Write an ask into the row that this round made of its machine, if it is alike and there is room."""
         place = next((i for i, hold in enumerate(self.granted) if hold.machine_uid == ask.machine.uid), None)
-        hold = None if place is None else self.granted[place]
-        wider = None if hold is None or not is_alike(hold, ask) else joined(hold, ask)
-        if place is None or hold is None or wider is None:
+        if place is None:
+            return False
+        hold = self.granted[place]
+        wider = joined(hold, ask)
+        if wider is None:
             return False
         more = ledger.weight(wider) - ledger.weight(hold)
         if self._size + more > ledger.LEDGER_SIZE:

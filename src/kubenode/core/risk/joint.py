@@ -17,7 +17,7 @@ def is_alike(hold: Hold, ask: Ask) -> bool:
 
 
 def joined(hold: Hold, ask: Ask) -> Hold | None:
-    """Give the row that the ask has joined; None when there is no place in it."""
-    if len(hold.joined) >= JOIN_LIMIT:
+    """Give the row that the ask has joined; None when it is not alike, or there is no place in it."""
+    if not is_alike(hold, ask) or len(hold.joined) >= JOIN_LIMIT:
         return None
     return attrs.evolve(hold, joined=(*hold.joined, ask.op_id))

@@ -5,7 +5,7 @@ A batch is a gate, not a concurrency: who of its members starts when is the risk
 
 from collections.abc import Sequence
 
-from kubenode.core.identity import op_id
+from kubenode.core.identity import rollout_op_id
 from kubenode.core.model.componentset import (
     BATCH_LIMIT,
     Batch,
@@ -93,7 +93,7 @@ def next_batch(
         Member(
             name=seat.machine.name,
             uid=seat.machine.uid,
-            op_id=op_id("rollout", owner.metadata.uid, revision, seat.machine.uid),
+            op_id=rollout_op_id(owner.metadata.uid, revision, seat.machine.uid),
             healthy=seat.available,
         )
         for seat in candidates[:size]

@@ -73,6 +73,14 @@ def proves(batch: Batch) -> bool:
     return any(member.healthy and member.state is MemberState.UPDATED for member in batch.members)
 
 
+def suspects_of(batch: Batch, seats: Iterable[Seat]) -> tuple[str, ...]:
+    """Name the updated members that are not available, sorted."""
+    updated = {member.uid for member in batch.members if member.state is MemberState.UPDATED}
+    return tuple(
+        sorted(seat.machine.name for seat in seats if seat.machine.uid in updated and not seat.available)
+    )
+
+
 def judge_gate(
     batch: Batch,
     seats: Iterable[Seat],
@@ -109,12 +117,9 @@ def judge_gate(
     decided = Gate(state=GateState.PASSED if approved else GateState.UNAPPROVED, since=since)
     if way_back:
         return decided
-    updated = {member.uid for member in batch.members if member.state is MemberState.UPDATED}
-    suspects = sorted(
-        seat.machine.name for seat in seats if seat.machine.uid in updated and not seat.available
-    )
+    suspects = suspects_of(batch, seats)
     if suspects:
-        return Gate(state=GateState.INCONCLUSIVE, since=since, suspects=tuple(suspects))
+        return Gate(state=GateState.INCONCLUSIVE, since=since, suspects=suspects)
     if findings.control is not None:
         state = GateState.WORSE if findings.control.worse else GateState.TOO_FEW
         return Gate(state=state, since=since, finding=findings.control.text)

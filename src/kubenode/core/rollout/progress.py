@@ -192,7 +192,7 @@ def left_alone(status: MachineComponentSetStatus, tally: TallyView, held: Held) 
 
 
 def _held_text(held: Held) -> str:
-    who = _some(held.names, held.count)
+    who = some(held.names, held.count)
     return f"{who} held by label {HOLD_LABEL} on the Machine or its Node; to go on take it away"
 
 
@@ -297,19 +297,17 @@ def _approval_text(status: MachineComponentSetStatus) -> str:
 
 
 def _suspects_text(gate: Gate) -> str:
-    return (
-        f"{_some(gate.suspects, len(gate.suspects))} updated but not available; goes on when available again"
-    )
+    return f"{some(gate.suspects)} updated but not available; goes on when available again"
 
 
 def _conflict_text(owner: MachineComponentSet, tally: TallyView) -> str:
     """Tell both sides: what another set has and is left alone, and what another set wants and leaves alone."""
     entry, texts = f"spec.components.{owner.spec.name}", list[str]()
     if tally.conflicts:
-        who = _some(tally.conflict_names, tally.conflicts)
+        who = some(tally.conflict_names, tally.conflicts)
         texts.append(f"{entry} of {who} names another set and is left alone")
     if tally.contested:
-        who = _some(tally.contested_names, tally.contested)
+        who = some(tally.contested_names, tally.contested)
         texts.append(
             f"{entry} of {who} is wanted by {', '.join(tally.rivals)} too; "
             "rename one set's spec.name, or make the selectors disjoint"
@@ -317,8 +315,9 @@ def _conflict_text(owner: MachineComponentSet, tally: TallyView) -> str:
     return "; ".join(texts)
 
 
-def _some(names: Sequence[str], total: int) -> str:
-    named = names[:_NAMED]
+def some(names: Sequence[str], total: int | None = None) -> str:
+    """Name the first of so many, or of all that are given: `a, b, c and 4 more`."""
+    named, total = names[:_NAMED], len(names) if total is None else total
     return ", ".join(named) + (f" and {total - len(named)} more" if total > len(named) else "")
 
 

@@ -15,6 +15,7 @@ from kubenode.core.model.componentset import (
     Excuse,
     InspectAgain,
     MachineComponentSet,
+    MemberState,
     Revision,
     Skip,
 )
@@ -26,6 +27,7 @@ from kubenode.core.rollout.revision import excused
 from kubenode.core.wish.wish import Unwished, Wish, swapped
 
 _HOOKS = frozenset({Reason.INSPECTION_FAILED.value, Reason.HOOK_INCONCLUSIVE.value})
+_BEGAN = frozenset({MemberState.STARTED, MemberState.UPDATED, MemberState.FAILED})
 _OTHERS: dict[str, str] = {
     Reason.INSPECTION_INCONCLUSIVE.value: "machines that it updated are not available; it goes on when they are",
     Reason.CONTROL_GROUP_WORSE.value: "updated machines are worse than the others; correct spec.rollout.inspection.controlGroup",
@@ -138,7 +140,7 @@ def skip(raw: Json, machines: Sequence[str]) -> Wish:
         fix = f"label them {HOLD_LABEL}, or take them out of spec.selector"
         raise Unwished(f"rollout {name}", f"{len(every)} machines are more than {SKIP_LIMIT}", fix)
     members = owner.status.batch.members if owner.status.batch is not None else ()
-    late = [one.name for one in members if one.name in machines and one.state.value in _BEGAN]
+    late = [one.name for one in members if one.name in machines and one.state in _BEGAN]
     then = f"revision {revision} does not touch them"
     return Wish(
         object=ref(owner), operations=_said(raw, "skip", wire.dump_part(Skip(revision=revision, machines=every))),
@@ -189,9 +191,6 @@ def _target(owner: MachineComponentSet, number: int | None) -> Revision:
     return before[-1]
 
 
-_BEGAN = frozenset({"Started", "Updated", "Failed"})
-
-
 def _read(raw: Json) -> MachineComponentSet:
     return wire.read(raw, MachineComponentSet)
 
@@ -235,7 +234,7 @@ def _said_all(raw: Json, words: dict[str, Any]) -> tuple[Any, ...]:
 
 def _begun(owner: MachineComponentSet) -> int:
     batch = owner.status.batch
-    return 0 if batch is None else sum(one.state.value == "Started" for one in batch.members)
+    return 0 if batch is None else sum(one.state is MemberState.STARTED for one in batch.members)
 
 
 def _count(number: int, noun: str) -> str:
