@@ -1,6 +1,6 @@
-"""What the conformance kits of providers, components and remedies have in common: laws, and a test for each.
+"""What the four kits of conformance have in common, for providers, components, remedies and inspections: laws, a test for each.
 
-The three kits are siblings that never import each other; what they share is here. pytest is imported when a
+They are siblings that never import each other; what they share is here. pytest is imported when a
 test is made, and not before: production has none.
 """
 
