@@ -13,6 +13,7 @@ from kubenode.core.model.meta import FORCED, REGION_LABEL, ZONE_LABEL
 from kubenode.core.model.remedy import WITHDRAWN, MachineRef
 from kubenode.core.model.remedy import Cause as Origin
 from kubenode.core.model.risk import Scope
+from kubenode.core.policy import HUNG_TASK
 from tests.core.risk.builders import hold, ledger_of, limit, policy_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -208,3 +209,24 @@ def test_limits_are_spelled_with_the_policy_and_the_room() -> None:
         "cluster: 9 in flight (p)", "cluster: 3 in 1h (p)", "zone b: 5% in flight (p)",
         "set a: 10% unavailable (maxUnavailable)",
     )  # fmt: skip
+
+
+def test_the_limits_of_its_remedier_bind_an_act_too() -> None:
+    """Where it counts now, and in the scopes of its permit while that is open; those of another remedier do not."""
+    own = attrs.evolve(HUNG_TASK, metadata=m.ObjectMeta(name="hung"), spec=attrs.evolve(
+        HUNG_TASK.spec, limits=(limit(Scope.ZONE, 1), limit(Scope.CLUSTER, 4, HOUR), limit(Scope.NODE, 1)),
+    ))  # fmt: skip
+    policy = attrs.evolve(policy_of(limit(Scope.ZONE, 2)), remediers=(own,))
+    node = m.Node(metadata=m.ObjectMeta(name="node-1", labels={ZONE_LABEL: "b"}))
+    seen = Cluster(
+        machines=[machine(batch=0, node_ref=m.NodeRef(name="node-1"))], nodes=[node], policy=policy,
+        jobs=[job(attempt(m.AttemptState.ACTING))],
+    )  # fmt: skip
+    theirs = ("remedier hung: 4 in 1h (its own)", "remedier hung, zone b: 1 in flight (its own)")
+    assert only(seen).limits == ("zone b: 2 in flight (p)", *theirs)
+    permit = hold("op-1", "n1", zone="b", sets=())
+    permit = attrs.evolve(permit, scopes=(*permit.scopes, "remedier=hung", "remedier=hung/zone=b"))
+    assert only(attrs.evolve(seen, ledger=ledger_of(permit))).limits == ("zone b: 2 in flight (p)", *theirs)
+    assert only(attrs.evolve(seen, jobs=[job(attempt(m.AttemptState.ACTING), remedier="other")])).limits == (
+        "zone b: 2 in flight (p)",
+    )

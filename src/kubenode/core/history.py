@@ -20,6 +20,7 @@ from kubenode.core.model import (
     MachineComponentSet,
     MemberState,
     Node,
+    NodeRemedier,
     RemedyOperationJob,
     RiskLedger,
 )
@@ -30,7 +31,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import cause_of_job, is_rollback
 from kubenode.core.risk.ledger import scope_text, scopes_of
 from kubenode.core.risk.needs import ACT_OF, needs_permit
-from kubenode.core.risk.reach import named
+from kubenode.core.risk.reach import named, own_scope
 
 _BEGAN = frozenset({AttemptState.ACTING, AttemptState.VERIFYING, AttemptState.SUCCEEDED, AttemptState.FAILED})
 NO_ROOMS: Mapping[str, str] = MappingProxyType({})
@@ -51,7 +52,7 @@ class Disruption:
         verdict: how it ended, or how far it is; may be empty.
         held: its permit is open.
         scopes: in which it counts, as limits spell them; by the labels and sets of today where it is not held.
-        limits: every limit of those scopes that is in force now, as text.
+        limits: every limit of those scopes that is in force now, its remedier's own among them, as text.
     """
 
     op_id: str
@@ -97,8 +98,12 @@ def disruptions(seen: Cluster, machine: str = "") -> tuple[Disruption, ...]:
     lost = [_of_hold(word, hold) for word, hold in holds.items() if word not in waiting and word not in found]
     places = _places(seen)
     rooms = {one.metadata.name: str(one.spec.rollout.max_unavailable) for one in seen.sets}
+    remediers = {one.metadata.name: one for one in seen.policy.remediers}
+    rulings = {word: remediers.get(job.spec.remedier) for job in seen.jobs for word in _words(job)}
     whole = (
-        _placed(one, holds.get(one.op_id), places.get(one.machine, ()), seen.policy, rooms)
+        _placed(
+            one, holds.get(one.op_id), places.get(one.machine, ()), seen.policy, rooms, rulings.get(one.op_id)
+        )
         for one in (*found.values(), *lost)
         if not machine or one.machine == machine
     )
@@ -114,14 +119,21 @@ def _order(one: Disruption) -> tuple[bool, float, str, str]:
     )
 
 
-def limits_of(scopes: Iterable[str], policy: Policy, rooms: Mapping[str, str] = NO_ROOMS) -> tuple[str, ...]:
+def limits_of(
+    scopes: Iterable[str],
+    policy: Policy,
+    rooms: Mapping[str, str] = NO_ROOMS,
+    remedier: NodeRemedier | None = None,
+) -> tuple[str, ...]:
     """Spell every limit that binds an act in some scopes: `zone b: 5% in flight (built-in)`.
 
     Args:
         scopes: as the ledger spells them.
         policy: what limits.
         rooms: `maxUnavailable` of each set, by name.
+        remedier: whose act it is; its own limits bind, too.
     """
+    scopes = tuple(scopes)
     sets = [scope.removeprefix("set=") for scope in scopes if scope.startswith("set=")]
     room = (f"set {name}: {rooms[name]} unavailable (maxUnavailable)" for name in sets if name in rooms)
     bound = (
@@ -129,13 +141,27 @@ def limits_of(scopes: Iterable[str], policy: Policy, rooms: Mapping[str, str] = 
         for scope in scopes
         for one in policy.limits
         for limit in one.spec.limits
-        if scope_text(limit.scope).partition("=")[0] == scope.partition("=")[0]
+        if _counts(limit, scope)
     )
-    return tuple(dict.fromkeys((*bound, *room)))
+    own = (
+        f"{named(own_scope(remedier.metadata.name, scope))}: {_spelled(limit)} (its own)"
+        for scope in scopes
+        for limit in remedier.spec.limits
+        if _counts(limit, scope)
+    ) if remedier is not None else ()  # fmt: skip
+    return tuple(dict.fromkeys((*bound, *own, *room)))
+
+
+def _counts(limit: Limit, scope: str) -> bool:
+    return scope_text(limit.scope).partition("=")[0] == scope.partition("=")[0]
 
 
 def _spelled(limit: Limit) -> str:
     return f"{limit.max} in flight" if limit.window is None else f"{limit.max} in {format_duration(limit.window)}"  # fmt: skip
+
+
+def _words(job: RemedyOperationJob) -> Iterator[str]:
+    return (attempt.op_id for attempt in job.status.attempts)
 
 
 def _of_jobs(seen: Cluster) -> Iterator[Disruption]:
@@ -226,12 +252,17 @@ def _places(seen: Cluster) -> dict[str, tuple[str, ...]]:
 
 
 def _placed(
-    one: Disruption, hold: Hold | None, place: tuple[str, ...], policy: Policy, rooms: Mapping[str, str]
+    one: Disruption,
+    hold: Hold | None,
+    place: tuple[str, ...],
+    policy: Policy,
+    rooms: Mapping[str, str],
+    remedier: NodeRemedier | None,
 ) -> Disruption:
     scopes = place if hold is None else hold.scopes
     return attrs.evolve(
         one,
         held=hold is not None,
         scopes=tuple(named(scope).rstrip() for scope in scopes),
-        limits=limits_of(scopes, policy, rooms),
+        limits=limits_of(scopes, policy, rooms, remedier),
     )

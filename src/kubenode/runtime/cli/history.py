@@ -77,5 +77,5 @@ async def _seen(store: Api) -> Seen:
         machines=await every(store, m.Machine), nodes=await every(store, m.Node),
         components=await every(store, m.MachineComponent), sets=await every(store, m.MachineComponentSet),
         jobs=await every(store, m.RemedyOperationJob), ledger=ledgers[0] if ledgers else None,
-        policy=Policy(risk=await every(store, m.RiskPolicy)),
+        policy=Policy(remediers=await every(store, m.NodeRemedier), risk=await every(store, m.RiskPolicy)),
     )  # fmt: skip
