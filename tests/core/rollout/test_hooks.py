@@ -15,6 +15,8 @@ from kubenode.core.model.condition import find
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import decide
 from kubenode.core.rollout.hooks import ASK_AGAIN, TEXT_LIMIT, content, due
+from kubenode.core.rollout.hooks import find as find_answers
+from kubenode.core.rollout.revision import rolled_back
 from tests.core.rollout.world import World, rolled_out
 
 ERRORS = m.InspectionHook(name="errors", inspector="prometheus", parameters={"query": "up", "max": 1})
@@ -280,6 +282,7 @@ def test_what_is_asked_decides_whose_answer_it_is() -> None:
     world.rollout()
     assert said(world)[1] == "Inspecting"
     assert [one.name for one in results(world)] == ["smoke"]
+    assert (count_of(world), count_of(world, "smoke")) == (2, 1)
     world.ask(inspection=m.Inspection(hooks=(SMOKE,)))
     world.answers = {"smoke": Pass()}
     world.settle()
@@ -287,11 +290,86 @@ def test_what_is_asked_decides_whose_answer_it_is() -> None:
     assert count_of(world, "smoke") == 2, "once a batch"
 
 
+def test_questions_that_change_places_are_asked_anew() -> None:
+    """What another hook was answered to the same question is no answer of this one."""
+    one, other = attrs.evolve(SMOKE, parameters={"path": "/a"}), attrs.evolve(ERRORS, inspector="http")
+    world = rolling(one, other, observation=timedelta(minutes=5))
+    world.answers = {one.name: Pass(), other.name: Pass()}
+    while not results(world) if world.owner.status.batch else True:
+        assert world.rollout() or world.risk() or world.agents()
+    swapped = (attrs.evolve(one, name=other.name), attrs.evolve(other, name=one.name))
+    world.ask(inspection=m.Inspection(hooks=swapped))
+    world.answers = {}
+    world.rollout()
+    assert (said(world)[1], results(world)) == ("Inspecting", ())
+
+
+def test_an_answer_to_what_was_not_asked_changes_nothing() -> None:
+    """Neither of a hook whose answer stands, nor when it is asked again: then the question is another."""
+    world = rolling(observation=timedelta(minutes=5))
+    world.answers = {"errors": Pass(text="fine")}
+    while state(world) is None:
+        assert world.rollout() or world.risk() or world.agents()
+    batch = world.owner.status.batch
+    assert batch is not None
+    found = find_answers(world.owner, batch, 2, {"errors": Fail(text="9 > 1")}, world.now, world.sightings)
+    assert (found.results, found.failed) == (batch.inspections, "")
+
+
+def test_until_what_is_asked_once_more_has_answered_no_batch_follows() -> None:
+    """At the end of the observation; the first answer does not stand for the second."""
+    world = rolling(observation=timedelta(minutes=5))
+    world.answers = {"errors": Pass()}
+    while state(world) is None:
+        assert world.rollout() or world.risk() or world.agents()
+    world.answers = {}
+    world.now = world.now.plus(timedelta(minutes=5))
+    world.settle()
+    assert (said(world)[1], len(world.touched)) == ("Inspecting", 2)
+
+
+def test_whoever_is_asked_again_is_waited_for_and_not_decided_about_at_once() -> None:
+    """The minute is over; the next wake is the end of the question's time, not the end of that minute."""
+    world = rolling()
+    world.answers = {"errors": Inconclusive(text="no data")}
+    while state(world) is None:
+        assert world.rollout() or world.risk() or world.agents()
+    world.now = world.now.plus(ASK_AGAIN + timedelta(seconds=1))
+    until = world.now.elapsed + 7 * NANO
+    world.answers = {"errors": Awaited(until=until)}
+    assert decide(world.snapshot(), Policy()).wake_at == until
+
+
+def test_a_failure_within_the_observation_does_not_wake_at_its_end() -> None:
+    """Nothing comes of the observation's end then: a person is asked."""
+    world = rolling(observation=timedelta(minutes=5))
+    world.answers = {"errors": Fail(text="9 > 1")}
+    decision = world.settle()
+    assert (said(world)[1], decision.wake_at) == ("InspectionFailed", None)
+
+
+def test_an_answer_is_stamped_in_whole_seconds() -> None:
+    """As every time of ours in a status."""
+    world = rolling()
+    world.now = world.now.plus(timedelta(milliseconds=300))
+    world.answers = {"errors": Fail(text="9 > 1")}
+    world.settle()
+    assert results(world)[0].since.microsecond == 0
+
+
 def test_a_longer_timeout_is_no_other_question() -> None:
     """What has passed need not be asked again for it."""
     slow = attrs.evolve(ERRORS, timeout=timedelta(minutes=9))
     assert content(slow) == content(ERRORS)
     assert len({content(ERRORS), content(SMOKE), content(attrs.evolve(ERRORS, inspector="http"))}) == 3
+
+
+def test_what_a_roll_back_says_is_bounded() -> None:
+    """As the schema bounds it: one character more would be refused by the server."""
+    owner = rolling().owner
+    word = rolled_back(owner, owner.status, "x" * 5000).status.rolled_back
+    assert word is not None
+    assert len(word.text) == 2048
 
 
 # Hooks that cannot be asked.

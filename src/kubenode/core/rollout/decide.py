@@ -192,8 +192,7 @@ def _advanced(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponen
 def _goes_back(seen: RolloutSnapshot, status: MachineComponentSetStatus) -> bool:
     """Tell whether a failed inspection brings the last complete component back: if asked for, and there is another."""
     wants = seen.set.spec.rollout.inspection.on_failure is OnFailure.ROLL_BACK
-    current, update = status.current, status.update
-    return wants and current is not None and update is not None and current.component != update.component
+    return wants and status.current not in (None, status.update)
 
 
 def _judged(seen: RolloutSnapshot) -> Judged | None:
@@ -308,7 +307,7 @@ def _gated(
     if batch is None or update is None:
         return status, NO_BATCH, NOTHING_SEEN
     key = closing(update.number, batch.number)
-    found = find(seen.set, seen.inspections, seen.now, seen.sightings)
+    found = find(seen.set, batch, update.number, seen.inspections, seen.now, seen.sightings)
     control = compared(seen.tally.rates, seen.set.spec.rollout.inspection.control_group)
     gate = judge_gate(
         batch, seen.members, seen.set.spec.rollout.observation, seen.now, seen.sightings.get(key),

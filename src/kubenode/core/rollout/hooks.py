@@ -158,30 +158,33 @@ def _is_open(
 
 
 def find(
-    owner: MachineComponentSet, given: Mapping[str, Inspected], now: Now, sightings: Mapping[str, int]
+    owner: MachineComponentSet,
+    batch: Batch,
+    revision: int,
+    given: Mapping[str, Inspected],
+    now: Now,
+    sightings: Mapping[str, int],
 ) -> Findings:
     """Take the answers to what is open, and say what all of them mean.
 
     Args:
         owner: the set as it is stored.
+        batch: its open one.
+        revision: that is rolled out.
         given: by the name of the hook.
         now: the moment of the decision.
         sightings: what the last decision returned.
 
     Invariant: an answer to what was not asked changes nothing.
-    """
-    hooks, batch, update = owner.spec.rollout.inspection.hooks, owner.status.batch, owner.status.update
-    if batch is None or update is None or not hooks:
-        return NOTHING_ASKED
+    """  # fmt: skip
+    hooks = owner.spec.rollout.inspection.hooks
     asks = {ask.hook.name: ask for ask in due(owner, now, sightings)}
-    known = {
-        result.name: result for result in batch.inspections
-        if any(hook.name == result.name and content(hook) == result.of for hook in hooks)
-    }  # fmt: skip
+    wanted = {hook.name: content(hook) for hook in hooks}
+    known = {result.name: result for result in batch.inspections if wanted.get(result.name) == result.of}
     seen: dict[str, int] = {}
     for hook in hooks:
         key, ask, answer = (
-            _asked(update.number, batch.number, hook),
+            _asked(revision, batch.number, hook),
             asks.get(hook.name),
             given.get(hook.name),
         )
@@ -193,7 +196,7 @@ def find(
             del asks[hook.name]
     results = tuple(known[hook.name] for hook in hooks if hook.name in known)
     doubtful = {
-        result.name: seen.get(_asked(update.number, batch.number, hook), now.elapsed)
+        result.name: seen.get(_asked(revision, batch.number, hook), now.elapsed)
         for hook in hooks
         if (result := known.get(hook.name)) is not None and result.state is InspectionState.INCONCLUSIVE
     }
@@ -215,17 +218,18 @@ def _result(
     ask: Ask, answer: Pass | Fail | Inconclusive, before: InspectionResult | None, wall: datetime
 ) -> InspectionResult:
     state, text = _STATES[type(answer)], answer.text[:TEXT_LIMIT]
-    same = before is not None and (before.state, before.text) == (state, text)
+    since = wall.replace(microsecond=0)
+    if before is not None and (before.state, before.text) == (state, text):
+        since = before.since
     return InspectionResult(
-        name=ask.hook.name, state=state, text=text, of=ask.of, observed=ask.observed, again=ask.again,
-        since=before.since if before is not None and same else wall.replace(microsecond=0),
+        name=ask.hook.name, state=state, text=text, of=ask.of, observed=ask.observed, again=ask.again, since=since,
     )  # fmt: skip
 
 
 def word(status: MachineComponentSetStatus) -> str:
     """Write the word by which a person lets the hooks of the open batch be asked again."""
-    revision = status.update.number if status.update is not None else 0
-    number, results = (status.batch.number, status.batch.inspections) if status.batch is not None else (0, ())
+    revision = "" if status.update is None else status.update.number
+    number, results = ("", ()) if status.batch is None else (status.batch.number, status.batch.inspections)
     count = max((result.again for result in results), default=0) + 1
     return f'spec.rollout.inspectAgain: {{revision: "{revision}", batch: {number}, count: {count}}}'
 

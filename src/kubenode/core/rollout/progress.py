@@ -254,14 +254,17 @@ def _gate_text(owner: MachineComponentSet, status: MachineComponentSetStatus, ga
         case GateState.DOUBTFUL:
             return f"{gate.finding}, or at once with {word(status)}"
         case GateState.INSPECTING:
-            number = status.batch.number if status.batch is not None else 0
-            return f"batch {number} is done and inspected: {gate.finding} has not answered yet"
+            return f"batch {_batch_number(status)} is done and inspected: {gate.finding} has not answered yet"
         case GateState.UNAPPROVED:
             return _approval_text(status)
         case GateState.OBSERVING:
             return _observing_text(owner, status)
         case _:
             return gate.finding
+
+
+def _batch_number(status: MachineComponentSetStatus) -> str:
+    return "" if status.batch is None else str(status.batch.number)
 
 
 def _complete_text(status: MachineComponentSetStatus, tally: TallyView) -> str:
@@ -285,12 +288,11 @@ def _rolling_text(status: MachineComponentSetStatus) -> str:
 
 
 def _observing_text(owner: MachineComponentSet, status: MachineComponentSetStatus) -> str:
-    number = "" if status.batch is None else status.batch.number
-    return f"batch {number} is done and observed for {format_duration(owner.spec.rollout.observation)}"
+    return f"batch {_batch_number(status)} is done and observed for {format_duration(owner.spec.rollout.observation)}"
 
 
 def _approval_text(status: MachineComponentSetStatus) -> str:
-    batch = "" if status.batch is None else status.batch.number
+    batch = _batch_number(status)
     revision = "" if status.update is None else status.update.number
     word = f'{{revision: "{revision}", batch: {batch}}}'
     return f"batch {batch} is done; to go on set spec.rollout.approve: {word}"

@@ -32,9 +32,9 @@ def begun(owner: MachineComponentSet, tally: TallyView) -> MachineComponentSetSt
     is a candidate of the new revision, and a permit whose op-id stands nowhere is closed.
     """
     status = owner.status
-    last = status.update.number if status.update is not None else 0
     known = status.revisions or ((status.update,) if status.update is not None else ())
-    update = Revision(number=max(last, tally.highest) + 1, component=owner.component)
+    last = max((tally.highest, *(one.number for one in known)))
+    update = Revision(number=last + 1, component=owner.component)
     return attrs.evolve(
         status,
         update=update,
