@@ -23,14 +23,21 @@ from kubenode.runtime.sim.story import Cast, Stage
 from kubenode.runtime.testing.canonical import canonical
 
 CAST: Final = Path(__file__).with_name("cast.yaml")
+STORIES: Final = {
+    "import": ("im1", "im2", "im3", "sysctl"),
+    "hung": ("hu1", "hu2"),
+    "upgrade": ("up1", "up2", "up3", "up4", "exporter"),
+    "outage": ("oa1", "ob1", "ob2", "ob3", "ob4"),
+}
+"""The machines and sets of each story."""
 LATE: Final = "im"
 """Prefix of the machines that come with the stories; the others are Running before."""
 HUNG: Final = {"hu1": Heals.REBOOT, "oa1": Heals.REBOOT}
 SCARRED: Final = {"ob1": Heals.RESTART, "ob4": Heals.RESTART}
 """Hang while their zone is silent; the last is of that zone and not silent."""
 CUT: Final = ("ob1", "ob2", "ob3")
-OUTAGE: Final = timedelta(seconds=20)
-SCARS: Final = timedelta(seconds=12)
+OUTAGE: Final = timedelta(seconds=15)
+SCARS: Final = timedelta(seconds=9)
 """How long after the beginning the scarred hang: their Nodes are known to be silent by then."""
 REFUSES: Final = {"up3": frozenset({"exporter=1.9.0"})}
 STEP, BOOT = timedelta(milliseconds=200), timedelta(seconds=1)

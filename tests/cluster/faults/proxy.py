@@ -147,6 +147,7 @@ class Proxy:
 
     async def _end(self) -> None:
         self._server.close()
+        self._away = True
         self._reset_all()
         await self._runner.cleanup()
         await self._session.close()
@@ -154,6 +155,7 @@ class Proxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.1)  # what was aborted ends in later turns of the loop
 
     def _client_tls(self, user: dict[str, str]) -> ssl.SSLContext:
         from base64 import b64decode
