@@ -1,12 +1,13 @@
 """The four stories on a real cluster while something is wrong: every run ends as the embedded one does."""
 
 import signal
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.faults.stage import Controller, staged
-from tests.cluster.faults.wrong import Killing, Losing, Refusing
+from tests.cluster.faults.wrong import Breaking, Killing, Losing, Refusing
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -64,3 +65,98 @@ def _killing(one: Controller, seed: int, count: int) -> Killing:
 def test_the_controller_is_killed_around_its_writes(control_plane_folder: Path, tmp_path: Path) -> None:
     """Twenty-five times, at points drawn by a seed."""
     kills(control_plane_folder, tmp_path, seed=1, count=25)
+
+
+def test_two_controllers_act_at_once(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Neither keeps a lease: preconditions and the ledger alone keep them from doing anything twice."""
+    with staged(control_plane_folder, tmp_path, controllers=2, proxied=False) as stage:
+        for one in stage.controllers:
+            one.options = ["--lease", "none"]
+        stage.prepare()
+        stage.begin()
+        stage.finish()
+        written = [
+            sum(entry.user == one.user and entry.wrote for entry in stage.audited())
+            for one in stage.controllers
+        ]
+        assert min(written) > 20, written
+
+
+def test_the_leader_is_paused_and_wakes(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Forty seconds: another one has led since, and the one that wakes writes nothing."""
+    with staged(control_plane_folder, tmp_path, controllers=2, proxied=False) as stage:
+        stage.prepare()
+        leader, other = sorted(stage.controllers, key=Controller.leads, reverse=True)
+        assert leader.leads()
+        stage.begin()
+        before = stage.written(leader)
+        stage.until("the leader's writes", lambda: stage.written(leader) > before + 20)
+        leader.signal(signal.SIGSTOP)
+        paused = time.monotonic()
+        stage.until("the other leads", other.leads)
+        stage.until("forty seconds", lambda: time.monotonic() > paused + 40)
+        woken = stage.written(leader)
+        leader.signal(signal.SIGCONT)
+        stage.finish()
+        assert other.leads()
+        assert stage.written(leader) == woken
+
+
+def test_the_server_is_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
+    """In the middle of all stories, and once more."""
+    with staged(control_plane_folder, tmp_path, proxied=False) as stage:
+        stage.prepare()
+        stage.begin()
+        for _ in range(2):
+            time.sleep(4)
+            stage.plane.restart_apiserver()
+        stage.finish()
+
+
+def test_etcd_is_compacted_and_the_server_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
+    """The server no longer knows from where any watch would go on: each is refused with 410, and begins anew."""
+    with staged(control_plane_folder, tmp_path, proxied=False) as stage:
+        stage.prepare()
+        stage.begin()
+        time.sleep(4)
+        stage.plane.compact()
+        stage.plane.restart_apiserver()
+        stage.finish()
+        assert "event=watch-ended" in stage.controllers[0].log.read_text()
+        assert "error=Expired" in stage.controllers[0].log.read_text()
+
+
+def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:
+    """For thirty seconds no connection is taken, and at most two a second are tried."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        proxy = stage.controllers[0].proxy
+        stage.begin()
+        time.sleep(3)
+        proxy.away(is_away=True)
+        before = len(proxy.connections)
+        time.sleep(30)
+        tried = proxy.connections[before:]
+        proxy.away(is_away=False)
+        stage.finish()
+        assert len(tried) > 3
+        crowded = [at for at in tried if sum(at <= other < at + 1 for other in tried) > 2]
+        assert not crowded, [round(at - tried[0], 2) for at in tried]
+
+
+def test_connections_are_reset_and_stall(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Requests and watches are reset, some stand still for ever, and once nothing comes through for twelve seconds."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        proxy = stage.controllers[0].proxy
+        fault = proxy.fault = Breaking(seed=1)
+        stage.begin()
+        for _ in range(3):
+            time.sleep(2)
+            proxy.reset()
+        proxy.stall(is_stalled=True)
+        time.sleep(12)
+        proxy.stall(is_stalled=False)
+        stage.finish()
+        assert fault.broken["reset"] > 10
+        assert fault.broken["stalled"] > 0

@@ -17,7 +17,7 @@ from typing import Any
 from kubenode.runtime.cli.connect import connect
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.sim.host import Heals, HostSpec, SimHost
+from kubenode.runtime.sim.host import HostSpec, SimHost
 from kubenode.runtime.sim.live import LiveHosts
 from kubenode.runtime.sim.stories.hung import kernel_lines
 
@@ -41,8 +41,8 @@ class Hosts:
         match order:
             case {"do": "add", "machine": machine}:
                 await self._add(machine, order)
-            case {"do": "hang", "machine": machine, "frees": frees}:
-                self._host(machine).hang(kernel_lines(), Heals(frees))
+            case {"do": "hang", "machine": machine}:
+                self._host(machine).hang(kernel_lines())
             case {"do": "link", "machine": machine, "up": up}:
                 self._host(machine).link(up)
             case {"do": "write"}:

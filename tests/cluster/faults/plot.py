@@ -16,7 +16,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.model.meta import ZONE_LABEL
-from kubenode.runtime.sim.host import Heals, HostSpec
+from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.sim.stories.upgrade import Person
 from kubenode.runtime.sim.story import Cast, Stage
@@ -32,14 +32,18 @@ STORIES: Final = {
 """The machines and sets of each story."""
 LATE: Final = "im"
 """Prefix of the machines that come with the stories; the others are Running before."""
-HUNG: Final = {"hu1": Heals.REBOOT, "oa1": Heals.REBOOT}
-SCARRED: Final = {"ob1": Heals.RESTART, "ob4": Heals.RESTART}
+HUNG: Final = ("hu1", "oa1")
+SCARRED: Final = ("ob1", "ob4")
 """Hang while their zone is silent; the last is of that zone and not silent."""
 CUT: Final = ("ob1", "ob2", "ob3")
-OUTAGE: Final = timedelta(seconds=15)
-SCARS: Final = timedelta(seconds=9)
+OUTAGE: Final = timedelta(seconds=17)
+SCARS: Final = timedelta(seconds=11)
 """How long after the beginning the scarred hang: their Nodes are known to be silent by then."""
-REFUSES: Final = {"up3": frozenset({"exporter=1.9.0"})}
+REFUSES: Final = {
+    "up3": frozenset({"exporter=1.9.0"}),
+    **dict.fromkeys((*HUNG, *SCARRED), frozenset({"containerd.service"})),
+}
+"""What cannot be done on a host: one never gets the new version, and none that hangs can restart the unit."""
 STEP, BOOT = timedelta(milliseconds=200), timedelta(seconds=1)
 LIMIT: Final = timedelta(hours=1)
 
@@ -108,11 +112,11 @@ def embedded() -> End:
         host = simulation.hosts[name]
         host.link(False)
         simulation.at(OUTAGE, lambda host=host: host.link(True))
-    for name, frees in HUNG.items():
-        simulation.hosts[name].hang(kernel_lines(), frees)
-    for name, frees in SCARRED.items():
+    for name in HUNG:
+        simulation.hosts[name].hang(kernel_lines())
+    for name in SCARRED:
         host = simulation.hosts[name]
-        simulation.at(SCARS, lambda host=host, frees=frees: host.hang(kernel_lines(), frees))
+        simulation.at(SCARS, lambda host=host: host.hang(kernel_lines()))
     simulation.rest(limit=LIMIT)
     state = canonical([raw for kind in m.WATCHED for raw in simulation.objects(kind)])
     spans = [span for host in simulation.hosts.values() for span in host.spans]

@@ -48,7 +48,9 @@ class Refusing(Fault):
         headers = {"Retry-After": "1"} if code == 429 else {}
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code,
                 "message": "the proxy refuses"}  # fmt: skip
-        return web.Response(status=code, headers=headers, text=json.dumps(body), content_type="application/json")
+        return web.Response(
+            status=code, headers=headers, text=json.dumps(body), content_type="application/json"
+        )
 
 
 class Losing(Fault):
