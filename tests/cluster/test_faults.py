@@ -115,15 +115,17 @@ def test_the_server_is_restarted(control_plane_folder: Path, tmp_path: Path) -> 
 
 def test_etcd_is_compacted_and_the_server_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
     """The server no longer knows from where any watch would go on: each is refused with 410, and begins anew."""
-    with staged(control_plane_folder, tmp_path, proxied=False) as stage:
+    with staged(control_plane_folder, tmp_path) as stage:
         stage.prepare()
         stage.begin()
         time.sleep(4)
+        # A server that has just started refuses with 403 what it will allow; that is another story, told above.
+        stage.controllers[0].proxy.away(is_away=True)
         stage.plane.compact()
         stage.plane.restart_apiserver()
+        stage.controllers[0].proxy.away(is_away=False)
         stage.finish()
-        assert "event=watch-ended" in stage.controllers[0].log.read_text()
-        assert "error=Expired" in stage.controllers[0].log.read_text()
+        assert stage.controllers[0].log.read_text().count("error=Expired") > 3
 
 
 def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from tests.cluster.faults.proxy import Proxy
 
 KUBENODE: Final = Path(sys.executable).with_name("kubenode")
 ROOT: Final = Path(__file__).parents[3]
-NODE_GRACE_S: Final = 8
+NODE_GRACE_S: Final = 10
 PATIENCE: Final = 120.0
 USERS: Final = (CONTROLLER_USER, SECOND_USER)
 TICK: Final = 0.1
