@@ -1,6 +1,7 @@
 """The four stories on a real cluster while something is wrong: every run ends as the embedded one does."""
 
 import signal
+import sys
 import time
 from pathlib import Path
 
@@ -162,3 +163,25 @@ def test_connections_are_reset_and_stall(control_plane_folder: Path, tmp_path: P
         stage.finish()
         assert fault.broken["reset"] > 10
         assert fault.broken["stalled"] > 0
+
+
+def test_an_older_controller_beside_a_new_one(control_plane_folder: Path, tmp_path: Path) -> None:
+    """They hand the lease to each other in the middle of all stories; the older one begins, and goes first."""
+    with staged(control_plane_folder, tmp_path, controllers=2, proxied=False) as stage:
+        new, old = stage.controllers
+        old.program = [sys.executable, "-m", "tests.cluster.faults.older"]
+        stage.controllers.reverse()
+        old.start()
+        stage.until("the older one leads", old.leads)
+        stage.prepare()
+        stage.begin()
+        for _ in range(4):
+            time.sleep(5)
+            leader, other = sorted(stage.controllers, key=Controller.leads, reverse=True)
+            leader.stop()
+            stage.until("the other leads", other.leads)
+            leader.start()
+        old.stop()
+        stage.until("the new one leads", new.leads)
+        stage.finish()
+        assert min(stage.written(one) for one in stage.controllers) > 20

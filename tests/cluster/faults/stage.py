@@ -65,7 +65,7 @@ class Controller:
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [*self.program, "controller", "--kubeconfig", str(self._config), "--listen", "127.0.0.1:0", *self.options],
-                stdout=output, stderr=subprocess.STDOUT,
+                stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
             )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:
@@ -193,7 +193,8 @@ class Stage:
     def prepare(self) -> None:
         """Import all machines but the late ones; nothing goes wrong yet."""
         for one in self.controllers:
-            one.start()
+            if not one.is_alive():
+                one.start()
         self.apply(late=False)
         self.add_hosts(late=False)
         self.until("Running", lambda: set(_phases(self.raw()).values()) == {"Running"})
