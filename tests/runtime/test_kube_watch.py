@@ -239,7 +239,7 @@ def test_a_server_that_is_away_for_long_is_asked_rarely() -> None:
         listening: list[bool] = []
         time = FakeTime(on_sleep=later)
         async with ApiServer(streams(bookmark(2), then=hangs), listening=False) as server:
-            async with store_of(server, time) as store:
+            async with store_of(server, time, reconnect=timedelta()) as store:
                 await _next(store, 1)
             assert len(time.pauses) < 10
             assert len(server.asked) == 1

@@ -66,7 +66,7 @@ class HostSpec:
 
     Attributes:
         address: what its agent says is its own; empty while it has none.
-        refuses: `package=version` texts whose installation fails here.
+        refuses: `package=version` texts whose installation fails here, and units whose restart does.
         cost: how long each kind of step takes.
     """
 
@@ -274,6 +274,8 @@ class SimHost:
                 self.files[step.path] = step.content
                 self._restart(step.then)
             case RestartUnit():
+                if step.unit in self.spec.refuses:
+                    return f"Job for {step.unit} failed because the control process exited with error code."
                 self._restart(step)
             case StopUnit():
                 self.units[step.unit] = "inactive"

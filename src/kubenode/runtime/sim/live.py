@@ -49,10 +49,15 @@ class LiveHosts:
     Args:
         agent_store: with the agents' credentials.
         kubelet_store: with the kubelets' (system:node:...).
+        heartbeat: how often a kubelet says that it is there, in seconds.
     """
 
-    def __init__(self, agent_store: Store, kubelet_store: Store, clock: Clock, plugins: Plugins) -> None:
+    def __init__(
+        self, agent_store: Store, kubelet_store: Store, clock: Clock, plugins: Plugins, *,
+        heartbeat: float = HEARTBEAT,
+    ) -> None:  # fmt: skip
         self._kubelets = kubelet_store
+        self._heartbeat = heartbeat
         self._timer = LiveTimer(clock)
         self._restless = asyncio.Event()
         self.hosts: dict[str, SimHost] = {}
@@ -93,7 +98,7 @@ class LiveHosts:
     async def _kubelet_loop(self) -> None:
         while True:
             self._restless.clear()
-            pause = HEARTBEAT
+            pause = self._heartbeat
             for host in self.hosts.values():
                 try:
                     await self._report(host)

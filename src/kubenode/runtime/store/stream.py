@@ -17,7 +17,7 @@ from kubenode.core.model import Json, Kind
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.store.answer import clean, failure
 from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Listing, WatchEvent
-from kubenode.runtime.store.transport import Backoff, Request, Transport, reaching
+from kubenode.runtime.store.transport import Backoff, Request, Transport
 
 LOG = logging.getLogger("kubenode.store")
 
@@ -151,7 +151,7 @@ class KubeWatch:
             response = await self._transport.stream(request)
             self._connected = _Connected(response, self._elapsed())
         connected = self._connected
-        with reaching(request):
+        with self._transport.reaching(request):
             chunk = await _chunk(connected.response)
         for line in connected.lines.cut(chunk):
             if line:

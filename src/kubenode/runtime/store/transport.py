@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 import attrs
@@ -24,7 +24,7 @@ from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.answer import Answer, read
 from kubenode.runtime.store.client import Connection
-from kubenode.runtime.store.fence import TermOver, check_fence
+from kubenode.runtime.store.connector import Connector
 from kubenode.runtime.store.identity import Identities, Identity
 
 LOG = logging.getLogger("kubenode.store")
@@ -50,6 +50,7 @@ class Limits:
         patience: how long after its start a call is still made again.
         first_pause: before the second attempt; doubles each time.
         longest_pause: where the doubling ends.
+        reconnect: so long after a connection was tried in vain the next one is, whoever wants it.
         silence: how long a watch may be silent before it is ended and resumed; servers send a bookmark
             every minute.
         watch: how long the server is asked to keep a watch, at least; at most twice that.
@@ -62,6 +63,7 @@ class Limits:
     patience: timedelta = timedelta(seconds=60)
     first_pause: timedelta = timedelta(milliseconds=200)
     longest_pause: timedelta = timedelta(seconds=10)
+    reconnect: timedelta = timedelta(milliseconds=600)
     silence: timedelta = timedelta(seconds=90)
     watch: timedelta = timedelta(minutes=5)
 
@@ -118,23 +120,6 @@ class Request:
     has_test: bool = False
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Connections, of which a write gets one only while its term lasts: also when the handshake outlived it."""
-
-    async def connect(
-        self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
-    ) -> aiohttp.connector.Connection:
-        """Give a connection. Raises TermOver."""
-        connection = await super().connect(req, traces, timeout)
-        if req.method != "GET":
-            try:
-                check_fence()
-            except TermOver:
-                connection.release()
-                raise
-        return connection
-
-
 class Transport:
     """Calls one API server over HTTP/1.1. Inert until opened.
 
@@ -151,6 +136,7 @@ class Transport:
         self.limits = limits
         self.timing = timing
         self._session: aiohttp.ClientSession | None = None
+        self._connector: Connector | None = None
         self._identities = Identities(load, limits.call.total_seconds(), self._elapsed)
         self._places = asyncio.Semaphore(limits.in_flight)
         self._warned: set[str] = set()
@@ -164,9 +150,9 @@ class Transport:
             InvalidObjectError: there is no kubeconfig, or it is wrong.
         """
         await self._identities.open()
+        self._connector = Connector(self.limits, self.timing)
         session = aiohttp.ClientSession(
-            # Our places are the limit of calls; a limit of connections would make calls wait for watches.
-            connector=_Connector(limit=0),
+            connector=self._connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_AHEAD,
         )
@@ -221,7 +207,7 @@ class Transport:
             sock_connect=self.limits.connect.total_seconds(),
             sock_read=self.limits.silence.total_seconds(),
         )
-        with reaching(request):
+        with self.reaching(request):
             response = await self._ask_known(request, limit)
             if response.status == 200:
                 return response
@@ -234,7 +220,7 @@ class Transport:
         limit = aiohttp.ClientTimeout(
             total=self.limits.call.total_seconds(), sock_connect=self.limits.connect.total_seconds()
         )
-        with reaching(request):
+        with self.reaching(request):
             async with self._places, await self._ask_known(request, limit) as response:
                 self._tell_warnings(response)
                 answer = await _answer(response)
@@ -277,6 +263,16 @@ class Transport:
         self.requests[request.method, response.status] += 1
         return response
 
+    @contextmanager
+    def reaching(self, request: Request) -> Iterator[None]:
+        """Turn what breaks on the way to the server and back into Unreachable."""
+        try:
+            yield
+        except (aiohttp.ClientError, OSError) as error:
+            if self._connector is not None:
+                self._connector.doubt()
+            raise Unreachable(f"{request.method} {request.path}: {_why(error)}") from error
+
     def _elapsed(self) -> int:
         return self.timing.clock.now().elapsed
 
@@ -288,15 +284,6 @@ class Transport:
             if text not in self._warned and len(self._warned) < _WARNINGS_KEPT:
                 self._warned.add(text)
                 LOG.warning("event=api-warning method=%s text=%s", response.method, text)
-
-
-@contextmanager
-def reaching(request: Request) -> Iterator[None]:
-    """Turn what breaks on the way to the server and back into Unreachable."""
-    try:
-        yield
-    except (aiohttp.ClientError, OSError) as error:
-        raise Unreachable(f"{request.method} {request.path}: {_why(error)}") from error
 
 
 def _why(error: aiohttp.ClientError | OSError) -> str:

@@ -58,11 +58,12 @@ class Authority:
         return _identity(self._certificate, self._key)
 
     def server(self) -> Identity:
-        """Return an identity for servers that listen on loopback."""
+        """Return an identity for servers that listen on loopback; etcd's gateway asks etcd itself with it."""
         alternatives: list[x509.GeneralName] = [x509.IPAddress(IPv4Address("127.0.0.1"))]
         alternatives += [x509.DNSName(name) for name in _LOOPBACK_NAMES]
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubenode test server")])
-        return self._sign(name, ExtendedKeyUsageOID.SERVER_AUTH, x509.SubjectAlternativeName(alternatives))
+        usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._sign(name, usages, x509.SubjectAlternativeName(alternatives))
 
     def client(self, user: str, groups: tuple[str, ...]) -> Identity:
         """Return an identity that an API server takes for this user in these groups.
@@ -73,19 +74,19 @@ class Authority:
         # Each in a set of its own: a name with two organisations in one set is another encoding.
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, user))
-        return self._sign(x509.Name(attributes), ExtendedKeyUsageOID.CLIENT_AUTH)
+        return self._sign(x509.Name(attributes), (ExtendedKeyUsageOID.CLIENT_AUTH,))
 
     def _sign(
         self,
         name: x509.Name,
-        usage: x509.ObjectIdentifier,
+        usages: tuple[x509.ObjectIdentifier, ...],
         alternatives: x509.SubjectAlternativeName | None = None,
     ) -> Identity:
         key = _new_key()
         draft = _draft(
             name, self._certificate.subject, key.public_key(), self._key.public_key(), may_sign=False
         )
-        draft = draft.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        draft = draft.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if alternatives is not None:
             draft = draft.add_extension(alternatives, critical=False)
         return _identity(draft.sign(self._key, hashes.SHA256()), key)

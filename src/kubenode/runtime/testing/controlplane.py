@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from kubenode.core.errors import KubenodeError
 from kubenode.runtime.testing.supervise import Supervisor, SupervisorLostError
@@ -62,6 +62,7 @@ class ControlPlane:
         self._authority = authority
         self._supervisor = supervisor
         self._kubeconfigs: dict[tuple[str, tuple[str, ...]], Path] = {}
+        self._etcd_port = 0
         self._apiserver_command: list[str] = []
         self._apiserver_port = 0
         # The default context would be fooled by SSL_CERT_FILE; this trusts our authority and no other.
@@ -70,7 +71,10 @@ class ControlPlane:
         self._tls.load_cert_chain(*servers.client_files)
 
     @classmethod
-    def start(cls, binaries: Path, workdir: Path | None = None, *, controller_manager: bool = True) -> Self:
+    def start(
+        cls, binaries: Path, workdir: Path | None = None, *, controller_manager: bool = True,
+        audit_bodies: bool = False, node_grace_s: int | None = None,
+    ) -> Self:  # fmt: skip
         """Start the servers and return when they answer that they are ready, after one to five seconds.
 
         Args:
@@ -79,6 +83,9 @@ class ControlPlane:
                 when None. The folder made there is removed at the end, `workdir` itself is not.
             controller_manager: whether to run it: garbage collection, signing of certificates, status of
                 disruption budgets, the taints of silent nodes.
+            audit_bodies: whether the audit log has the objects that writes of our kinds and of Leases left.
+            node_grace_s: after so many seconds without a word of its kubelet a Node is Unknown; None: as
+                Kubernetes has it.
 
         Raises:
             ControlPlaneError: the extra is not installed, or a server does not start within 60 seconds or
@@ -94,7 +101,8 @@ class ControlPlane:
         folder = Path(tempfile.mkdtemp(prefix="kubenode-controlplane-", dir=workdir and workdir.absolute()))
         supervisor = Supervisor(folder)
         try:
-            servers, authority = Servers(binaries.absolute(), folder), Authority.create()
+            servers = Servers(binaries.absolute(), folder, audit_bodies, node_grace_s)
+            authority = Authority.create()
             servers.write_files(authority)
             running = cls(servers, authority, supervisor)
             running._launch(controller_manager=controller_manager)
@@ -201,6 +209,19 @@ class ControlPlane:
                 f"another process took {self.url} while the API server was away"
             ) from taken
 
+    def compact(self) -> int:
+        """Let etcd forget all history up to now, and return the revision: watches from before it are refused with 410.
+
+        The API server keeps its own history in memory; restart it, and that is forgotten, too.
+
+        Raises:
+            ControlPlaneError: etcd refuses, or does not answer.
+        """
+        found = self._ask_etcd("/v3/kv/range", {"key": "AA=="})
+        revision = int(found["header"]["revision"])
+        self._ask_etcd("/v3/kv/compaction", {"revision": str(revision), "physical": True})
+        return revision
+
     def stop(self) -> None:
         """Kill the servers and remove the folder; return when both are done; may be called again."""
         self._supervisor.close()
@@ -208,6 +229,7 @@ class ControlPlane:
     def _launch(self, *, controller_manager: bool) -> None:
         servers = self._servers
         etcd_port = self._run_on_free_port(_ETCD, lambda port: servers.etcd(port, _free_port()), "/health")
+        self._etcd_port = etcd_port
         self._apiserver_port = self._run_on_free_port(
             _APISERVER, lambda port: servers.apiserver(port, etcd_port), "/readyz"
         )
@@ -253,21 +275,36 @@ class ControlPlane:
                     )
                 time.sleep(_PROBE_EVERY_S)
 
+    def _ask_etcd(self, path: str, question: dict[str, object]) -> Any:
+        """Ask etcd by its JSON gateway."""
+        try:
+            status, body = self._say(self._etcd_port, "POST", path, json.dumps(question))
+        except (OSError, http.client.HTTPException) as failed:
+            raise ControlPlaneError(f"etcd {path}: {failed}") from failed
+        if status != http.client.OK:
+            raise ControlPlaneError(f"etcd {path}: {status} {body}")
+        return json.loads(body)
+
     def _probe(self, port: int, path: str) -> str | None:
         """Return None when the server answers ok, else what it answers."""
+        try:
+            status, body = self._say(port, "GET", path)
+        except (OSError, http.client.HTTPException) as failed:
+            return str(failed)
+        return None if status == http.client.OK else f"{status} {body}"
+
+    def _say(self, port: int, method: str, path: str, said: str | None = None) -> tuple[int, str]:
+        """Return status and body of an answer."""
         # Not urllib: a proxy in the environment is for other hosts.
         connection = http.client.HTTPSConnection(
             "127.0.0.1", port, timeout=_PROBE_TIMEOUT_S, context=self._tls
         )
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body=said)
             response = connection.getresponse()
-            body = response.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException) as failed:
-            return str(failed)
+            return response.status, response.read().decode(errors="replace")
         finally:
             connection.close()
-        return None if response.status == http.client.OK else f"{response.status} {body}"
 
 
 @contextmanager

@@ -29,24 +29,31 @@ _CONTROLLERS: Final = (
 CONTROLLER_USER: Final = "system:serviceaccount:kubenode-system:kubenode-controller"
 SECOND_USER: Final = "kubenode:test-second-controller"
 """Of these the reads are in the audit log too, so that a right that nobody uses is found."""
-_AUDIT_POLICY: Final = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [
-        {"level": "Metadata", "users": [CONTROLLER_USER, SECOND_USER]},
-        {"level": "Metadata", "verbs": ["create", "update", "patch", "delete", "deletecollection"]},
-        {"level": "None"},
-    ],
-}
+_WRITES: Final = ["create", "update", "patch", "delete", "deletecollection"]
+_AUDIT_RULES: Final = (
+    {"level": "Metadata", "users": [CONTROLLER_USER, SECOND_USER]},
+    {"level": "Metadata", "verbs": _WRITES},
+    {"level": "None"},
+)
+_AUDIT_BODIES: Final = {
+    "level": "RequestResponse", "verbs": _WRITES,
+    "resources": [{"group": "kubenode.dev"}, {"group": "coordination.k8s.io"}],
+}  # fmt: skip
 
 
 @attrs.frozen
 class Servers:
-    """The servers of one control plane: where their programs are, and where their files."""
+    """The servers of one control plane: where their programs are, where their files, and what may differ.
+
+    Attributes:
+        audit_bodies: the audit log has the objects of writes of our kinds and of Leases, too.
+        node_grace_s: after so many seconds without a word of its kubelet a Node is Unknown; None: as Kubernetes has it.
+    """
 
     binaries: Path
     folder: Path
+    audit_bodies: bool = False
+    node_grace_s: int | None = None
 
     def write_files(self, authority: Authority) -> None:
         """Write the certificates, keys and policy that the command lines name."""
@@ -57,7 +64,14 @@ class Servers:
         signing_key = self._pki / "service-account.key"
         signing_key.touch(mode=0o600)
         signing_key.write_bytes(new_signing_key())
-        self._audit_policy.write_text(json.dumps(_AUDIT_POLICY))
+        rules = (_AUDIT_BODIES, *_AUDIT_RULES) if self.audit_bodies else _AUDIT_RULES
+        policy = {
+            "apiVersion": "audit.k8s.io/v1",
+            "kind": "Policy",
+            "omitStages": ["RequestReceived"],
+            "rules": rules,
+        }
+        self._audit_policy.write_text(json.dumps(policy))
 
     @property
     def ca_file(self) -> Path:
@@ -135,6 +149,11 @@ class Servers:
             f"--cluster-signing-cert-file={self.ca_file}",
             f"--cluster-signing-key-file={self._pki / 'ca.key'}",
             f"--controllers={','.join(_CONTROLLERS)}",
+            *(
+                ("--node-monitor-period=1s", f"--node-monitor-grace-period={self.node_grace_s}s")
+                if self.node_grace_s is not None
+                else ()
+            ),
         ]
 
     def _serving(self, port: int) -> tuple[str, ...]:

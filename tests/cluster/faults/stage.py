@@ -1,0 +1,309 @@
+"""The four stories on a real cluster: processes with credentials of their own, and how a run is played and judged.
+
+The controller, or two of them, and the hosts are processes; the test plays the people: who applies manifests, pulls
+cables, and lets a rollout go on after a failure.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core.model.meta import ZONE_LABEL
+from kubenode.runtime.documents import to_yaml
+from kubenode.runtime.manifests import CONTROLLER
+from kubenode.runtime.manifests import install as manifests_of_install
+from kubenode.runtime.testing import install
+from kubenode.runtime.testing.canonical import canonical
+from kubenode.runtime.testing.controlplane import ControlPlane
+from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
+from tests.cluster.faults import plot
+from tests.cluster.faults.judge import Entry, audited, hosts_of, judge
+from tests.cluster.faults.proxy import Proxy
+
+KUBENODE: Final = Path(sys.executable).with_name("kubenode")
+ROOT: Final = Path(__file__).parents[3]
+NODE_GRACE_S: Final = 10
+PATIENCE: Final = 120.0
+USERS: Final = (CONTROLLER_USER, SECOND_USER)
+TICK: Final = 0.1
+
+
+class Controller:
+    """One controller, which may be started again and again: its credentials, its proxy, its process, its log."""
+
+    def __init__(
+        self, number: int, plane: ControlPlane, folder: Path, stack: ExitStack, *, proxied: bool
+    ) -> None:
+        self.user = USERS[number]
+        self._folder = folder / f"controller-{number}"
+        self._folder.mkdir()
+        self.log = self._folder / "log"
+        self._config = plane.kubeconfig(self.user)
+        self.proxy = None
+        if proxied:
+            self.proxy = stack.enter_context(Proxy(self._config, plane.folder / "pki", self._folder))
+            self._config = self.proxy.kubeconfig
+        self.program = [str(KUBENODE)]
+        self.options: list[str] = []
+        self.popen: subprocess.Popen[bytes] | None = None
+        stack.callback(self.kill)
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with self.log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [*self.program, "controller", "--kubeconfig", str(self._config), "--listen", "127.0.0.1:0", *self.options],
+                stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
+            )  # fmt: skip
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        assert self.popen is not None
+        self.popen.send_signal(number)
+
+    def is_alive(self) -> bool:
+        """Tell whether it runs."""
+        return self.popen is not None and self.popen.poll() is None
+
+    def stop(self) -> None:
+        """End it in order."""
+        assert self.popen is not None
+        self.popen.send_signal(signal.SIGTERM)
+        assert self.popen.wait(timeout=60) == 0, self.said()
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        if self.popen is not None:
+            self.popen.kill()
+            self.popen.wait()
+
+    def leads(self) -> bool:
+        """Tell whether it leads, by the last that it said."""
+        said = re.findall(r"event=lease-(taken|lost)", self.log.read_text())
+        return self.is_alive() and bool(said) and said[-1] == "taken"
+
+    def said(self) -> str:
+        """Give the end of its log."""
+        return self.log.read_text()[-6000:] if self.log.exists() else ""
+
+
+class Stage:
+    """A cluster with controllers and hosts on it, and the people around it."""
+
+    def __init__(
+        self, plane: ControlPlane, folder: Path, stack: ExitStack, *, controllers: int, proxied: bool
+    ) -> None:
+        self.plane = plane
+        self.controllers = [
+            Controller(number, plane, folder, stack, proxied=proxied) for number in range(controllers)
+        ]
+        if controllers > 1:  # one waits for the other's lease to end
+            for one in self.controllers:
+                one.options = ["--lease-seconds", "3"]
+        self._lock = threading.Lock()
+        self._host_log = folder / "hosts.json"
+        self._hosts_say = folder / "hosts.log"
+        with self._hosts_say.open("wb") as output:
+            self._hosts = subprocess.Popen(
+                [sys.executable, "-m", "tests.cluster.faults.hosts", str(self._host_log)],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, cwd=ROOT, text=True,
+            )  # fmt: skip
+        stack.callback(self._end_hosts)
+        self._resumed: set[str] = set()
+
+    def _end_hosts(self) -> None:
+        self._hosts.kill()
+        self._hosts.wait()
+        for pipe in (self._hosts.stdin, self._hosts.stdout):
+            with suppress(BrokenPipeError):
+                pipe.close()
+
+    def hosts(self, **order: Any) -> None:
+        """Tell the hosts to do something."""
+        with self._lock:
+            self._hosts.stdin.write(json.dumps(order) + "\n")
+            self._hosts.stdin.flush()
+            assert self._hosts.stdout.readline() == "done\n", self._hosts_say.read_text()[-3000:]
+
+    def add_hosts(self, *, late: bool) -> None:
+        """Start the hosts of the machines."""
+        for one in plot.cast().of(m.Machine):
+            name = one.metadata.name
+            if name.startswith(plot.LATE) != late:
+                continue
+            spec = plot.spec_of(one)
+            agent = self.plane.kubeconfig(f"kubenode:agent:{name}", ("kubenode:agents",))
+            kubelet = self.plane.kubeconfig(f"system:node:{spec.node}", ("system:nodes",))
+            self.hosts(
+                do="add", machine=name, agent=str(agent), kubelet=str(kubelet), node=spec.node,
+                zone=one.metadata.labels[ZONE_LABEL], refuses=sorted(spec.refuses),
+                step=spec.step_time.total_seconds(), boot=spec.boot_time.total_seconds(),
+            )  # fmt: skip
+
+    def apply(self, *, late: bool) -> None:
+        """Apply what is asked for."""
+        self.plane.kubectl("apply", "--server-side", "-f", "-", input=to_yaml(plot.manifests(late=late)))
+
+    def raw(self) -> list[Any]:
+        """Give all objects that matter."""
+        plurals = ",".join(f"{kind.KIND.plural}.{kind.KIND.group}".rstrip(".") for kind in m.WATCHED)
+        items: list[Any] = json.loads(self.plane.kubectl("get", plurals, "-o", "json"))["items"]
+        return items
+
+    def audited(self) -> list[Entry]:
+        """Read the audit log."""
+        return audited(self.plane.audit_log)
+
+    def written(self, one: Controller) -> int:
+        """Count what a controller has written, but for its Lease."""
+        return sum(
+            entry.user == one.user and entry.wrote and entry.resource != "leases" for entry in self.audited()
+        )
+
+    def until(self, what: str, done: Callable[[], object], patience: float = PATIENCE) -> None:
+        """Wait until something is true."""
+        end = time.monotonic() + patience
+        while not done():
+            if time.monotonic() > end:
+                pytest.fail(f"{what} did not come within {patience} s\n{self.told()}")
+            time.sleep(TICK)
+
+    def told(self) -> str:
+        """Give the ends of all logs."""
+        logs = {one.user: one.said() for one in self.controllers}
+        return "\n".join(
+            f"--- {name}\n{text}"
+            for name, text in {**logs, "hosts": self._hosts_say.read_text()[-3000:]}.items()
+        )
+
+    # The stories.
+
+    def prepare(self) -> None:
+        """Import all machines but the late ones; nothing goes wrong yet."""
+        for one in self.controllers:
+            if not one.is_alive():
+                one.start()
+        self.apply(late=False)
+        self.add_hosts(late=False)
+        self.until("Running", lambda: set(_phases(self.raw()).values()) == {"Running"})
+
+    def begin(self) -> threading.Thread:
+        """Let all four stories begin; what is still to come of them comes by itself, in a thread that is given back."""
+        for name in plot.CUT:
+            self.hosts(do="link", machine=name, up=False)
+        for name in plot.HUNG:
+            self.hosts(do="hang", machine=name)
+        self.apply(late=True)
+        self.add_hosts(late=True)
+        begun = time.monotonic()
+
+        def later() -> None:
+            time.sleep(max(0.0, begun + plot.SCARS.total_seconds() - time.monotonic()))
+            for name in plot.SCARRED:
+                self.hosts(do="hang", machine=name)
+            time.sleep(max(0.0, begun + plot.OUTAGE.total_seconds() - time.monotonic()))
+            for name in plot.CUT:
+                self.hosts(do="link", machine=name, up=True)
+
+        thread = threading.Thread(target=later, daemon=True)
+        thread.start()
+        return thread
+
+    def look_after(self, raw: list[Any]) -> None:
+        """Be who is on call: a rollout that a failure has paused is let go on, with the failure excused."""
+        for one in raw:
+            status = one.get("status", {})
+            if (
+                one["kind"] != "MachineComponentSet"
+                or status.get("phase") != "Paused"
+                or not status.get("failures")
+            ):
+                continue
+            excuse = {"revision": str(status["update"]["number"]), "failures": status["failures"]}
+            body = json.dumps({"spec": {"rollout": {"excuse": excuse}}})
+            self.plane.kubectl("patch", "mcs", one["metadata"]["name"], "--type=merge", "-p", body)
+
+    def finish(self, patience: float = PATIENCE, during: Callable[[], None] = lambda: None) -> None:
+        """Wait for the end, and judge the run."""
+        expected = plot.embedded()
+        end = time.monotonic() + patience
+        state: Mapping[str, m.Json] = {}
+        while state != expected.state:
+            if time.monotonic() > end:
+                pytest.fail(f"another end:\n{_differ(state, expected.state)}\n{self.told()}")
+            during()
+            raw = self.raw()
+            self.look_after(raw)
+            state = canonical(raw)
+            time.sleep(TICK)
+        time.sleep(2)
+        raw = self.raw()
+        assert canonical(raw) == expected.state, _differ(canonical(raw), expected.state)
+        self.hosts(do="write")
+        machines = [one for one in raw if one["kind"] == "Machine"]
+        checks = judge(self.audited(), hosts_of(self._host_log), machines, expected.acts)
+        failed = [check for check in checks if not check.passed]
+        assert not failed, f"{failed}\n{self.told()}"
+
+
+def _phases(raw: list[Any]) -> dict[str, str]:
+    return {
+        one["metadata"]["name"]: one.get("status", {}).get("phase", "")
+        for one in raw
+        if one["kind"] == "Machine"
+    }
+
+
+def _differ(found: Mapping[str, m.Json], expected: Mapping[str, m.Json]) -> str:
+    """Say where two states differ."""
+    lines = list[str]()
+
+    def compare(where: str, one: Any, other: Any) -> None:
+        if isinstance(one, dict) and isinstance(other, dict):
+            for key in sorted(one.keys() | other.keys()):
+                compare(f"{where}.{key}", one.get(key), other.get(key))
+        elif one != other:
+            lines.append(f"{where}: {json.dumps(one)[:300]} instead of {json.dumps(other)[:300]}")
+
+    compare("", dict(found), dict(expected))
+    return "\n".join(lines[:40])
+
+
+def grant_second(plane: ControlPlane) -> None:
+    """Give another user the rights of the controller: who did what is told apart in the audit log."""
+    bindings = []
+    for one in manifests_of_install():
+        if one["kind"].endswith("Binding") and one["metadata"]["name"] == CONTROLLER:
+            subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": SECOND_USER}
+            bindings.append({**one, "metadata": {**one["metadata"], "name": "second"}, "subjects": [subject]})
+    plane.kubectl("apply", "-f", "-", input=to_yaml(bindings))
+
+
+@contextmanager
+def staged(binaries: Path, folder: Path, *, controllers: int = 1, proxied: bool = True) -> Iterator[Stage]:
+    """Give a stage on a control plane of its own: the whole cluster is compared, so nobody else may be on it."""
+    with ExitStack() as stack:
+        plane = stack.enter_context(
+            ControlPlane.start(binaries, folder, audit_bodies=True, node_grace_s=NODE_GRACE_S)
+        )
+        install(plane)
+        grant_second(plane)
+        yield Stage(plane, folder, stack, controllers=controllers, proxied=proxied)
+
+
+def kill_by(pid: int) -> None:
+    """End a process of ours at once."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

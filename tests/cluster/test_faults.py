@@ -1,0 +1,187 @@
+"""The four stories on a real cluster while something is wrong: every run ends as the embedded one does."""
+
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.faults.stage import Controller, staged
+from tests.cluster.faults.wrong import Breaking, Killing, Losing, Refusing
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+def test_nothing_is_wrong(control_plane_folder: Path, tmp_path: Path) -> None:
+    """The stories themselves, through a proxy that does nothing."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        stage.begin()
+        stage.finish()
+
+
+def test_answers_are_lost_after_the_write(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Three of ten writes are done and look as if they were not."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        fault = stage.controllers[0].proxy.fault = Losing(seed=1)
+        stage.begin()
+        stage.finish()
+        assert sum(fault.lost.values()) > 20, fault.lost
+
+
+def test_the_server_is_overloaded_and_fails(control_plane_folder: Path, tmp_path: Path) -> None:
+    """One of five requests is answered 429, 500 or 503."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        fault = stage.controllers[0].proxy.fault = Refusing(seed=1)
+        stage.begin()
+        stage.finish()
+        assert min(fault.said[code] for code in (429, 500, 503)) > 3, fault.said
+
+
+def kills(binaries: Path, folder: Path, *, seed: int, count: int) -> None:
+    """Kill the leader around its writes so often; another one waits, and each is started again at once."""
+    with staged(binaries, folder, controllers=2) as stage:
+        stage.prepare()
+        faults = [_killing(one, seed, -(-count // 2)) for one in stage.controllers]
+
+        def revive() -> None:
+            for one in stage.controllers:
+                if not one.is_alive():
+                    one.start()
+
+        stage.begin()
+        stage.finish(patience=60 + 10 * count, during=revive)
+        assert sum(fault.left for fault in faults) == 0, [fault.killed for fault in faults]
+
+
+def _killing(one: Controller, seed: int, count: int) -> Killing:
+    fault = Killing(seed, count, lambda: one.signal(signal.SIGKILL))
+    one.proxy.fault = fault
+    return fault
+
+
+def test_the_controller_is_killed_around_its_writes(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Twenty-five times, at points drawn by a seed."""
+    kills(control_plane_folder, tmp_path, seed=1, count=25)
+
+
+def test_two_controllers_act_at_once(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Neither keeps a lease: preconditions and the ledger alone keep them from doing anything twice."""
+    with staged(control_plane_folder, tmp_path, controllers=2, proxied=False) as stage:
+        for one in stage.controllers:
+            one.options = ["--lease", "none"]
+        stage.prepare()
+        stage.begin()
+        stage.finish()
+        written = [
+            sum(entry.user == one.user and entry.wrote for entry in stage.audited())
+            for one in stage.controllers
+        ]
+        assert min(written) > 20, written
+
+
+def test_the_leader_is_paused_and_wakes(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Forty seconds: another one has led since, and the one that wakes writes nothing."""
+    with staged(control_plane_folder, tmp_path, controllers=2, proxied=False) as stage:
+        stage.prepare()
+        leader, other = sorted(stage.controllers, key=Controller.leads, reverse=True)
+        assert leader.leads()
+        stage.begin()
+        before = stage.written(leader)
+        stage.until("the leader's writes", lambda: stage.written(leader) > before + 20)
+        leader.signal(signal.SIGSTOP)
+        paused = time.monotonic()
+        stage.until("the other leads", other.leads)
+        stage.until("forty seconds", lambda: time.monotonic() > paused + 40)
+        woken = stage.written(leader)
+        leader.signal(signal.SIGCONT)
+        stage.finish()
+        assert other.leads()
+        assert stage.written(leader) == woken
+
+
+def test_the_server_is_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
+    """In the middle of all stories, and once more."""
+    with staged(control_plane_folder, tmp_path, proxied=False) as stage:
+        stage.prepare()
+        stage.begin()
+        for _ in range(2):
+            time.sleep(4)
+            stage.plane.restart_apiserver()
+        stage.finish()
+
+
+def test_etcd_is_compacted_and_the_server_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
+    """The server no longer knows from where any watch would go on: each is refused with 410, and begins anew."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        stage.begin()
+        time.sleep(4)
+        # A server that has just started refuses with 403 what it will allow; that is another story, told above.
+        stage.controllers[0].proxy.away(is_away=True)
+        stage.plane.compact()
+        stage.plane.restart_apiserver()
+        stage.controllers[0].proxy.away(is_away=False)
+        stage.finish()
+        assert stage.controllers[0].log.read_text().count("error=Expired") > 3
+
+
+def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:
+    """For thirty seconds no connection is taken, and at most two a second are tried."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        proxy = stage.controllers[0].proxy
+        stage.begin()
+        time.sleep(3)
+        proxy.away(is_away=True)
+        before = len(proxy.connections)
+        time.sleep(30)
+        tried = proxy.connections[before:]
+        proxy.away(is_away=False)
+        stage.finish()
+        assert len(tried) > 3
+        crowded = [at for at in tried if sum(at <= other < at + 1 for other in tried) > 2]
+        assert not crowded, [round(at - tried[0], 2) for at in tried]
+
+
+def test_connections_are_reset_and_stall(control_plane_folder: Path, tmp_path: Path) -> None:
+    """Requests and watches are reset, some stand still for ever, and once nothing comes through for twelve seconds."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        proxy = stage.controllers[0].proxy
+        fault = proxy.fault = Breaking(seed=1)
+        stage.begin()
+        for _ in range(3):
+            time.sleep(2)
+            proxy.reset()
+        proxy.stall(is_stalled=True)
+        time.sleep(12)
+        proxy.stall(is_stalled=False)
+        stage.finish()
+        assert fault.broken["reset"] > 10
+        assert fault.broken["stalled"] > 0
+
+
+def test_an_older_controller_beside_a_new_one(control_plane_folder: Path, tmp_path: Path) -> None:
+    """They hand the lease to each other in the middle of all stories; the older one begins, and goes first."""
+    with staged(control_plane_folder, tmp_path, controllers=2, proxied=False) as stage:
+        new, old = stage.controllers
+        old.program = [sys.executable, "-m", "tests.cluster.faults.older"]
+        stage.controllers.reverse()
+        old.start()
+        stage.until("the older one leads", old.leads)
+        stage.prepare()
+        stage.begin()
+        for _ in range(4):
+            time.sleep(5)
+            leader, other = sorted(stage.controllers, key=Controller.leads, reverse=True)
+            leader.stop()
+            stage.until("the other leads", other.leads)
+            leader.start()
+        old.stop()
+        stage.until("the new one leads", new.leads)
+        stage.finish()
+        assert min(stage.written(one) for one in stage.controllers) > 20
