@@ -489,6 +489,27 @@ def test_the_controller_deletes_no_other_secret_and_approves_no_stranger(stage: 
     assert taken.call("PATCH", f"{CSRS}/strange/approval", {"status": {"conditions": said}}, MERGE)[0] == 200
 
 
+def test_to_approve_takes_the_right_for_the_signer(stage: Stage) -> None:
+    """Without that one the controller's approval is refused; with it, it is stored."""
+    taken = certified(stage.plane, CONTROLLER_USER, ())
+    asked = Asked(name="asked-m1", user=user_of("m1"), groups=groups_of(stage.own["m1"]["metadata"]["uid"]))
+    assert stage.thief.call("POST", CSRS, asked.body())[0] == 201
+    path = f"{RBAC}/clusterroles/kubenode-controller"
+    role = stage.admin.get(path)
+    rules = [one for one in role["rules"] if "signers" not in one["resources"]]
+    assert len(rules) == len(role["rules"]) - 1
+    body = {"status": {"conditions": [{"type": "Approved", "status": "True", "reason": "x", "message": ""}]}}
+
+    def approved() -> int:
+        return taken.call("PATCH", f"{CSRS}/asked-m1/approval?dryRun=All", body, MERGE)[0]
+
+    assert approved() == 200
+    stage.admin.call("PATCH", path, {"rules": rules}, MERGE)
+    until("the loss", lambda: approved() == 403)
+    stage.admin.call("PATCH", path, {"rules": role["rules"]}, MERGE)
+    until("its return", lambda: approved() == 200)
+
+
 def test_the_server_finds_no_fault_in_the_policies(stage: Stage) -> None:
     """It checks the types of every expression, and has no warning."""
     path = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"

@@ -192,6 +192,14 @@ def test_a_renewal_is_approved_by_the_certificate_of_this_machine_alone() -> Non
         assert found.status is None
 
 
+def test_an_approved_renewal_is_at_rest() -> None:
+    """It came with no token, so there is none to delete, whatever became of the one before."""
+    approved = renewal(state=RequestState.APPROVED)
+    for held in (None, HELD, SPENT):
+        found = decided(approved, of=machine(held))
+        assert (found.status, found.effects, found.notes) == (None, (), ())
+
+
 # Tokens that come twice.
 
 

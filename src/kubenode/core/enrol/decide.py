@@ -84,7 +84,7 @@ def decide(seen: EnrolSnapshot, policy: Policy) -> Decision[Enrolment]:
             answers.approve(request, EnrolReason.RENEWED, f"by the certificate of {request.username}")
     if machine is None:
         return answers.decision(None)
-    used = frozenset(token_of(one) for one in ours if one.state is RequestState.APPROVED)
+    used = frozenset(token_of(one) for one in ours if one.state is RequestState.APPROVED) - {""}
     return answers.decision(_by_token(machine, good, used, answers))
 
 

@@ -12,7 +12,7 @@ import attrs
 import typer
 
 from kubenode.core.lease import CONTROLLER, NAMESPACE, OBSERVER, LeaseTimes
-from kubenode.runtime.cli.connect import connect
+from kubenode.runtime.cli.connect import ExtraMissing, connect
 from kubenode.runtime.cli.live import Context, Kubeconfig
 from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import examples
@@ -26,6 +26,7 @@ NOWHERE = "none"
 HELP = examples(
     "kubenode controller --kubeconfig ~/.kube/config",
     "kubenode controller --context prod --observe-only  # beside the real one: says what it would do",
+    "kubenode controller --enrolment                    # and give agents their certificates",
     "kubenode controller --listen 0.0.0.0:8484          # in a pod, for its probes and for Prometheus",
     "curl 127.0.0.1:8484/readyz                         # why it cannot do its work, a line each",
 )
@@ -104,8 +105,18 @@ def _times(seconds: int) -> LeaseTimes:
     return LeaseTimes(duration=duration, renew_within=duration * 2 / 3, every=duration * 2 / 15)
 
 
+def _check_enrolment() -> None:
+    """Look for the extra before anything is connected; raises ExtraMissing."""
+    try:
+        from kubenode.runtime import pkcs10  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"--enrolment needs {error.name}: pip install 'kubenode[enrolment]'") from None
+
+
 async def serve(wanted: Wanted) -> None:
     """Connect, run, and stop on a signal: what any host of an Engine does, and no more."""
+    if wanted.enrolment:
+        _check_enrolment()
     plugins = Plugins.discover(wanted.settings)
     only = (*NAMES, *OPTIONAL) if wanted.enrolment else NAMES
     async with AsyncExitStack() as stack:
