@@ -30,7 +30,7 @@ MERGE: Final = "application/merge-patch+json"
 
 
 def until(
-    what: str, true: Callable[[], object], patience: float = 60.0, logs: Callable[[], str] = str
+    what: str, true: Callable[[], object], patience: float = 120.0, logs: Callable[[], str] = str
 ) -> None:
     """Wait until something is true."""
     end = time.monotonic() + patience

@@ -73,7 +73,9 @@ class World:
                  "--verbose"],
                 stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        until("a start", lambda: "event=started" in self.log.read_text()[before:], logs=self.tail)
+        until(
+            "a start", lambda: "event=started" in self.log.read_text()[before:], patience=120, logs=self.tail
+        )  # fmt: skip
 
     def kill(self) -> None:
         """End the controller as a crash does; its Lease is left as it is."""
@@ -135,9 +137,11 @@ def world(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
     with ControlPlane.start(control_plane_folder) as running:
         install(running, enrolment=True)
         made = World(running, tmp_path_factory.mktemp("enrolment"))
-        made.start()
-        yield made
-        made.stop()
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
 
 
 def good(world: World, machine: Any, name: str, **more: Any) -> Asked:
