@@ -24,7 +24,7 @@ _TEXTS = (
     "", "a", "7", "0042", "b-1", "kubelet", "kubelet-1.30.4", "v1.30.4+k3s1", "Ready", "KernelDeadlock", "True", "null",
     "zone=b", "set", "10.0.0.1", "fe80::1", "host.example.org", "example.org/role", "a_b.c", "kubelet.service", "1e3",
     "a: b # c", " x ", "é", "日本", "\N{GRINNING FACE}", "\u2028", '"', "\\n", "x" * 63, "z" * 253, "9" * 20,
-    "/usr/bin/crictl",
+    "/usr/bin/crictl", "abc123", "0f" * 32,
 )  # fmt: skip
 """Texts that fit one pattern or another, and some that have made trouble elsewhere."""
 _WORDS = st.sampled_from([text for text in _TEXTS if len(text) < 64 and re.fullmatch(LABEL, text)])

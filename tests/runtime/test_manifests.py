@@ -14,7 +14,7 @@ from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.runtime import documents
-from kubenode.runtime.controller.rights import _WRITES, rights
+from kubenode.runtime.controller.rights import _WRITES, ENROL, rights
 from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.manifests import install, load_manifests, read_documents, review, to_yaml
 from tests.strategies import objects
@@ -464,6 +464,16 @@ def test_every_controller_has_its_rights() -> None:
     assert set(_WRITES) == set(NAMES)
     assert set(rights()) == {right for name in NAMES for right in rights((name,))}
     assert {right.verb for right in rights(observes=True)} == {"get", "list", "watch"}
+    assert {right.verb for right in rights((*NAMES, ENROL), observes=True)} == {"get", "list", "watch"}
+
+
+def test_to_enrol_takes_rights_of_its_own() -> None:
+    """Nobody has them who does not enrol: to answer requests for certificates, and to delete tokens."""
+    more = {str(right) for right in set(rights((*NAMES, ENROL))) - set(rights())}
+    assert more == {
+        "list certificatesigningrequests", "watch certificatesigningrequests", "patch certificatesigningrequests/approval",
+        "approve signers kubernetes.io/kube-apiserver-client", "delete secrets in kube-system",
+    }  # fmt: skip
 
 
 def _split(objs: tuple[m.Json, ...]) -> list[m.Json]:

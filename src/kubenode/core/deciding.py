@@ -20,7 +20,7 @@ from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.machineset.decide import decide as decide_machineset
 from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
-from kubenode.core.model.machine import AgentStatus, MachineStatus
+from kubenode.core.model.machine import AgentStatus, Enrolment, MachineStatus
 from kubenode.core.model.machineset import MachineSetStatus
 from kubenode.core.model.now import Now
 from kubenode.core.model.remedy import NodeRemedier, RemedyOperationJobStatus
@@ -68,6 +68,7 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
     RiskLedgerStatus: frozenset({"checkpoint", "storms"}),
     AcceptedStatus: frozenset({"conditions", "observed_generation"}),
     AgentStatus: frozenset(field.name for field in attrs.fields(AgentStatus)),
+    Enrolment: frozenset(),
 })  # fmt: skip
 """Fields of a status that only tell what was seen: a Decision that changes nothing else records nothing new."""
 

@@ -130,6 +130,32 @@ class PatchNodeConditions:
 
 
 @attrs.frozen(kw_only=True)
+class AnswerRequest:
+    """Approve or deny a request for a certificate, if it is still at this resourceVersion; it is the only answer."""
+
+    request: Ref
+    resource_version: str
+    approved: bool
+    reason: str
+    message: str
+
+
+@attrs.frozen(kw_only=True)
+class DeleteToken:
+    """Delete the bootstrap token that a machine enrolled with, then say so in the Machine's `status.enrolment`.
+
+    The second is done only after the first, at this resourceVersion of the Machine; a token that is gone is deleted.
+
+    Attributes:
+        token_id: which is public; the secret half of a token is known to nobody here.
+    """
+
+    machine: Ref
+    token_id: str
+    resource_version: str
+
+
+@attrs.frozen(kw_only=True)
 class RunSteps:
     """Act on the host: the only effect outside the API in this version, and the agent's alone.
 
@@ -147,7 +173,8 @@ class RunSteps:
 
 ApiEffect: TypeAlias = (
     Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
-)
+    | AnswerRequest | DeleteToken
+)  # fmt: skip
 Effect: TypeAlias = ApiEffect | RunSteps
 
 

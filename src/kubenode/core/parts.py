@@ -7,8 +7,10 @@ makes a snapshot by hand imports one name.
 from kubenode.core import model
 from kubenode.core.byhand import make_machine, make_node, make_tally
 from kubenode.core.decision import (
+    AnswerRequest,
     Create,
     Delete,
+    DeleteToken,
     Effect,
     Note,
     PatchNode,
@@ -35,10 +37,12 @@ from kubenode.core.risk.success import Outcome
 from kubenode.core.rollout.tally import Rate, Seat, TallyView
 
 __all__ = [
+    "AnswerRequest",
     "Ask",
     "Awaited",
     "Create",
     "Delete",
+    "DeleteToken",
     "Effect",
     "Explanation",
     "Have",

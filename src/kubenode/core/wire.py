@@ -24,7 +24,7 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.fields import Field, Form, fields_of, is_model
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.metadata import metadata_problems
-from kubenode.core.model import KINDS, WATCHED, IntOrPercent, Json, Node, Object, ObjectMeta
+from kubenode.core.model import ASKED, KINDS, WATCHED, IntOrPercent, Json, Object, ObjectMeta
 from kubenode.core.model.meta import LABEL
 from kubenode.core.model.quantity import DURATION_PATTERN, PERCENT_PATTERN, format_duration, parse_duration
 from kubenode.core.reading import (
@@ -54,7 +54,7 @@ _FORMS: Final[Mapping[str, str]] = {
 }
 """What some patterns ask for, in words."""
 TYPE_META: Final = frozenset({"apiVersion", "kind"})
-_BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in WATCHED}
+_BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in (*WATCHED, *ASKED)}
 
 
 def kind_of(name: str) -> type[Object]:
@@ -97,7 +97,7 @@ def dump_part(value: Any) -> Any:
 def read(raw: Json, cls: type[T]) -> T:
     """Read what a server serves; what this version does not know is told by path in `metadata.unknown`.
 
-    Unknown fields are left out (of Nodes without a word: they are not ours), unknown values of enumerations
+    Unknown fields are left out (of kinds that are not ours, such as Nodes, without a word), unknown values of enumerations
     stay text, and what has a wrong type leaves its field at the default.
 
     Raises:
@@ -232,7 +232,7 @@ def _walked(raw: Json, cls: type[T]) -> T:
         raise InvalidObjectError(
             tuple(_problem(f) for f in walk.found if f.fault in {Fault.MISSING, Fault.WRONG})
         )
-    ours = cls is not Node
+    ours = cls.KIND.served
     unknown = tuple(
         finding.path for finding in walk.found
         if finding.fault is not Fault.FIELD or (ours and not finding.path.startswith("metadata."))
@@ -419,12 +419,12 @@ _THEIRS: Final = _converter(forbids=False)
 def part_reader(cls: type[Any], name: str) -> Callable[[Any], Any]:
     """Give what reads one field of a kind when everything in it is known, and raises anything else when not."""
     of = attrs.fields_dict(cls)[name].type
-    hook = (_THEIRS if cls is Node else _OURS).get_structure_hook(of)
+    hook = (_OURS if cls.KIND.served else _THEIRS).get_structure_hook(of)
     return lambda raw: hook(raw, of)
 
 
 @functools.cache
 def _reader(cls: type[Any]) -> Callable[[Any], Any]:
     """Compile the reader of a kind for objects in which everything is known."""
-    hook = (_THEIRS if cls is Node else _OURS).get_structure_hook(cls)
+    hook = (_OURS if cls.KIND.served else _THEIRS).get_structure_hook(cls)
     return lambda raw: hook(raw, cls)

@@ -1,5 +1,6 @@
 """Manifests: the files that people write as objects, and what `kubenode manifests` prints to install us."""
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -9,27 +10,45 @@ import attrs
 from kubenode.core import wire
 from kubenode.core.accept.doubts import doubts, doubts_of_remedier
 from kubenode.core.crd import crds
+from kubenode.core.enrol.identity import AGENTS, BOOTSTRAPPERS, UID, user_of
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.dependencies import circle_of
 from kubenode.core.host.variables import faults
 from kubenode.core.lease import CONTROLLER, NAMESPACE
-from kubenode.core.model import Json, MachineComponent, MachineComponentSet, NodeRemedier, Object, RiskPolicy
-from kubenode.core.model.meta import GROUP
+from kubenode.core.model import (
+    Json,
+    Machine,
+    MachineComponent,
+    MachineComponentSet,
+    NodeRemedier,
+    Object,
+    RiskPolicy,
+)
+from kubenode.core.model.meta import GROUP, MACHINE_LABEL
 from kubenode.core.reading import near
-from kubenode.runtime.controller.rights import EVENTS, rights
+from kubenode.runtime.controller.rights import CSR_GROUP, ENROL, ENROLS, EVENTS, rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
+from kubenode.runtime.engine.apply import TOKENS
 from kubenode.runtime.fitting import misfits, strangers
 from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.policies import AGENTS_NAMESPACE, agent_policies, enrolment_policies
 from kubenode.runtime.store.rights import LEASES, Right, lease_rights
 
 AGENT: Final = "kubenode-agent"
-AGENTS: Final = "kubenode:agents"
-"""The group of all agents' certificates."""
+BOOTSTRAP: Final = "kubenode-bootstrap"
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _CONTROLLER: Final = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}
 _READ: Final = ("get", "list", "watch")
 _Found: TypeAlias = tuple[Object, Document]
+
+
+class Reads(enum.StrEnum):
+    """Which Machines an agent may read."""
+
+    OWN = "own"
+    """Each its own, by a role of its own. Every role that there is makes each request of everybody a little slower."""
+    ANY = "any"
 
 
 @attrs.frozen(kw_only=True)
@@ -168,12 +187,15 @@ def _waits(found: Sequence[_Found]) -> Mapping[str, tuple[str, ...]]:
     return waits
 
 
-def install() -> tuple[Json, ...]:
+def install(*, enrolment: bool = False, reads: Reads | None = None) -> tuple[Json, ...]:
     """Give all that is installed before the controller starts: CRDs first, then who may do what.
 
-    Roles of single agents, and the admission policies that keep an agent to its own Machine, come with the
-    real agent.
+    Args:
+        enrolment: with what it takes to give agents certificates.
+        reads: which Machines an agent may read; None: its own with enrolment, else any.
     """
+    known = reads if reads is not None else Reads.OWN if enrolment else Reads.ANY
+    wanted = {*rights(), *(rights((ENROL,)) if enrolment else ())}
     return (
         *crds(),
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
@@ -182,15 +204,58 @@ def install() -> tuple[Json, ...]:
             "kind": "ServiceAccount",
             "metadata": {"name": CONTROLLER, "namespace": NAMESPACE},
         },
-        _role(CONTROLLER, _rules(one for one in rights() if not one.namespace)),
+        _role(CONTROLLER, _rules(one for one in sorted(wanted) if not one.namespace)),
         _binding(CONTROLLER, _CONTROLLER),
         _role(CONTROLLER, _rules(EVENTS), "default"),
         _binding(CONTROLLER, _CONTROLLER, "default"),
         _role(CONTROLLER, _rules(one for name in LEASES for one in lease_rights(name)), NAMESPACE),
         _binding(CONTROLLER, _CONTROLLER, NAMESPACE),
-        _role(AGENT, _agent_rules()),
-        _binding(AGENT, {"kind": "Group", "apiGroup": _RBAC, "name": AGENTS}),
+        _role(AGENT, _agent_rules(known, enrolment=enrolment)),
+        _binding(AGENT, _group(AGENTS)),
+        *(_enrolment() if enrolment else ()),
+        *agent_policies(certified=enrolment),
+        *(enrolment_policies() if enrolment else ()),
     )
+
+
+def _enrolment() -> tuple[Json, ...]:
+    """Give who may ask for certificates, where agents have their Leases, and which tokens the controller may delete."""
+    leases = _rule("coordination.k8s.io", ["leases"], ("create", "get", "update", "patch"))
+    return (
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS_NAMESPACE}},
+        _role(AGENT, [leases], AGENTS_NAMESPACE),
+        _binding(AGENT, _group(AGENTS), AGENTS_NAMESPACE),
+        _role(BOOTSTRAP, [_asking()]),
+        _binding(BOOTSTRAP, _group(BOOTSTRAPPERS)),
+        _role(CONTROLLER, _rules(one for one in ENROLS if one.namespace), TOKENS.namespace),
+        _binding(CONTROLLER, _CONTROLLER, TOKENS.namespace),
+    )
+
+
+def read_role(machine: Json) -> tuple[Json, ...]:
+    """Give what lets the agent of one incarnation of a Machine read it; both go when the Machine goes.
+
+    Args:
+        machine: as stored.
+    """
+    name, uid = machine["metadata"]["name"], machine["metadata"]["uid"]
+    rule = _rule(GROUP, ["machines"], _READ) | {"resourceNames": [name]}
+    role, binding = _role(user_of(name), [rule]), _binding(user_of(name), _group(UID + uid))
+    for one in (role, binding):
+        one["metadata"]["ownerReferences"] = [owned_by(machine)]
+        one["metadata"]["labels"] = {MACHINE_LABEL: name}
+    return role, binding
+
+
+def owned_by(machine: Json) -> Json:
+    """Give the reference by which an object goes when a Machine, as stored, goes."""
+    kind, metadata = Machine.KIND, machine["metadata"]
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.name,
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+    }
 
 
 def _rules(wanted: Iterable[Right]) -> list[Json]:
@@ -214,11 +279,21 @@ def _rules(wanted: Iterable[Right]) -> list[Json]:
     ]
 
 
-def _agent_rules() -> list[Json]:
+def _agent_rules(reads: Reads, *, enrolment: bool) -> list[Json]:
+    machines = ["machines"] if reads is Reads.ANY else []
     return [
-        _rule(GROUP, ["machines", "machinecomponents"], _READ),
+        _rule(GROUP, [*machines, "machinecomponents"], _READ),
         _rule(GROUP, ["machines/status"], ["patch"]),
+        *([_asking()] if enrolment else []),
     ]
+
+
+def _asking() -> Json:
+    return _rule(CSR_GROUP, ["certificatesigningrequests"], ("create", "get"))
+
+
+def _group(name: str) -> Json:
+    return {"kind": "Group", "apiGroup": _RBAC, "name": name}
 
 
 def _rule(group: str, resources: Sequence[str], verbs: Sequence[str]) -> Json:
@@ -246,6 +321,6 @@ def _metadata(name: str, namespace: str) -> Json:
 
 
 __all__ = [
-    "AGENT", "AGENTS", "CONTROLLER", "NAMESPACE", "Document", "Manifests", "install", "load_manifests",
-    "read_documents", "review", "to_yaml",
+    "AGENT", "AGENTS", "CONTROLLER", "NAMESPACE", "Document", "Manifests", "Reads", "install", "load_manifests",
+    "owned_by", "read_documents", "read_role", "review", "to_yaml",
 ]  # fmt: skip

@@ -39,9 +39,9 @@ def test_what_is_decided_otherwise_is_in_the_changelog(path: Path) -> None:
 
 
 def test_the_kept_recordings_hold_nearly_every_kind_of_decision() -> None:
-    """All but those of a MachineSet, of a dry run and of drift that asks, of which no story of the demo plays."""
+    """All but those of a MachineSet, a dry run, drift that asks and enrolment, of which no story of the demo plays."""
     kinds = {codec.word_of(one.snapshot) for path in KEPT for one in replay(path).recording.records}
-    assert set(codec.SNAPSHOTS) - kinds == {"machineset", "rehearsal", "repair"}
+    assert set(codec.SNAPSHOTS) - kinds == {"machineset", "rehearsal", "repair", "enrol"}
 
 
 def test_the_reference_names_every_key_of_every_line() -> None:

@@ -10,8 +10,10 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import step
 from kubenode.core.accept.decide import AcceptSnapshot
-from kubenode.core.decision import Decision, PatchNode, RunSteps, SetEntry
+from kubenode.core.decision import AnswerRequest, Decision, DeleteToken, PatchNode, RunSteps, SetEntry
 from kubenode.core.drift.decide import DriftSnapshot
+from kubenode.core.enrol.decide import EnrolSnapshot
+from kubenode.core.enrol.request import RequestState, SigningRequest
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import HostSeen, NodeSnapshot
@@ -110,6 +112,16 @@ SNAPSHOTS: dict[str, Any] = {
             journal={"op1": JournalEntry(state=JournalState.FAILED, boot_id="b0", message="died")},
         ),
     ),
+    "enrol": EnrolSnapshot(
+        name="n7", machine=MACHINE, now=NOW,
+        requests=(
+            SigningRequest(
+                name="r", uid="u", version="3", created=WALL, signer="s", usages=("client auth",), expiration_seconds=600,
+                username="system:bootstrap:abc123", groups=("g",), common_name="kubenode:agent:n7",
+                organizations=("o",), extras=("2.5.29.17",), key="0f", state=RequestState.APPROVED,
+            ),
+        ),
+    ),
 }  # fmt: skip
 
 
@@ -148,6 +160,8 @@ def test_decisions_and_acts_round_trip() -> None:
         ),
         SetEntry(machine=ref, name="x", expect=None, entry=m.ComponentEntry(component="c", set="s", revision="3")),
         RunSteps(machine=ref, op_id="op", steps=(WRITE,), disruption=m.Disruption.REBOOT),
+        AnswerRequest(request=ref, resource_version="7", approved=True, reason="Enrolled", message="by its token"),
+        DeleteToken(machine=ref, token_id="abc123", resource_version="7"),
     )  # fmt: skip
     decision = Decision(status=AgentStatus(node_name="n7"), effects=effects, wake_at=5, deferred=True)
     one = record(SNAPSHOTS["agent"], decision=decision, acts=effects)

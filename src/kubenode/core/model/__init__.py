@@ -48,6 +48,7 @@ from kubenode.core.model.machine import (
     ComponentReport,
     ConfigState,
     DeletionPolicy,
+    Enrolment,
     Host,
     Infrastructure,
     Machine,
@@ -110,7 +111,7 @@ from kubenode.core.model.risk import (
     SuccessGate,
     ZoneBreaker,
 )
-from kubenode.core.model.world import Node, NodeCondition, NodeSpec, NodeStatus
+from kubenode.core.model.world import CertificateSigningRequest, Node, NodeCondition, NodeSpec, NodeStatus
 
 KINDS: tuple[type[Object], ...] = (
     Machine, MachineSet, MachineComponent, MachineComponentSet, NodeRemedier, RemedyOperationJob, RiskPolicy,
@@ -120,6 +121,9 @@ KINDS: tuple[type[Object], ...] = (
 
 WATCHED: tuple[type[Object], ...] = (*KINDS, Node)
 """Every kind that is read from a store."""
+
+ASKED: tuple[type[Object], ...] = (CertificateSigningRequest,)
+"""What is read besides, where machines enrol."""
 
 __all__ = [
     "KINDS",
@@ -145,6 +149,7 @@ __all__ = [
     "DeletionPolicy",
     "Disruption",
     "DryRun",
+    "Enrolment",
     "EpisodeCause",
     "Excuse",
     "ExecProbe",

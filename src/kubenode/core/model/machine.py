@@ -297,8 +297,21 @@ class AgentStatus:
 
 
 @attrs.frozen(kw_only=True)
+class Enrolment:
+    """For which key a machine's last bootstrap token was used: no other key gets a certificate from that token."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    token_id: Annotated[
+        str, Text(max=6, min=6, pattern="^[a-z0-9]{6}$"), Wire(name="tokenID"), "public; no secret"
+    ]
+    key: Annotated[str, Text(max=64, min=64, pattern="^[0-9a-f]{64}$"), "SHA-256 of the public key, in hex"]
+    spent: Annotated[bool, "the token was deleted"] = False
+
+
+@attrs.frozen(kw_only=True)
 class MachineStatus:
-    """What is known of a machine. All but `agent` is the machine controller's."""
+    """What is known of a machine. All but `agent` and `enrolment` is the machine controller's."""
 
     phase: Annotated[str, Text(max=32), "for people; programs read conditions"] = ""
     observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
@@ -308,6 +321,7 @@ class MachineStatus:
         Annotated[datetime, "when it was first Running; before that nothing needs a permit"] | None
     ) = None
     agent: AgentStatus | None = None
+    enrolment: Annotated[Enrolment, "written by the enrol controller, before it approves"] | None = None
 
 
 @attrs.frozen(kw_only=True)

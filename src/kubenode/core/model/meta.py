@@ -124,6 +124,7 @@ class Kind:
         selectable: the fields that objects can be selected by, besides metadata.name, such as `status.phase`.
         namespaced: each object is in a namespace.
         namespace: the one that is meant; empty for all of them.
+        only: a field selector: of the others nothing is listed or watched; empty for all.
         served: False for kinds that are not ours (Node): no CRD is made of them.
     """
 
@@ -137,6 +138,7 @@ class Kind:
     selectable: tuple[str, ...] = ()
     namespaced: bool = False
     namespace: str = ""
+    only: str = ""
 
     def within(self, namespace: str) -> "Kind":
         """Give the same kind in one namespace. Raises ValueError when its objects are in none."""

@@ -1,12 +1,15 @@
-"""What is not ours but seen: Nodes, read leniently."""
+"""What is not ours but seen: Nodes and requests for certificates, read leniently."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import attrs
 
 from kubenode.core.model.machine import Taint
 from kubenode.core.model.meta import REGION_LABEL, ZONE_LABEL, Kind, ObjectMeta, Switch
+
+SIGNER: Final = "kubernetes.io/kube-apiserver-client"
+"""Signs certificates of clients of the API server."""
 
 
 @attrs.frozen(kw_only=True)
@@ -60,3 +63,36 @@ class Node:
     def ready(self) -> bool:
         """Whether its kubelet says so now."""
         return any(c.type == "Ready" and c.status is Switch.TRUE for c in self.status.conditions)
+
+
+@attrs.frozen(kw_only=True)
+class CertificateSigningRequestSpec:
+    """What is asked for, and, written by the server and by nobody else, who asks."""
+
+    request: str = ""
+    signer_name: str = ""
+    usages: tuple[str, ...] = ()
+    expiration_seconds: int | None = None
+    username: str = ""
+    groups: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class CertificateSigningRequestStatus:
+    """What was answered, as far as we look at it."""
+
+    conditions: tuple[NodeCondition, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class CertificateSigningRequest:
+    """A request for a certificate, of those signers only that agents may ask."""
+
+    KIND: ClassVar[Kind] = Kind(
+        name="CertificateSigningRequest", plural="certificatesigningrequests", group="certificates.k8s.io", version="v1",
+        served=False, only=f"spec.signerName={SIGNER}",
+    )  # fmt: skip
+
+    metadata: ObjectMeta
+    spec: CertificateSigningRequestSpec = CertificateSigningRequestSpec()
+    status: CertificateSigningRequestStatus = CertificateSigningRequestStatus()

@@ -12,10 +12,11 @@ import attrs
 import typer
 
 from kubenode.core.lease import CONTROLLER, NAMESPACE, OBSERVER, LeaseTimes
-from kubenode.runtime.cli.connect import connect
+from kubenode.runtime.cli.connect import ExtraMissing, connect
 from kubenode.runtime.cli.live import Context, Kubeconfig
 from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import examples
+from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
 from kubenode.runtime.embed import Engine
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.lease import Lease
@@ -25,6 +26,7 @@ NOWHERE = "none"
 HELP = examples(
     "kubenode controller --kubeconfig ~/.kube/config",
     "kubenode controller --context prod --observe-only  # beside the real one: says what it would do",
+    "kubenode controller --enrolment                    # and give agents their certificates",
     "kubenode controller --listen 0.0.0.0:8484          # in a pod, for its probes and for Prometheus",
     "curl 127.0.0.1:8484/readyz                         # why it cannot do its work, a line each",
 )
@@ -40,6 +42,7 @@ class Wanted:
     lease: Lease | None
     listen: str
     observe_only: bool
+    enrolment: bool
 
 
 def controller(  # noqa: PLR0913, PLR0917 - one an option
@@ -67,6 +70,12 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
     observe_only: Annotated[
         bool, typer.Option("--observe-only", help="Write nothing but the Lease; log what would be done next.")
     ] = False,
+    enrolment: Annotated[
+        bool,
+        typer.Option(
+            "--enrolment", help="Approve certificates of agents; needs kubenode manifests --enrolment."
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")
     ] = False,
@@ -84,7 +93,8 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
     if name != NOWHERE:
         kept = Lease(name=name, namespace=lease_namespace, times=_times(lease_seconds))
     wanted = Wanted(
-        kubeconfig=kubeconfig, context=context, settings=settings, lease=kept, listen=listen, observe_only=observe_only
+        kubeconfig=kubeconfig, context=context, settings=settings, lease=kept, listen=listen, observe_only=observe_only,
+        enrolment=enrolment,
     )  # fmt: skip
     asyncio.run(serve(wanted))
 
@@ -95,12 +105,25 @@ def _times(seconds: int) -> LeaseTimes:
     return LeaseTimes(duration=duration, renew_within=duration * 2 / 3, every=duration * 2 / 15)
 
 
+def _check_enrolment() -> None:
+    """Look for the extra before anything is connected; raises ExtraMissing."""
+    try:
+        from kubenode.runtime import pkcs10  # noqa: F401 - only whether it is there
+    except ModuleNotFoundError as error:
+        raise ExtraMissing(f"--enrolment needs {error.name}: pip install 'kubenode[enrolment]'") from None
+
+
 async def serve(wanted: Wanted) -> None:
     """Connect, run, and stop on a signal: what any host of an Engine does, and no more."""
+    if wanted.enrolment:
+        _check_enrolment()
     plugins = Plugins.discover(wanted.settings)
+    only = (*NAMES, *OPTIONAL) if wanted.enrolment else NAMES
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(connect(wanted.kubeconfig, wanted.context))
-        engine = Engine(store, plugins=plugins, observe_only=wanted.observe_only, lease=wanted.lease)
+        engine = Engine(
+            store, plugins=plugins, observe_only=wanted.observe_only, lease=wanted.lease, controllers=only
+        )
         if wanted.listen != NOWHERE:
             from kubenode.runtime.http import served
 

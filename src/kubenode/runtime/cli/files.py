@@ -8,11 +8,12 @@ import typer
 
 from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.cli.output import NO, Format, Output, document, examples, fail, rows
-from kubenode.runtime.manifests import install, review, to_yaml
+from kubenode.runtime.manifests import Reads, install, review, to_yaml
 from kubenode.runtime.plugins import Plugins
 
 MANIFESTS = examples(
     "kubenode manifests",
+    "kubenode manifests --enrolment",
     "kubenode manifests -o json",
     "kubenode manifests -o table",
 )
@@ -26,9 +27,16 @@ def manifests(
     output: Annotated[
         Output, typer.Option("-o", "--output", help="yaml: documents to apply; json: one List.")
     ] = Output.YAML,
-) -> None:
-    """Print the CRDs and the RBAC to install, as in: kubenode manifests | kubectl apply -f - ."""
-    objects = install()
+    enrolment: Annotated[
+        bool, typer.Option("--enrolment", help="With what agents need to get certificates: kubenode controller --enrolment.")
+    ] = False,
+    agent_reads: Annotated[
+        Reads | None,
+        typer.Option(help="Machines that an agent may read. [default: own with --enrolment, else any]", show_default=False),
+    ] = None,
+) -> None:  # fmt: skip
+    """Print CRDs, RBAC and admission policies to install, as in: kubenode manifests | kubectl apply -f - ."""
+    objects = install(enrolment=enrolment, reads=agent_reads)
     if output is Output.JSON:
         document({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     elif output is Output.YAML:

@@ -1,6 +1,7 @@
-"""`kubenode machine`: what is known of the machines of a running cluster."""
+"""`kubenode machine`: what is known of the machines of a running cluster, and tokens for their agents."""
 
 import sys
+from datetime import timedelta
 from typing import Annotated
 
 import typer
@@ -10,12 +11,18 @@ from kubenode.core import wire
 from kubenode.core.model import Json
 from kubenode.core.model.condition import find
 from kubenode.runtime.cli import explain as explaining
+from kubenode.runtime.cli.freeze import span
 from kubenode.runtime.cli.history import Since, tell
-from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig, completes, one
+from kubenode.runtime.cli.live import Cluster, Context, DryRun, Kubeconfig, completes, one
 from kubenode.runtime.cli.output import Format, Output, document, examples, rows
+from kubenode.runtime.clock import SystemClock
+from kubenode.runtime.enrolment import BootstrapToken, issue
 from kubenode.runtime.store.contract import Api
 
-machine = typer.Typer(no_args_is_help=True, help="Look at machines of a running cluster.")
+LONGEST_TOKEN = timedelta(days=1)
+machine = typer.Typer(
+    no_args_is_help=True, help="Look at machines of a running cluster, and let hosts enrol."
+)
 Name = Annotated[str, typer.Argument(help="Of the Machine, or of its Node.", autocompletion=completes(m.Machine))]  # fmt: skip
 
 
@@ -69,3 +76,39 @@ def history(
 ) -> None:  # fmt: skip
     """List every act that disrupted a machine: as kubenode history, of one."""
     tell(Cluster(kubeconfig=kubeconfig, context=context), name, since, output)
+
+
+@machine.command(epilog=examples("kubenode machine token n7", "kubenode machine token n7 --for 15m -o json"))
+def token(
+    name: Annotated[str, typer.Argument(help="Of the Machine.", autocompletion=completes(m.Machine))],
+    lasting: Annotated[str, typer.Option("--for", help="How long it is good, as 15m or 2h; a day at most.")] = "1h",
+    kubeconfig: Kubeconfig = None, context: Context = None, dry_run: DryRun = False, output: Format = Output.TABLE,
+) -> None:  # fmt: skip
+    """Make a bootstrap token with which one host enrols as the agent of a Machine, once; print it, and keep it nowhere else.
+
+    Earlier tokens of the Machine are deleted. Needs the rights to make Secrets in kube-system and cluster roles.
+    """
+    length = span("--for", lasting)
+    if not timedelta(0) < length <= LONGEST_TOKEN:
+        raise typer.BadParameter("is from 1s to 24h", param_hint="--for")
+    expires = SystemClock().now().wall.replace(microsecond=0) + length
+
+    async def issued(store: Api) -> BootstrapToken:
+        return await issue(store, await one(store, m.Machine, name), expires, dry_run=dry_run)
+
+    made = Cluster(kubeconfig=kubeconfig, context=context).ask(issued)
+    if output is not Output.TABLE:
+        document(
+            {
+                "machine": made.machine, "uid": made.uid, "token": None if dry_run else made.text,
+                "expires": made.expires.isoformat(), "user": made.user, "groups": list(made.groups), "dry_run": dry_run,
+            },
+            output,
+        )  # fmt: skip
+    elif dry_run:
+        sys.stdout.write(f"Machine {made.machine} (dry run, nothing changed): would have a new token\n")
+    else:
+        sys.stdout.write(
+            f"{made.text}\n    for Machine {made.machine}, once, until {made.expires.isoformat()}\n"
+            f"    ask for CN={made.user} O={' O='.join(made.groups)}\n"
+        )

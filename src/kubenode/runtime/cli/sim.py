@@ -53,10 +53,10 @@ def agent(
 
 async def serve(spec: HostSpec, agent_config: Path, kubelet_config: Path, kmsg: Path | None) -> None:
     """Run one host until a signal."""
-    async with (
-        connect(agent_config, field_manager="kubenode-agent") as agent_store,
-        connect(kubelet_config, field_manager="kubelet") as kubelet_store,
-    ):
+    kubelet = connect(kubelet_config, field_manager="kubelet")
+    from kubenode.runtime.sim.own import OwnMachine  # what it needs is there: a store was made
+
+    async with OwnMachine.of(spec.machine, agent_config) as agent_store, kubelet as kubelet_store:
         hosts = LiveHosts(agent_store, kubelet_store, SystemClock(), Plugins.discover())
         hosts.add({spec.machine: spec})
         loop = asyncio.get_running_loop()

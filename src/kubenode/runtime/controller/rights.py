@@ -6,6 +6,7 @@ from typing import Final
 
 from kubenode.core import model as m
 from kubenode.core.model.meta import GROUP
+from kubenode.core.model.world import SIGNER, CertificateSigningRequest
 from kubenode.runtime.store.rights import Right
 
 CRD_GROUP: Final = "apiextensions.k8s.io"
@@ -13,6 +14,17 @@ EVENTS: Final = tuple(
     Right(group="", resource="events", verb=verb, namespace="default") for verb in ("create", "patch")
 )
 """What all of them tell, whichever runs; Events about cluster-scoped objects are in that namespace."""
+
+ENROL: Final = "enrol"
+"""The controller that runs only when it is named."""
+CSR_GROUP: Final = CertificateSigningRequest.KIND.group
+_CSRS: Final = CertificateSigningRequest.KIND.plural
+ENROLS: Final = (
+    Right(group=CSR_GROUP, resource=f"{_CSRS}/approval", verb="patch"),
+    Right(group=CSR_GROUP, resource="signers", verb="approve", name=SIGNER),
+    Right(group="", resource="secrets", verb="delete", namespace="kube-system"),
+)
+"""What the enrol controller does outside our API group; admission policies narrow it (`runtime/policies.py`)."""
 
 _JOBS: Final = m.RemedyOperationJob.KIND.plural
 _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
@@ -30,6 +42,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "risk": ("create riskledgers", "patch riskledgers/status"),
 })  # fmt: skip
 """What each controller writes."""
+_ENROL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({ENROL: ("patch machines/status",)})
 
 
 def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) -> tuple[Right, ...]:
@@ -41,16 +54,17 @@ def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) ->
     """
     reads = [
         Right(group=cls.KIND.group, resource=cls.KIND.plural, verb=verb)
-        for cls in m.WATCHED
+        for cls in (*m.WATCHED, *(m.ASKED if ENROL in only else ()))
         for verb in ("list", "watch")
     ]
     definitions = [
         Right(group=CRD_GROUP, resource="customresourcedefinitions", verb="get", name=f"{cls.KIND.plural}.{GROUP}")
         for cls in m.KINDS
     ]  # fmt: skip
-    said = () if observes else {text for name in only for text in _WRITES[name]}
+    said = () if observes else {text for name in only for text in {**_WRITES, **_ENROL}[name]}
     told = () if observes else EVENTS
-    return tuple(sorted((*reads, *definitions, *map(_right, said), *told)))
+    enrols = ENROLS if ENROL in only and not observes else ()
+    return tuple(sorted((*reads, *definitions, *map(_right, said), *told, *enrols)))
 
 
 def _right(text: str) -> Right:

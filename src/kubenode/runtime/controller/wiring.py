@@ -10,6 +10,7 @@ from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
 from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.drift import DriftController
+from kubenode.runtime.controller.enrol import EnrolController
 from kubenode.runtime.controller.inspections import Inspections
 from kubenode.runtime.controller.inspections import in_place as ask_in_place
 from kubenode.runtime.controller.inventory import Inventory
@@ -19,6 +20,7 @@ from kubenode.runtime.controller.panel import Panel, in_place
 from kubenode.runtime.controller.rehearsal import RehearsalController
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.repair import RepairController
+from kubenode.runtime.controller.rights import ENROL
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, heedless, raised
@@ -44,6 +46,9 @@ NAMES: Final = (
 )
 """The central controllers."""
 
+OPTIONAL: Final = (ENROL,)
+"""Those that run only when named: this one answers requests for certificates, on a real cluster only."""
+
 
 def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the rest a name
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
@@ -63,7 +68,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         observes: decide, and call nothing.
         crd_leaving: tells of a set that leaves whether its CRD does.
     """
-    cache = Cache(m.WATCHED)
+    cache = Cache((*m.WATCHED, *m.ASKED) if ENROL in only else m.WATCHED)
     inventory = Inventory(cache, policy)
     rehearsal = RehearsalController(cache)
     every = (
@@ -78,8 +83,16 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         AcceptController(cache, plugins),
         RiskController(cache, inventory, panel if panel is not None else in_place(plugins.reviewers)),
     )
+    enrol = _enrol(cache) if ENROL in only else ()
     return Engine(
-        cache, tuple(one for one in every if one.name in only),
+        cache, (*(one for one in every if one.name in only), *enrol),
         policy=inventory.policy, fold=inventory.fold, record=record, fault=fault, observes=observes,
         heed=rehearsal.heed if rehearsal.name in only else heedless,
     )  # fmt: skip
+
+
+def _enrol(cache: Cache) -> tuple[EnrolController]:
+    """Give the controller that an extra is needed for."""
+    from kubenode.runtime.pkcs10 import read_request
+
+    return (EnrolController(cache, read_request),)

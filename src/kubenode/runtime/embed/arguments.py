@@ -6,7 +6,7 @@ from datetime import timedelta
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.policy import Policy
 from kubenode.core.reading import near
-from kubenode.runtime.controller.wiring import NAMES
+from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
 from kubenode.runtime.plugins import Plugins
 
 
@@ -57,9 +57,10 @@ def _names(controllers: object) -> Iterator[Problem]:
         what = f"a value of type {type(controllers).__name__} names none"
         yield Problem(where="controllers", what=what, fix=f"known: {', '.join(NAMES)}")
         return
+    known = (*NAMES, *OPTIONAL)
     for name in NAMES if controllers is None else controllers:
-        if name not in NAMES:
-            yield Problem(where="controllers", what=f"no controller is named {name!r}", fix=near(str(name), NAMES))  # fmt: skip
+        if name not in known:
+            yield Problem(where="controllers", what=f"no controller is named {name!r}", fix=near(str(name), known))  # fmt: skip
     if controllers is not None and not controllers:
         yield Problem(where="controllers", what="names none", fix=f"known: {', '.join(NAMES)}")
 

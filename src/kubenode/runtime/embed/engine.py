@@ -75,7 +75,8 @@ class Engine:
         policy: joins what stands in the store: all limits of both bind; a NodeRemedier stands in for one of
             the same name. What is in the store stays in force: nobody's freeze is overruled by your code.
         identity: who this is, in logs, and in the names of tasks and threads.
-        controllers: which of them decide, by name; None is all. The others are somebody else's business.
+        controllers: which of them decide, by name; None is all but `enrol`, which approves certificates of agents on a
+            real cluster. The others are somebody else's business.
         lease: the name of a Lease in `kubenode-system`; decide only while it is held: of several engines with the
             same one, one acts. When it is lost, calls under way are dropped, and the engine waits for its turn.
         observe_only: write nothing at all but that lease; say in the log, and to the sinks, what would be done next.

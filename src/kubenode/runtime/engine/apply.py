@@ -1,15 +1,18 @@
 """One effect, one call. Every effect is a crash point before and after; applying one twice equals once."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeAlias, assert_never
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeAlias, assert_never
 
 import attrs
 
 from kubenode.core import wire
 from kubenode.core.decision import (
+    AnswerRequest,
     ApiEffect,
     Create,
     Delete,
+    DeleteToken,
     Effect,
     PatchNode,
     PatchNodeConditions,
@@ -20,9 +23,20 @@ from kubenode.core.decision import (
     SetOwner,
 )
 from kubenode.core.errors import AlreadyExists, KubenodeError, ObjectNotFound
-from kubenode.core.model import Json, Machine, Node, Ref
+from kubenode.core.model import Json, Kind, Machine, Node, Ref
 from kubenode.runtime.engine.expect import Written
 from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store
+
+TOKENS: Final = Kind(
+    name="Secret",
+    plural="secrets",
+    group="",
+    version="v1",
+    served=False,
+    namespaced=True,
+    namespace="kube-system",
+)
+"""Where bootstrap tokens are, and nobody here reads them."""
 
 
 @attrs.frozen(kw_only=True)
@@ -138,6 +152,10 @@ async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written | None:
                 "status": {"conditions": conditions},
             }
             return await _merge(store, act.node, body, subresource="status")
+        case AnswerRequest():
+            return await _answer(act, store)
+        case DeleteToken():
+            return await _delete_token(act, store)
         case SetEntry():
             return await _swap(store, act.machine, f"/spec/components/{act.name}", act.expect, act.entry)
         case SetOperation():
@@ -165,6 +183,27 @@ async def _delete(act: Delete, store: Store) -> Written | None:
     except ObjectNotFound:
         return None
     return _written(act.object, answer) if answer["kind"] == kind.name else None
+
+
+async def _answer(act: AnswerRequest, store: Store) -> Written:
+    condition = {
+        "type": "Approved" if act.approved else "Denied", "status": "True", "reason": act.reason, "message": act.message,
+    }  # fmt: skip
+    body: Json = {
+        "metadata": _precondition(act.request, act.resource_version),
+        "status": {"conditions": [condition]},
+    }
+    return await _merge(store, act.request, body, subresource="approval")
+
+
+async def _delete_token(act: DeleteToken, store: Store) -> Written:
+    with suppress(ObjectNotFound):
+        await store.delete(TOKENS, f"bootstrap-token-{act.token_id}")
+    body: Json = {
+        "metadata": _precondition(act.machine, act.resource_version),
+        "status": {"enrolment": {"spent": True}},
+    }
+    return await _merge(store, act.machine, body, subresource="status")
 
 
 async def _merge(store: Store, where: Ref, body: Json, subresource: str = "") -> Written:
@@ -215,7 +254,9 @@ def reaches(act: Act) -> Ref:
             return act.object
         case PatchNode() | PatchNodeConditions():
             return act.node
-        case SetEntry() | SetOperation() | SetOwner() | RunSteps():
+        case AnswerRequest():
+            return act.request
+        case SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps():
             return act.machine
         case _:
             assert_never(act)

@@ -21,6 +21,7 @@ from kubenode.core import wire
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision
 from kubenode.core.drift.decide import DriftSnapshot
+from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.host.decide import NodeSnapshot
 from kubenode.core.machine.snapshot import MachineSnapshot
@@ -28,7 +29,7 @@ from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.model import WATCHED, Json, Object
 from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
-from kubenode.core.model.machine import AgentStatus, MachineStatus
+from kubenode.core.model.machine import AgentStatus, Enrolment, MachineStatus
 from kubenode.core.model.machineset import MachineSetStatus
 from kubenode.core.model.remedy import DryRun, RemedyOperationJobStatus
 from kubenode.core.model.risk import RiskLedgerStatus
@@ -54,6 +55,7 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "accept": (AcceptSnapshot, Decision[AcceptedStatus]),
     "risk": (FleetSnapshot, Decision[RiskLedgerStatus]),
     "agent": (NodeSnapshot, Decision[AgentStatus]),
+    "enrol": (EnrolSnapshot, Decision[Enrolment]),
 }
 """The snapshots of all deciders by the word that stands in a recording, and what is decided from each."""
 _WORDS: Final[Mapping[type[Any], str]] = {snapshot: word for word, (snapshot, _) in SNAPSHOTS.items()}

@@ -14,6 +14,8 @@ from kubenode.core.deciding import judged, standing
 from kubenode.core.decision import Decision
 from kubenode.core.drift import decide as drift
 from kubenode.core.drift.decide import DriftSnapshot
+from kubenode.core.enrol import decide as enrol
+from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host import decide as host
 from kubenode.core.machine import decide as machine
@@ -32,6 +34,7 @@ from kubenode.runtime.record.record import Record
 _DECIDERS: Final[Mapping[str, ModuleType]] = {
     "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy,
     "rehearsal": rehearse, "repair": repair, "abandoned": abandoned, "accept": accept, "risk": risk, "agent": host,
+    "enrol": enrol,
 }  # fmt: skip
 """Who decides on which kind of snapshot, by the words of the codec."""
 
@@ -131,5 +134,7 @@ def _standing(seen: Any) -> Any:
             return accepted(seen.ruling)
         case RehearsalSnapshot():
             return seen.remedier.status.dry_run
+        case EnrolSnapshot():
+            return None if seen.machine is None else seen.machine.status.enrolment
         case _:
             return standing(seen)

@@ -163,7 +163,7 @@ class KubeStore:
             Refused: a selector cannot be read, the options do not go together, or the cursor is none.
             ServerFailed: that state is yet to come.
         """
-        query = _selectors(labels, fields)
+        query = _selectors(labels, fields or kind.only)
         asked = {
             "limit": str(limit or ""), "continue": cursor, "resourceVersion": resource_version,
             "resourceVersionMatch": match.value if match is not None else "",
@@ -287,7 +287,7 @@ class KubeStore:
 
         Bookmarks are told also when they were not asked for: the watch needs them to resume.
         """
-        selection = _selectors(labels, fields)
+        selection = _selectors(labels, fields or kind.only)
         return KubeWatch(
             self._transport, kind, _path(kind), resource_version, initial=initial, selection=selection
         )
@@ -302,7 +302,8 @@ class KubeStore:
             ApiError: they cannot be listed.
         """
         if self._streams:
-            watch = KubeWatch(self._transport, kind, _path(kind), "", initial=True)
+            selection = _selectors(None, kind.only)
+            watch = KubeWatch(self._transport, kind, _path(kind), "", initial=True, selection=selection)
             try:
                 async with asyncio.timeout(self._transport.limits.patience.total_seconds()):
                     return await watch.listed(), watch

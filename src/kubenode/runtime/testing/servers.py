@@ -23,6 +23,7 @@ _CONTROLLERS: Final = (
     "node-lifecycle-controller",
     "pod-garbage-collector-controller",
     "taint-eviction-controller",
+    "validatingadmissionpolicy-status-controller",
 )
 """What nodes and their objects need; the others would only cost start-up time and noise."""
 

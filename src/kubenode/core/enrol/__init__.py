@@ -1,0 +1,1 @@
+"""Is this the certificate request of an expected machine?"""

@@ -1,0 +1,36 @@
+"""What a single agent asks a server for: its own Machine, by name, which is all that it may read of Machines."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import attrs
+
+from kubenode.core.model import Kind, Machine
+from kubenode.runtime.store.contract import Listing
+from kubenode.runtime.store.kube import KubeStore
+from kubenode.runtime.store.stream import KubeWatch
+
+
+class OwnMachine(KubeStore):
+    """The store of an agent: there is one Machine in it; of other kinds all that there are."""
+
+    _machine = ""
+
+    @classmethod
+    def of(cls, machine: str, kubeconfig: Path) -> Self:
+        """Give the store of the agent of a machine, with its credentials; inert until entered."""
+        made = cls.connect(kubeconfig=kubeconfig, field_manager="kubenode-agent")
+        made._machine = machine
+        return made
+
+    def _narrow(self, kind: Kind) -> Kind:
+        is_machine = kind.name == Machine.KIND.name
+        return attrs.evolve(kind, only=f"metadata.name={self._machine}") if is_machine else kind
+
+    async def find(self, kind: Kind, **options: Any) -> Listing:
+        """Give all objects of a kind that are there; options are a KubeStore's."""
+        return await super().find(self._narrow(kind), **options)
+
+    async def follow(self, kind: Kind) -> tuple[Listing, KubeWatch]:
+        """Give all objects of a kind that are there, and a watch of what happens after that."""
+        return await super().follow(self._narrow(kind))

@@ -1,0 +1,158 @@
+"""Clients of a test control plane with credentials of any kind, and requests for certificates as agents make them."""
+
+import base64
+import http.client
+import json
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import attrs
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from kubenode.core.model.world import SIGNER
+from kubenode.runtime.testing import ControlPlane
+
+CSRS: Final = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
+MACHINES: Final = "/apis/kubenode.dev/v1alpha1/machines"
+SECRETS: Final = "/api/v1/namespaces/kube-system/secrets"
+MERGE: Final = "application/merge-patch+json"
+
+
+def until(
+    what: str, true: Callable[[], object], patience: float = 120.0, logs: Callable[[], str] = str
+) -> None:
+    """Wait until something is true."""
+    end = time.monotonic() + patience
+    while not true():
+        if time.monotonic() > end:
+            pytest.fail(f"{what} did not come within {patience} s\n{logs()}")
+        time.sleep(0.1)
+
+
+class Client:
+    """Whoever has a certificate and its key (PEM), or a bearer token."""
+
+    def __init__(
+        self, plane: ControlPlane, *, token: str = "", certificate: bytes = b"", key: bytes = b""
+    ) -> None:
+        self._keeps = False
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        tls.load_verify_locations(plane.ca_file)
+        if certificate:
+            with tempfile.TemporaryDirectory(dir=plane.folder) as folder:
+                path = Path(folder) / "client.pem"
+                path.write_bytes(certificate + key)
+                tls.load_cert_chain(path)
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        port = int(plane.url.rpartition(":")[2])
+        self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=tls)
+
+    def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Any]:  # fmt: skip
+        """Make one request; give the status and the document."""
+        raw = None if body is None else json.dumps(body)
+        told = {**self._headers, **(headers or {}), "Content-Type": content_type}
+        try:
+            self._connection.request(method, path, raw, told)
+            answer = self._connection.getresponse()
+            text = answer.read()
+        finally:
+            if not self._keeps:
+                self._connection.close()
+        try:
+            return answer.status, json.loads(text)
+        except ValueError:
+            return answer.status, text.decode(errors="replace")
+
+    @contextmanager
+    def kept(self) -> Iterator[Self]:
+        """Keep the connection for many requests."""
+        self._keeps = True
+        try:
+            yield self
+        finally:
+            self._keeps = False
+            self._connection.close()
+
+    def get(self, path: str) -> Any:
+        """Give an object, None when there is none."""
+        status, found = self.call("GET", path)
+        assert status in (200, 404), found
+        return found if status == 200 else None
+
+
+def admin(plane: ControlPlane) -> Client:
+    """Give a client that may do all."""
+    user = json.loads(plane.admin_kubeconfig.read_text())["users"][0]["user"]
+    certificate, key = (base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key"))
+    return Client(plane, certificate=certificate, key=key)
+
+
+def certified(plane: ControlPlane, user: str, groups: tuple[str, ...]) -> Client:
+    """Give a client with a certificate of the control plane's own authority."""
+    raw = json.loads(plane.kubeconfig(user, groups).read_text())["users"][0]["user"]
+    certificate, key = (base64.b64decode(raw[f"client-{part}-data"]) for part in ("certificate", "key"))
+    return Client(plane, certificate=certificate, key=key)
+
+
+def pem(key: CertificateIssuerPrivateKeyTypes) -> bytes:
+    """Give a private key as PEM."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """What a request asks for; by default, what a good agent does."""
+
+    name: str
+    user: str
+    groups: Sequence[str]
+    key: Any = attrs.field(factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    extensions: Sequence[x509.ExtensionType] = ()
+    more: Sequence[x509.NameAttribute] = ()
+    usages: Sequence[str] = ("client auth", "digital signature")
+    seconds: int | None = 3600
+    signer: str = SIGNER
+    said: Mapping[str, Any] = attrs.field(factory=dict)
+
+    def body(self) -> Any:
+        """Give the CertificateSigningRequest."""
+        names = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in self.groups]
+        names += [*self.more, x509.NameAttribute(NameOID.COMMON_NAME, self.user)]
+        draft = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(names))
+        for extension in self.extensions:
+            draft = draft.add_extension(extension, critical=False)
+        text = base64.b64encode(draft.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)).decode()
+        spec = {"request": text, "signerName": self.signer, "usages": list(self.usages), **self.said}
+        if self.seconds is not None:
+            spec["expirationSeconds"] = self.seconds
+        return {
+            "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+            "metadata": {"name": self.name}, "spec": spec,
+        }  # fmt: skip
+
+
+def conditions(request: Any) -> dict[str, str]:
+    """Give type and reason of what was answered to a request."""
+    return {one["type"]: one["reason"] for one in request.get("status", {}).get("conditions", ())}
+
+
+def machine_body(name: str) -> Any:
+    """Give a Machine as people write it."""
+    return {
+        "apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": name},
+        "spec": {"host": {"address": "10.0.0.1"}},
+    }  # fmt: skip
