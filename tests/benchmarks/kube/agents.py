@@ -23,7 +23,7 @@ from kubenode.runtime.store.kube import KubeStore
 from tests.benchmarks.kube.contestant import given, ready
 from tests.benchmarks.kube.machines import name_of, spread
 
-STEP_TIME = timedelta(milliseconds=100)
+STEP_TIME = timedelta(seconds=1)
 
 
 class Hosts(LiveHosts):

@@ -113,6 +113,9 @@ class Fleet:
         await spread(self._make, self._count)
         await self._agents.__aenter__()
         await self._agents.line()
+        await (
+            self._until_quiet()
+        )  # what all agents say at once is one change to the controller, and not three
         await self._controller.__aenter__()
         await self._controller.line()
         await self._until_at(COMPONENTS[0])
