@@ -24,6 +24,7 @@ from kubenode.core.errors import (
 from kubenode.core.model import KINDS, Json, Kind, Machine, Node
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.store.contract import EventType, JsonPatch, MergePatch, Watch, WatchEvent
+from kubenode.runtime.store.following import as_is
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Limits, Timing
 from kubenode.runtime.testing import ControlPlane
@@ -354,7 +355,7 @@ def test_a_streamed_list_is_the_list_and_its_watch_goes_on(plane: ControlPlane) 
         names = [f"stream-{number}" for number in range(7)]
         for name in names:
             await store.create(KIND, machine(name))
-        listing, watch = await store.follow(KIND)
+        listing, watch = await store.follow(KIND, as_is)
         assert store._streams  # it was streamed, and did not fall back to pages
         pages = await store.find(KIND)
         assert listing.items == pages.items

@@ -1,10 +1,13 @@
 """The engine in asyncio: it imports a machine for real time's sake, survives a bad server, and leaves no task."""
 
 import asyncio
+import gc
+import weakref
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
+import attrs
 import pytest
 
 from kubenode.core import model as m
@@ -193,3 +196,43 @@ def test_a_large_cluster_does_not_hold_up_the_loop(monkeypatch: pytest.MonkeyPat
     assert max(decided.values()) <= AT_A_TIME
     # A turn may read a part of each of some kinds; only one kind here has many objects.
     assert max(read.values()) <= AT_A_TIME + 10
+
+
+class _Raw(dict[str, object]):
+    """An object as it came, of which one can tell whether anybody holds it still."""
+
+
+def test_nothing_of_a_listing_is_held_once_it_was_read() -> None:
+    """Text that was parsed is several times as large as what is kept of it; a watch of days must not keep it alive."""
+
+    class Weak(EmbeddedStore):
+        """Gives each object in a form of its own."""
+
+        seen: list[weakref.ref[_Raw]]
+
+        async def find(self, kind: Kind, **given: object) -> Listing:  # type: ignore[override]
+            """List, and remember by weak reference."""
+            found = await super().find(kind, **given)  # type: ignore[arg-type]
+            items = tuple(_Raw(item) for item in found.items)
+            self.seen += map(weakref.ref, items)
+            return attrs.evolve(found, items=items)
+
+    async def main() -> None:
+        kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
+        api = Weak([*kinds, (m.Node.KIND, None)], clock=lambda: datetime.now(UTC))
+        api.seen = []
+        machine = m.Machine(
+            metadata=m.ObjectMeta(name="m1"), spec=m.MachineSpec(host=m.Host(address="10.0.0.1"))
+        )
+        await api.create(m.Machine.KIND, wire.dump(machine))
+        driver = Driver(controllers(Plugins.given()), api, SystemClock(), first=(FIRST,))
+        task = asyncio.create_task(driver.run())
+        await asyncio.wait_for(driver.rest(), PATIENCE)
+        gc.collect()
+        assert api.seen
+        assert [one() for one in api.seen if one() is not None] == []
+        assert driver.engine.cache.get(m.Machine, "m1") is not None
+        driver.stop()
+        await asyncio.wait_for(task, PATIENCE)
+
+    asyncio.run(main())

@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from kubenode.core.errors import ObjectNotFound, Refused
-from kubenode.runtime.store.contract import INITIAL_EVENTS_END, Listing, WatchEvent
+from kubenode.core.model import Json
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, WatchEvent
+from kubenode.runtime.store.following import Followed, as_is
 from kubenode.runtime.store.kube import KubeStore
 from tests.runtime.api_server import (
     KIND,
@@ -35,8 +37,8 @@ LISTED = line("ADDED", machine("b", 7)) + line("ADDED", machine("a", 8))
 PAGE = says(listing(machine("a", 8), machine("b", 7), version="9"))
 
 
-async def _follow(store: KubeStore, events: int) -> tuple[Listing, list[WatchEvent]]:
-    found, watch = await store.follow(KIND)
+async def _follow(store: KubeStore, events: int) -> tuple[Followed[Json], list[WatchEvent]]:
+    found, watch = await store.follow(KIND, as_is)
     told: list[WatchEvent] = []
     while len(told) < events:
         told += await watch.events()
@@ -85,10 +87,10 @@ def test_what_happens_while_it_is_told_is_in_it() -> None:
 def test_a_stream_that_breaks_is_listed_in_pages(broken: Say) -> None:
     """Whatever breaks before the mark: nothing of it is used, and the next time a stream is tried again."""
 
-    async def twice(store: KubeStore) -> tuple[Listing, Listing]:
-        found, watch = await store.follow(KIND)
+    async def twice(store: KubeStore) -> tuple[Followed[Json], Followed[Json]]:
+        found, watch = await store.follow(KIND, as_is)
         await watch.close()
-        again, watch = await store.follow(KIND)
+        again, watch = await store.follow(KIND, as_is)
         await watch.close()
         return found, again
 
@@ -109,7 +111,7 @@ def test_a_server_that_has_no_streams_is_not_asked_again(refuses: Say) -> None:
 
     async def twice(store: KubeStore) -> None:
         for _ in range(2):
-            _, watch = await store.follow(KIND)
+            _, watch = await store.follow(KIND, as_is)
             await watch.close()
 
     _, server = run(refuses, PAGE, PAGE, do=twice, time=FakeTime())
@@ -136,7 +138,7 @@ def test_a_stream_that_falls_silent_is_listed_in_pages() -> None:
 )
 def test_who_may_not_list_is_told(answer: Say, meaning: type[Exception]) -> None:
     """The answer to the list is raised; a stream that was forbidden may be allowed later."""
-    error, server = refused(answer, answer, do=lambda store: store.follow(KIND), time=FakeTime())
+    error, server = refused(answer, answer, do=lambda store: store.follow(KIND, as_is), time=FakeTime())
     assert isinstance(error, meaning)
     assert [("sendInitialEvents" in ask.query) for ask in server.asked] == [True, False]
 
@@ -146,7 +148,7 @@ def test_a_follower_that_is_cancelled_leaves_no_connection() -> None:
 
     async def main() -> None:
         async with ApiServer(streams(LISTED, then=hangs)) as server, store_of(server) as store:
-            task = asyncio.create_task(store.follow(KIND))
+            task = asyncio.create_task(store.follow(KIND, as_is))
             while not server.asked:
                 await asyncio.sleep(0.001)
             task.cancel()
@@ -154,3 +156,23 @@ def test_a_follower_that_is_cancelled_leaves_no_connection() -> None:
                 await task
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("pages", [False, True], ids=["stream", "pages"])
+def test_what_is_listed_is_read_while_it_comes(pages: bool) -> None:
+    """Only what `read` gives is kept, by name; of a broken stream the pages are read anew."""
+    read: list[str] = []
+
+    def name(raw: Json) -> str:
+        read.append(raw["metadata"]["name"])
+        return read[-1].upper()
+
+    async def main(store: KubeStore) -> tuple[str, ...]:
+        found, watch = await store.follow(KIND, name)
+        await watch.close()
+        return found.items
+
+    answers = (streams(LISTED, then=resets), PAGE) if pages else (streams(LISTED, MARK, then=hangs),)
+    items, _ = run(*answers, do=main, time=FakeTime())
+    assert items == ("A", "B")
+    assert read == (["b", "a", "a", "b"] if pages else ["b", "a"])

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
 from typing import TypeVar
@@ -45,9 +46,9 @@ def finding(type: str = "KernelDeadlock", holds: m.Switch = m.Switch.TRUE) -> Co
     )
 
 
-def running(**spec: object) -> World:
+def running(reports: Mapping[str, m.ComponentReport] | None = None, **spec: object) -> World:
     """A machine that is Running, at rest."""
-    world = World(machine=with_status(machine(**spec), agent=agent()), node=node())
+    world = World(machine=with_status(machine(**spec), agent=agent(components=reports or {})), node=node())
     world.settle()
     assert world.told() == "Running: all True"
     return world
@@ -64,7 +65,7 @@ Node registers | PatchNode
 Node is Ready  | Initializing: Ready=False/EntryMissing ComponentsReady=False/EntryMissing
 entry written  | Initializing: Ready=False/NotReported ComponentsReady=False/NotReported
 agent installs | Running: all True
-hold: Rollout  | Updating: Ready=False/Updating
+hold: Rollout  | Running: all True
 new entry      | Updating: Ready=False/Updating ComponentsReady=False/Progressing
 it fails       | Updating: Ready=False/Updating ComponentsReady=False/ComponentFailed
 hold closed    | Running: Ready=False/ComponentFailed ComponentsReady=False/ComponentFailed
@@ -147,6 +148,31 @@ def test_import_story() -> None:
     assert world.node.metadata.annotations == {}
 
 
+def test_an_upgrade_costs_two_writes_of_the_status() -> None:
+    """One when its entry is there and one when the rollout is through: permit and agent's report are seen, and not written."""
+    world = running(components={"kubelet": entry()}, reports={"kubelet": report()})
+    assert world.machine is not None
+    before, entries = world.writes, {"kubelet": entry(component="kubelet-2", revision="2")}
+
+    def settled() -> tuple[int, str]:
+        world.settle()
+        return world.writes - before, world.told()
+
+    updating = "Updating: Ready=False/Updating ComponentsReady=False/Progressing"
+    world.hold = m.Cause.ROLLOUT
+    assert settled() == (0, "Running: all True")
+    meta = attrs.evolve(world.machine.metadata, generation=world.machine.metadata.generation + 1)
+    world.machine = attrs.evolve(
+        world.machine, spec=attrs.evolve(world.machine.spec, components=entries), metadata=meta
+    )
+    assert settled() == (1, updating)
+    done = agent(components={"kubelet": report(component="kubelet-2", revision="2")})
+    world.machine = with_status(world.machine, agent=done)
+    assert settled() == (1, updating)
+    world.hold = None
+    assert settled() == (2, "Running: all True")
+
+
 def test_first_running_is_stamped_once() -> None:
     """first_running is the first time in Running, in whole seconds, and stays."""
     world = running()
@@ -188,7 +214,7 @@ def test_message_names_the_first_component_and_why() -> None:
     entries = {"b": entry(), "a": entry(revision="3"), "c": entry()}
     reports = {"b": report(), "a": report(revision="3", reason="StepFailed", message="dpkg: error")}
     world = World(
-        machine=with_status(machine(components=entries), agent=agent(components=reports)), node=node()
+        machine=with_status(machine(components=entries), agent=agent(components=reports or {})), node=node()
     )
     world.settle()
     found = world.condition("ComponentsReady")

@@ -42,7 +42,16 @@ TABLE: dict[str, tuple[World, Signal]] = {
         World(machine=with_status(RAN, agent=agent(node_name="other")), node=node(name="other", uid="u2")),
         Signal.CONTESTED,
     ),
-    "an update": (World(machine=RAN, node=node(), hold=m.Cause.ROLLOUT), Signal.UPDATE_HELD),
+    "an update that has its permit and no entry yet": (
+        World(machine=RAN, node=node(), hold=m.Cause.ROLLOUT), Signal.HEALTHY,
+    ),
+    "an update": (World(machine=with_status(LACKING, phase="Running"), node=node(), hold=m.Cause.ROLLOUT), Signal.UPDATE_HELD),
+    "an update that is watched": (
+        World(machine=with_status(RAN, phase="Updating"), node=node(), hold=m.Cause.ROLLOUT), Signal.UPDATE_HELD,
+    ),
+    "silent before an update begins": (
+        World(machine=RAN, node=node(m.Switch.UNKNOWN), hold=m.Cause.ROLLOUT), Signal.SILENT,
+    ),
     "a repair": (World(machine=RAN, node=node(), hold=m.Cause.REMEDY), Signal.REPAIR_HELD),
     "a repair makes it silent": (
         World(machine=RAN, node=node(m.Switch.UNKNOWN), hold=m.Cause.REMEDY), Signal.REPAIR_HELD,

@@ -10,7 +10,7 @@ from kubenode.core.health.held import held_by
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.snapshot import MachineSnapshot
-from kubenode.core.model.condition import Claim
+from kubenode.core.model.condition import Claim, find
 from kubenode.core.model.machine import WAITS, ComponentEntry, ComponentReport, ConfigState, Running
 from kubenode.core.model.meta import HOLD_LABEL, Switch
 from kubenode.core.node.sync import Marks
@@ -117,6 +117,19 @@ def components_claim(seen: MachineSnapshot) -> Claim:
             return Claim.of(COMPONENTS_READY, False, lack[0].value, f"{name}: {lack[1]}")
     text = f"{len(entries)} at target"
     return Claim.of(COMPONENTS_READY, True, MachineReason.ALL_AT_TARGET.value, text)
+
+
+def rolled_out_claim(seen: MachineSnapshot) -> Claim:
+    """Claim ComponentsReady of a machine that a rollout has in hand: not before it is through with it.
+
+    Its agent says sooner that the revision is installed; the rollout then watches for as long as it is told to. What
+    was said stays until then, so that a machine costs one write at the beginning and one at the end.
+    """
+    claim = components_claim(seen)
+    said = find(seen.machine.status.conditions, COMPONENTS_READY)
+    if claim.holds is not Switch.TRUE or said is None or said.reason != MachineReason.PROGRESSING.value:
+        return claim
+    return Claim(type=said.type, holds=said.status, reason=said.reason, message=said.message)
 
 
 def _lack(entry: ComponentEntry, report: ComponentReport | None) -> tuple[MachineReason, str] | None:

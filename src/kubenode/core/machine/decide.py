@@ -18,6 +18,7 @@ from kubenode.core.machine.conditions import (
     labels_claim,
     node_claim,
     paused_claim,
+    rolled_out_claim,
     summary,
 )
 from kubenode.core.machine.phase import Phase, Signal, next_phase
@@ -118,7 +119,7 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
         agent_claim(seen),
         node_claim(seen),
         *labels_claim(seen, marks),
-        components_claim(seen),
+        rolled_out_claim(seen) if signal is Signal.UPDATE_HELD else components_claim(seen),
     )
     phase = _phase(seen.machine.status.phase, observed)
     ready = _unactionable() if signal is Signal.UNACTIONABLE else summary(phase, parts)

@@ -43,7 +43,11 @@ def main_signal(seen: MachineSnapshot) -> Signal:
         return Signal.UNACTIONABLE
     if seen.contest is not None:
         return Signal.CONTESTED
-    if seen.hold is not None and seen.machine.status.first_running is not None:
+    if (
+        seen.hold is not None
+        and seen.machine.status.first_running is not None
+        and _has_begun(seen, seen.hold)
+    ):
         # Before silence: a host that we restart is silent because we asked for it. When the owner of
         # the hold gives up, the hold goes and silence shows. Never Running: nothing needs a hold.
         return _HELD[seen.hold]
@@ -57,3 +61,14 @@ def main_signal(seen: MachineSnapshot) -> Signal:
     if healthy and (seen.ledger or seen.ran):
         return Signal.HEALTHY
     return Signal.IMPAIRED if seen.ran else Signal.REGISTERED
+
+
+def _has_begun(seen: MachineSnapshot, cause: Cause) -> bool:
+    """Tell whether what a hold allows is under way: a rollout begins with its entry, and is over when the hold goes.
+
+    A permit without an entry yet changes nothing on the host; to write it down here would cost each machine one
+    write more, of a state that lasts for a moment.
+    """
+    if cause is not Cause.ROLLOUT or seen.machine.status.phase == Phase.UPDATING.value:
+        return True
+    return components_claim(seen).holds is not Switch.TRUE

@@ -1,10 +1,10 @@
 """The engine in production: asyncio lists, watches, sleeps and calls for it."""
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, assert_never
 
 from kubenode.core import wire
@@ -19,9 +19,9 @@ from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, apply, pass_by
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Synced
 from kubenode.runtime.engine.queue import Key
-from kubenode.runtime.store.contract import Store
+from kubenode.runtime.store.contract import Store, Watch
 from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
-from kubenode.runtime.store.following import follow
+from kubenode.runtime.store.following import follow, in_turn
 from kubenode.runtime.store.installed import INSTALL, how_to_be_allowed
 
 LOG = logging.getLogger("kubenode.engine")
@@ -204,26 +204,26 @@ class Driver:
         except ApiError as error:  # the watch goes on, and the key asks again
             LOG.warning("event=relist-failed kind=%s error=%s", kind.KIND.name, error)
             return
-        version = int(listing.resource_version)
-        read = await self._read(kind, listing.items)
-        self.tell(Synced(kind=kind, items=listing.items, version=version, begins=False, read=read))
+        items = await in_turn(listing.items, partial(_readable, kind))
+        await self._synced(kind, items, int(listing.resource_version), begins=False)
 
-    async def _read(self, kind: type[Object], items: Sequence[Json]) -> dict[str, Object]:
-        """Read a listing and tell it in parts, so that calls, the lease and others have their turn in between.
-
-        Returns:
-            What was told, by name; what cannot be read is not among it.
-        """
+    async def _synced(
+        self, kind: type[Object], items: Sequence[Object | Json], version: int, *, begins: bool = True
+    ) -> None:
+        """Tell a listing in parts, so that calls, the lease and others have their turn in between."""
         read: dict[str, Object] = {}
+        unread: list[Json] = []
         for start in range(0, len(items), AT_A_TIME):
             part: list[Object] = []
-            for raw in items[start : start + AT_A_TIME]:
-                with contextlib.suppress(InvalidObjectError):
-                    part.append(wire.read(raw, kind))
+            for one in items[start : start + AT_A_TIME]:
+                if isinstance(one, dict):
+                    unread.append(one)
+                else:
+                    part.append(one)
             read.update((one.metadata.name, one) for one in part)
             self.tell(Part(kind=kind, read=tuple(part)))
             await asyncio.sleep(0)
-        return read
+        self.tell(Synced(kind=kind, items=tuple(unread), version=version, begins=begins, read=read))
 
     async def _follow(self, kind: type[Object]) -> None:
         """List, then watch; again, after growing pauses, when the server has forgotten or cannot be asked."""
@@ -248,13 +248,19 @@ class Driver:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    async def _list_and_watch(self, kind: type[Object]) -> None:
-        listing, watch = await follow(self._store, kind.KIND)
+    async def _list(self, kind: type[Object]) -> Watch:
+        """List, and give the watch that goes on from there; nothing of the listing is held here after that."""
+        found, watch = await follow(self._store, kind.KIND, partial(_readable, kind))
         try:
-            read = await self._read(kind, listing.items)
-            self.tell(
-                Synced(kind=kind, items=listing.items, version=int(listing.resource_version), read=read)
-            )
+            await self._synced(kind, found.items, int(found.resource_version))
+        except BaseException:
+            await watch.close()
+            raise
+        return watch
+
+    async def _list_and_watch(self, kind: type[Object]) -> None:
+        watch = await self._list(kind)
+        try:
             self._trouble.pop(kind, None)
             while True:
                 for event in await watch.events():
@@ -262,6 +268,14 @@ class Driver:
                     self.tell(Event(kind=kind, event=event))
         finally:
             await watch.close()
+
+
+def _readable(kind: type[Object], raw: Json) -> Object | Json:
+    """Read an object; one that cannot be read stays as it came, for the cache to say so."""
+    try:
+        return wire.read(raw, kind)
+    except InvalidObjectError:
+        return raw
 
 
 def _guard(point: CrashPoint) -> None:

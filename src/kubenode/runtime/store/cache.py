@@ -97,20 +97,21 @@ class Cache:
 
         Args:
             kind: what was listed.
-            items: all objects.
+            items: all objects, or those that are not in `read`.
             version: the listing's resourceVersion.
             begins: a watch begins from it, so it stands, however old: a server that was restored from a
                 backup has gone back. Else the watch goes on, and a listing older than what it has told
                 already is ignored.
-            read: items that were read already, by name.
+            read: objects that were read already, by name.
         """
         if not begins and version < self._versions[kind]:
             return ()
         self._versions[kind] = self._listed[kind] = version
         listed = {item["metadata"]["name"]: item for item in items}
-        lost = [name for name in self._objects[kind] if name not in listed]
+        lost = [name for name in self._objects[kind] if name not in listed and name not in read]
         changes = [self._forget(kind, name) for name in lost]
-        changes += [self._put(kind, raw, gone=False, read=read.get(name)) for name, raw in listed.items()]
+        changes += [self._hold(kind, one) for one in read.values()]
+        changes += [self._put(kind, raw, gone=False) for name, raw in listed.items() if name not in read]
         return tuple(change for change in changes if change is not None)
 
     def add(self, kind: type[Object], read: Iterable[Object]) -> tuple[Change, ...]:
@@ -133,28 +134,23 @@ class Cache:
         before = self._objects[kind].pop(name, None)
         return None if before is None else Change(kind=kind, before=before, after=None)
 
-    def _put(
-        self,
-        kind: type[Object],
-        raw: Json,
-        *,
-        gone: bool,
-        known: Json | None = None,
-        read: Object | None = None,
-    ) -> Change | None:
+    def _put(self, kind: type[Object], raw: Json, *, gone: bool, known: Json | None = None) -> Change | None:
         name = raw["metadata"]["name"]
         if gone:
             return self._forget(kind, name)
-        held = self._objects[kind]
-        before = held.get(name)
-        where = Ref(kind=kind.KIND.name, name=name)
         try:
-            after = read if read is not None else _read(raw, kind, known, before)
+            after = _read(raw, kind, known, self._objects[kind].get(name))
         except InvalidObjectError as error:
             # What was last readable stays: to take a policy or an owner for gone would be to forget a limit.
-            self.unreadable[where] = str(error)
+            self.unreadable[Ref(kind=kind.KIND.name, name=name)] = str(error)
             return None
-        self.unreadable.pop(where, None)
+        return self._hold(kind, after)
+
+    def _hold(self, kind: type[Object], after: Object) -> Change | None:
+        name = after.metadata.name
+        self.unreadable.pop(Ref(kind=kind.KIND.name, name=name), None)
+        held = self._objects[kind]
+        before = held.get(name)
         if before is not None and before.metadata.resource_version == after.metadata.resource_version:
             return None
         held[name] = after

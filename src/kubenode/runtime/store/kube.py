@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from kubenode.core.errors import ApiError, Expired, Refused
@@ -29,6 +29,7 @@ from kubenode.runtime.store.contract import (
     Propagation,
     Wanted,
 )
+from kubenode.runtime.store.following import Followed, as_is, in_turn
 from kubenode.runtime.store.installed import check, leaves
 from kubenode.runtime.store.objectmeta import place
 from kubenode.runtime.store.rights import Right
@@ -44,6 +45,7 @@ except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(_HINT, name=missing.name) from missing
 
 LOG = logging.getLogger("kubenode.store")
+T = TypeVar("T")
 
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
@@ -170,11 +172,8 @@ class KubeStore:
         }  # fmt: skip
         if any(asked.values()):
             return await self._page(kind, query | {name: value for name, value in asked.items() if value})
-        for _ in range(2):
-            # The server forgot the version of the first pages before the last one was asked for.
-            with suppress(Expired):
-                return await self._list(kind, {**query, "limit": str(self._transport.limits.page)})
-        return await self._list(kind, query)
+        found = await self._all(kind, query, as_is)
+        return Listing(items=found.items, resource_version=found.resource_version)
 
     @property
     def warnings(self) -> Sequence[str]:
@@ -292,11 +291,17 @@ class KubeStore:
             self._transport, kind, _path(kind), resource_version, initial=initial, selection=selection
         )
 
-    async def follow(self, kind: Kind) -> tuple[Listing, KubeWatch]:
+    async def follow(
+        self, kind: Kind, read: Callable[[Json], T]
+    ) -> tuple[Followed[T], KubeWatch]:  # fmt: skip
         """Give all objects of a kind, and a watch of what happens after that.
 
         They come as a stream, of which neither side ever holds the whole text; in pages from a server that has no
         streams, and when a stream breaks.
+
+        Args:
+            kind: whose objects.
+            read: what is kept of each; the rest of it is let go as soon as it has come.
 
         Raises:
             ApiError: they cannot be listed.
@@ -306,25 +311,34 @@ class KubeStore:
             watch = KubeWatch(self._transport, kind, _path(kind), "", initial=True, selection=selection)
             try:
                 async with asyncio.timeout(self._transport.limits.patience.total_seconds()):
-                    return await watch.listed(), watch
+                    return await watch.listed(read), watch
             except (ApiError, TimeoutError) as error:
                 self._streams = not _has_no_streams(error)
                 LOG.info("event=listed-in-pages kind=%s error=%s: %s", kind.name, type(error).__name__, error)
-        listing = await self.find(kind)
-        return listing, await self.watch(kind, resource_version=listing.resource_version)
+        found = await self._all(kind, {}, read)
+        return found, await self.watch(kind, resource_version=found.resource_version)
 
-    async def _list(self, kind: Kind, query: Mapping[str, str]) -> Listing:
-        items: list[Json] = []
+    async def _all(self, kind: Kind, query: Mapping[str, str], read: Callable[[Json], T]) -> Followed[T]:
+        for _ in range(2):
+            # The server forgot the version of the first pages before the last one was asked for.
+            with suppress(Expired):
+                return await self._list(kind, {**query, "limit": str(self._transport.limits.page)}, read)
+        return await self._list(kind, query, read)
+
+    async def _list(self, kind: Kind, query: Mapping[str, str], read: Callable[[Json], T]) -> Followed[T]:
+        places: list[str] = []
+        items: list[T] = []
         version = token = ""
         while True:
             page = await self._page(kind, {**query, "continue": token} if token else query)
             if version and page.resource_version != version:
                 raise Expired(f"the pages of {kind.plural} are of {version} and {page.resource_version}")
             version, token = page.resource_version, page.cursor
-            items += page.items
+            places += map(_place, page.items)
+            items += await in_turn(page.items, read)
             if not token:
-                items.sort(key=_place)
-                return Listing(items=tuple(items), resource_version=version)
+                order = sorted(range(len(items)), key=places.__getitem__)
+                return Followed(items=tuple(items[at] for at in order), resource_version=version)
 
     async def _page(self, kind: Kind, query: Mapping[str, str]) -> Listing:
         return _listed(kind, await self._transport.call(Request(method="GET", path=_path(kind), query=query)))

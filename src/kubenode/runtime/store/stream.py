@@ -4,9 +4,9 @@ Lives here: lines, resume points and the pauses between connections. Each connec
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 import aiohttp
 import attrs
@@ -16,10 +16,13 @@ from kubenode.core.errors import ApiError, Expired, ObjectNotFound, Refused, Ser
 from kubenode.core.model import Json, Kind
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.store.answer import clean, failure
-from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, Listing, WatchEvent
+from kubenode.runtime.store.contract import INITIAL_EVENTS_END, EventType, WatchEvent
+from kubenode.runtime.store.following import Followed
 from kubenode.runtime.store.transport import Backoff, Request, Transport
 
 LOG = logging.getLogger("kubenode.store")
+
+T = TypeVar("T")
 
 _FINAL: Final = (Expired, Refused, ObjectNotFound)
 """What no later attempt can mend: the watch is over."""
@@ -53,13 +56,13 @@ def _is_mark(event: WatchEvent) -> bool:
     return INITIAL_EVENTS_END in (event.object["metadata"].get("annotations") or {})
 
 
-def _fold(objects: dict[str, Json], event: WatchEvent) -> None:
+def _fold(objects: dict[str, T], event: WatchEvent, read: Callable[[Json], T]) -> None:
     """Note an initial event; what happens while they are told may be among them."""
     name = event.object["metadata"].get("name")
     if event.type is EventType.DELETED:
         objects.pop(name, None)
     elif event.type is not EventType.BOOKMARK:
-        objects[name] = event.object
+        objects[name] = read(event.object)
 
 
 async def _chunk(response: aiohttp.ClientResponse) -> bytes:
@@ -104,15 +107,18 @@ class KubeWatch:
         ready, self._ready = self._ready, []
         return tuple(ready)
 
-    async def listed(self) -> Listing:
+    async def listed(self, read: Callable[[Json], T]) -> Followed[T]:
         """Read the initial events up to their mark as one listing; `events` goes on after it.
 
         Nothing is ridden out here: whoever lists can also list in another way.
 
+        Args:
+            read: what is kept of each object; the rest of it is let go at once.
+
         Raises:
             ApiError: the events ended before their mark, whatever the reason; the watch is then closed.
         """
-        objects: dict[str, Json] = {}
+        objects: dict[str, T] = {}
         try:
             while self._initial:
                 await self._receive()
@@ -122,8 +128,8 @@ class KubeWatch:
                         self._ready = events[at + 1 :]
                         items = tuple(objects[name] for name in sorted(objects))
                         version = event.object["metadata"]["resourceVersion"]
-                        return Listing(items=items, resource_version=version)
-                    _fold(objects, event)
+                        return Followed(items=items, resource_version=version)
+                    _fold(objects, event, read)
         except BaseException:
             await self.close()
             raise
