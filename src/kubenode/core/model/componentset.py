@@ -134,16 +134,16 @@ class Rollout:
     """How a changed `component` reaches the machines.
 
     Attributes:
-        batches: sizes of the batches, one after another; the last repeats. A percentage is of the
+        batches: sizes of the batches, one after another, as in [1, 5, 10%]; the last repeats. A percentage is of the
             machines selected when the revision began, rounded up.
-        max_unavailable: most machines that may be unavailable at once for us to start one more; a
+        max_unavailable: most machines, a number or a percentage, that may be unavailable at once for one more to start; a
             percentage is of the selected machines that should be up, rounded down, at least one.
         failure_threshold: failures of the revision that are borne; one more pauses.
         min_ready_seconds: how long a machine must be at target and available to count as updated.
         progress_deadline_seconds: how long one machine may take to be updated; then it has failed.
         paused: nothing new begins while it is true; what has begun comes to its end.
         observation: how long a closed batch is watched before the next opens.
-        partition: so many of the selected machines, the last ones by zone and stable hash, are not touched
+        partition: so many of the selected machines, a number or a percentage, the last ones by zone and stable hash, are not touched
             and stay at the revision they have; a percentage is rounded up. Lowered, the rollout goes on.
         approval: Automatic, or Manual: every closed batch waits for `approve`; the last one too, since machines
             that join get a revision that is complete.

@@ -395,6 +395,7 @@ class Machine:
             Column(name="Address", path=".spec.host.address", wide=True),
             Column(name="Agent", path=".status.agent.version", wide=True),
             Column(name="Components", path=".status.conditions[?(@.type=='ComponentsReady')].message", wide=True),
+            Column(name="Message", path=".status.conditions[?(@.type=='Ready')].message", wide=True),
         ),
     )  # fmt: skip
 
