@@ -90,8 +90,8 @@ def metadata(cls: type[m.Object], *, fresh: bool = False) -> st.SearchStrategy[m
 def parts(cls: type[Any]) -> st.SearchStrategy[Any]:
     """Give valid values of any model class that is no kind: a spec, a status, an entry."""
     made = st.builds(cls, **{field.name: _field(field) for field in fields_of(cls)})
-    if cls in _LIKELY:
-        made = made.map(_LIKELY[cls])
+    if cls in LIKELY:
+        made = made.map(LIKELY[cls])
     checks = _checks(cls)
     return made.filter(lambda one: all(check(one) for check in checks))
 
@@ -127,7 +127,7 @@ def _one_cause(spec: m.RemedyOperationJobSpec) -> m.RemedyOperationJobSpec:
     return spec if spec.remedier or spec.component else attrs.evolve(spec, remedier="hung-task")
 
 
-_LIKELY: Mapping[type[Any], Callable[[Any], Any]] = {
+LIKELY: Mapping[type[Any], Callable[[Any], Any]] = {
     m.MachineSetSpec: _self_selecting,
     m.RemedyOperationJobSpec: _one_cause,
     m.ComponentProbe: _one_way,

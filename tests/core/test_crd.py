@@ -1,6 +1,7 @@
 """The schemas: bounded, complete, and the same as what the classes say."""
 
 import copy
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar
@@ -91,7 +92,7 @@ def test_a_class_is_written_as_a_schema() -> None:
     assert kept["default"] == {"for": "1h30m", "nodeName": "m", "free": {}, "share": "5%"}
     assert parts["for"]["description"] == "How long, in whole seconds."
     assert parts["for"]["default"] == "1h30m"
-    assert parts["nodeName"] == {"type": "string", "maxLength": 2, "description": "Whose", "default": "n"}
+    assert parts["nodeName"] == {"type": "string", "maxLength": 2, "description": "Whose.", "default": "n"}
     assert parts["free"]["x-kubernetes-preserve-unknown-fields"]
     assert "default" not in parts["maybe"]
     assert parts["share"]["x-kubernetes-int-or-string"]
@@ -113,6 +114,48 @@ def test_marks_become_keywords() -> None:
     assert status["firstRunning"]["format"] == "date-time"
     closed = schema_of(m.RiskLedger)["properties"]["status"]["properties"]["closed"]
     assert closed["x-kubernetes-map-type"] == "atomic"
+
+
+@KINDS
+def test_every_field_says_what_it_is(kind: type[m.Object]) -> None:
+    """`kubectl explain` shows a sentence for each; none of it is Python's."""
+    for path, schema in _schemas(schema_of(kind)):
+        if (
+            path in ("", ".apiVersion", ".kind")
+            or path.startswith(".metadata")
+            or path.endswith((".*", "[]"))
+        ):
+            continue
+        text = schema.get("description", "")
+        assert text[:1] != text[:1].lower(), path
+        assert text.endswith("."), path
+        assert not re.search(r"\bNone\b|[a-z]_[a-z]|\.py\b", text), f"{path}: {text}"
+
+
+@attrs.frozen(kw_only=True)
+class _Silent:
+    """A class one of whose fields says nothing."""
+
+    KIND: ClassVar[Kind] = Kind(name="Silent", plural="silents")
+
+    metadata: m.ObjectMeta
+    spec: str = ""
+
+
+def test_a_planted_field_that_says_nothing_is_found() -> None:
+    """A type's own docstring, such as that of str, is no description."""
+    with pytest.raises(AssertionError, match=r"\.spec"):
+        test_every_field_says_what_it_is(_Silent)
+
+
+@KINDS
+def test_columns_stand_as_people_look_for_them(kind: type[m.Object]) -> None:
+    """Age ends the short table; what `-o wide` adds comes after it, so the left side never moves."""
+    columns = kind.KIND.columns
+    short = [column for column in columns if not column.wide]
+    assert list(columns[: len(short)]) == short
+    assert short[-1].name == "Age"
+    assert "[*]" not in "".join(column.path for column in columns)  # the server would print the first alone
 
 
 @KINDS

@@ -5,9 +5,11 @@ import itertools
 import json
 from typing import Any
 
+import attrs
 import pytest
 
 from kubenode.core import model as m
+from kubenode.core import wire
 from kubenode.core.errors import Conflict, Forbidden, Unreachable
 from kubenode.core.policy import Policy
 from kubenode.core.wish.freeze import POLICY
@@ -207,6 +209,25 @@ def test_watch_tells_each_state_and_ends_when_it_stands_still(monkeypatch: pytes
     assert all(one != other for one, other in itertools.pairwise(lines))
 
 
+def test_watch_tells_people_each_line_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status that moves without what is shown of it moves no screen."""
+    stage = staged()
+    store = stage.simulation.store
+    run = shell(store, monkeypatch)
+    stage.change()
+    plain = store.watch
+
+    async def busy(kind: m.Kind, **more: Any) -> Any:
+        watch = await plain(kind, **more)
+        for count in (7, 8):
+            await store.patch(kind, SET, MergePatch({"status": {"held": count}}), subresource="status")
+        return watch
+
+    monkeypatch.setattr(store, "watch", busy)
+    result = run.run("rollout", "status", SET, "--watch", "--timeout", "1")
+    assert (result.exit_code, len(result.stdout.splitlines())) == (3, 1)
+
+
 def test_watch_of_what_goes_on_gives_up_as_could_not_tell(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody moves it: after the time limit, 3. One that is deleted meanwhile is 1."""
     stage = staged()
@@ -336,6 +357,25 @@ def test_history_of_a_rollout_names_the_granted_permits(monkeypatch: pytest.Monk
     assert f"set {SET}: 10% unavailable (maxUnavailable)" in acts[0]["limits"]
     told = run.said("history", "--since", "1h")
     assert (told["acts"], told["without_time"]) == ([], 1)
+
+
+def test_history_reads_the_one_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of another name, as an older server may hold, is nobody's: its holds are no permits."""
+    stage = staged("hung", machines=6)
+    hung(stage)
+    store = stage.simulation.store
+    run = shell(store, monkeypatch)
+    said = run.said("history")
+    plain = store.find
+    hold = m.Hold(op_id="remedy-x", machine="n001", machine_uid="u", cause=m.Cause.REMEDY, scopes=("cluster",), since=1)  # fmt: skip
+    copy = m.RiskLedger(metadata=m.ObjectMeta(name="a-copy"), status=m.RiskLedgerStatus(holds=(hold,)))
+
+    async def two(kind: m.Kind, **more: Any) -> Any:
+        found = await plain(kind, **more)
+        return attrs.evolve(found, items=(wire.dump(copy), *found.items)) if kind is m.RiskLedger.KIND else found  # fmt: skip
+
+    monkeypatch.setattr(store, "find", two)
+    assert run.said("history") == said
 
 
 def test_machine_get_is_the_object_or_a_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -150,6 +150,12 @@ def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     assert "~/.kube/config: there is no such file" in problem(context="prod")
 
 
+def test_an_empty_part_of_kubeconfig_is_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder one stands in is not what `KUBECONFIG=:` names."""
+    monkeypatch.setenv("KUBECONFIG", ":")
+    assert "there is no such file" in problem(context="prod")
+
+
 def test_a_bad_certificate_is_a_problem_of_the_kubeconfig(tmp_path: Path) -> None:
     """Data that is no certificate is found when it is read."""
     path = kubeconfig(

@@ -155,11 +155,18 @@ def _object(cls: Any) -> Json:
 
 def _property(field: Field) -> Json:
     schema = _typed(field.told)
-    if field.told.doc:
-        schema["description"] = field.told.doc[:1].upper() + field.told.doc[1:]
+    is_named = field.told.form in (Form.MODEL, Form.ENUM)
+    text = field.told.doc or (summary(field.told.bare) if is_named else "")
+    if text:
+        schema["description"] = _sentence(text)
     if not field.required and field.default is not None:
         schema["default"] = _plain(field.default)
     return schema
+
+
+def _sentence(text: str) -> str:
+    """Write what a field says of itself as `kubectl explain` shows it, which sets one text after another."""
+    return text[:1].upper() + text[1:].rstrip(".") + "."
 
 
 def _typed(said: Told) -> Json:

@@ -155,7 +155,8 @@ def _field(attribute: "attrs.Attribute[Any]", documented: Mapping[str, str]) -> 
     return Field(
         name=attribute.name,
         wire=spelled.name if spelled is not None else camel_case(attribute.name),
-        told=said if said.doc else attrs.evolve(said, doc=documented.get(attribute.name, "")),
+        # What a class says of its own field is more than what a type says that many classes use.
+        told=attrs.evolve(said, doc=documented.get(attribute.name, said.doc)),
         default=default,
     )
 

@@ -37,12 +37,11 @@ def frozen(raw: m.Json | None, wish: Wish) -> tuple[Freeze, ...]:
 
 @given(SCOPES)
 def test_a_scope_is_read_as_it_is_listed(scope: tuple[str, str]) -> None:
-    """What the list of frozen scopes shows is what the word takes, save that an empty zone has no name to show."""
+    """What the list of frozen scopes shows is what the word takes; `zone=` is that of Nodes without the label."""
     word, name = scope
     one = Freeze(scope=Scope(word), name=name, reason="x")
     (listed,) = scopes_of([policy(one)])
-    if name or word in ("cluster", "fleet"):
-        assert parse_scope(listed) == (Scope(word), name)
+    assert parse_scope(listed) == (Scope(word), name)
 
 
 @pytest.mark.parametrize("text", ["", "zone", "cluster=", "fleet=a", "rack=1", "set=", "node=", "Zone=b"])

@@ -26,7 +26,7 @@ _ARGUMENT = r"^[^\x00-\x1f\x7f]*$"
 
 
 class Disruption(enum.Enum):
-    """What a change or a remedy does to the work on a node, mildest first."""
+    """What a change or a remedy does to the work on a node, mildest first: none, restart, drain, reboot."""
 
     NONE = "none"
     RESTART = "restart"
@@ -83,7 +83,13 @@ class VersionProbe:
 
 @attrs.frozen(kw_only=True)
 class HttpProbe:
-    """A URL that answers with a status from 200 to 399."""
+    """A URL that answers with a status from 200 to 399.
+
+    Attributes:
+        host: IP address or DNS name to connect to.
+        port: TCP port to connect to.
+        path: of the URL, with a query if need be.
+    """
 
     host: Annotated[str, Text(max=253, min=1, pattern=ADDRESS_PATTERN)] = "127.0.0.1"
     port: Annotated[int, Number(min=1, max=65535)]
@@ -93,7 +99,12 @@ class HttpProbe:
 
 @attrs.frozen(kw_only=True)
 class TcpProbe:
-    """A port that accepts a connection."""
+    """A port that accepts a connection.
+
+    Attributes:
+        host: IP address or DNS name to connect to.
+        port: TCP port to connect to.
+    """
 
     host: Annotated[str, Text(max=253, min=1, pattern=ADDRESS_PATTERN)] = "127.0.0.1"
     port: Annotated[int, Number(min=1, max=65535)]
@@ -101,7 +112,11 @@ class TcpProbe:
 
 @attrs.frozen(kw_only=True)
 class ComponentProbe:
-    """One way to see on the host whether the component runs; what fails, or does not answer in time, does not."""
+    """One way to see on the host whether the component runs; what fails, or does not answer in time, does not.
+
+    Attributes:
+        timeout_seconds: what takes longer has failed.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(
         rules=(
@@ -136,11 +151,17 @@ class MachineComponentSpec:
         rules=(Rule(cel="self == oldSelf", message="is immutable; make a MachineComponent of another name"),)
     )
 
-    version: Annotated[str, Text(max=128, min=1, pattern="^[A-Za-z0-9][-A-Za-z0-9.+:~_]*$")]
-    driver: Annotated[DnsLabel, "the component driver that installs it"]
-    parameters: Annotated[Parameters, "free form; per-node values as in ${machine.name}"] = attrs.field(
-        factory=dict
-    )
+    version: Annotated[
+        str,
+        Text(max=128, min=1, pattern="^[A-Za-z0-9][-A-Za-z0-9.+:~_]*$"),
+        "as its vendor calls it, such as 1.7.24",
+    ]
+    driver: Annotated[
+        DnsLabel, "the component driver that installs it, such as `package`; `kubenode plugins` lists them"
+    ]
+    parameters: Annotated[
+        Parameters, "free form: the driver says what is allowed; per-node values as in ${machine.name}"
+    ] = attrs.field(factory=dict)
     dependencies: Annotated[
         tuple[DnsLabel, ...],
         Items(max=16),
@@ -149,9 +170,10 @@ class MachineComponentSpec:
     probes: Annotated[
         tuple[ComponentProbe, ...], Items(max=8), "all that must succeed for it to count as running"
     ] = ()
-    disruption: Annotated[Disruption, "what changing to this version does to the node's work"] = (
-        Disruption.RESTART
-    )
+    disruption: Annotated[
+        Disruption,
+        "what changing to this version does to the node's work: none, restart (of its own unit), drain or reboot; all but none need a permit",
+    ] = Disruption.RESTART
 
 
 @attrs.frozen(kw_only=True)
@@ -165,6 +187,7 @@ class MachineComponent:
             Column(name="Driver", path=".spec.driver"),
             Column(name="Disruption", path=".spec.disruption"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Dependencies", path=".spec.dependencies", wide=True),
         ),
     )  # fmt: skip
     SHAPE: ClassVar[Shape] = Shape(

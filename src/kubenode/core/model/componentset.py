@@ -20,6 +20,8 @@ from kubenode.core.model.meta import (
     Name,
     Number,
     ObjectMeta,
+    ObservedGeneration,
+    OpId,
     Reason,
     Rule,
     Shape,
@@ -36,13 +38,19 @@ SKIP_LIMIT = 64
 REVISIONS_LIMIT = 10
 """How many revisions are remembered."""
 
-RevisionText: TypeAlias = Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$")]
+RevisionText: TypeAlias = Annotated[
+    str, Text(max=20, min=1, pattern="^[0-9]+$"), "the number of the revision that is meant: of status.update"
+]
 """The number of a revision, as a person names it."""
 
 
 @attrs.frozen(kw_only=True)
 class Selector:
-    """Which machines, by their labels (metadata.labels). An empty one selects all."""
+    """Which machines, by their labels (metadata.labels). An empty one selects all.
+
+    Attributes:
+        match_labels: all of these a Machine has, with these values.
+    """
 
     match_labels: Labels = attrs.field(factory=dict)
 
@@ -56,6 +64,9 @@ class Excuse:
     """A person's word to go on: the first `failures` failures of `revision` no longer count.
 
     They keep what ran last and retry. Naming the revision keeps an old word from excusing a new fault.
+
+    Attributes:
+        failures: so many are borne, as status.failures counts them.
     """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
@@ -65,7 +76,7 @@ class Excuse:
 
 
 class Approval(enum.Enum):
-    """Who lets the next batch follow a closed one."""
+    """Who lets the next batch follow a closed one: Automatic, or a person (Manual)."""
 
     AUTOMATIC = "Automatic"
     MANUAL = "Manual"
@@ -74,7 +85,11 @@ class Approval(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Approve:
-    """A person's word that the batches of `revision` up to number `batch` are well, and that the next may follow."""
+    """A person's word that the batches of `revision` up to number `batch` are well, and that the next may follow.
+
+    Attributes:
+        batch: number of the last batch that is approved.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
@@ -87,6 +102,9 @@ class Skip:
     """A person's word that `revision` leaves these machines alone, for as long as it stands.
 
     Who already has the revision's entry is not skipped: what is begun comes to its own end.
+
+    Attributes:
+        machines: their names.
     """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
@@ -97,7 +115,12 @@ class Skip:
 
 @attrs.frozen(kw_only=True)
 class InspectAgain:
-    """A person's word to ask the hooks of one batch again that have not passed; each higher count asks once more."""
+    """A person's word to ask the hooks of one batch again that have not passed; each higher count asks once more.
+
+    Attributes:
+        batch: number of the batch.
+        count: how often they were asked again.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
@@ -111,16 +134,19 @@ class Rollout:
     """How a changed `component` reaches the machines.
 
     Attributes:
-        batches: sizes of the batches, one after another; the last repeats. A percentage is of the
+        batches: sizes of the batches, one after another, as in [1, 5, 10%]; the last repeats. A percentage is of the
             machines selected when the revision began, rounded up.
-        max_unavailable: most machines that may be unavailable at once for us to start one more; a
+        max_unavailable: most machines, a number or a percentage, that may be unavailable at once for one more to start; a
             percentage is of the selected machines that should be up, rounded down, at least one.
         failure_threshold: failures of the revision that are borne; one more pauses.
+        min_ready_seconds: how long a machine must be at target and available to count as updated.
+        progress_deadline_seconds: how long one machine may take to be updated; then it has failed.
+        paused: nothing new begins while it is true; what has begun comes to its end.
         observation: how long a closed batch is watched before the next opens.
-        partition: so many of the selected machines, the last ones by zone and stable hash, are not touched
+        partition: so many of the selected machines, a number or a percentage, the last ones by zone and stable hash, are not touched
             and stay at the revision they have; a percentage is rounded up. Lowered, the rollout goes on.
-        approval: Manual: every closed batch waits for `approve`; the last one too, since machines that
-            join get a revision that is complete.
+        approval: Automatic, or Manual: every closed batch waits for `approve`; the last one too, since machines
+            that join get a revision that is complete.
     """
 
     SHAPE: ClassVar[Shape] = Shape(
@@ -170,6 +196,10 @@ class RepairWord:
     """A person's word that drift of `component` is repaired though so many machines report it within ten minutes.
 
     Naming component and number keeps an old word from releasing a new, larger drift.
+
+    Attributes:
+        component: the MachineComponent that drifted.
+        machines: so many at most may report it.
     """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
@@ -180,7 +210,11 @@ class RepairWord:
 
 @attrs.frozen(kw_only=True)
 class MachineComponentSetSpec:
-    """Which machines run which component."""
+    """Which machines run which component, and how a change of it reaches them.
+
+    Attributes:
+        state: what the component should be doing there: Running, Stopped or Absent.
+    """
 
     selector: Selector = Selector()
     name: Annotated[DnsLabel, "the key of its entries in Machine.spec.components"]
@@ -192,14 +226,19 @@ class MachineComponentSetSpec:
 
 @attrs.frozen(kw_only=True)
 class Revision:
-    """One value of `spec.component`, numbered."""
+    """One value of `spec.component`, numbered.
+
+    Attributes:
+        number: from 1, higher for each change of `spec.component`.
+        component: the MachineComponent that is run in it.
+    """
 
     number: Annotated[int, Number(min=1, max=2**31 - 1)]
     component: Name
 
 
 class MemberState(enum.Enum):
-    """How far one member of the open batch is."""
+    """How far one member of the open batch is: Waiting for its permit, Started, Updated, Failed, Gone or Skipped."""
 
     WAITING = "Waiting"
     """Asks for a permit (or for room, where none is needed)."""
@@ -217,12 +256,13 @@ class Member:
     """One machine of the open batch.
 
     Attributes:
+        name: name of the Machine.
         healthy: it was available when the batch opened; only such a one proves anything of the revision.
     """
 
     name: Name
     uid: Uid
-    op_id: Annotated[str, Text(max=128, min=1), Wire(name="opID")]
+    op_id: Annotated[OpId, Wire(name="opID")]
     state: MemberState = MemberState.WAITING
     healthy: bool = True
 
@@ -232,7 +272,10 @@ class Batch:
     """The open batch: its members are fixed when it opens.
 
     Attributes:
-        closed_at: when its last member ended; set while it is observed, None before.
+        number: of the batch, from 1 in each revision.
+        opened_at: when its members were chosen.
+        closed_at: when its last member ended; set while it is observed, absent before.
+        members: its machines, and how far each is.
         inspections: what the hooks said of it.
     """
 
@@ -245,7 +288,11 @@ class Batch:
 
 @attrs.frozen(kw_only=True)
 class Failure:
-    """A machine on which the revision failed."""
+    """A machine on which the revision failed.
+
+    Attributes:
+        name: name of the Machine.
+    """
 
     name: Name
     uid: Uid
@@ -255,7 +302,15 @@ class Failure:
 
 @attrs.frozen(kw_only=True)
 class BatchRecord:
-    """A closed batch."""
+    """A closed batch.
+
+    Attributes:
+        number: of the batch, from 1 in each revision.
+        size: how many machines were its members.
+        updated: how many of them were updated.
+        failed: on how many of them the revision failed.
+        skipped: how many of them were not touched, by a person's word.
+    """
 
     number: Annotated[int, Number(min=1, max=1_000_000)]
     size: Annotated[int, Number(min=0, max=BATCH_LIMIT)]
@@ -269,6 +324,9 @@ class RolledBack:
     """A component that an inspection failed, so that the last complete one came back.
 
     It counts for as long as `spec.component` names it.
+
+    Attributes:
+        component: the MachineComponent that was rolled back.
     """
 
     component: Name
@@ -283,6 +341,11 @@ class MachineComponentSetStatus:
         current: the last revision that completed; machines that join get it.
         update: the revision being rolled out, or the last one.
         total: machines selected when the update revision began; batch percentages are of it.
+        selected: machines that are selected now.
+        updated: of them, those at the update revision.
+        unavailable: of them, those that should be up and are not, or are being disrupted.
+        failures: machines on which the update revision failed, excused or not.
+        excused: of these failures, those that a person bears.
         revisions: the last ones, oldest first; setting spec.component to an earlier one goes back to it.
         skipped: machines that `skip` names and that are not at the update revision.
         held: machines that a person holds by label, and that therefore are not at the update revision.
@@ -292,8 +355,8 @@ class MachineComponentSetStatus:
         failed: the update revision's failures, oldest first; the first 64 by name, all by `failures`.
     """
 
-    phase: Annotated[str, Text(max=32), "Progressing, Paused or Complete"] = ""
-    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    phase: Annotated[str, Text(max=32), "where the rollout stands: Progressing, Paused or Complete"] = ""
+    observed_generation: ObservedGeneration = 0
     current: Revision | None = None
     update: Revision | None = None
     revisions: Annotated[tuple[Revision, ...], Items(max=REVISIONS_LIMIT)] = ()
@@ -336,9 +399,13 @@ class MachineComponentSet:
             Column(name="Phase", path=".status.phase"),
             Column(name="Selected", path=".status.selected", type="integer"),
             Column(name="Updated", path=".status.updated", type="integer"),
+            Column(name="Unavailable", path=".status.unavailable", type="integer"),
             Column(name="Failed", path=".status.failures", type="integer"),
-            Column(name="Reason", path=".status.conditions[?(@.type=='Progressing')].message", wide=True),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Revision", path=".status.update.number", type="integer", wide=True),
+            Column(name="Batch", path=".status.batch.number", type="integer", wide=True),
+            Column(name="Approval", path=".spec.rollout.approval", wide=True),
+            Column(name="Message", path=".status.conditions[?(@.type=='Progressing')].message", wide=True),
         ),
     )  # fmt: skip
 

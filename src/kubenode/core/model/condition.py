@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 import attrs
 
-from kubenode.core.model.meta import Items, Message, Number, Reason, Switch, Text
+from kubenode.core.model.meta import Items, Message, ObservedGeneration, Reason, Switch, Text
 
 ConditionType: TypeAlias = Annotated[
     str, Text(max=128, min=1, pattern="^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")
@@ -15,17 +15,28 @@ ConditionType: TypeAlias = Annotated[
 
 @attrs.frozen(kw_only=True)
 class Condition:
-    """One condition. `last_transition_time` is a stamp for people; no deadline is counted from it."""
+    """One condition: what is so, why, and since when.
+
+    Attributes:
+        type: what it is about, such as Ready.
+        reason: why, in one word; each has a page in docs/reference/reasons.
+        message: more about it, for people.
+        last_transition_time: when `status` last changed; a stamp for people, no deadline is counted from it.
+    """
 
     type: ConditionType
     status: Switch = Switch.TRUE
     reason: Reason
     message: Message = ""
-    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    observed_generation: ObservedGeneration = 0
     last_transition_time: datetime
 
 
-Conditions: TypeAlias = Annotated[tuple[Condition, ...], Items(max=32, key=("type",))]
+Conditions: TypeAlias = Annotated[
+    tuple[Condition, ...],
+    Items(max=32, key=("type",)),
+    "what is so, why, and since when; for people and programs",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -74,5 +85,5 @@ def stated(
 class AcceptedStatus:
     """The status of an object that only rules: whether it is understood, and so in force."""
 
-    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    observed_generation: ObservedGeneration = 0
     conditions: Conditions = ()

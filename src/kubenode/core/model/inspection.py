@@ -13,7 +13,7 @@ HOOKS_LIMIT = 8
 
 
 class Inconclusive(enum.Enum):
-    """What follows when there are too few machines to tell."""
+    """What follows when there are too few machines to tell: Continue or Pause."""
 
     CONTINUE = "Continue"
     PAUSE = "Pause"
@@ -41,7 +41,7 @@ class InspectionHook:
     Attributes:
         name: what people call it; its result stands under it.
         inspector: the plugin's inspection, as `prometheus`.
-        timeout: after which no answer is an inconclusive one.
+        timeout: what has not answered by then is inconclusive.
     """
 
     SHAPE: ClassVar[Shape] = Shape(
@@ -75,7 +75,8 @@ class Inspection:
 
     Attributes:
         hooks: all must pass, when the batch has closed and when its observation is over.
-        on_failure: of a hook or of the control group.
+        on_failure: what follows when a hook or the control group says that updated machines are worse: Pause, or
+            RollBack: the component of the last complete revision comes back.
     """
 
     control_group: ControlGroup | None = None
@@ -84,7 +85,7 @@ class Inspection:
 
 
 class InspectionState(enum.Enum):
-    """What one hook said."""
+    """What one hook said: Passed, Failed or Inconclusive."""
 
     PASSED = "Passed"
     FAILED = "Failed"
@@ -96,6 +97,8 @@ class InspectionResult:
     """The last answer of one hook about the open batch; it stands when the controller restarts.
 
     Attributes:
+        name: name of the hook.
+        text: in the inspection's own words.
         since: when it first said so.
         of: what was asked, as a hash of inspector and parameters; another hook's answer does not count.
         observed: it was asked when the observation was over.

@@ -13,6 +13,7 @@ from kubenode.core.model.meta import (
     LABEL,
     LABEL_KEY,
     UNIT_PATTERN,
+    ZONE_LABEL,
     Column,
     DnsLabel,
     Items,
@@ -24,6 +25,7 @@ from kubenode.core.model.meta import (
     Name,
     Number,
     ObjectMeta,
+    ObservedGeneration,
     OpId,
     Parameters,
     Rule,
@@ -33,9 +35,11 @@ from kubenode.core.model.meta import (
     Wire,
 )
 
+_ZONE_PATH = ".metadata.labels." + ZONE_LABEL.replace(".", r"\.")
+
 
 class Running(enum.Enum):
-    """What a component should be doing, and what it is found doing."""
+    """Running; Stopped: installed and configured, and not running; Absent: not there, and removed where it is."""
 
     RUNNING = "Running"
     STOPPED = "Stopped"
@@ -43,14 +47,14 @@ class Running(enum.Enum):
 
 
 class DeletionPolicy(enum.Enum):
-    """What becomes of the host when its Machine is deleted."""
+    """What becomes of the host when its Machine is deleted: Release leaves it as it is, Terminate ends its instance."""
 
     RELEASE = "Release"
     TERMINATE = "Terminate"
 
 
 class TaintEffect(enum.Enum):
-    """Kubernetes' taint effects."""
+    """What it does to pods that do not tolerate it, as in Kubernetes."""
 
     NO_SCHEDULE = "NoSchedule"
     PREFER_NO_SCHEDULE = "PreferNoSchedule"
@@ -59,7 +63,12 @@ class TaintEffect(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Taint:
-    """A taint of a Node."""
+    """A taint of a Node.
+
+    Attributes:
+        key: of the taint, as in `example.com/dedicated`.
+        value: of the taint; may be empty.
+    """
 
     key: Annotated[str, Text(max=317, min=1, pattern=LABEL_KEY)]
     value: LabelValue = ""
@@ -80,7 +89,12 @@ class Host:
 
 @attrs.frozen(kw_only=True)
 class SecretRef:
-    """Which Secret; what is in it is read by nobody but who needs it, and is never shown."""
+    """Which Secret; what is in it is read by nobody but who needs it, and is never shown.
+
+    Attributes:
+        namespace: where the Secret is.
+        name: name of the Secret.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
@@ -90,7 +104,11 @@ class SecretRef:
 
 @attrs.frozen(kw_only=True)
 class Infrastructure:
-    """A machine to be created by a provider."""
+    """A machine to be created by a provider.
+
+    Attributes:
+        provider: the plugin that makes it, such as `aws`; `kubenode plugins` lists them.
+    """
 
     provider: DnsLabel
     parameters: Parameters = attrs.field(factory=dict)
@@ -116,7 +134,7 @@ class ComponentEntry:
 
 
 class StepAction(enum.Enum):
-    """What a host step does, as it stands in an operation."""
+    """What the agent does: restart a systemd unit, reboot the host, or bring a drifted component back to target."""
 
     RESTART_UNIT = "RestartUnit"
     REBOOT = "Reboot"
@@ -126,7 +144,12 @@ class StepAction(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class OperationStep:
-    """One host step of an operation, as data."""
+    """One host step of an operation, as data.
+
+    Attributes:
+        unit: the systemd unit to restart, with action RestartUnit alone.
+        component: the component to repair, with action Repair alone.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(
         rules=(
@@ -150,7 +173,14 @@ class OperationStep:
 
 @attrs.frozen(kw_only=True)
 class Operation:
-    """The one step the agent is asked to do now. Its op-id is the permit's."""
+    """The one step the agent is asked to do now. Its op-id is the permit's.
+
+    Attributes:
+        job: the RemedyOperationJob that asks for it.
+        attempt: which attempt of that job, from 1.
+        action: the remedy action, such as `reboot`.
+        steps: what is to be done on the host, in order.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
@@ -163,7 +193,11 @@ class Operation:
 
 @attrs.frozen(kw_only=True)
 class SetRef:
-    """The MachineSet a machine belongs to, by incarnation. No ownerReference: garbage collection asks nobody."""
+    """The MachineSet a machine belongs to, by incarnation. No ownerReference: garbage collection asks nobody.
+
+    Attributes:
+        name: name of the MachineSet.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
@@ -173,7 +207,7 @@ class SetRef:
 
 @attrs.frozen(kw_only=True)
 class MachineSpec:
-    """What a machine should be."""
+    """What a machine should be: a host that exists, or one to create, and what is kept on its Node."""
 
     SHAPE: ClassVar[Shape] = Shape(
         rules=(
@@ -192,15 +226,25 @@ class MachineSpec:
 
     host: Host | None = None
     infrastructure: Infrastructure | None = None
-    labels: Annotated[Labels, "kept on the Node"] = attrs.field(factory=dict)
-    taints: Annotated[tuple[Taint, ...], Items(max=32, key=("key", "effect")), "kept on the Node"] = ()
+    labels: Annotated[Labels, "kept on the Node; other labels of it are left alone"] = attrs.field(
+        factory=dict
+    )
+    taints: Annotated[
+        tuple[Taint, ...],
+        Items(max=32, key=("key", "effect")),
+        "kept on the Node; other taints of it are left alone",
+    ] = ()
     components: Annotated[
         Mapping[str, ComponentEntry], Keys(max=64, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
-        "by component name; a missing entry never means uninstall, state Absent does",
+        "what runs here, by component name, written by MachineComponentSets; a missing entry never means uninstall, state Absent does",
     ] = attrs.field(factory=dict)  # fmt: skip
     operation: Annotated[Operation, "the one step the agent is asked to do now"] | None = None
     deletion_policy: (
-        Annotated[DeletionPolicy, "Release when absent and host is given; else Terminate"] | None
+        Annotated[
+            DeletionPolicy,
+            "what becomes of the host when the Machine is deleted: Release leaves it and what runs on it, Terminate ends its instance; absent: Release with host, else Terminate",
+        ]
+        | None
     ) = None
     set_ref: Annotated[SetRef, "the MachineSet it belongs to; written by that set"] | None = None
 
@@ -214,14 +258,18 @@ class MachineSpec:
 
 @attrs.frozen(kw_only=True)
 class NodeRef:
-    """Which Node this machine is, by incarnation."""
+    """Which Node this machine is, by incarnation.
+
+    Attributes:
+        name: name of the Node.
+    """
 
     name: Name
     uid: Uid = ""
 
 
 class ConfigState(enum.Enum):
-    """Whether a component's configuration is the wanted one."""
+    """Whether its configuration is the wanted one: Current, Drifted or Unknown."""
 
     CURRENT = "Current"
     DRIFTED = "Drifted"
@@ -242,7 +290,10 @@ class ComponentReport:
     Attributes:
         component: the MachineComponent last installed whole; empty when none is.
         revision: the entry's revision that was last dealt with, done or failed.
-        reason: why that revision failed here, or one of WAITS; empty when neither.
+        version: that is installed, as the driver finds it; empty when none is.
+        state: what it is found doing: Running, Stopped or Absent.
+        reason: why that revision failed here, or for what it waits: ComponentMissing, WaitingForDependency,
+            WaitingForValue; empty when neither.
         message: more about the reason; without one, which probe fails and how.
         drifting: it was at target with that revision, and is not now.
         drifted_at: when that was last found to have begun, repaired since or not.
@@ -264,7 +315,7 @@ class ComponentReport:
 
 
 class AnswerState(enum.Enum):
-    """How far the agent is with an operation."""
+    """How far the agent is: Acknowledged: it was read and is under way; Done; Failed."""
 
     ACKNOWLEDGED = "Acknowledged"
     DONE = "Done"
@@ -273,7 +324,11 @@ class AnswerState(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class OperationAnswer:
-    """The agent's word on the last operation it was asked to do."""
+    """The agent's word on the last operation it was asked to do.
+
+    Attributes:
+        message: how it failed; empty else.
+    """
 
     op_id: Annotated[OpId, Wire(name="opID")]
     state: AnswerState
@@ -282,7 +337,14 @@ class OperationAnswer:
 
 @attrs.frozen(kw_only=True)
 class AgentStatus:
-    """What the agent alone writes: one atomic subtree, by merge patch."""
+    """What the agent alone writes: one atomic subtree, by merge patch.
+
+    Attributes:
+        version: the agent's own version.
+        boot_id: which boot of the host this is; another one after each reboot.
+        node_name: of the Node that the host's kubelet registers.
+        components: what was found of each component that the spec names, by its name.
+    """
 
     SHAPE: ClassVar[Shape] = Shape(atomic=True)
 
@@ -313,8 +375,12 @@ class Enrolment:
 class MachineStatus:
     """What is known of a machine. All but `agent` and `enrolment` is the machine controller's."""
 
-    phase: Annotated[str, Text(max=32), "for people; programs read conditions"] = ""
-    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    phase: Annotated[
+        str,
+        Text(max=32),
+        "how far it is, for people: Pending, Provisioning, Importing, Initializing, Running, Updating, Repairing, Draining, Deleting, Failed, Unknown; programs read conditions",
+    ] = ""
+    observed_generation: ObservedGeneration = 0
     conditions: Conditions = ()
     node_ref: NodeRef | None = None
     first_running: (
@@ -333,10 +399,17 @@ class Machine:
         columns=(
             Column(name="Phase", path=".status.phase"),
             Column(name="Ready", path=".status.conditions[?(@.type=='Ready')].status"),
+            Column(name="Reason", path=".status.conditions[?(@.type=='Ready')].reason"),
             Column(name="Node", path=".status.nodeRef.name"),
-            Column(name="Reason", path=".status.conditions[?(@.type=='Ready')].reason", wide=True),
-            Column(name="Operation", path=".spec.operation.action", wide=True),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Operation", path=".spec.operation.action", wide=True),
+            Column(name="Zone", path=_ZONE_PATH, wide=True),
+            Column(name="Set", path=".spec.setRef.name", wide=True),
+            Column(name="Provider", path=".spec.infrastructure.provider", wide=True),
+            Column(name="Address", path=".spec.host.address", wide=True),
+            Column(name="Agent", path=".status.agent.version", wide=True),
+            Column(name="Components", path=".status.conditions[?(@.type=='ComponentsReady')].message", wide=True),
+            Column(name="Message", path=".status.conditions[?(@.type=='Ready')].message", wide=True),
         ),
     )  # fmt: skip
 

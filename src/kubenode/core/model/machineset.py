@@ -20,6 +20,7 @@ from kubenode.core.model.meta import (
     Name,
     Number,
     ObjectMeta,
+    ObservedGeneration,
     Rule,
     Shape,
     Text,
@@ -40,7 +41,10 @@ RECORD_LIMIT = 500
 
 
 class DeleteOrder(enum.Enum):
-    """Whom to delete of machines that are equally healthy, in zones equally full. The unhealthy always go first."""
+    """Whom to delete of machines that are equally healthy, in zones equally full: the Newest, the Oldest, or by Hash.
+
+    The unhealthy always go first.
+    """
 
     NEWEST = "Newest"
     OLDEST = "Oldest"
@@ -53,8 +57,14 @@ class MachineTemplateSpec:
     """What is wanted of a machine that is to be made: a machine's spec without a host."""
 
     infrastructure: Infrastructure
-    labels: Annotated[Labels, "kept on the Node"] = attrs.field(factory=dict)
-    taints: Annotated[tuple[Taint, ...], Items(max=32, key=("key", "effect")), "kept on the Node"] = ()
+    labels: Annotated[Labels, "kept on the Node; other labels of it are left alone"] = attrs.field(
+        factory=dict
+    )
+    taints: Annotated[
+        tuple[Taint, ...],
+        Items(max=32, key=("key", "effect")),
+        "kept on the Node; other taints of it are left alone",
+    ] = ()
     deletion_policy: DeletionPolicy = DeletionPolicy.TERMINATE
 
 
@@ -62,17 +72,22 @@ class MachineTemplateSpec:
 class MachineTemplate:
     """What a new machine is made from; machines that are there already stay as they are when it changes."""
 
-    labels: Annotated[Labels, "of the Machine"] = attrs.field(factory=dict)
+    labels: Annotated[Labels, "of each new Machine; all of selector.matchLabels are among them"] = (
+        attrs.field(factory=dict)
+    )
     annotations: Annotated[
         Mapping[str, Annotated[str, Text(max=4096)]],
         Keys(max=64, key_max=317, pattern=LABEL_KEY),
-        "of the Machine",
+        "of each new Machine",
     ] = attrs.field(factory=dict)  # fmt: skip
     spec: MachineTemplateSpec
 
 
 class StrategyType(enum.Enum):
-    """What becomes of machines that were made from an earlier template."""
+    """What becomes of machines that were made from an earlier template.
+
+    OnDelete: they stay until somebody deletes them. Replace: each is deleted when a successor is available.
+    """
 
     ON_DELETE = "OnDelete"
     """They stay until somebody deletes them."""
@@ -109,6 +124,7 @@ class MachineSetSpec:
     """How many machines, made how, spread how.
 
     Attributes:
+        replicas: how many machines; `kubectl scale` changes it.
         failure_domains: zones over which new machines are spread; none means that the provider chooses.
         acknowledged_losses: a person's word to go on after a mass delete: the number that stands in
             status.lost. Naming it keeps an old word from excusing a new loss.
@@ -147,7 +163,11 @@ class MachineSetSpec:
 
 @attrs.frozen(kw_only=True)
 class Leaver:
-    """A machine that the set itself deletes, because it has too many or replaces it."""
+    """A machine that the set itself deletes, because it has too many or replaces it.
+
+    Attributes:
+        name: name of the Machine.
+    """
 
     name: Name
     uid: Uid
@@ -155,15 +175,16 @@ class Leaver:
 
 @attrs.frozen(kw_only=True)
 class MachineSetStatus:
-    """What the set has.
+    """How many machines the set has, and how they are.
 
     Attributes:
         replicas: its machines; those being deleted count until they are gone. The sum of `starting`,
             `available`, `unavailable` and `deleting`.
         ready: machines not being deleted whose Node is Ready.
-        available: ready, was Running, and no hold is open.
-        starting: was never Running yet.
-        unavailable: was Running, and is not available now.
+        available: ready machines that were Running, and have no open hold (permit).
+        starting: machines that were never Running yet.
+        unavailable: machines that were Running, and are not available now.
+        deleting: machines that were asked to go, and are not gone yet.
         updated: machines not being deleted that were not made from an earlier template.
         selector: the selector as text, for the scale subresource.
         lost: machines lost in mass deletes, each counted once, ever.
@@ -171,7 +192,7 @@ class MachineSetStatus:
         going: machines that the set itself deletes; recorded before they are deleted, until they are gone.
     """
 
-    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    observed_generation: ObservedGeneration = 0
     replicas: Annotated[int, Number(min=0, max=1_000_000)] = 0
     ready: Annotated[int, Number(min=0, max=1_000_000)] = 0
     available: Annotated[int, Number(min=0, max=1_000_000)] = 0
@@ -194,12 +215,16 @@ class MachineSet:
         name="MachineSet", plural="machinesets", short_names=("ms",),
         columns=(
             Column(name="Desired", path=".spec.replicas", type="integer"),
-            Column(name="Replicas", path=".status.replicas", type="integer"),
+            Column(name="Current", path=".status.replicas", type="integer"),
             Column(name="Ready", path=".status.ready", type="integer"),
             Column(name="Available", path=".status.available", type="integer"),
+            Column(name="Updated", path=".status.updated", type="integer"),
             Column(name="Reason", path=".status.conditions[?(@.type=='Scaled')].reason"),
-            Column(name="Message", path=".status.conditions[?(@.type=='Scaled')].message", wide=True),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Unavailable", path=".status.unavailable", type="integer", wide=True),
+            Column(name="Deleting", path=".status.deleting", type="integer", wide=True),
+            Column(name="Lost", path=".status.lost", type="integer", wide=True),
+            Column(name="Message", path=".status.conditions[?(@.type=='Scaled')].message", wide=True),
         ),
     )  # fmt: skip
 

@@ -107,7 +107,10 @@ class Shape:
 
 @attrs.frozen(kw_only=True)
 class Column:
-    """One printer column of `kubectl get`; `wide` ones need `-o wide`."""
+    """One printer column of `kubectl get`; `wide` ones need `-o wide`, and come after all others.
+
+    The server prints one value: of several that a path leads to, the first.
+    """
 
     name: str
     path: str
@@ -154,16 +157,28 @@ class Kind:
 
 Name: TypeAlias = Annotated[str, Text(max=253, min=1)]
 DnsLabel: TypeAlias = Annotated[str, Text(max=63, min=1, pattern=f"^{LABEL}$")]
-Uid: TypeAlias = Annotated[str, Text(max=64)]
-OpId: TypeAlias = Annotated[str, Text(max=128, min=1)]
-Reason: TypeAlias = Annotated[str, Text(max=128, min=1, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
-Message: TypeAlias = Annotated[str, Text(max=2048)]
+Uid: TypeAlias = Annotated[str, Text(max=64), "its metadata.uid: which incarnation of that name is meant"]
+OpId: TypeAlias = Annotated[str, Text(max=128, min=1), "name of one act on one machine, and of its permit"]
+Reason: TypeAlias = Annotated[
+    str, Text(max=128, min=1, pattern="^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"), "why, in one word"
+]
+Message: TypeAlias = Annotated[str, Text(max=2048), "more about it, for people"]
 LabelValue: TypeAlias = Annotated[str, Text(max=63, pattern="^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 Labels: TypeAlias = Annotated[
     Mapping[str, LabelValue],
     Keys(max=64, key_max=317, pattern=LABEL_KEY),
 ]
-Parameters: TypeAlias = Annotated[Mapping[str, Any], "free form; the plugin's own class says what is allowed"]
+Parameters: TypeAlias = Annotated[
+    Mapping[str, Any],
+    "free form: the plugin says what is allowed, as `kubenode plugins` and `kubenode validate` do",
+]
+
+
+ObservedGeneration: TypeAlias = Annotated[
+    int,
+    Number(min=0, max=2**53),
+    "the metadata.generation that this is about; an older one than the object's says nothing of its newest spec",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -213,7 +228,7 @@ def ref(obj: Object) -> Ref:
 
 
 class Switch(enum.Enum):
-    """Condition status, as Kubernetes spells it."""
+    """Whether it is so: True, False or Unknown."""
 
     TRUE = "True"
     FALSE = "False"

@@ -17,6 +17,7 @@ from kubenode.core.model.meta import (
     Name,
     Number,
     ObjectMeta,
+    ObservedGeneration,
     OpId,
     Parameters,
     Rule,
@@ -34,9 +35,10 @@ class ConditionMatch:
     """Which node condition, and how long it must have held.
 
     Attributes:
+        type: of the Node's condition, such as KernelDeadlock.
         status: the unhealthy status; kubelet's Ready is unhealthy when False or Unknown: write one rule each.
         reason: only with this reason; empty for any.
-        lasting: wire name `for`.
+        lasting: how long it must have held without a break before an episode opens, as in 5m.
     """
 
     type: ConditionType
@@ -53,14 +55,19 @@ class Rung:
         timeout: how long the agent has to do it, from the operation's writing.
     """
 
-    action: Annotated[DnsLabel, "the remedy action"]
+    action: Annotated[DnsLabel, "the remedy action, such as `reboot`; `kubenode plugins` lists them"]
     parameters: Parameters = attrs.field(factory=dict)
     timeout: timedelta = timedelta(minutes=5)
 
 
 @attrs.frozen(kw_only=True)
 class Verification:
-    """When a remedy counts as proven: the condition is clear and the Node Ready for `dwell`, within `timeout`."""
+    """When a remedy counts as proven: the condition is clear and the Node Ready for `dwell`, within `timeout`.
+
+    Attributes:
+        dwell: for how long it must be so without a break.
+        timeout: within so long after it was done; else the next rung is tried.
+    """
 
     dwell: timedelta = timedelta(seconds=60)
     timeout: timedelta = timedelta(minutes=10)
@@ -78,6 +85,7 @@ class NodeRemedierSpec:
     Attributes:
         limits: of this remedier's own jobs, in flight and started within a window; they join those of every
             RiskPolicy, so they only narrow. A percentage is of all machines of the scope that should be up.
+        ladder: what is tried, one after another, until the condition is verified to be clear; then a person is asked.
         dry_run: no job is opened; the status says which would have been.
     """
 
@@ -115,10 +123,12 @@ class Rehearsal:
     """One episode that a remedier would have opened, were it no dry run.
 
     Attributes:
+        machine: name of the Machine.
         job: the name that its RemedyOperationJob would have had.
         rung: on which it would have begun, from 0.
+        action: with which it would have begun.
         since: when it would have been opened; a stamp for people.
-        until: when its condition was seen gone; None while it stands.
+        until: when its condition was seen gone; absent while it stands.
     """
 
     machine: Name
@@ -147,7 +157,7 @@ class DryRun:
 class NodeRemedierStatus:
     """Whether a remedier is understood, and so in force; and of a dry run, what it would have done."""
 
-    observed_generation: Annotated[int, Number(min=0, max=2**53)] = 0
+    observed_generation: ObservedGeneration = 0
     conditions: Conditions = ()
     dry_run: DryRun | None = None
 
@@ -160,12 +170,14 @@ class NodeRemedier:
         name="NodeRemedier", plural="noderemediers", short_names=("nr",),
         columns=(
             Column(name="Condition", path=".spec.condition.type"),
+            Column(name="Status", path=".spec.condition.status"),
             Column(name="For", path=".spec.condition.for"),
             Column(name="First", path=".spec.ladder[0].action"),
-            Column(name="DryRun", path=".spec.dryRun", type="boolean"),
-            Column(name="Would", path=".status.dryRun.machines", type="integer", wide=True),
+            Column(name="Dry-Run", path=".spec.dryRun", type="boolean"),
             Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Would", path=".status.dryRun.machines", type="integer", wide=True),
+            Column(name="Message", path=".status.conditions[?(@.type=='Accepted')].message", wide=True),
         ),
     )  # fmt: skip
 
@@ -176,7 +188,11 @@ class NodeRemedier:
 
 @attrs.frozen(kw_only=True)
 class MachineRef:
-    """A machine by incarnation."""
+    """A machine by incarnation.
+
+    Attributes:
+        name: name of the Machine.
+    """
 
     name: Name
     uid: Uid
@@ -184,7 +200,13 @@ class MachineRef:
 
 @attrs.frozen(kw_only=True)
 class Cause:
-    """Why the episode opened."""
+    """Why the episode opened.
+
+    Attributes:
+        type: of the Node's condition; of a component's drift, Drifted.
+        reason: of the condition, when the episode opened.
+        message: of the condition, when the episode opened.
+    """
 
     type: ConditionType
     reason: Annotated[str, Text(max=128)] = ""
@@ -211,8 +233,14 @@ class RemedyOperationJobSpec:
     component: Annotated[
         str, Text(max=63), "the entry of the Machine that drifted; empty for a condition"
     ] = ""
-    episode: Annotated[int, Number(min=0, max=1_000_000), "number of closed episodes before this one"]
-    first_rung: Annotated[int, Number(min=0, max=15), "where on the ladder it begins"] = 0
+    episode: Annotated[
+        int, Number(min=0, max=1_000_000), "how many episodes of it were closed before this one"
+    ]
+    first_rung: Annotated[
+        int,
+        Number(min=0, max=15),
+        "on which rung of the ladder it begins, from 0: higher when the fault came back soon",
+    ] = 0
     cause: Cause
 
     @property
@@ -235,7 +263,7 @@ WITHDRAWN = "withdrawn: "
 
 
 class AttemptState(enum.Enum):
-    """How far one attempt is."""
+    """How far it is: Waiting for a permit, Acting, Verifying, Succeeded or Failed."""
 
     WAITING = "Waiting"
     """Asks for a permit."""
@@ -254,6 +282,9 @@ class Attempt:
     but it says nothing of its rung or of its remedier.
 
     Attributes:
+        number: of the attempt, from 1 in each episode.
+        rung: which rung of the ladder it tries, from 0.
+        action: the remedy action of that rung.
         since: when it entered its state; a stamp for people.
         verdict: why it ended, or what it waits for.
     """
@@ -287,7 +318,14 @@ class JobPhase(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class RemedyOperationJobStatus:
-    """How the episode goes."""
+    """How the episode goes.
+
+    Attributes:
+        phase: Waiting, Acting, Verifying, Succeeded, HandedOver (to a person: the ladder is at its end) or
+            Cancelled (it cleared by itself, or its machine is gone).
+        attempts: the rungs that were tried, in order, and why each ended.
+        closed_at: when the episode ended; absent while it is open.
+    """
 
     phase: Annotated[str, Text(max=32)] = ""
     attempts: Annotated[tuple[Attempt, ...], Items(max=32)] = ()
@@ -306,9 +344,14 @@ class RemedyOperationJob:
             Column(name="Machine", path=".spec.machine.name"),
             Column(name="Cause", path=".spec.cause.type"),
             Column(name="Phase", path=".status.phase"),
+            Column(name="Attempt", path=".status.attempts[-1:].number", type="integer"),
             Column(name="Action", path=".status.attempts[-1:].action"),
-            Column(name="Verdict", path=".status.attempts[-1:].verdict", wide=True),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Remedier", path=".spec.remedier", wide=True),
+            Column(name="Component", path=".spec.component", wide=True),
+            Column(name="Op-ID", path=".status.attempts[-1:].opID", wide=True),
+            Column(name="Closed", path=".status.closedAt", type="date", wide=True),
+            Column(name="Verdict", path=".status.attempts[-1:].verdict", wide=True),
         ),
     )  # fmt: skip
 

@@ -80,7 +80,7 @@ _NAMED = frozenset({Scope.NODE, Scope.SET})
 
 
 class Cause(enum.Enum):
-    """Who asks for a permit; in the order in which they are served."""
+    """Who asks for a permit, in the order in which they are served: Human, Deadline (of the cloud), Remedy, Drift, Rollout."""
 
     HUMAN = "Human"
     """A person forces it: never refused, but recorded, and so it narrows what automation may do next."""
@@ -96,8 +96,9 @@ class Limit:
     """At most so many disruptions of one scope.
 
     Attributes:
-        window: starts within any such span; None limits what is in flight at once.
-        max: a percentage is of the scope's machines that should be up, rounded down, at least one.
+        scope: over what is counted: each node, set, zone or region for itself, or the whole cluster.
+        window: so many starts within any such span, as in 1h; absent: so many in flight at once.
+        max: how many, as in 5 or "10%"; a percentage is of the scope's machines that should be up, rounded down, at least one.
 
     Of scope node it limits remedies alone: a machine on which so many were tried is a human's.
     """
@@ -137,6 +138,7 @@ class ZoneBreaker:
     """When a zone is not merely unlucky but down: as kube-controller-manager's node lifecycle judges it.
 
     Attributes:
+        not_ready_percent: so many Nodes of the zone, at least, are NotReady in an outage.
         cooldown: after an outage of the zone, for so long, one disruption at a time begins there.
     """
 
@@ -196,9 +198,10 @@ class Freeze:
     """Nothing new begins in a scope. What runs goes on to its end.
 
     Attributes:
+        scope: of what: node, set, zone or region, with its name; or the whole cluster.
         name: of the Machine, set, zone or region; empty for the cluster and the fleet, and for the zone or
             region of Nodes without such a label.
-        until: when it ends by itself; None: when somebody takes it away.
+        until: when it ends by itself; absent: when somebody takes it away.
         reason: why, for those who wonder.
     """
 
@@ -221,7 +224,12 @@ class Freeze:
 
 @attrs.frozen(kw_only=True)
 class RiskPolicySpec:
-    """Limits only. Every policy must allow."""
+    """Limits only. Every RiskPolicy must allow; without any, a strict built-in one holds.
+
+    Attributes:
+        limits: at most so many disruptions of each scope; all of them bind.
+        freeze: scopes in which nothing new begins, and why; `kubenode freeze` keeps its own in a policy beside yours.
+    """
 
     limits: Annotated[tuple[Limit, ...], Items(max=32)] = ()
     zone_breaker: ZoneBreaker = ZoneBreaker()
@@ -239,7 +247,11 @@ class RiskPolicy:
         columns=(
             Column(name="Accepted", path=".status.conditions[?(@.type=='Accepted')].status"),
             Column(name="Effective", path=".status.conditions[?(@.type=='Effective')].status"),
+            Column(name="Reason", path=".status.conditions[?(@.type=='Effective')].reason"),
+            Column(name="Frozen", path=".spec.freeze[0].scope"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Freezes", path=".spec.freeze", wide=True),
+            Column(name="Message", path=".status.conditions[?(@.type=='Effective')].message", wide=True),
         ),
     )  # fmt: skip
 
@@ -254,6 +266,8 @@ class Hold:
 
     Attributes:
         op_id: whose grant opened it; also its name while it is open.
+        machine: name of the Machine.
+        cause: who asked for it.
         scopes: what it counts in: `cluster`, `region=eu`, `zone=b`, `set=kubelet`; with a remedier's own limits
             `remedier=hung-task`, `remedier=hung-task/zone=b`.
         since: ledger time of the grant, nanoseconds.
@@ -283,7 +297,7 @@ class RiskLedgerStatus:
     Attributes:
         checkpoint: ledger time of the last write, nanoseconds; never ahead of true time.
         holds: open permits, oldest first; at most one a machine uid.
-        closed: ended grants counted by time bucket, one text a scope (see core/risk/ledger.py).
+        closed: ended grants counted by time bucket, one text a scope; for the controller.
         storms: zones whose breaker is open, or was so lately that they cool down; sorted, the first 1000.
         blind_until: ledger time before which every window counts as full, because history was lost.
         ledger_uid: of the object this was written to. Under another uid it was copied from a backup, and
@@ -329,8 +343,11 @@ class RiskLedger:
     KIND: ClassVar[Kind] = Kind(
         name="RiskLedger", plural="riskledgers", short_names=("rl",),
         columns=(
-            Column(name="Holds", path=".status.holds[*].machine"),
+            Column(name="Oldest-Hold", path=".status.holds[0].machine"),
+            Column(name="Cause", path=".status.holds[0].cause"),
+            Column(name="Storms", path=".status.storms"),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
+            Column(name="Op-ID", path=".status.holds[0].opID", wide=True),
         ),
     )  # fmt: skip
 

@@ -28,6 +28,8 @@ from kubenode.core.wish.wish import Unwished, Wish, swapped
 POLICY = "kubenode-freeze"
 """The RiskPolicy that holds the freezes of the command line."""
 MOST = 32
+_WHOLE = (Scope.CLUSTER, Scope.FLEET)
+"""Scopes without a name."""
 _LAX = RiskPolicySpec(
     zone_breaker=ZoneBreaker(not_ready_percent=100, min_not_ready=10_000, cooldown=timedelta(0)),
     repair_width=RepairWidth(first=10_000),
@@ -45,7 +47,7 @@ def parse_scope(text: str) -> tuple[Scope, str]:
     ((<Scope.ZONE: 'zone'>, 'b'), (<Scope.CLUSTER: 'cluster'>, ''))
     """
     word, equals, name = text.partition("=")
-    named = word not in (Scope.CLUSTER.value, Scope.FLEET.value)
+    named = word not in [scope.value for scope in _WHOLE]
     labelled = word in (Scope.ZONE.value, Scope.REGION.value)
     if (
         word not in [scope.value for scope in Scope]
@@ -97,7 +99,7 @@ def unfreeze(policies: Iterable[Json], scope: Scope, name: str) -> tuple[Wish, .
     Returns:
         One wish a policy.
     """
-    text = f"{scope.value} {name}" if name else scope.value
+    text = scope.value if scope in _WHOLE else f"{scope.value} {name or '(no label)'}"
     wishes: list[Wish] = []
     for raw in policies:
         policy = wire.read(raw, RiskPolicy)
@@ -132,4 +134,9 @@ def _kept(raw: Json, freezes: tuple[Freeze, ...]) -> tuple[Mapping[str, Any], ..
 def scopes_of(policies: Iterable[Json]) -> tuple[str, ...]:
     """Give the scopes that some policies freeze, as the command line takes them; what has ended is among them."""
     found = (one for raw in policies for one in wire.read(raw, RiskPolicy).spec.freeze)
-    return tuple(sorted({spelled(one).replace(" ", "=", 1) for one in found}))
+    return tuple(sorted({_parsed(one) for one in found}))
+
+
+def _parsed(one: Freeze) -> str:
+    """Spell a scope as `parse_scope` reads it; `zone=` is that of Nodes without the label."""
+    return one.scope.value if one.scope in _WHOLE else f"{one.scope.value}={one.name}"

@@ -9,6 +9,7 @@ from kubenode.core import model as m
 from kubenode.core.health.freeze import aware
 from kubenode.core.history import Cluster as Seen
 from kubenode.core.history import Disruption, disruptions
+from kubenode.core.model.risk import LEDGER
 from kubenode.core.policy import Policy
 from kubenode.runtime.cli.freeze import span
 from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig, every
@@ -72,10 +73,10 @@ def told(act: Disruption) -> dict[str, Any]:
 
 
 async def _seen(store: Api) -> Seen:
-    ledgers = await every(store, m.RiskLedger)
+    ledgers = {one.metadata.name: one for one in await every(store, m.RiskLedger)}
     return Seen(
         machines=await every(store, m.Machine), nodes=await every(store, m.Node),
         components=await every(store, m.MachineComponent), sets=await every(store, m.MachineComponentSet),
-        jobs=await every(store, m.RemedyOperationJob), ledger=ledgers[0] if ledgers else None,
+        jobs=await every(store, m.RemedyOperationJob), ledger=ledgers.get(LEDGER),
         policy=Policy(remediers=await every(store, m.NodeRemedier), risk=await every(store, m.RiskPolicy)),
     )  # fmt: skip

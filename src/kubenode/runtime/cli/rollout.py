@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Iterable
-from typing import Annotated, Final
+from typing import Annotated, Final, assert_never
 
 import typer
 
@@ -27,6 +27,7 @@ from kubenode.runtime.cli.live import (
     wished,
 )
 from kubenode.runtime.cli.output import NO, CouldNotTell, Format, Output, document, examples
+from kubenode.runtime.documents import to_yaml
 from kubenode.runtime.store.contract import Api, EventType
 
 rollout = typer.Typer(
@@ -81,15 +82,16 @@ def status(
 
 async def _watched(store: Api, name: str, timeout: int, output: Output) -> int:
     """Tell every new state until it is complete or stands still."""
-    last: Json | None = None
+    last = ""
 
     def tell(owner: m.MachineComponentSet) -> int | None:
         nonlocal last
         end = is_looked_at(owner) and owner.status.phase in (Phase.PAUSED.value, Phase.COMPLETE.value)
-        body = {**told(owner), "done": end}
-        if body != last:
-            last = body
-            _line(body, owner, output)
+        text = _text(owner, output, end=end)
+        if text != last:
+            last = text
+            sys.stdout.write(text)
+            sys.stdout.flush()
         return (NO if owner.status.phase == Phase.PAUSED.value else 0) if end else None
 
     try:
@@ -127,16 +129,18 @@ async def _followed(store: Api, name: str, tell: Callable[[m.MachineComponentSet
             await watch.close()
 
 
-def _line(body: Json, owner: m.MachineComponentSet, output: Output) -> None:
-    if output is Output.JSON:
-        text = json.dumps(body, ensure_ascii=False)
-    elif output is Output.YAML:
-        document(body, output)
-        return
-    else:
-        text = "\n".join(lines(owner)) if body["done"] else next(iter(lines(owner)))
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+def _text(owner: m.MachineComponentSet, output: Output, *, end: bool) -> str:
+    """Give what is printed of one state; what people are shown of two states may be the same."""
+    body = {**told(owner), "done": end}
+    match output:
+        case Output.JSON:
+            return json.dumps(body, ensure_ascii=False) + "\n"
+        case Output.YAML:
+            return to_yaml((body,))
+        case Output.TABLE:
+            return "\n".join(lines(owner) if end else [next(iter(lines(owner)))]) + "\n"
+        case _:
+            assert_never(output)
 
 
 def is_looked_at(owner: m.MachineComponentSet) -> bool:

@@ -209,7 +209,7 @@ def _granted(stored: Any, status: Any) -> Iterator[Notice]:
         if hold.cause is Cause.ROLLOUT or hold.op_id in before:
             continue
         machine = m.Ref(kind=m.Machine.KIND.name, name=hold.machine, uid=hold.machine_uid)
-        text = f"{hold.op_id}, {hold.cause.value}, counts in {', '.join(named(one) for one in hold.scopes)}"
+        text = f"{hold.op_id}, {hold.cause.value}, counts in {', '.join(named(one).rstrip() for one in hold.scopes)}"
         yield Notice(about=machine, reason=Word.PERMIT_GRANTED.value, message=text)
 
 

@@ -1,14 +1,18 @@
 """What a single agent asks a server for: its own Machine, by name, which is all that it may read of Machines."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import attrs
 
-from kubenode.core.model import Kind, Machine
+from kubenode.core.model import Json, Kind, Machine
 from kubenode.runtime.store.contract import Listing
+from kubenode.runtime.store.following import Followed
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.stream import KubeWatch
+
+T = TypeVar("T")
 
 
 class OwnMachine(KubeStore):
@@ -31,6 +35,6 @@ class OwnMachine(KubeStore):
         """Give all objects of a kind that are there; options are a KubeStore's."""
         return await super().find(self._narrow(kind), **options)
 
-    async def follow(self, kind: Kind) -> tuple[Listing, KubeWatch]:
-        """Give all objects of a kind that are there, and a watch of what happens after that."""
-        return await super().follow(self._narrow(kind))
+    async def follow(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], KubeWatch]:
+        """Give all objects of a kind that are there, each as `read` gives it, and a watch of what happens after that."""
+        return await super().follow(self._narrow(kind), read)

@@ -124,7 +124,8 @@ class _Overheard(logging.Handler):
 
 
 def _there(paths: str) -> bool:
-    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep))
+    """Tell whether any of the files exists; an empty part, as in `KUBECONFIG=:`, is none."""
+    return any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
 
 
 @contextmanager
@@ -156,9 +157,8 @@ def _paths(kubeconfig: Path | None, context: str | None) -> str:
     if kubeconfig is not None:
         return str(kubeconfig)
     paths = os.environ.get("KUBECONFIG") or _DEFAULT_FILE
-    exists = any(Path(path).expanduser().exists() for path in paths.split(os.pathsep) if path)
     # Who names a context means a kubeconfig, in a pod too.
-    return paths if exists or context is not None else ""
+    return paths if _there(paths) or context is not None else ""
 
 
 def _connection(settings: Any, paths: str) -> Connection:
