@@ -17,7 +17,7 @@ from kubenode.core.errors import Conflict, Unreachable
 from kubenode.core.host.plan import LONGEST_PAUSE
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step
-from kubenode.runtime.controller.wiring import FIRST, controllers
+from kubenode.runtime.controller.wiring import FIRST
 from kubenode.runtime.engine.apply import Act, CrashPoint, NoHands
 from kubenode.runtime.sim.check import done_once, one_at_a_time
 from kubenode.runtime.sim.faults import Fault, FaultyStore
@@ -98,7 +98,7 @@ class Disturber:
         if self.mode == "second":
             process, lag = self.mode, SECOND
             simulation.processes[process] = Process(
-                lambda: controllers(simulation.plugins), simulation.store, NoHands(), (FIRST,)
+                simulation.controllers, simulation.store, NoHands(), (FIRST,)
             )
         simulation.processes[process].deaf_until = simulation.time.elapsed + nanoseconds(lag)
         simulation.at(lag, lambda: None)  # so that what came meanwhile is looked at then

@@ -10,6 +10,7 @@ from kubenode.core.decision import (
     Create,
     Delete,
     Effect,
+    Evict,
     Note,
     PatchNode,
     PatchNodeConditions,
@@ -29,6 +30,7 @@ from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.inspection import Awaited
 from kubenode.core.model import *
+from kubenode.core.node.workload import Workload
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import SetRoom
 from kubenode.core.risk.success import Outcome
@@ -40,6 +42,7 @@ __all__ = [
     "Create",
     "Delete",
     "Effect",
+    "Evict",
     "Explanation",
     "Have",
     "HostSeen",
@@ -61,6 +64,7 @@ __all__ = [
     "SetRoom",
     "TallyView",
     "Verdict",
+    "Workload",
     "ZoneTally",
     "make_machine",
     "make_node",
