@@ -25,10 +25,12 @@ from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Process, SimulatedCrash
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import drifting, scaling
+from tests.stories import draining, drifting, scaling
 
-PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play}
-MADE: Mapping[str, Callable[..., Cast]] = {"drift": drifting.cast_of, "machineset": scaling.cast_of}
+PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play}
+MADE: Mapping[str, Callable[..., Cast]] = {
+    "drift": drifting.cast_of, "machineset": scaling.cast_of, "drain": draining.cast_of,
+}  # fmt: skip
 """Casts of the stories that are no story of the demo; the others have a file."""
 CASTS = {
     "import": (0, "a"),
@@ -37,6 +39,7 @@ CASTS = {
     "outage": (6, "ab"),
     "drift": (2, "a"),
     "machineset": (1, "ab"),
+    "drain": (2, "a"),
 }
 """How many machines each story has, in which zones; the import's file has its own.
 

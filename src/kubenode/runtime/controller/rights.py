@@ -14,9 +14,19 @@ EVENTS: Final = tuple(
 )
 """What all of them tell, whichever runs; Events about cluster-scoped objects are in that namespace."""
 
+LOOKS: Final[Mapping[str, tuple[Right, ...]]] = MappingProxyType({
+    "machine": tuple(
+        Right(group=cls.KIND.group, resource=cls.KIND.plural, verb="list")
+        for cls in (m.Pod, m.PodDisruptionBudget)
+    ),
+})  # fmt: skip
+"""What each reads besides, and never watches: of a Node that is drained."""
+
 _JOBS: Final = m.RemedyOperationJob.KIND.plural
 _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
-    "machine": ("patch machines", "patch machines/status", "patch nodes", "patch nodes/status"),
+    "machine": (
+        "patch machines", "patch machines/status", "patch nodes", "patch nodes/status", "create pods/eviction",
+    ),
     "machineset": (
         "create machines", "patch machines", "delete machines", "patch machinesets", "patch machinesets/status",
     ),
@@ -50,10 +60,12 @@ def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) ->
     ]  # fmt: skip
     said = () if observes else {text for name in only for text in _WRITES[name]}
     told = () if observes else EVENTS
-    return tuple(sorted((*reads, *definitions, *map(_right, said), *told)))
+    looks = (right for name in only for right in LOOKS.get(name, ()))
+    return tuple(sorted((*reads, *looks, *definitions, *map(_right, said), *told)))
 
 
 def _right(text: str) -> Right:
     verb, resource = text.split()
-    group = m.Node.KIND.group if resource.partition("/")[0] == m.Node.KIND.plural else GROUP
+    foreign = (m.Node.KIND.plural, m.Pod.KIND.plural)
+    group = m.Node.KIND.group if resource.partition("/")[0] in foreign else GROUP
     return Right(group=group, resource=resource, verb=verb)

@@ -6,6 +6,7 @@ them. They write to the store as those would, and watch nothing: they look whene
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -55,6 +56,11 @@ class Apps:
         self._apps: dict[str, App] = {}
         self._made = 0
         self._ending: set[str] = set()
+        self._due: dict[str, m.Pod] = {}
+        self._watches = [
+            now_or_never(simulation.store.watch(kind, resource_version="0"))
+            for kind in (m.Pod.KIND, m.PodDisruptionBudget.KIND, m.Node.KIND)
+        ]
         self.ended: list[str] = []
         simulation.watch(self.look)
 
@@ -83,32 +89,38 @@ class Apps:
 
     def look(self) -> None:
         """End what is to end, count budgets anew, and make anew what is missing."""
-        if not self._apps:
+        changed = [watch.drain() for watch in self._watches]
+        if not self._apps or not (self._due or any(changed)):
             return
         pods = self.all()
         for pod in pods:
             if pod.deleting and pod.uid not in self._ending:
                 self._ending.add(pod.uid)
-                self._simulation.at(timedelta(seconds=pod.grace), lambda pod=pod: self._end(pod))  # type: ignore[misc]
+                self._simulation.at(timedelta(seconds=pod.grace), partial(self._is_over, pod))
+        for pod in [one for one in self._due.values() if self._is_alive(one.node)]:
+            self._end(pod)
         for app in self._apps.values():
             mine = [pod for pod in pods if pod.labels.get("app") == app.name and not pod.deleting]
             for _ in range(len(mine), app.replicas):
                 self._schedule(app)
         self._count()
 
+    def _is_over(self, pod: m.Pod) -> None:
+        self._due[pod.uid] = pod
+
     def _end(self, pod: m.Pod) -> None:
-        """End a Pod, as its kubelet does; one that hangs or is cut off ends none before it is back."""
-        hosts = self._simulation.hosts.values()
-        host = next((one for one in hosts if one.spec.node == pod.node), None)
-        if host is not None and host.ready is not m.Switch.TRUE:
-            self._simulation.at(timedelta(seconds=5), lambda: self._end(pod))
-            return
+        """End a Pod, as its kubelet does."""
+        del self._due[pod.uid]
         try:
             now_or_never(self._simulation.store.delete(_PODS, pod.name, uid=pod.uid, grace=0))
         except ObjectNotFound:
             return
         self.ended.append(pod.name)
-        self.look()
+
+    def _is_alive(self, node: str) -> bool:
+        """Tell whether a kubelet ends Pods; one that hangs or is cut off does so when it is back."""
+        hosts = self._simulation.hosts.values()
+        return all(host.ready is m.Switch.TRUE for host in hosts if host.spec.node == node)
 
     def _schedule(self, app: App) -> None:
         """Make a Pod on the open Node with the fewest; none while there is no such Node."""

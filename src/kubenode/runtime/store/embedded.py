@@ -38,7 +38,15 @@ from kubenode.runtime.store.options import holding
 from kubenode.runtime.store.ownership import Owners
 from kubenode.runtime.store.patches import adopted
 from kubenode.runtime.store.reads import EmbeddedReads
-from kubenode.runtime.store.states import changed_by, differ, marked_deleted, stamped, strays, with_status
+from kubenode.runtime.store.states import (
+    changed_by,
+    differ,
+    is_let_go,
+    marked_deleted,
+    stamped,
+    strays,
+    with_status,
+)
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
 T = TypeVar("T")
@@ -252,7 +260,7 @@ class EmbeddedStore(EmbeddedReads):
             after = stamped(after, generation=after["metadata"]["generation"] + 1)
         if dry_run:
             return after  # with its old resourceVersion, as the server does
-        if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
+        if is_let_go(after["metadata"]):
             self._remove(table, before)
             return after  # with its old resourceVersion, as the server does
         table.claims.note(before, after, owners, is_status=is_status)
