@@ -45,7 +45,7 @@ class Terms:
 
     @classmethod
     def of(
-        cls, owner: MachineComponentSet, revision: int, spared: frozenset[str],
+        cls, owner: MachineComponentSet, revision: int, spared: frozenset[str] = frozenset(),
         drained_by: frozenset[str] = frozenset(),
     ) -> "Terms":  # fmt: skip
         """Read them from a set's rollout."""
