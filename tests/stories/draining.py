@@ -24,7 +24,7 @@ from kubenode.runtime.sim.workload import App, Apps
 from kubenode.runtime.store.embedded import EmbeddedWatch, now_or_never
 
 LONG = timedelta(hours=6)
-LIMIT = timedelta(minutes=10)
+LIMIT = timedelta(minutes=2)
 MOST = 2
 """How often one Pod's eviction may be decided: a second time when the first one's answer was lost, or was none."""
 

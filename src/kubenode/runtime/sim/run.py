@@ -32,11 +32,13 @@ from kubenode.runtime.engine.loop import (
     Done,
     Engine,
     Event,
+    Fault,
     Input,
     Recorder,
     Relist,
     Stirred,
     Synced,
+    raised,
 )
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
@@ -174,9 +176,9 @@ class Simulation:
             AGENTS: Process(lambda: agents(self, plugins, self._record), self.store, self, ()),
         }
 
-    def controllers(self, record: Recorder | None = None) -> Engine:
+    def controllers(self, record: Recorder | None = None, fault: Fault = raised) -> Engine:
         """Make the controllers of one more process."""
-        return controllers(self.plugins, record, workloads=self._workload)
+        return controllers(self.plugins, record, fault, workloads=self._workload)
 
     def _workload(self, key: str, node: str, now: m.Now) -> Workload | None:
         return now_or_never(look(self.store, node, now.elapsed)) if node else None

@@ -90,14 +90,15 @@ class Apps:
     def look(self) -> None:
         """End what is to end, count budgets anew, and make anew what is missing."""
         changed = [watch.drain() for watch in self._watches]
-        if not self._apps or not (self._due or any(changed)):
+        ends = [one for one in self._due.values() if self._is_alive(one.node)]
+        if not self._apps or not (ends or any(changed)):
             return
         pods = self.all()
         for pod in pods:
             if pod.deleting and pod.uid not in self._ending:
                 self._ending.add(pod.uid)
                 self._simulation.at(timedelta(seconds=pod.grace), partial(self._is_over, pod))
-        for pod in [one for one in self._due.values() if self._is_alive(one.node)]:
+        for pod in ends:
             self._end(pod)
         for app in self._apps.values():
             mine = [pod for pod in pods if pod.labels.get("app") == app.name and not pod.deleting]
