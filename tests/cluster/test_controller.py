@@ -274,10 +274,11 @@ def used(entries: list[Any], user: str) -> set[Right]:
         is_named = resource == "customresourcedefinitions" or (
             resource == "leases" and entry["verb"] != "create"
         )
+        anywhere = resource in ("pods/eviction", "poddisruptionbudgets")
         found.add(
             Right(
                 group=ref.get("apiGroup", ""), resource=resource, verb=entry["verb"],
-                name=ref.get("name", "") if is_named else "", namespace=ref.get("namespace", ""),
+                name=ref.get("name", "") if is_named else "", namespace="" if anywhere else ref.get("namespace", ""),
             )
         )  # fmt: skip
     return {one for one in found if one.resource != "selfsubjectaccessreviews"}
@@ -308,6 +309,11 @@ def test_each_right_is_used_and_none_is_missing(cluster: Cluster) -> None:
         lambda: cluster.object("machine", "m2").get("status", {}).get("phase") == "Running",
         logs=logs,
     )
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+        "spec": {"nodeName": "node-m2", "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "i"}]},
+    }  # fmt: skip
+    plane.kubectl("create", "-f", "-", input=yaml.safe_dump(pod))
     (cluster.folder / "m2.part").write_text("\n".join(kernel_lines()))
     (cluster.folder / "m2.part").rename(cluster.folder / "m2.kmsg")
     until("two machines of the set", lambda: owned() == 2, logs=logs)

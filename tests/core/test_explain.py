@@ -26,6 +26,7 @@ from kubenode.core.explain import WhatIf, explain, what_if
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.identity import deletion_op_id
 from kubenode.core.levers.change import Change
 from kubenode.core.levers.machine import change_of_set
 from kubenode.core.model.machineset import MACHINESET_FINALIZER
@@ -324,14 +325,17 @@ def _status(decision: Any) -> Any:
 
 def test_a_machine_that_would_be_terminated_is_explained() -> None:
     """Its policy of deletion is named."""
-    node = make_node("n7")
+    node = attrs.evolve(make_node("n7"), spec=m.NodeSpec(unschedulable=True))
     machine = make_machine(node, since=NOW)
     machine = attrs.evolve(
         machine,
         metadata=attrs.evolve(machine.metadata, finalizers=("kubenode.dev/machine",), deletion_timestamp=NOW),
         spec=attrs.evolve(machine.spec, deletion_policy=m.DeletionPolicy.TERMINATE),
     )
-    seen = MachineSnapshot(machine=machine, node=node, now=NOW)
+    op_id = deletion_op_id(machine.metadata.uid)
+    drained = m.DrainRecord(op_id=op_id, state=m.DrainState.DRAINED)
+    machine = attrs.evolve(machine, status=attrs.evolve(machine.status, drain=drained))
+    seen = MachineSnapshot(machine=machine, node=node, holds=frozenset({op_id}), now=NOW)
     settled = attrs.evolve(seen, machine=attrs.evolve(machine, status=_status(decide(seen, DEFAULT))))
     found = explain(settled, DEFAULT)
     assert found.counterfactual == "would act if spec.deletionPolicy is Release"

@@ -20,6 +20,7 @@ from kubenode.core.accept.doubts import Doubt
 from kubenode.core.machine.phase import Signal
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machineset.claims import Reason as SetReason
+from kubenode.core.node.drain import _REASONS
 
 SOURCE: Final = Path(__file__).parents[2] / "src" / "kubenode"
 OTHERS: Final[Mapping[str, str]] = MappingProxyType(
@@ -63,6 +64,10 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "_FOUND[course.gate.state].value": GATE,
         "_FOUND[gate.state]": GATE,
         "_FOUND[course.gate.state]": GATE,
+        "_REASONS[record.state]": tuple(_REASONS.values()),
+        # What a condition said is said again.
+        "said.reason": (),
+        "draining.claims[0].reason": (),
         "first.doubt": tuple(one.value for one in Doubt),
         # The phase of a Machine follows a signal, and the note says which.
         "signal.name.title().replace('_', '')": tuple(

@@ -146,7 +146,7 @@ def test_policies_and_remediers_say_that_they_are_in_force(stage: Stage) -> None
 def test_one_bad_key_does_not_stop_the_others(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a fault handler that survives, a decider's bug costs its own machine only."""
     from kubenode.runtime.controller.remedy import RemedyController
-    from kubenode.runtime.controller.wiring import FIRST, controllers
+    from kubenode.runtime.controller.wiring import FIRST
 
     question = RemedyController.question
 
@@ -158,8 +158,8 @@ def test_one_bad_key_does_not_stop_the_others(stage: Stage, monkeypatch: pytest.
     monkeypatch.setattr(RemedyController, "question", faulty)
     told: list[str] = []
     process = stage.simulation.processes[CONTROLLER]
-    process._build = lambda: controllers(
-        stage.simulation.plugins, fault=lambda key, error: told.append(f"{key} {error!r}")
+    process._build = lambda: stage.simulation.controllers(
+        fault=lambda key, error: told.append(f"{key} {error!r}")
     )
     process.start()
     process.inputs.append(FIRST)

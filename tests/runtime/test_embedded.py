@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from kubenode.core.crd import schema_of
 from kubenode.core.errors import ApiError, Conflict, Expired, ObjectNotFound, Refused
-from kubenode.core.model import KINDS, Json, Kind, Machine, Node
+from kubenode.core.model import KINDS, Json, Kind, Machine, Node, Pod, PodDisruptionBudget
 from kubenode.core.schema import Cause
 from kubenode.runtime.store.contract import EventType, JsonPatch, Listing, MergePatch, Patch, WatchEvent
 from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
@@ -44,7 +44,9 @@ def make(
     *, clock: Callable[[], datetime] = lambda: NOON, seed: int = 0, window: int = 64, **more: Any
 ) -> EmbeddedStore:
     """Make a store of our kinds and Nodes."""
-    kinds = [(kind.KIND, SCHEMAS[kind]) for kind in KINDS] + [(Node.KIND, None), (EVENT, None)]
+    kinds = [(kind.KIND, SCHEMAS[kind]) for kind in KINDS] + [
+        (kind, None) for kind in (Node.KIND, Pod.KIND, PodDisruptionBudget.KIND, EVENT)
+    ]
     return EmbeddedStore(kinds, clock=clock, seed=seed, window=window, **more)
 
 

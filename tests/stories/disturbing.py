@@ -17,7 +17,7 @@ from kubenode.core.errors import Conflict, Unreachable
 from kubenode.core.host.plan import LONGEST_PAUSE
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step
-from kubenode.runtime.controller.wiring import FIRST, controllers
+from kubenode.runtime.controller.wiring import FIRST
 from kubenode.runtime.engine.apply import Act, CrashPoint, NoHands
 from kubenode.runtime.sim.check import done_once, one_at_a_time
 from kubenode.runtime.sim.faults import Fault, FaultyStore
@@ -25,10 +25,12 @@ from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Process, SimulatedCrash
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import drifting, scaling
+from tests.stories import draining, drifting, scaling
 
-PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play}
-MADE: Mapping[str, Callable[..., Cast]] = {"drift": drifting.cast_of, "machineset": scaling.cast_of}
+PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play}
+MADE: Mapping[str, Callable[..., Cast]] = {
+    "drift": drifting.cast_of, "machineset": scaling.cast_of, "drain": draining.cast_of,
+}  # fmt: skip
 """Casts of the stories that are no story of the demo; the others have a file."""
 CASTS = {
     "import": (0, "a"),
@@ -37,6 +39,7 @@ CASTS = {
     "outage": (6, "ab"),
     "drift": (2, "a"),
     "machineset": (1, "ab"),
+    "drain": (2, "a"),
 }
 """How many machines each story has, in which zones; the import's file has its own.
 
@@ -98,7 +101,7 @@ class Disturber:
         if self.mode == "second":
             process, lag = self.mode, SECOND
             simulation.processes[process] = Process(
-                lambda: controllers(simulation.plugins), simulation.store, NoHands(), (FIRST,)
+                simulation.controllers, simulation.store, NoHands(), (FIRST,)
             )
         simulation.processes[process].deaf_until = simulation.time.elapsed + nanoseconds(lag)
         simulation.at(lag, lambda: None)  # so that what came meanwhile is looked at then

@@ -6,7 +6,7 @@ from functools import cache
 import pytest
 
 from kubenode.core import wire
-from kubenode.core.decision import Create, Delete, PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.decision import Create, Delete, Evict, PatchNode, PatchNodeConditions, SetFinalizers
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.engine.apply import Act, WriteStatus, reaches
@@ -17,6 +17,8 @@ from tests.stories.disturbing import PLAYS, cast_of
 
 def needed(act: Act) -> str:
     """Say which right an act needs."""
+    if isinstance(act, Evict):
+        return "create pods/eviction"
     plural = wire.kind_of(reaches(act).kind).KIND.plural
     match act:
         case Create():

@@ -48,3 +48,10 @@ class TracedStore:
         answer = await self._store.delete(kind, name, uid=uid, resource_version=resource_version)
         self._tell(f"delete {kind.name} {name}")
         return answer
+
+    async def evict(
+        self, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
+    ) -> Json:
+        answer = await self._store.evict(namespace, name, uid=uid, grace=grace)
+        self._tell(f"evict Pod {namespace}/{name}")
+        return answer

@@ -108,7 +108,7 @@ class SetFinalizers:
 
 @attrs.frozen(kw_only=True)
 class PatchNode:
-    """Change labels, annotations and, where not None, the whole list of taints of a Node, at this resourceVersion.
+    """Change labels, annotations and, where not None, taints (the whole list) and cordon of a Node, at this resourceVersion.
 
     A label or annotation of value None is removed; those not named are left alone.
     """
@@ -118,6 +118,7 @@ class PatchNode:
     labels: Mapping[str, str | None] = attrs.field(factory=dict)
     annotations: Mapping[str, str | None] = attrs.field(factory=dict)
     taints: tuple[Taint, ...] | None = None
+    unschedulable: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -156,6 +157,19 @@ class DeleteToken:
 
 
 @attrs.frozen(kw_only=True)
+class Evict:
+    """Ask for the eviction of one incarnation of a Pod. Gone means done; a budget that allows none now is no failure.
+
+    Attributes:
+        grace: seconds that it is given to end; None as it says itself.
+    """
+
+    pod: Ref
+    namespace: str
+    grace: int | None = None
+
+
+@attrs.frozen(kw_only=True)
 class RunSteps:
     """Act on the host: the only effect outside the API in this version, and the agent's alone.
 
@@ -173,7 +187,7 @@ class RunSteps:
 
 ApiEffect: TypeAlias = (
     Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
-    | AnswerRequest | DeleteToken
+    | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
 Effect: TypeAlias = ApiEffect | RunSteps
 

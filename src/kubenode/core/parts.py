@@ -12,6 +12,7 @@ from kubenode.core.decision import (
     Delete,
     DeleteToken,
     Effect,
+    Evict,
     Note,
     PatchNode,
     PatchNodeConditions,
@@ -31,6 +32,7 @@ from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.inspection import Awaited
 from kubenode.core.model import *
+from kubenode.core.node.workload import Workload
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import SetRoom
 from kubenode.core.risk.success import Outcome
@@ -44,6 +46,7 @@ __all__ = [
     "Delete",
     "DeleteToken",
     "Effect",
+    "Evict",
     "Explanation",
     "Have",
     "HostSeen",
@@ -65,6 +68,7 @@ __all__ = [
     "SetRoom",
     "TallyView",
     "Verdict",
+    "Workload",
     "ZoneTally",
     "make_machine",
     "make_node",

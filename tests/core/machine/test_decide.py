@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from kubenode.core import model as m
 from kubenode.core.decision import PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.identity import deletion_op_id
 from kubenode.core.machine.decide import decide
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
@@ -513,31 +514,33 @@ def test_a_hold_is_shown_and_changes_nothing_else(on_machine: bool, on_node: boo
 
 
 def test_a_hold_is_shown_while_the_machine_goes_too() -> None:
-    """A release disrupts nothing, so it goes on; what is refused stays, and says both."""
+    """A release disrupts nothing, so it goes on; what would end the machine gets no permit, and says both."""
     world = running(deletion_policy=m.DeletionPolicy.TERMINATE)
     assert world.machine is not None
     world.machine = with_meta(deleted(world.machine), labels=HELD)
     world.settle()
-    assert world.told() == "Draining: Ready=False/TerminateUnsupported"
+    assert world.told() == "Draining: Ready=False/PermitAwaited"
     assert world.condition("Paused").reason == MachineReason.HELD.value
 
 
 def test_terminate_is_refused() -> None:
-    """Terminate is refused: the finalizer stays, nothing is written but why."""
+    """Terminate is refused: the Node is drained, the finalizer stays, and it says why."""
     world = running(deletion_policy=m.DeletionPolicy.TERMINATE)
-    before = world.node
     assert world.machine is not None
     world.machine = deleted(world.machine)
+    world.holds = frozenset({deletion_op_id("uid-m1")})
     world.settle()
     assert world.machine is not None
     assert world.machine.metadata.finalizers == (FINALIZER,)
-    assert world.node is before
+    assert world.node is not None
+    assert world.node.spec.unschedulable
     assert world.told() == "Draining: Ready=False/TerminateUnsupported"
     assert "Terminate as it says" in world.machine.status.conditions[0].message
     spec = attrs.evolve(world.machine.spec, deletion_policy=m.DeletionPolicy.RELEASE)
     world.machine = attrs.evolve(world.machine, spec=spec)
     world.settle()
     assert world.machine is None
+    assert world.node == attrs.evolve(node(), metadata=world.node.metadata)
 
 
 def test_what_was_created_is_not_released_by_default() -> None:

@@ -1,16 +1,26 @@
 """A machine and its Node that take Decisions, as strictly as an API server would."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import attrs
 
 from kubenode.core import model as m
-from kubenode.core.decision import Decision, Effect, PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.decision import (
+    NOTHING_SEEN,
+    Decision,
+    Effect,
+    Evict,
+    PatchNode,
+    PatchNodeConditions,
+    SetFinalizers,
+)
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.model.condition import Condition, find
 from kubenode.core.model.meta import FINALIZER, ObjectMeta
+from kubenode.core.model.world import Pod, PodDisruptionBudget
+from kubenode.core.node.workload import Workload
 from kubenode.core.policy import Policy
 
 START = m.Now.at(datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC))
@@ -81,6 +91,11 @@ class World:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: m.Cause | None = None
+    holds: frozenset[str] = frozenset()
+    drains: str = ""
+    pods: tuple[Pod, ...] = ()
+    budgets: tuple[PodDisruptionBudget, ...] = ()
+    sightings: Mapping[str, int] = NOTHING_SEEN
     now: m.Now = START
     writes: int = 0
 
@@ -94,7 +109,20 @@ class World:
             rival=self.rival,
             wanted=self.wanted,
             hold=self.hold,
+            holds=self.holds,
+            drains=self.drains,
+            workload=self.look,
             now=self.now,
+            sightings=self.sightings,
+        )
+
+    @property
+    def look(self) -> Workload | None:
+        """A look at the Node of this moment."""
+        if self.node is None:
+            return None
+        return Workload(
+            node=self.node.metadata.name, pods=self.pods, budgets=self.budgets, at=self.now.elapsed
         )
 
     def decide(self) -> Decision[m.MachineStatus]:
@@ -103,6 +131,7 @@ class World:
 
     def apply(self, decision: Decision[m.MachineStatus], crash_after: int = 100) -> None:
         """Do what was decided: the status when it differs, then the effects; stop after so many writes."""
+        self.sightings = decision.sightings
         for done, write in enumerate(self._writes(decision)):
             if done == crash_after:
                 return
@@ -137,6 +166,11 @@ class World:
                 assert self.node is not None
                 self.node = _touched(
                     attrs.evolve(self.node, status=m.NodeStatus(conditions=effect.conditions))
+                )
+            case Evict():
+                self.pods = tuple(
+                    attrs.evolve(pod, deleting=True) if pod.uid == effect.pod.uid else pod
+                    for pod in self.pods
                 )
             case _:
                 raise AssertionError(f"not the machine controller's to do: {effect}")
@@ -189,6 +223,8 @@ def _patched(one: m.Node | None, effect: PatchNode) -> m.Node:
         annotations=_merged(one.metadata.annotations, effect.annotations),
     )
     spec = one.spec if effect.taints is None else attrs.evolve(one.spec, taints=effect.taints)
+    if effect.unschedulable is not None:
+        spec = attrs.evolve(spec, unschedulable=effect.unschedulable)
     return _touched(attrs.evolve(one, metadata=meta, spec=spec))
 
 

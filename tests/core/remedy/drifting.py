@@ -42,6 +42,8 @@ class Drifting(World):
     node: m.Node | None = attrs.field(factory=node)
     disruption: m.Disruption = m.Disruption.REBOOT
     heals: frozenset[str] = frozenset({"repair"})
+    drain: m.DrainState | None = m.DrainState.DRAINED
+    """How far the machine controller is with the drain of whoever has a permit."""
 
     @classmethod
     def of(cls, *names: str, **more: object) -> "Drifting":
@@ -77,10 +79,17 @@ class Drifting(World):
     def snapshot(self) -> RepairSnapshot:  # type: ignore[override]
         """Make the snapshot, as the controller does."""
         return RepairSnapshot(
-            machine=self.machine, node=self.node, jobs=tuple(self.jobs.values()), holds=frozenset(self.holds),
+            machine=self.drained(), node=self.node, jobs=tuple(self.jobs.values()), holds=frozenset(self.holds),
             components={name: component(name, self.disruption) for name in ("net-1", "net-2")}, zones=self.zones,
             sets=("all",), now=self.now, sightings=self.sightings,
         )  # fmt: skip
+
+    def drained(self) -> m.Machine:
+        """Give the machine with what is said of its drain."""
+        record = None
+        if self.drain is not None and self.holds:
+            record = m.DrainRecord(op_id=min(self.holds), state=self.drain)
+        return attrs.evolve(self.machine, status=attrs.evolve(self.machine.status, drain=record))
 
     def subject(self) -> m.RemedyOperationJob | None:
         """Give the job whose status is decided."""

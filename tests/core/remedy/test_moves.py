@@ -69,6 +69,17 @@ def answered(state: m.AnswerState | None, message: str = "", op_id: str = "op-1"
     )
 
 
+DRAINS = frozenset({"restart-unit"})
+
+
+def drained(state: str, op_id: str = "op-1") -> m.Machine:
+    """Give the machine whose Node is, or could not be, drained for an op-id."""
+    one = machine()
+    record = m.DrainRecord(op_id=op_id, state=m.DrainState(state))
+    said = m.Condition(type="Drained", status=m.Switch.FALSE, reason="DrainTimedOut", message="by a budget", last_transition_time=NOW.wall)  # fmt: skip
+    return attrs.evolve(one, status=attrs.evolve(one.status, drain=record, conditions=(said,)))
+
+
 def operation(op_id: str = "op-1") -> m.Operation:
     """Give an operation of this episode."""
     return m.Operation(
@@ -102,6 +113,19 @@ MOVES: dict[str, tuple[Case, tuple[str, str, str, str]]] = {
     "to be written, and stopped": (case(ACTS, holds=HELD, stop=STOP), ("Waiting", "Failed", "withdrawn: cluster: frozen", "Frozen")),
     "to be written, and gone": (case(ACTS, holds=HELD, remedier=None), ("Cancelled", "Failed", f"withdrawn: {GONE}", "Cancelled")),
     "to be written, no permit": (case(ACTS), ("Acting", "Acting", "", "NoPermit")),
+    "to be drained": (case(ACTS, holds=HELD, drains=DRAINS), ("Acting", "Acting", "", "Draining")),
+    "being drained": (case(ACTS, holds=HELD, drains=DRAINS, machine=drained("Draining")), ("Acting", "Acting", "", "Draining")),
+    "being drained, and clear": (
+        case(ACTS, holds=HELD, drains=DRAINS, clear=True), ("Cancelled", "Failed", "withdrawn: cleared by itself", "Cancelled"),
+    ),
+    "drained for another": (
+        case(ACTS, holds=HELD, drains=DRAINS, machine=drained("Drained", "op-9")), ("Acting", "Acting", "", "Draining"),
+    ),
+    "not to be drained": (
+        case(ACTS, holds=HELD, drains=DRAINS, machine=drained("GivenUp")),
+        ("Waiting", "Failed", "its Node could not be drained: by a budget", "Failed"),
+    ),
+    "to be drained, no permit": (case(ACTS, drains=DRAINS), ("Acting", "Acting", "", "NoPermit")),
     "written": (case(ACTS, holds=HELD, stop=STOP, machine=machine(operation=operation())), ("Acting", "Acting", "", "Acting")),
     "another's stands there": (
         case(ACTS, holds=frozenset({"op-1", "op-9"}), machine=machine(operation=operation("op-9"))), ("Acting", "Acting", "", "OperationTaken"),
@@ -296,3 +320,12 @@ def test_of_two_open_episodes_the_one_under_way_comes_first(state: m.AttemptStat
     """Acting or being verified; else the first by name."""
     other = attrs.evolve(job(), metadata=m.ObjectMeta(name="a-job", uid="uid-a"))
     assert (open_job((other, job(attempt(state)))) == job(attempt(state))) is first
+
+
+@pytest.mark.parametrize("state", [m.DrainState.DRAINED, m.DrainState.FORCED])
+def test_an_operation_is_written_when_its_node_is_drained(state: m.DrainState) -> None:
+    """Or when its policy lets it go on; until then no time limit of the rung has begun."""
+    answer = advance(case(ACTS, holds=HELD, drains=DRAINS, machine=drained(state.value)))
+    assert len(answer.effects) == 1
+    waits = advance(case(ACTS, holds=HELD, drains=DRAINS, machine=drained("Draining")))
+    assert (waits.effects, waits.sightings, waits.deadlines, waits.deferred) == ((), {}, (), True)

@@ -1,6 +1,6 @@
 """Who asks, who holds and what has ended, read from sets and jobs."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import attrs
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kubenode.core.identity import op_id
+from kubenode.core import model as m
+from kubenode.core.identity import deletion_op_id, op_id
 from kubenode.core.model import (
     Attempt,
     AttemptState,
@@ -36,6 +37,7 @@ from kubenode.core.model.remedy import WITHDRAWN
 from kubenode.core.risk.asks import (
     Ask,
     act_of_entry,
+    ask_of_deletion,
     asks_of_job,
     asks_of_set,
     ended_of_job,
@@ -271,3 +273,16 @@ def test_a_set_that_goes_on_to_another_revision_lets_the_act_go(update: Revision
     made = attrs.evolve(mcs(), metadata=ObjectMeta(name="kubelet", uid="S"))
     made = attrs.evolve(made, status=attrs.evolve(made.status, update=update))
     assert act_of_entry(made, MACHINE, ENTRY, None) == ""
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_machine_that_is_to_end_asks(begun: bool) -> None:
+    """Since its deletion was asked for, with the rollouts; it holds as soon as its Node is being drained."""
+    when = datetime(2026, 7, 1, tzinfo=UTC)
+    one = m.Machine(
+        metadata=m.ObjectMeta(name="n7", uid="uid-n7", deletion_timestamp=when), spec=m.MachineSpec(host=m.Host(address="h"))
+    )  # fmt: skip
+    found = ask_of_deletion(one, "b", "eu", begun=begun)
+    assert (found.op_id, found.machine) == (deletion_op_id("uid-n7"), m.ref(one))
+    assert (found.cause, found.since, found.waiting) == (m.Cause.ROLLOUT, when, not begun)
+    assert found.scopes == ("cluster", "region=eu", "zone=b")

@@ -241,3 +241,41 @@ def test_who_was_recorded_as_started_and_has_no_entry_yet_is_looked_at_again() -
     world.settle()
     assert world.touched == []
     assert said(world)[1] == "Held"
+
+
+def drains(world: World, state: m.DrainState | None) -> None:
+    """Let the machine controller be so far with the drain that the one member's permit asks for."""
+    (member,) = world.owner.status.batch.members if world.owner.status.batch is not None else ()
+    record = None if state is None else m.DrainRecord(op_id=member.op_id, state=state)
+    world.evolve(member.name, drain=record)
+
+
+@pytest.mark.parametrize("disruption", [m.Disruption.DRAIN, m.Disruption.REBOOT])
+@pytest.mark.parametrize("state", [None, m.DrainState.DRAINING])
+def test_a_component_that_drains_waits_until_its_node_is_drained(
+    disruption: m.Disruption, state: m.DrainState | None
+) -> None:
+    """It has its permit, and no entry is written; it says for what it waits."""
+    world = permitted(disruption=disruption)
+    drains(world, state)
+    decision = decide(world.snapshot(), Policy())
+    assert started(decision) == []
+    assert [note.text for note in decision.notes if note.code == "Draining"] == [
+        f"{next(iter(world.seats))}: its Node is drained first"
+    ]
+    assert decision.deferred
+
+
+@pytest.mark.parametrize("state", [m.DrainState.DRAINED, m.DrainState.FORCED])
+def test_a_component_that_drains_starts_when_its_node_is_drained(state: m.DrainState) -> None:
+    """Or when its policy lets it go on."""
+    world = permitted(disruption=m.Disruption.DRAIN)
+    drains(world, state)
+    assert len(started(decide(world.snapshot(), Policy()))) == 1
+
+
+def test_a_component_that_restarts_waits_for_no_drain() -> None:
+    """Whatever is said of one."""
+    world = permitted()
+    drains(world, m.DrainState.GIVEN_UP)
+    assert len(started(decide(world.snapshot(), Policy()))) == 1

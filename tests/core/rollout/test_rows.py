@@ -317,6 +317,29 @@ def test_a_batch_is_stamped_in_whole_seconds() -> None:
     assert (batch.opened_at, batch.closed_at) == (START, START)
 
 
+@pytest.mark.parametrize(
+    ("record", "permits", "state"),
+    [
+        (("op-n1", "GivenUp"), {"op-n1"}, "Failed"), (("op-n1", "GivenUp"), set(), "Waiting"),
+        (("op-n1", "Draining"), {"op-n1"}, "Waiting"), (("op-n1", "Drained"), {"op-n1"}, "Waiting"),
+        (("op-x", "GivenUp"), {"op-n1"}, "Waiting"), (("op-x", "GivenUp"), {"op-n1", "op-x"}, "Failed"),
+        (None, {"op-n1"}, "Waiting"), (("op-n1", "GivenUp"), {"op-x"}, "Waiting"),
+    ],
+)  # fmt: skip
+def test_a_member_whose_node_could_not_be_drained_fails(
+    record: tuple[str, str] | None, permits: set[str], state: str
+) -> None:
+    """Of a permit that is open, and where a drain is asked for at all: that of its permit, or of one that shares it."""
+    drain = None if record is None else m.DrainRecord(op_id=record[0], state=m.DrainState(record[1]))
+    waits = attrs.evolve(WAITS, op_id="op-n1")
+    terms = Terms.of(mcs(), 1, drained_by=frozenset(permits))
+    found = judge(
+        attrs.evolve(BATCH, members=(waits,)), (attrs.evolve(seat("n1"), drain=drain),), terms, NOW, {}
+    )
+    assert found.batch.members[0].state.value == state
+    assert [one.reason for one in found.failures] == (["DrainTimedOut"] if state == "Failed" else [])
+
+
 @pytest.mark.parametrize("state", list(m.MemberState))
 def test_who_has_ended_stays_so(state: m.MemberState) -> None:
     """Though its machine is gone, or back and at the revision; whoever has not is then Gone, or goes on."""

@@ -1,8 +1,8 @@
 """What to do about one machine: its finalizer, its phase and conditions, and what of it shows on its Node.
 
 In this order, and each only when the one before is done, because each write makes the version old that
-the next would be decided on: our finalizer; then status and one write to the Node (labels, taints and
-the record of mirrored conditions first, the conditions after).
+the next would be decided on: our finalizer; then status and one write to the Node (a cordon that comes or goes first,
+then labels, taints and the record of mirrored conditions, the conditions last), and beside it evictions.
 """
 
 from collections.abc import Iterable
@@ -21,14 +21,16 @@ from kubenode.core.machine.conditions import (
     rolled_out_claim,
     summary,
 )
+from kubenode.core.machine.draining import Draining, is_permitted, plan_drain
 from kubenode.core.machine.phase import Phase, Signal, next_phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.signals import signals
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, Condition, find, stated
-from kubenode.core.model.machine import DeletionPolicy, MachineStatus
+from kubenode.core.model.machine import DeletionPolicy, DrainRecord, MachineStatus
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, Switch, ref
 from kubenode.core.model.world import Node
+from kubenode.core.node.cordon import uncordon
 from kubenode.core.node.mirror import Mirror, plan_mirror
 from kubenode.core.node.sync import Marks, label_value, plan_marks, plan_removal
 from kubenode.core.policy import Policy
@@ -36,6 +38,8 @@ from kubenode.core.policy import Policy
 __all__ = ["MachineSnapshot", "decide"]
 
 _HANDS_OFF_NODE = frozenset({Signal.UNACTIONABLE, Signal.CONTESTED, Signal.INSTANCE_WANTED})
+_HANDS_OFF_DRAIN = frozenset({Signal.UNACTIONABLE, Signal.INSTANCE_WANTED})
+_NONE = Draining()
 _PHASES = frozenset(phase.value for phase in Phase)
 
 
@@ -44,11 +48,12 @@ def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
 
     Returns:
         The whole status, its `agent` as read (that part is the agent's), and effects on the machine's
-        finalizers and its Node. `wake_at` is None: only an event changes anything.
+        finalizers, its Node and, while that is drained, its Pods. `wake_at` is of the drain alone: without one only an
+        event changes anything.
 
     Invariant: no effect and a status that moves only Ready, when the object is a newer version's; no
     effect on a Node when it is not certain that it is this machine's; foreign labels, taints and
-    conditions are never touched.
+    conditions are never touched, nor is a person's cordon undone.
     Source: api.md sections 1, 2 and 4 (import); `policy` has nothing to say here in this version.
     """
     newer = _newer(seen)
@@ -114,6 +119,7 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     if node is not None:
         marks, mirror = _marks(seen, node), plan_mirror(node, _found(seen, node))
         effects = _node_write(node, marks, mirror)
+    draining = Draining() if signal in _HANDS_OFF_DRAIN else plan_drain(seen)
     parts = (
         *instance_claim(seen),
         agent_claim(seen),
@@ -124,11 +130,18 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     phase = _phase(seen.machine.status.phase, observed)
     ready = _unactionable() if signal is Signal.UNACTIONABLE else summary(phase, parts)
     return Decision(
-        status=_status(seen, phase, (ready, *parts, *paused_claim(seen))),
-        effects=effects,
+        status=_status(seen, phase, (ready, *parts, *draining.claims, *paused_claim(seen)), draining.record),
+        effects=_in_order(draining, effects),
         notes=_notes(seen, signal, marks, mirror),
         deferred=signal is Signal.CONTESTED,
+        wake_at=draining.wake_at,
+        sightings=draining.sightings,
     )
+
+
+def _in_order(draining: Draining, of_node: tuple[Effect, ...]) -> tuple[Effect, ...]:
+    """Give the one write to the Node, the cordon before all else, and then the evictions."""
+    return ((draining.patch,) if draining.patch is not None else of_node) + draining.evictions
 
 
 def _marks(seen: MachineSnapshot, node: Node) -> Marks:
@@ -160,14 +173,7 @@ def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
     metadata = seen.machine.metadata
     held = FINALIZER in metadata.finalizers
     if seen.machine.spec.on_deletion is DeletionPolicy.TERMINATE:
-        says = "by default" if seen.machine.spec.deletion_policy is None else "as it says"
-        text = (
-            f"spec.deletionPolicy is Terminate {says}, and this version terminates nothing;"
-            " set it to Release to let the host go"
-        )
-        note = Note(code=MachineReason.TERMINATE_UNSUPPORTED.value, text=text)
-        status = _leaving(seen, MachineReason.TERMINATE_UNSUPPORTED, text)
-        return Decision(status=status, notes=(note,), deferred=held)
+        return _terminated(seen, held=held)
     if held and seen.unread and seen.contest is None:
         text = f"waits: what stands on the Node cannot be read, so it is not written: {seen.unread}"
         return Decision(status=_leaving(seen, MachineReason.NODE_UNREADABLE, text), deferred=True)
@@ -179,8 +185,34 @@ def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
     return Decision(status=_leaving(seen, MachineReason.RELEASING, text), effects=effects)
 
 
+def _terminated(seen: MachineSnapshot, *, held: bool) -> Decision[MachineStatus]:
+    """Drain the Node of a machine that is to end, and then wait, since nothing here ends one."""
+    if held and seen.node is not None and seen.contest is None and not is_permitted(seen):
+        text = "it is drained when the RiskLedger permits it"
+        note = Note(code=MachineReason.PERMIT_AWAITED.value, text=text)
+        kept = plan_drain(seen)
+        status = _leaving(seen, MachineReason.PERMIT_AWAITED, text, kept)
+        return Decision(status=status, effects=_in_order(kept, ()), notes=(note,), deferred=True)
+    draining = plan_drain(seen) if held else Draining()
+    if draining.record is not None and not draining.over:
+        text = draining.claims[0].message
+        return Decision(
+            status=_leaving(seen, MachineReason.DRAINING, text, draining), effects=_in_order(draining, ()),
+            notes=(Note(code=draining.claims[0].reason, text=text),), wake_at=draining.wake_at,
+            sightings=draining.sightings, deferred=True,
+        )  # fmt: skip
+    says = "by default" if seen.machine.spec.deletion_policy is None else "as it says"
+    text = (
+        f"spec.deletionPolicy is Terminate {says}, and this version terminates nothing;"
+        " set it to Release to let the host go"
+    )
+    note = Note(code=MachineReason.TERMINATE_UNSUPPORTED.value, text=text)
+    status = _leaving(seen, MachineReason.TERMINATE_UNSUPPORTED, text, draining)
+    return Decision(status=status, effects=_in_order(draining, ()), notes=(note,), deferred=held)
+
+
 def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
-    """Give the next write that takes ours off the Node: conditions first, the records of what is ours last."""
+    """Give the next write that takes ours off the Node: conditions, then the cordon, the records of what is ours last."""
     node = seen.node
     if node is None or seen.contest is not None:
         return ()
@@ -190,17 +222,25 @@ def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
     conditions = mirror.patch(node)
     if conditions is not None:
         return (conditions,)
+    opened = uncordon(node)
+    if opened is not None:
+        return (opened,)
     marks = plan_removal(node)
     return (marks.patch(node, mirror.annotations),) if marks.differ or mirror.annotations else ()
 
 
-def _leaving(seen: MachineSnapshot, reason: MachineReason, text: str) -> MachineStatus:
+def _leaving(
+    seen: MachineSnapshot, reason: MachineReason, text: str, draining: Draining = _NONE
+) -> MachineStatus:
     ready = Claim.of(READY, False, reason.value, text)
     phase = _phase(seen.machine.status.phase, signals(seen))
-    return _status(seen, phase, (ready, agent_claim(seen), node_claim(seen), *paused_claim(seen)))
+    claims = (ready, agent_claim(seen), node_claim(seen), *draining.claims, *paused_claim(seen))
+    return _status(seen, phase, claims, draining.record)
 
 
-def _status(seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim]) -> MachineStatus:
+def _status(
+    seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim], drain: DrainRecord | None
+) -> MachineStatus:
     """Give the whole status; the agent's part as read."""
     old, generation, wall = seen.machine.status, seen.machine.metadata.generation, seen.now.wall
     first = old.first_running
@@ -208,7 +248,7 @@ def _status(seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim]) -> Mac
         first = wall.replace(microsecond=0)
     return attrs.evolve(
         old, phase=phase.value, observed_generation=generation, node_ref=seen.node_ref, first_running=first,
-        conditions=stated(old.conditions, claims, wall=wall, generation=generation),
+        drain=drain, conditions=stated(old.conditions, claims, wall=wall, generation=generation),
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ class MachineReason(enum.Enum):
     UPDATING = "Updating"
     REPAIRING = "Repairing"
     RELEASING = "Releasing"
+    DRAINING = "Draining"
+    PERMIT_AWAITED = "PermitAwaited"
     TERMINATE_UNSUPPORTED = "TerminateUnsupported"
 
     # Paused, which is there only while it is True
@@ -50,3 +52,11 @@ class MachineReason(enum.Enum):
     COMPONENT_FAILED = "ComponentFailed"
     COMPONENT_DRIFTED = "ComponentDrifted"
     COMPONENT_STATE = "ComponentState"
+
+    # Drained, which is there only while an open permit or a deletion asks for it; DRAINING too
+    CORDONING = "Cordoning"
+    CORDON_UNDONE = "CordonUndone"
+    DRAIN_BLOCKED = "DrainBlocked"
+    DRAIN_TIMED_OUT = "DrainTimedOut"
+    DRAIN_FORCED = "DrainForced"
+    PODS_GONE = "PodsGone"

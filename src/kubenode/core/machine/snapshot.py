@@ -14,6 +14,7 @@ from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.model.risk import Cause
 from kubenode.core.model.world import Node, NodeCondition
+from kubenode.core.node.workload import Workload
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +27,9 @@ class MachineSnapshot:
         rival: the name of another Machine that says it is the same Node; empty when there is none.
         wanted: the component names that the sets selecting this machine want to see in its entries.
         hold: the cause of the open hold on this machine; None when no hold is open.
+        holds: the op-ids of that hold.
+        drains: the one of them whose act needs the Node drained; empty when none does.
+        workload: what ran on the Node at the last look; None when nobody has looked, or need not.
         ledger: whether the RiskLedger stands. Before it does no machine becomes Running: a ledger that
             is made when machines have been Running takes that for lost history, and stays closed a day.
     """
@@ -35,6 +39,9 @@ class MachineSnapshot:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: Cause | None = None
+    holds: frozenset[str] = frozenset()
+    drains: str = ""
+    workload: Workload | None = None
     ledger: bool = True
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN

@@ -149,6 +149,6 @@ def _machine(owner: MachineSet, name: str, zone: str) -> Machine:
         ),
         spec=MachineSpec(
             infrastructure=wanted, labels=template.spec.labels, taints=template.spec.taints,
-            deletion_policy=template.spec.deletion_policy, set_ref=set_ref(owner),
+            deletion_policy=template.spec.deletion_policy, set_ref=set_ref(owner), drain=template.spec.drain,
         ),
     )  # fmt: skip

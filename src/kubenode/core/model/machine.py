@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar
 
 import attrs
@@ -36,6 +36,15 @@ from kubenode.core.model.meta import (
 )
 
 _ZONE_PATH = ".metadata.labels." + ZONE_LABEL.replace(".", r"\.")
+
+
+class OnTimeout(enum.Enum):
+    """What becomes of an act whose drain is not done in time."""
+
+    GIVE_UP = "GiveUp"
+    """It is not begun, and its permit goes back."""
+    FORCE = "Force"
+    """It goes on, and ends the Pods that are left."""
 
 
 class Running(enum.Enum):
@@ -192,6 +201,27 @@ class Operation:
 
 
 @attrs.frozen(kw_only=True)
+class DrainPolicy:
+    """How the Pods of a machine's Node are made to go before what would end them.
+
+    Attributes:
+        timeout: how long a drain may take in all.
+        on_timeout: what becomes of the act that needs it then; a deletion is never given up, and goes on trying.
+        pod_timeout: how long beyond its own grace a Pod that was evicted may take to end; then it is not waited for.
+        grace: in place of the Pods' own, where it is shorter.
+        keep_local_data: do not evict Pods with emptyDir volumes, which are lost with them.
+        keep_unmanaged: do not evict Pods that nothing would make anew.
+    """
+
+    timeout: timedelta = timedelta(hours=1)
+    on_timeout: OnTimeout = OnTimeout.GIVE_UP
+    pod_timeout: timedelta = timedelta(minutes=5)
+    grace: timedelta | None = None
+    keep_local_data: bool = False
+    keep_unmanaged: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class SetRef:
     """The MachineSet a machine belongs to, by incarnation. No ownerReference: garbage collection asks nobody.
 
@@ -247,6 +277,9 @@ class MachineSpec:
         | None
     ) = None
     set_ref: Annotated[SetRef, "the MachineSet it belongs to; written by that set"] | None = None
+    drain: (
+        Annotated[DrainPolicy, "how the Pods of its Node are made to go; absent: as its defaults say"] | None
+    ) = None
 
     @property
     def on_deletion(self) -> DeletionPolicy:
@@ -358,6 +391,27 @@ class AgentStatus:
     operation: OperationAnswer | None = None
 
 
+class DrainState(enum.Enum):
+    """How far a drain is."""
+
+    DRAINING = "Draining"
+    DRAINED = "Drained"
+    FORCED = "Forced"
+    """Its time was over, and `onTimeout` is Force."""
+    GIVEN_UP = "GivenUp"
+    """Its time was over, and `onTimeout` is GiveUp."""
+
+
+@attrs.frozen(kw_only=True)
+class DrainRecord:
+    """The drain of a machine's Node, and for which act it is: what others go by; people read the condition Drained."""
+
+    SHAPE: ClassVar[Shape] = Shape(atomic=True)
+
+    op_id: Annotated[OpId, Wire(name="opID")]
+    state: DrainState
+
+
 @attrs.frozen(kw_only=True)
 class Enrolment:
     """For which key a machine's last bootstrap token was used: no other key gets a certificate from that token."""
@@ -386,6 +440,7 @@ class MachineStatus:
     first_running: (
         Annotated[datetime, "when it was first Running; before that nothing needs a permit"] | None
     ) = None
+    drain: Annotated[DrainRecord, "the drain that an open permit asks for"] | None = None
     agent: AgentStatus | None = None
     enrolment: Annotated[Enrolment, "written by the enrol controller, before it approves"] | None = None
 

@@ -8,7 +8,7 @@ import attrs
 
 from kubenode.core.model.componentset import Selector
 from kubenode.core.model.condition import Conditions
-from kubenode.core.model.machine import DeletionPolicy, Infrastructure, Taint
+from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, Infrastructure, Taint
 from kubenode.core.model.meta import (
     GROUP,
     LABEL_KEY,
@@ -66,6 +66,7 @@ class MachineTemplateSpec:
         "kept on the Node; other taints of it are left alone",
     ] = ()
     deletion_policy: DeletionPolicy = DeletionPolicy.TERMINATE
+    drain: Annotated[DrainPolicy, "of new machines; a change replaces none"] | None = None
 
 
 @attrs.frozen(kw_only=True)

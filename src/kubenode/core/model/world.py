@@ -1,5 +1,7 @@
-"""What is not ours but seen: Nodes and requests for certificates, read leniently."""
+"""What is not ours but seen, read leniently: Nodes, requests for certificates, and of Pods and budgets what a drain looks at."""
 
+import enum
+from collections.abc import Mapping
 from datetime import datetime
 from typing import ClassVar, Final
 
@@ -96,3 +98,108 @@ class CertificateSigningRequest:
     metadata: ObjectMeta
     spec: CertificateSigningRequestSpec = CertificateSigningRequestSpec()
     status: CertificateSigningRequestStatus = CertificateSigningRequestStatus()
+
+
+@attrs.frozen(kw_only=True)
+class Pod:
+    """A Pod, as far as a drain looks at it; `core/node/workload.py` reads it. No cache holds Pods.
+
+    Attributes:
+        node: the name of the Node it runs on; empty while it has none.
+        owner: the kind of what would make it anew, such as `ReplicaSet`; empty when nothing would.
+        phase: as the server says; empty when it does not.
+        ready: whether it counts for its budgets.
+        mirror: it only shows a static Pod of its kubelet.
+        local_data: it has a volume that is lost with it.
+        grace: seconds that it is given to end.
+        deleting: somebody has asked for its deletion.
+    """
+
+    KIND: ClassVar[Kind] = Kind(
+        name="Pod", plural="pods", group="", version="v1", served=False, namespaced=True,
+        selectable=("spec.nodeName", "status.phase"),
+    )  # fmt: skip
+
+    namespace: str
+    name: str
+    uid: str = ""
+    node: str = ""
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    owner: str = ""
+    phase: str = ""
+    ready: bool = False
+    priority: int = 0
+    mirror: bool = False
+    local_data: bool = False
+    grace: int = 30
+    deleting: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Operator(enum.Enum):
+    """How a label selector compares."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@attrs.frozen(kw_only=True)
+class Requirement:
+    """One requirement of a label selector."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def is_met(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether labels meet it, as the API server does."""
+        match self.operator:
+            case Operator.IN:
+                return labels.get(self.key) in self.values
+            case Operator.NOT_IN:
+                return labels.get(self.key) not in self.values
+            case Operator.EXISTS:
+                return self.key in labels
+            case Operator.DOES_NOT_EXIST:
+                return self.key not in labels
+
+
+@attrs.frozen(kw_only=True)
+class PodDisruptionBudget:
+    """How many of some Pods may be evicted now, as its controller last counted.
+
+    Attributes:
+        selector: what all must be met by its Pods; None selects none, an empty one all of its namespace.
+        allowed: how many may be evicted before it is counted anew.
+        healthy: how many are, by its controller.
+        desired: how many have to be.
+        counted: whether its status is of its spec; before that nothing may be evicted.
+        spares_unready: whether Pods that are not ready may always be evicted (`AlwaysAllow`).
+    """
+
+    KIND: ClassVar[Kind] = Kind(
+        name="PodDisruptionBudget", plural="poddisruptionbudgets", group="policy", version="v1", served=False,
+        namespaced=True,
+    )  # fmt: skip
+
+    namespace: str
+    name: str
+    selector: tuple[Requirement, ...] | None = None
+    allowed: int = 0
+    healthy: int = 0
+    desired: int = 0
+    counted: bool = True
+    spares_unready: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    def selects(self, pod: Pod) -> bool:
+        """Tell whether it is this Pod's."""
+        if self.selector is None or pod.namespace != self.namespace:
+            return False
+        return all(one.is_met(pod.labels) for one in self.selector)

@@ -59,6 +59,7 @@ class RemedySnapshot:
         sets: names of all MachineComponentSets that select the machine; a freeze may name one.
         steps: by (remedier, index of the rung): what the action's plugin planned, or why it could not.
             A Problem's `what` begins with its reason, as in `PluginMissing: no such action`.
+        drains: the actions for which the Node is drained first: those whose class drains or reboots.
     """
 
     machine: Machine
@@ -68,6 +69,7 @@ class RemedySnapshot:
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     sets: tuple[str, ...] = ()
     steps: Mapping[tuple[str, int], tuple[OperationStep, ...] | Problem] = attrs.field(factory=dict)
+    drains: frozenset[str] = frozenset()
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -245,7 +247,7 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=remedier, clear=is_clear(rule, node),
         planned={rung: steps for (name, rung), steps in seen.steps.items() if name == job.spec.remedier},
-        holds=seen.holds, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
+        holds=seen.holds, drains=seen.drains, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
     )  # fmt: skip
     answer = advance(case)
     kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings, **frosts}

@@ -17,7 +17,15 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Decision, Effect, Note, SetOperation, soonest
 from kubenode.core.errors import Problem
-from kubenode.core.model.machine import AnswerState, Machine, Operation, OperationAnswer, OperationStep
+from kubenode.core.model.condition import find
+from kubenode.core.model.machine import (
+    AnswerState,
+    DrainState,
+    Machine,
+    Operation,
+    OperationAnswer,
+    OperationStep,
+)
 from kubenode.core.model.meta import ref
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
@@ -32,6 +40,7 @@ from kubenode.core.model.remedy import (
     Rung,
     Verification,
 )
+from kubenode.core.node.drain import DRAINED, DRAINING, GOES_ON, drained_for
 from kubenode.core.remedy.ladder import (
     ENDED,
     MAX_ATTEMPTS,
@@ -83,6 +92,7 @@ class Case:
             job that a person forces.
         worn: that too many remedies were tried on this machine lately.
         planned: by index of the rung.
+        drains: actions for which the Node is drained first.
     """
 
     machine: Machine
@@ -95,6 +105,7 @@ class Case:
     worn: Note | None
     planned: Mapping[int, tuple[OperationStep, ...] | Problem]
     holds: frozenset[str]
+    drains: frozenset[str] = frozenset()
     jobs: tuple[RemedyOperationJob, ...]
     now: Now
     sightings: Mapping[str, int]
@@ -289,6 +300,9 @@ def _acting(case: Case, attempt: Attempt) -> Answer:
         refused = _second_thoughts(case, attempt)
         if refused is not None:
             return refused
+        undrained = _undrained(case, attempt)
+        if undrained is not None:
+            return undrained
     key = f"acting:{attempt.op_id}"
     rung = case.rung(attempt)
     limit = Rung(action=attempt.action).timeout if rung is None else rung.timeout
@@ -301,6 +315,24 @@ def _acting(case: Case, attempt: Attempt) -> Answer:
             waits, notes=(Note(code="Acting", text=f"{attempt.action} is with the agent", frees_at=due),)
         )
     return _write_operation(case, attempt, waits)
+
+
+def _undrained(case: Case, attempt: Attempt) -> Answer | None:
+    """Wait until the Node is drained, if the action needs it, and count the rung as failed when it could not be; None: go on.
+
+    The drain has a time limit of its own, so the rung's begins when it is over.
+    """
+    if attempt.action not in case.drains or attempt.op_id not in case.holds:
+        return None
+    state = drained_for(case.machine.status.drain, case.holds)
+    if state in GOES_ON:
+        return None
+    said = find(case.machine.status.conditions, DRAINED)
+    text = "its Node is to be drained first" if said is None else said.message
+    if state is DrainState.GIVEN_UP:
+        return _failed(case, f"its Node could not be drained: {text}")
+    note = Note(code=DRAINING, text=f"{attempt.action} waits for the drain: {text}")
+    return Answer(status=case.job.status, notes=(note,), deferred=True)
 
 
 def _write_operation(case: Case, attempt: Attempt, waits: Answer) -> Answer:

@@ -61,6 +61,8 @@ LADDER: Final = NodeRemedier(
     ),
 )
 """What is done about drift: three repairs, each with its own permit, then a human. No object of the store."""
+DRAINS: Final = frozenset(rung.action for rung in LADDER.spec.ladder)
+"""All of them: what repairs itself without a permit needs no drain, and the rest does."""
 
 
 @attrs.frozen(kw_only=True)
@@ -245,7 +247,7 @@ def _advanced(seen: RepairSnapshot, policy: Policy, job: RemedyOperationJob) -> 
         machine=seen.machine, job=job, remedier=LADDER if wanted else None, gone=ENTRY_GONE,
         clear=_is_clear(seen, name, node), stop=None if forced else held or _stop(seen, policy, node),
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
-        planned=dict.fromkeys(range(ATTEMPTS), (step,)), holds=seen.holds, jobs=seen.jobs, now=seen.now,
+        planned=dict.fromkeys(range(ATTEMPTS), (step,)), holds=seen.holds, drains=DRAINS, jobs=seen.jobs, now=seen.now,
         sightings=seen.sightings,
     ))  # fmt: skip
     kept = {**_cleared(seen, node), **answer.sightings, **frosts}

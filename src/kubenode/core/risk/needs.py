@@ -55,6 +55,19 @@ ACT_OF: Mapping[Disruption, Act] = {
 """The act that bringing in a component of a disruption class is."""
 
 
+_DRAINS: Mapping[Disruption, bool] = {
+    Disruption.NONE: False,
+    Disruption.RESTART: False,
+    Disruption.DRAIN: True,
+    Disruption.REBOOT: True,
+}
+
+
+def drains(disruption: Disruption) -> bool:
+    """Tell whether the Node is drained before an act of a disruption class is begun."""
+    return _DRAINS[disruption]
+
+
 def needs_permit(act: Act, *, has_run: bool = True) -> bool:
     """Tell whether an act needs a permit on a machine that was Running before, or was not.
 

@@ -23,7 +23,9 @@ from kubenode.core.model.inspection import (
 )
 from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
+from kubenode.core.node.drain import DRAINING, GOES_ON, drained_for
 from kubenode.core.policy import Policy
+from kubenode.core.risk.needs import drains
 from kubenode.core.rollout.batch import next_batch
 from kubenode.core.rollout.control import compared
 from kubenode.core.rollout.hands import obstacle
@@ -95,6 +97,11 @@ class RolloutSnapshot:
 def needs_permit(component: MachineComponent) -> bool:
     """Tell whether bringing a machine that has run to this version takes a permit."""
     return component.spec.disruption is not Disruption.NONE
+
+
+def _drains(seen: RolloutSnapshot) -> bool:
+    """Tell whether the Node of a member is drained before it starts."""
+    return seen.component is not None and drains(seen.component.spec.disruption)
 
 
 def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSetStatus]:
@@ -199,7 +206,9 @@ def _judged(seen: RolloutSnapshot) -> Judged | None:
     status = seen.set.status
     if status.batch is None or status.update is None:
         return None
-    terms = Terms.of(seen.set, status.update.number, _spared(seen))
+    terms = Terms.of(
+        seen.set, status.update.number, _spared(seen), seen.holds if _drains(seen) else frozenset()
+    )
     return judge(status.batch, seen.members, terms, seen.now, seen.sightings)
 
 
@@ -279,6 +288,12 @@ def _started(
         seat = seats[member.uid]
         place = seen.places.get(member.uid, _place(seen.set, seat))
         note = obstacle(seat, place, policy, seen.zones, seen.now, ends, disrupts=disrupts)
+        if note is None and _drains(seen) and drained_for(seat.drain, seen.holds) not in GOES_ON:
+            note = Note(
+                code=DRAINING,
+                text=f"{member.name}: its Node is drained first",
+                scope=f"machine {member.name}",
+            )
         if note is not None:
             obstacles.append(note)
             members.append(member)

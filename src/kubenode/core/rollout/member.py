@@ -10,12 +10,15 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN
 from kubenode.core.model.componentset import Batch, Failure, MachineComponentSet, Member, MemberState
+from kubenode.core.model.machine import DrainState
 from kubenode.core.model.meta import matches
 from kubenode.core.model.now import Now
+from kubenode.core.node.drain import DRAIN_TIMED_OUT, drained_for
 from kubenode.core.rollout.tally import Seat
 
 ENDED: Final = frozenset({MemberState.UPDATED, MemberState.FAILED, MemberState.GONE, MemberState.SKIPPED})
 """States that a member never leaves."""
+NOT_DRAINED: Final = "its Node could not be drained in time; the condition Drained of the Machine says why"
 DEADLINE_EXCEEDED: Final = "ProgressDeadlineExceeded"
 UNREADABLE: Final = "UnreadableReason"
 """Stands for an agent's reason that is no word: written as it is, the server would refuse the whole status."""
@@ -30,6 +33,7 @@ class Terms:
 
     Attributes:
         spared: uids of machines that are not to be touched.
+        drained_by: op-ids of all open permits, where the Node is drained before a member starts; else none.
     """
 
     set_name: str
@@ -37,9 +41,13 @@ class Terms:
     min_ready_ns: int
     deadline_ns: int
     spared: frozenset[str] = frozenset()
+    drained_by: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, owner: MachineComponentSet, revision: int, spared: frozenset[str]) -> "Terms":
+    def of(
+        cls, owner: MachineComponentSet, revision: int, spared: frozenset[str] = frozenset(),
+        drained_by: frozenset[str] = frozenset(),
+    ) -> "Terms":  # fmt: skip
         """Read them from a set's rollout."""
         rollout = owner.spec.rollout
         return cls(
@@ -48,6 +56,7 @@ class Terms:
             min_ready_ns=rollout.min_ready_seconds * _SECOND,
             deadline_ns=rollout.progress_deadline_seconds * _SECOND,
             spared=spared,
+            drained_by=drained_by,
         )
 
 
@@ -115,6 +124,11 @@ def _judge_one(
     if seat is None or seat.is_foreign(terms.set_name):
         return _One(member=attrs.evolve(member, state=MemberState.GONE))
     if not seat.is_at(terms.set_name, terms.revision):
+        if (
+            member.op_id in terms.drained_by
+            and drained_for(seat.drain, terms.drained_by) is DrainState.GIVEN_UP
+        ):
+            return _failed(member, DRAIN_TIMED_OUT, NOT_DRAINED)
         state = MemberState.SKIPPED if member.uid in terms.spared else MemberState.WAITING
         return _One(member=attrs.evolve(member, state=state))
     report = seat.report

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 
 from kubenode.core.identity import digest
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState
+from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState, DrainRecord
 from kubenode.core.model.meta import Ref
 from kubenode.core.model.quantity import IntOrPercent
 
@@ -49,6 +49,7 @@ class Seat:
         never_run: it was never Running; nothing done to it needs a permit.
         faults: types of its Node's conditions that are True; `Ready`, when that is not True.
         held: a person put the label `kubenode.dev/hold` on it or on its Node.
+        drain: of its Node, for an open permit; None while none asks for it.
         rival: another set with this `spec.name` that selects it too, the first by name; empty when there is none.
     """
 
@@ -61,6 +62,7 @@ class Seat:
     held: bool = False
     faults: frozenset[str] = frozenset()
     rival: str = ""
+    drain: DrainRecord | None = None
 
     def is_foreign(self, set_name: str) -> bool:
         """Tell whether another set wrote its entry: then this one leaves it alone."""

@@ -12,6 +12,7 @@ from kubenode.core.drift.count import DriftCount, Suspect
 from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.node.cordon import cordoned_by
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
 from kubenode.runtime.controller.changes import holders_changed, is_ledger
@@ -28,7 +29,11 @@ MISSED = SHOULD_BE_UP | {"Unknown"}
 
 @attrs.frozen(kw_only=True)
 class Facts:
-    """One machine as the others count it."""
+    """One machine as the others count it.
+
+    Attributes:
+        available: its Node is Ready, and not cordoned by us; open holds are not counted here.
+    """
 
     machine: m.Ref
     node: str
@@ -36,6 +41,7 @@ class Facts:
     region: str
     claimed: bool
     ready: bool
+    available: bool
     ran: bool
     up: bool
     missed: bool
@@ -59,6 +65,7 @@ class Inventory:
         ledger_stands: whether the RiskLedger is there and has been stamped.
         changes: how often `zones`, `up` or what is absent has changed: who remembers it compares one number.
         ran: how many machines have ever been Running.
+        leaving: names of the machines that are to end and were Running: each asks for a permit.
     """
 
     def __init__(self, cache: Cache, given: Policy | None = None) -> None:
@@ -82,6 +89,7 @@ class Inventory:
         self.ledger_stands = False
         self.changes = 0
         self.ran = 0
+        self.leaving: set[str] = set()
 
     # What snapshots ask.
 
@@ -187,6 +195,7 @@ class Inventory:
         self.crews.fold(change)
         self.sets.fold(change)
         if change.kind is m.Machine:
+            (self.leaving.add if leaves(change.after) else self.leaving.discard)(change.name)
             self._refresh(change.name)
         elif change.kind is m.Node:
             for machine in self.claimants(change.name):
@@ -256,6 +265,7 @@ class Inventory:
     def _look(self, machine: m.Machine) -> Facts:
         node = self.node_of(machine)
         ready = node is not None and node.ready
+        available = node is not None and node.ready and not cordoned_by(node)
         zone = node.zone if node is not None else ""
         ran = machine.status.first_running is not None
         leaving = machine.metadata.deletion_timestamp is not None
@@ -265,15 +275,15 @@ class Inventory:
                 machine=m.ref(machine), zone=zone, entry=machine.spec.components.get(one.spec.name),
                 report=machine.status.agent.components.get(one.spec.name) if machine.status.agent else None,
                 available=ready, never_run=not ran, held=is_held(machine, node),
-                faults=faults_of(node), rival=_rival(one, selecting),
+                faults=faults_of(node), rival=_rival(one, selecting), drain=machine.status.drain,
             )
             for one in selecting
         }  # fmt: skip
         return Facts(
             machine=m.ref(machine), node=node_name(machine), zone=zone,
-            region=node.region if node is not None else "", claimed=node is not None, ready=ready,
+            region=node.region if node is not None else "", claimed=node is not None, ready=ready, available=available,
             ran=ran, up=ran and machine.status.phase in SHOULD_BE_UP,
-            missed=ran and not ready and machine.status.phase in MISSED, seats=seats,
+            missed=ran and not available and machine.status.phase in MISSED, seats=seats,
         )  # fmt: skip
 
     def _count_node(self, name: str) -> None:
@@ -323,6 +333,16 @@ def faults_of(node: m.Node | None) -> frozenset[str]:
     """Give the types of a Node's conditions that are True, and `Ready` when that is not."""
     conditions = node.status.conditions if node is not None else ()
     return frozenset(one.type for one in conditions if (one.status is m.Switch.TRUE) != (one.type == "Ready"))
+
+
+def leaves(obj: m.Object | None) -> bool:
+    """Tell whether a machine is to end that was Running; a host that is released goes on as it is."""
+    return (
+        isinstance(obj, m.Machine)
+        and obj.status.first_running is not None
+        and obj.metadata.deletion_timestamp is not None
+        and obj.spec.on_deletion is m.DeletionPolicy.TERMINATE
+    )
 
 
 def _rival(one: m.MachineComponentSet, selecting: tuple[m.MachineComponentSet, ...]) -> str:

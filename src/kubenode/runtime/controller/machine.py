@@ -3,13 +3,19 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import attrs
+
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.machine.decide import MachineSnapshot, decide
+from kubenode.core.machine.draining import needs_look
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.changes import holders_changed, is_ledger
+from kubenode.runtime.controller.drains import Drains
 from kubenode.runtime.controller.inventory import Inventory, node_name
+from kubenode.runtime.controller.workloads import Workloads, unseen
 from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
 
 
@@ -18,12 +24,16 @@ class MachineController:
 
     name = "machine"
 
-    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+    def __init__(
+        self, cache: Cache, inventory: Inventory, plugins: Plugins, workloads: Workloads = unseen
+    ) -> None:
         self._cache = cache
         self._inventory = inventory
+        self._drains = Drains(cache, inventory, plugins)
+        self._workloads = workloads
 
     def concerns(self, change: Change) -> Iterable[str]:
-        """A machine, whoever is its Node, whose hold changed, or whom a set begins or ends to want."""
+        """A machine, whoever is its Node, whose hold or act changed, or whom a set begins or ends to want."""
         if change.kind is m.Machine:
             yield change.name
             yield from self._rivals(change)
@@ -33,6 +43,8 @@ class MachineController:
             if _stands(change.before) != _stands(change.after):
                 yield from self._inventory.machines()
             yield from holders_changed(change)
+        elif change.kind is m.RemedyOperationJob:
+            yield from self._inventory.episodes_touched(change)
         elif change.kind is m.MachineComponentSet and _wants(change.before) != _wants(change.after):
             yield from self._inventory.machines()
 
@@ -45,14 +57,20 @@ class MachineController:
         """Make the snapshot of one machine."""
         machine = self._cache.get(m.Machine, key)
         if machine is None:
+            self._workloads(key, "", now)
             return None
         hold = self._inventory.hold(machine.metadata.uid)
         rivals = [name for name in self._inventory.claimants(node_name(machine)) if name != key]
         snapshot = MachineSnapshot(
             machine=machine, node=self._inventory.node_of(machine), rival=rivals[0] if rivals else "",
             wanted=frozenset(one.spec.name for one in self._inventory.sets.selecting(key)),
-            hold=None if hold is None else hold.cause, ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
+            hold=None if hold is None else hold.cause, holds=self._inventory.op_ids_on(machine.metadata.uid),
+            drains=self._drains.asked_on(machine), ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
         )  # fmt: skip
+        node = snapshot.node if needs_look(snapshot) else None
+        seen = self._workloads(key, "" if node is None else node.metadata.name, now)
+        if seen is not None:
+            snapshot = attrs.evolve(snapshot, workload=seen)
         return Question(snapshot=snapshot, subject=machine, stored=machine.status)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:

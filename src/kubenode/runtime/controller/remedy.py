@@ -12,6 +12,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.reading import near
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
 from kubenode.runtime.controller.breakers import Breakers
+from kubenode.runtime.controller.drains import draining_actions
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.parameters import structured
@@ -31,6 +32,7 @@ class RemedyController:
         self._inventory = inventory
         self._plugins = plugins
         self._breakers = Breakers(inventory)
+        self._drains = draining_actions(plugins)
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A machine, its Node, its episodes, its hold; and all of a zone whose breaker opened or closed."""
@@ -51,7 +53,7 @@ class RemedyController:
         snapshot = RemedySnapshot(
             machine=machine, node=node, jobs=jobs, holds=self._inventory.op_ids_on(machine.metadata.uid),
             zones=self._inventory.zones(), sets=self._inventory.sets_of(key),
-            steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), now=now, sightings=sightings,
+            steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), drains=self._drains, now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
         return Question(

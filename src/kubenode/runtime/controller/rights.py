@@ -26,9 +26,19 @@ ENROLS: Final = (
 )
 """What the enrol controller does outside our API group; admission policies narrow it (`runtime/policies.py`)."""
 
+LOOKS: Final[Mapping[str, tuple[Right, ...]]] = MappingProxyType({
+    "machine": tuple(
+        Right(group=cls.KIND.group, resource=cls.KIND.plural, verb="list")
+        for cls in (m.Pod, m.PodDisruptionBudget)
+    ),
+})  # fmt: skip
+"""What each reads besides, and never watches: of a Node that is drained."""
+
 _JOBS: Final = m.RemedyOperationJob.KIND.plural
 _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
-    "machine": ("patch machines", "patch machines/status", "patch nodes", "patch nodes/status"),
+    "machine": (
+        "patch machines", "patch machines/status", "patch nodes", "patch nodes/status", "create pods/eviction",
+    ),
     "machineset": (
         "create machines", "patch machines", "delete machines", "patch machinesets", "patch machinesets/status",
     ),
@@ -63,11 +73,13 @@ def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) ->
     ]  # fmt: skip
     said = () if observes else {text for name in only for text in {**_WRITES, **_ENROL}[name]}
     told = () if observes else EVENTS
+    looks = (right for name in only for right in LOOKS.get(name, ()))
     enrols = ENROLS if ENROL in only and not observes else ()
-    return tuple(sorted((*reads, *definitions, *map(_right, said), *told, *enrols)))
+    return tuple(sorted((*reads, *looks, *definitions, *map(_right, said), *told, *enrols)))
 
 
 def _right(text: str) -> Right:
     verb, resource = text.split()
-    group = m.Node.KIND.group if resource.partition("/")[0] == m.Node.KIND.plural else GROUP
+    foreign = (m.Node.KIND.plural, m.Pod.KIND.plural)
+    group = m.Node.KIND.group if resource.partition("/")[0] in foreign else GROUP
     return Right(group=group, resource=resource, verb=verb)

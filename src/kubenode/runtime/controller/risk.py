@@ -12,6 +12,7 @@ from kubenode.core.review import PermitRequest
 from kubenode.core.risk.asks import (
     Ask,
     act_of_entry,
+    ask_of_deletion,
     asks_of_job,
     asks_of_set,
     ended_of_set,
@@ -22,7 +23,7 @@ from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.changes import mark_changed
-from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.inventory import Inventory, leaves
 from kubenode.runtime.controller.panel import Panel, nobody
 from kubenode.runtime.controller.remedy import rule_of
 from kubenode.runtime.engine.loop import Question
@@ -49,6 +50,7 @@ class RiskController:
             or (change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after))
             or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after))
             or (change.kind in (m.Machine, m.Node) and mark_changed(change))
+            or (change.kind is m.Machine and leaves(change.before) != leaves(change.after))
         ):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node) and self._inventory.changes != self._seen:
@@ -87,6 +89,11 @@ class RiskController:
                 asks += asks_of_job(
                     job, self._zone(machine), self._inventory.sets_of(machine), self._region(machine)
                 )
+        for name in sorted(self._inventory.leaving):
+            leaver = self._cache.get(m.Machine, name)
+            if leaver is not None:
+                begun = leaver.status.drain is not None
+                asks.append(ask_of_deletion(leaver, self._zone(name), self._region(name), begun=begun))
         return tuple(asks)
 
     def _ended(self, book: m.RiskLedger | None) -> frozenset[str]:
@@ -156,7 +163,7 @@ class RiskController:
 
     def _available(self, machine: str) -> bool:
         facts = self._inventory.facts(machine)
-        return facts is not None and facts.ready
+        return facts is not None and facts.available
 
     def _room(self, one: m.MachineComponentSet) -> SetRoom:
         up = self._inventory.up().get(f"set={one.metadata.name}", 0)

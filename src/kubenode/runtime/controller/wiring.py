@@ -23,6 +23,7 @@ from kubenode.runtime.controller.repair import RepairController
 from kubenode.runtime.controller.rights import ENROL
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
+from kubenode.runtime.controller.workloads import Workloads, unseen
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, heedless, raised
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
@@ -53,7 +54,7 @@ OPTIONAL: Final = (ENROL,)
 def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the rest a name
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
     only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
-    observes: bool = False, crd_leaving: CrdLeaving = no_crds,
+    observes: bool = False, crd_leaving: CrdLeaving = no_crds, workloads: Workloads = unseen,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
@@ -67,12 +68,13 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         inspections: asks the hooks of rollouts.
         observes: decide, and call nothing.
         crd_leaving: tells of a set that leaves whether its CRD does.
+        workloads: looks at the Pods of Nodes that are being drained.
     """
     cache = Cache((*m.WATCHED, *m.ASKED) if ENROL in only else m.WATCHED)
     inventory = Inventory(cache, policy)
     rehearsal = RehearsalController(cache)
     every = (
-        MachineController(cache, inventory),
+        MachineController(cache, inventory, plugins, workloads),
         MachineSetController(cache, inventory, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),

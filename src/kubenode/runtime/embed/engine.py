@@ -32,6 +32,7 @@ from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
 from kubenode.runtime.embed.teller import Teller
+from kubenode.runtime.embed.workloads import Workloads
 from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided, Done, Stirred
 from kubenode.runtime.engine.queue import Key
@@ -122,6 +123,7 @@ class Engine:
         self._panel: Panel | None = None
         self._inspections: Inspections | None = None
         self._definitions: Definitions | None = None
+        self._workloads: Workloads | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
         self._events = None if observe_only else Recorder(store, self._clock, identity)
@@ -316,10 +318,18 @@ class Engine:
         self._definitions = Definitions(
             self._store, stir=partial(self._stir, "machineset"), ended=self._ended, name=self.identity
         )
+        self._workloads = Workloads(
+            self._store,
+            clock=self._clock,
+            stir=partial(self._stir, "machine"),
+            ended=self._ended,
+            name=self.identity,
+        )
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
             inspections=self._inspections, observes=self._observes, crd_leaving=self._definitions,
+            workloads=self._workloads,
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
@@ -353,6 +363,8 @@ class Engine:
             await asyncio.wait({self._task})
         if self._definitions is not None:
             await self._definitions.end()
+        if self._workloads is not None:
+            await self._workloads.end()
         if self._events is not None and self._telling is not None:
             self._events.end()
             _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
@@ -394,7 +406,12 @@ class Engine:
             self._driver.tell(Stirred(key=Key(controller, name)))
 
     def _asking(self) -> tuple[str, ...]:
-        asked = (("reviewers", self._panel), ("inspections", self._inspections), ("CRDs", self._definitions))
+        asked = (
+            ("reviewers", self._panel),
+            ("inspections", self._inspections),
+            ("CRDs", self._definitions),
+            ("Nodes that are drained", self._workloads),
+        )
         answers = tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
         return (*self._leading.waits(), *answers)
 

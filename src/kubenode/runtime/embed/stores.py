@@ -44,7 +44,8 @@ class EmbeddedStore(embedded.EmbeddedStore):
     ) -> None:
         time = clock if clock is not None else SystemClock()
         kinds = [
-            *((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (EVENT, None), (LEASE, None),
+            *((kind.KIND, schema_of(kind)) for kind in m.KINDS), (m.Node.KIND, None), (m.Pod.KIND, None),
+            (m.PodDisruptionBudget.KIND, None), (EVENT, None), (LEASE, None),
         ]  # fmt: skip
         super().__init__(
             kinds,

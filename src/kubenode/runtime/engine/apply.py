@@ -14,6 +14,7 @@ from kubenode.core.decision import (
     Delete,
     DeleteToken,
     Effect,
+    Evict,
     PatchNode,
     PatchNodeConditions,
     RunSteps,
@@ -22,10 +23,10 @@ from kubenode.core.decision import (
     SetOperation,
     SetOwner,
 )
-from kubenode.core.errors import AlreadyExists, KubenodeError, ObjectNotFound
+from kubenode.core.errors import AlreadyExists, Conflict, KubenodeError, ObjectNotFound, TooManyRequests
 from kubenode.core.model import Json, Kind, Machine, Node, Ref
 from kubenode.runtime.engine.expect import Written
-from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store
+from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store, is_budget
 
 TOKENS: Final = Kind(
     name="Secret",
@@ -160,6 +161,9 @@ async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written | None:
             return await _swap(store, act.machine, f"/spec/components/{act.name}", act.expect, act.entry)
         case SetOperation():
             return await _swap(store, act.machine, "/spec/operation", act.expect, act.operation)
+        case Evict():
+            await _evict(act, store)
+            return None
         case _:
             assert_never(act)
 
@@ -206,6 +210,21 @@ async def _delete_token(act: DeleteToken, store: Store) -> Written:
     return await _merge(store, act.machine, body, subresource="status")
 
 
+async def _evict(act: Evict, store: Store) -> None:
+    """Ask for an eviction; whether the Pod goes shows the next look at it, and no cache waits for that.
+
+    A budget that allows none at this moment answers 429: the look was a little old, and the next one names it. So does
+    409: another Pod has that name. Neither keeps the other Pods of the decision from going.
+    """
+    try:
+        await store.evict(act.namespace, act.pod.name, uid=act.pod.uid, grace=act.grace)
+    except (ObjectNotFound, Conflict):
+        return
+    except TooManyRequests as error:
+        if not is_budget(error):
+            raise
+
+
 async def _merge(store: Store, where: Ref, body: Json, subresource: str = "") -> Written:
     kind = wire.kind_of(where.kind).KIND
     return _written(where, await store.patch(kind, where.name, MergePatch(body), subresource=subresource))
@@ -236,9 +255,12 @@ def _node_patch(act: PatchNode) -> Json:
     if act.annotations:
         metadata["annotations"] = dict(act.annotations)
     body: Json = {"metadata": metadata}
+    spec: Json = {}
     if act.taints is not None:
-        body["spec"] = {"taints": [wire.dump_part(taint) for taint in act.taints]}
-    return body
+        spec["taints"] = [wire.dump_part(taint) for taint in act.taints]
+    if act.unschedulable is not None:
+        spec["unschedulable"] = act.unschedulable or None
+    return {**body, "spec": spec} if spec else body
 
 
 def _written(where: Ref, answer: Json) -> Written:
@@ -258,6 +280,8 @@ def reaches(act: Act) -> Ref:
             return act.request
         case SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps():
             return act.machine
+        case Evict():
+            return act.pod
         case _:
             assert_never(act)
 

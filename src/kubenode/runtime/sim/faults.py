@@ -67,6 +67,12 @@ class FaultyStore:
         """Delete an object, or meet a fault."""
         return await self._meet(self._inner.delete(kind, name, uid=uid, resource_version=resource_version))
 
+    async def evict(
+        self, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
+    ) -> Json:
+        """Ask for the eviction of a Pod, or meet a fault."""
+        return await self._meet(self._inner.evict(namespace, name, uid=uid, grace=grace))
+
     async def _meet(self, write: Coroutine[Any, Any, T]) -> T:
         fault = self._plan(self.writes)
         self.writes += 1

@@ -20,9 +20,11 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.node.workload import Workload
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
+from kubenode.runtime.controller.workloads import look
 from kubenode.runtime.engine.apply import Hands, NoHands, Watchman, apply, pass_by
 from kubenode.runtime.engine.loop import (
     Call,
@@ -30,11 +32,13 @@ from kubenode.runtime.engine.loop import (
     Done,
     Engine,
     Event,
+    Fault,
     Input,
     Recorder,
     Relist,
     Stirred,
     Synced,
+    raised,
 )
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
@@ -155,7 +159,7 @@ class Simulation:
         self.time = VirtualTime()
         self.rng = random.Random(seed)
         self.store = EmbeddedStore(
-            [(kind.KIND, schema_of(kind)) for kind in m.KINDS] + [(m.Node.KIND, None)],
+            [(kind.KIND, schema_of(kind)) for kind in m.KINDS] + [(kind.KIND, None) for kind in (m.Node, m.Pod, m.PodDisruptionBudget)],
             clock=self.time.wall, seed=seed, window=EVENTS, cel=False,
         )  # fmt: skip
         self.hosts: dict[str, SimHost] = {}
@@ -168,9 +172,16 @@ class Simulation:
         plugins = plugins if plugins is not None else Plugins.discover()
         self.plugins = plugins
         self.processes = {
-            CONTROLLER: Process(lambda: controllers(plugins, self._record), self.store, NoHands(), (FIRST,)),
+            CONTROLLER: Process(lambda: self.controllers(self._record), self.store, NoHands(), (FIRST,)),
             AGENTS: Process(lambda: agents(self, plugins, self._record), self.store, self, ()),
         }
+
+    def controllers(self, record: Recorder | None = None, fault: Fault = raised) -> Engine:
+        """Make the controllers of one more process."""
+        return controllers(self.plugins, record, fault, workloads=self._workload)
+
+    def _workload(self, key: str, node: str, now: m.Now) -> Workload | None:
+        return now_or_never(look(self.store, node, now.elapsed)) if node else None
 
     # The hosts, as agents see them.
 

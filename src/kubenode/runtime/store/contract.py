@@ -29,11 +29,15 @@ from kubenode.core.model import Json, Kind
 __all__ = [
     "INITIAL_EVENTS_END", "AlreadyExists", "Api", "ApiError", "ApplyPatch", "Conflict", "EventType", "Expired", "Json", "JsonPatch",
     "Kind", "Listing", "Match", "MergePatch", "ObjectNotFound", "Patch", "Propagation", "Refused", "ServerFailed", "Store",
-    "TooManyRequests", "Unreachable", "Wanted", "Watch", "WatchEvent",
+    "TooManyRequests", "Unreachable", "Wanted", "Watch", "WatchEvent", "is_budget",
 ]  # fmt: skip
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """The annotation of the bookmark that ends the initial events of a watch."""
+
+
+BUDGET: Final = "DisruptionBudget"
+"""The reason of the cause in the Status of an eviction that a budget refuses."""
 
 
 class EventType(enum.Enum):
@@ -150,6 +154,12 @@ Wanted: TypeAlias = Mapping[str, str] | str | None
 Patch: TypeAlias = MergePatch | JsonPatch | ApplyPatch
 
 
+def is_budget(error: TooManyRequests) -> bool:
+    """Tell whether a 429 says that a PodDisruptionBudget allows no eviction now, and not that the server is busy."""
+    causes = ((error.status or {}).get("details") or {}).get("causes") or ()
+    return any(cause.get("reason") == BUDGET for cause in causes)
+
+
 class Watch(Protocol):
     """A running watch. Events come in order, each once; a fault is raised, and the watch is then over."""
 
@@ -209,6 +219,27 @@ class Store(Protocol):
 
         Returns:
             The object while finalizers hold it, else the server's Status.
+        """
+
+    async def evict(
+        self, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
+    ) -> Json:
+        """Ask for the eviction of a Pod, by the eviction API: its budget is asked, and it is given time to end.
+
+        Args:
+            namespace: its namespace.
+            name: its name.
+            uid: which incarnation is meant.
+            grace: seconds that it is given to end; None as it says itself.
+
+        Returns:
+            The server's Status. The Pod is there until its kubelet has ended it.
+
+        Raises:
+            ObjectNotFound: there is no such Pod.
+            Conflict: it has another uid.
+            TooManyRequests: a budget allows none now (`is_budget`), or the server is busy.
+            ServerFailed: more than one budget selects it.
         """
 
     async def watch(
@@ -286,7 +317,7 @@ class Api(Store, Protocol):
 
     async def delete(
         self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None,
-        propagation: Propagation | None = None, dry_run: bool = False,
+        propagation: Propagation | None = None, dry_run: bool = False, grace: int | None = None,
     ) -> Json:  # fmt: skip
         """Delete an object, or mark it deleted while it has finalizers.
 
@@ -297,9 +328,10 @@ class Api(Store, Protocol):
             resource_version: which state is meant.
             propagation: what becomes of its dependents; None as its finalizers say, else BACKGROUND.
             dry_run: only tell what would be answered.
+            grace: seconds that a Pod is given to end; None as it says itself, 0 when its kubelet has ended it.
 
         Returns:
-            The object while finalizers hold it, else the server's Status.
+            The object while finalizers hold it, else the server's Status; a Pod in any case.
         """
 
     async def delete_all(

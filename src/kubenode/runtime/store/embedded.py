@@ -15,9 +15,10 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
+from kubenode.core import model as m
 from kubenode.core.errors import Conflict, ObjectNotFound
 from kubenode.core.model import Json, Kind
-from kubenode.runtime.store import objectmeta, refusals
+from kubenode.runtime.store import objectmeta, pods, refusals
 from kubenode.runtime.store.births import Births
 from kubenode.runtime.store.contract import (
     ApplyPatch,
@@ -37,7 +38,15 @@ from kubenode.runtime.store.options import holding
 from kubenode.runtime.store.ownership import Owners
 from kubenode.runtime.store.patches import adopted
 from kubenode.runtime.store.reads import EmbeddedReads
-from kubenode.runtime.store.states import changed_by, differ, marked_deleted, stamped, strays, with_status
+from kubenode.runtime.store.states import (
+    changed_by,
+    differ,
+    is_let_go,
+    marked_deleted,
+    stamped,
+    strays,
+    with_status,
+)
 from kubenode.runtime.store.table import Rules, Table, parse_version
 
 T = TypeVar("T")
@@ -131,7 +140,9 @@ class EmbeddedStore(EmbeddedReads):
         if metadata.get("namespace"):
             written["namespace"] = metadata["namespace"]
         place = objectmeta.place(written)
-        made = with_status(self._tidied(table, {**given, "metadata": written}, metadata, None, owners), {})
+        made = with_status(
+            self._tidied(table, {**given, "metadata": written}, metadata, None, owners), table.new
+        )
         table.judge(made, None)
         if place in table.objects:
             deleting = "deletionTimestamp" in table.objects[place]["metadata"]
@@ -249,7 +260,7 @@ class EmbeddedStore(EmbeddedReads):
             after = stamped(after, generation=after["metadata"]["generation"] + 1)
         if dry_run:
             return after  # with its old resourceVersion, as the server does
-        if "deletionTimestamp" in after["metadata"] and not after["metadata"].get("finalizers"):
+        if is_let_go(after["metadata"]):
             self._remove(table, before)
             return after  # with its old resourceVersion, as the server does
         table.claims.note(before, after, owners, is_status=is_status)
@@ -257,12 +268,12 @@ class EmbeddedStore(EmbeddedReads):
 
     async def delete(
         self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None,
-        propagation: Propagation | None = None, dry_run: bool = False,
+        propagation: Propagation | None = None, dry_run: bool = False, grace: int | None = None,
     ) -> Json:  # fmt: skip
         """Delete an object, or mark it deleted while it has finalizers.
 
         Returns:
-            The object while finalizers hold it, else the server's Status.
+            The object while finalizers hold it, else the server's Status; a Pod in any case.
 
         Raises:
             ObjectNotFound: there is no such object.
@@ -277,6 +288,8 @@ class EmbeddedStore(EmbeddedReads):
         ):
             if given is not None and given != found:
                 raise refusals.precondition(kind, name, what, given=given, found=found)
+        if pods.is_pod(kind):
+            return self._end_pod(table, held, grace, dry_run=dry_run)
         if table.native is not None:  # the garbage collector does not look at them
             propagation = Propagation.BACKGROUND
         finalizers = holding(metadata.get("finalizers", []), propagation)
@@ -286,6 +299,41 @@ class EmbeddedStore(EmbeddedReads):
             return refusals.deleted(kind, name, metadata["uid"])
         marked = marked_deleted(held, finalizers, self._births.stamp)
         return marked if dry_run or marked is held else self._store(table, marked, EventType.MODIFIED)
+
+    def _end_pod(self, table: Table, held: Json, grace: int | None, *, dry_run: bool = False) -> Json:
+        marked, is_over = pods.ending(held, grace, self._births.stamp())
+        if dry_run or marked is held:
+            return marked
+        if is_over:
+            self._remove(table, held)
+            return marked
+        return self._store(table, marked, EventType.MODIFIED)
+
+    async def evict(
+        self, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
+    ) -> Json:
+        """Ask for the eviction of a Pod; its budget is counted off before its uid is looked at, as on a server.
+
+        Raises:
+            ObjectNotFound: there is no such Pod.
+            Conflict: it has another uid.
+            TooManyRequests: its budget allows none now.
+            ServerFailed: more than one budget selects it.
+        """
+        kind = m.Pod.KIND.within(namespace)
+        if namespace not in self._namespaces:
+            raise refusals.no_such_namespace(namespace)
+        table = self._table(kind)
+        held = table.held(placed(kind, name))
+        budgets = (await self.find(m.PodDisruptionBudget.KIND.within(namespace))).items
+        spent = pods.spent(held, budgets, self._births.stamp())
+        if spent is not None:
+            self._store(self._table(m.PodDisruptionBudget.KIND), spent, EventType.MODIFIED)
+        found = held["metadata"]["uid"]
+        if uid is not None and uid != found:
+            raise refusals.precondition(kind, name, "UID", given=uid, found=found)
+        self._end_pod(table, held, grace)
+        return pods.evicted()
 
     async def delete_all(
         self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",

@@ -16,7 +16,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 from kubenode.core.errors import ApiError, Expired, Refused
-from kubenode.core.model import Json, Kind, Object
+from kubenode.core.model import Json, Kind, Object, Pod
 from kubenode.runtime.store.client import Connection, load
 from kubenode.runtime.store.contract import (
     ApplyPatch,
@@ -248,18 +248,39 @@ class KubeStore:
 
     async def delete(
         self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None,
-        propagation: Propagation | None = None, dry_run: bool = False,
+        propagation: Propagation | None = None, dry_run: bool = False, grace: int | None = None,
     ) -> Json:  # fmt: skip
         """Delete an object, or mark it deleted while it has finalizers.
 
         Returns:
-            The object while finalizers hold it, else the server's Status.
+            The object while finalizers hold it, else the server's Status; a Pod in any case.
         """
         wanted = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {name: value for name, value in wanted.items() if value is not None}
-        options = {**_options(propagation, dry_run=dry_run), "preconditions": preconditions}
+        options = {**_options(propagation, dry_run=dry_run), "preconditions": preconditions} | _period(grace)
         request = Request(method="DELETE", path=_path(kind, name), body=_json(options))
         return clean(kind, await self._transport.call(request))
+
+    async def evict(
+        self, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
+    ) -> Json:
+        """Ask for the eviction of a Pod.
+
+        Raises:
+            ObjectNotFound: there is no such Pod.
+            Conflict: it has another uid.
+            TooManyRequests: its budget allows none now (`is_budget`), or the server is busy.
+            ServerFailed: more than one budget selects it.
+            Unreachable: the answer was lost, it may be evicted; so too ServerFailed.
+        """
+        body = {
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": ({} if uid is None else {"preconditions": {"uid": uid}}) | _period(grace),
+        }  # fmt: skip
+        path = _path(Pod.KIND.within(namespace), name, "eviction")
+        return await self._transport.call(
+            Request(method="POST", path=path, query=self._writer, body=_json(body))
+        )
 
     async def delete_all(
         self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
@@ -360,6 +381,10 @@ def _options(propagation: Propagation | None, *, dry_run: bool) -> Json:
     if dry_run:
         options["dryRun"] = [_ALL]
     return options
+
+
+def _period(grace: int | None) -> dict[str, int]:
+    return {} if grace is None else {"gracePeriodSeconds": grace}
 
 
 def _validation(wanted: FieldValidation | None) -> dict[str, str]:

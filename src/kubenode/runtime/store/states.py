@@ -48,6 +48,13 @@ def changed_by(before: Json, patch: MergePatch | JsonPatch) -> Json:
             return result
 
 
+def is_let_go(metadata: Json) -> bool:
+    """Tell whether an object goes with the write that is being made: it is deleted, nothing holds it, and its time is over."""
+    if "deletionTimestamp" not in metadata or metadata.get("finalizers"):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds")
+
+
 def marked_deleted(obj: Json, finalizers: list[str], stamp: Callable[[], str]) -> Json:
     """Give an object that is deleted but held by these finalizers; itself when it is so already."""
     metadata = obj["metadata"]

@@ -28,6 +28,7 @@ from kubenode.runtime.store.contract import EventType, Wanted, WatchEvent
 from kubenode.runtime.store.events import NATIVES, Native
 from kubenode.runtime.store.history import History
 from kubenode.runtime.store.paging import Pages
+from kubenode.runtime.store.pods import NEW
 from kubenode.runtime.store.selectable import NAME, by_name, by_path, selectable_fault
 from kubenode.runtime.store.selector import Selection
 
@@ -60,6 +61,7 @@ class Table:
         fields: what the kind can be selected by, and what reads it.
         native: what the server does for a kind of its own; None for what is made from a CRD, and for what is stored
             unchecked.
+        new: has the status that every new object has; empty for none.
         subresources: what can be written of an object; empty for the object.
     """
 
@@ -75,6 +77,7 @@ class Table:
     places: list[str] = attrs.field(factory=list)
     fields: Mapping[str, Callable[[Json], str]] = _FIELDS
     native: Native | None = None
+    new: Json = attrs.field(factory=dict)
     subresources: frozenset[str] = _SUBRESOURCES
 
     @classmethod
@@ -101,10 +104,12 @@ class Table:
         if unsupported:
             raise ValueError(f"the schema of {kind.name}: {'; '.join(unsupported)}")
         history = History(window)
+        status = NEW.get((kind.group, kind.plural))
+        new: Json = {} if status is None else {"status": status}
         return cls(
             kind=kind, schema=schema, status_schema=(schema or {}).get("properties", {}).get("status"), rules=rules, history=history, pages=Pages(history),
             claims=Claims(kind, schema, manager), laws=Laws(schema or {}, evaluated=laws),
-            fields=MappingProxyType({**_FIELDS, **{path: by_path(path) for path in kind.selectable}}),
+            fields=MappingProxyType({**_FIELDS, **{path: by_path(path) for path in kind.selectable}}), new=new,
         )  # fmt: skip
 
     @classmethod

@@ -25,6 +25,7 @@ from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.store.answer import Answer, read
 from kubenode.runtime.store.client import Connection
 from kubenode.runtime.store.connector import Connector
+from kubenode.runtime.store.contract import is_budget
 from kubenode.runtime.store.identity import Identities, Identity
 
 LOG = logging.getLogger("kubenode.store")
@@ -304,6 +305,8 @@ def _may_repeat(request: Request, error: ApiError) -> bool:
     cause = error.__cause__
     if isinstance(error, Refused) or isinstance(cause, aiohttp.ClientConnectorCertificateError):
         return False
+    if isinstance(error, TooManyRequests) and is_budget(error):
+        return False  # the server is not busy: a budget allows no eviction, which the caller has to be told
     if isinstance(error, TooManyRequests) or isinstance(
         cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
     ):

@@ -4,7 +4,7 @@
         await case(store, Machine.KIND, fresh)
 
 Those that `needs_api` are of an Api; a plain Store leaves them out. `fresh` gives a name that no object has had yet. The store must serve our kinds with the schemas of
-`kubenode.core.crd`, and Events; other objects may be there and may change meanwhile. A case raises AssertionError with
+`kubenode.core.crd`, Events, Pods and their budgets; other objects may be there and may change meanwhile. A case raises AssertionError with
 what it met, and removes what it made, also when it fails. Nothing here needs a test framework.
 """
 
@@ -18,6 +18,7 @@ from kubenode.runtime.testing.store import (
     dating,
     deleting,
     eventful,
+    evicting,
     judging,
     merging,
     placing,
@@ -55,6 +56,7 @@ CASES: Final[tuple[Case, ...]] = (
     *placing.CASES,
     *clearing.CASES,
     *straying.CASES,
+    *evicting.CASES,
 )
 """All cases, each named after what a store must do."""
 
