@@ -21,3 +21,8 @@ def op_id(what: str, *parts: str | int) -> str:
 def rollout_op_id(set_uid: str, revision: int, machine_uid: str) -> str:
     """Name the change of a machine by a revision of a set: its permit, its member in a batch, its part in the history."""
     return op_id("rollout", set_uid, revision, machine_uid)
+
+
+def deletion_op_id(machine_uid: str) -> str:
+    """Name the deletion of a machine: its permit, and the cordon and drain of its Node."""
+    return op_id("delete", machine_uid)

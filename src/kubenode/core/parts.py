@@ -8,6 +8,7 @@ from kubenode.core import model
 from kubenode.core.byhand import make_machine, make_node, make_tally
 from kubenode.core.decision import (
     Create,
+    CreateInstance,
     Delete,
     Effect,
     Note,
@@ -18,6 +19,7 @@ from kubenode.core.decision import (
     SetFinalizers,
     SetOperation,
     SetOwner,
+    TerminateInstance,
     Verdict,
 )
 from kubenode.core.errors import Problem
@@ -38,6 +40,7 @@ __all__ = [
     "Ask",
     "Awaited",
     "Create",
+    "CreateInstance",
     "Delete",
     "Effect",
     "Explanation",
@@ -60,6 +63,7 @@ __all__ = [
     "SetOwner",
     "SetRoom",
     "TallyView",
+    "TerminateInstance",
     "Verdict",
     "ZoneTally",
     "make_machine",

@@ -7,7 +7,8 @@ from typing import TypeVar
 import attrs
 
 from kubenode.core import model as m
-from kubenode.core.decision import Decision, Effect, PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.decision import Decision, Delete, Effect, PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.instance.seen import Sight
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.model.condition import Condition, find
 from kubenode.core.model.meta import FINALIZER, ObjectMeta
@@ -81,6 +82,9 @@ class World:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: m.Cause | None = None
+    sight: Sight | None = None
+    holds: frozenset[str] = frozenset()
+    barred: str = ""
     now: m.Now = START
     writes: int = 0
 
@@ -94,6 +98,9 @@ class World:
             rival=self.rival,
             wanted=self.wanted,
             hold=self.hold,
+            sight=self.sight,
+            holds=self.holds,
+            barred=self.barred,
             now=self.now,
         )
 
@@ -138,6 +145,10 @@ class World:
                 self.node = _touched(
                     attrs.evolve(self.node, status=m.NodeStatus(conditions=effect.conditions))
                 )
+            case Delete():
+                assert self.node is not None
+                assert (effect.object.kind, effect.object.uid) == ("Node", self.node.metadata.uid)
+                self.node = None
             case _:
                 raise AssertionError(f"not the machine controller's to do: {effect}")
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from kubenode.core.decision import Decision, Effect, Note, SetFinalizers
+from kubenode.core.decision import NOTHING_SEEN, Decision, Delete, Effect, Note, SetFinalizers
+from kubenode.core.instance.turn import Turn
 from kubenode.core.machine.conditions import (
     READY,
     agent_claim,
@@ -20,11 +21,13 @@ from kubenode.core.machine.conditions import (
     paused_claim,
     summary,
 )
+from kubenode.core.machine.instance import before_another, is_gone, newer, told, turn_of
 from kubenode.core.machine.phase import Phase, Signal, next_phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.signals import signals
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, Condition, find, stated
+from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import DeletionPolicy, MachineStatus
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, Switch, ref
 from kubenode.core.model.world import Node
@@ -35,7 +38,6 @@ from kubenode.core.policy import Policy
 __all__ = ["MachineSnapshot", "decide"]
 
 _HANDS_OFF_NODE = frozenset({Signal.UNACTIONABLE, Signal.CONTESTED, Signal.INSTANCE_WANTED})
-_PHASES = frozenset(phase.value for phase in Phase)
 
 
 def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
@@ -50,23 +52,15 @@ def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
     conditions are never touched.
     Source: api.md sections 1, 2 and 4 (import); `policy` has nothing to say here in this version.
     """
-    newer = _newer(seen)
-    if newer:
-        return _hands_off(seen, newer)
+    unknown = newer(seen)
+    if unknown:
+        return _hands_off(seen, unknown)
     if seen.deleting:
         return _let_go(seen)
     finalizers = seen.machine.metadata.finalizers
     if FINALIZER not in finalizers:
         return _finalizers(seen, (*finalizers, FINALIZER), "the finalizer is written before all else")
     return _keep(seen)
-
-
-def _newer(seen: MachineSnapshot) -> str:
-    """Name what of the object only a newer version can have written; empty when there is nothing."""
-    phase = seen.machine.status.phase
-    if seen.machine.metadata.unknown:
-        return ", ".join(seen.machine.metadata.unknown)
-    return f"status.phase {phase!r}" if phase and phase not in _PHASES else ""
 
 
 def _hands_off(seen: MachineSnapshot, what: str) -> Decision[MachineStatus]:
@@ -108,13 +102,18 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     """Bring phase, conditions and Node to what is observed and wanted."""
     observed = signals(seen)
     signal = observed[-1]
-    node = None if signal in _HANDS_OFF_NODE or seen.unread else seen.node
+    turn, doomed = turn_of(seen), None
+    if turn is not None and is_gone(seen, turn) and seen.own_node is not None:
+        turn, doomed = before_another(seen, turn), seen.own_node
+    node = None if doomed is not None or signal in _HANDS_OFF_NODE or seen.unread else seen.node
     marks, mirror, effects = None, None, tuple[Effect, ...]()
     if node is not None:
         marks, mirror = _marks(seen, node), plan_mirror(node, _found(seen, node))
         effects = _node_write(node, marks, mirror)
+    if doomed is not None:
+        effects = (Delete(object=ref(doomed)),)
     parts = (
-        *instance_claim(seen),
+        *instance_claim(seen, turn),
         agent_claim(seen),
         node_claim(seen),
         *labels_claim(seen, marks),
@@ -123,10 +122,12 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     phase = _phase(seen.machine.status.phase, observed)
     ready = _unactionable() if signal is Signal.UNACTIONABLE else summary(phase, parts)
     return Decision(
-        status=_status(seen, phase, (ready, *parts, *paused_claim(seen))),
-        effects=effects,
-        notes=_notes(seen, signal, marks, mirror),
-        deferred=signal is Signal.CONTESTED,
+        status=_status(seen, phase, (ready, *parts, *paused_claim(seen)), turn),
+        effects=effects if turn is None else (*effects, *turn.effects),
+        notes=(*_notes(seen, signal, marks, mirror), *told(turn)),
+        deferred=signal is Signal.CONTESTED or (turn is not None and turn.deferred),
+        wake_at=None if turn is None else turn.wake_at,
+        sightings=NOTHING_SEEN if turn is None else turn.sightings,
     )
 
 
@@ -155,18 +156,11 @@ def _unactionable() -> Claim:
 
 
 def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
-    """Take back what is ours on the Node, then let the object go. Nothing is ever terminated."""
+    """Let the host go: terminated and its Node removed, or released with what is ours taken back from its Node."""
     metadata = seen.machine.metadata
     held = FINALIZER in metadata.finalizers
     if seen.machine.spec.on_deletion is DeletionPolicy.TERMINATE:
-        says = "by default" if seen.machine.spec.deletion_policy is None else "as it says"
-        text = (
-            f"spec.deletionPolicy is Terminate {says}, and this version terminates nothing;"
-            " set it to Release to let the host go"
-        )
-        note = Note(code=MachineReason.TERMINATE_UNSUPPORTED.value, text=text)
-        status = _leaving(seen, MachineReason.TERMINATE_UNSUPPORTED, text)
-        return Decision(status=status, notes=(note,), deferred=held)
+        return _terminated(seen) if held else Decision()
     if held and seen.unread and seen.contest is None:
         text = f"waits: what stands on the Node cannot be read, so it is not written: {seen.unread}"
         return Decision(status=_leaving(seen, MachineReason.NODE_UNREADABLE, text), deferred=True)
@@ -176,6 +170,36 @@ def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
         return _finalizers(seen, rest, "nothing of ours is left on the Node")
     text = "the host and its agent stay; our labels, taints and conditions go from the Node"
     return Decision(status=_leaving(seen, MachineReason.RELEASING, text), effects=effects)
+
+
+def _terminated(seen: MachineSnapshot) -> Decision[MachineStatus]:
+    """Terminate the instance, then remove its Node, and the finalizer last, each on evidence of the one before."""
+    if seen.machine.status.instance is None and seen.machine.spec.infrastructure is None:
+        text = (
+            "spec.deletionPolicy is Terminate, and no provider made this host, so none can terminate it;"
+            " set it to Release to let the host go"
+        )
+        return _refused(seen, MachineReason.TERMINATE_UNSUPPORTED, text)
+    if seen.sight is None:
+        return _refused(seen, MachineReason.INSTANCE_NOT_WATCHED, "nobody here looks at the provider")
+    turn = turn_of(seen)
+    if turn is not None:
+        status = _leaving(seen, turn.claim.reason, turn.claim.message, turn)
+        return Decision(
+            status=status, effects=turn.effects, notes=told(turn), deferred=turn.deferred,
+            wake_at=turn.wake_at, sightings=turn.sightings,
+        )  # fmt: skip
+    if seen.own_node is not None:
+        text = f"the instance is no more, and Node {seen.own_node.metadata.name} goes"
+        status = _leaving(seen, MachineReason.REMOVING_NODE, text)
+        return Decision(status=status, effects=(Delete(object=ref(seen.own_node)),))
+    rest = tuple(finalizer for finalizer in seen.machine.metadata.finalizers if finalizer != FINALIZER)
+    return _finalizers(seen, rest, "the instance is no more, and no Node of it is left")
+
+
+def _refused(seen: MachineSnapshot, reason: MachineReason, text: str) -> Decision[MachineStatus]:
+    note = Note(code=reason.value, text=text)
+    return Decision(status=_leaving(seen, reason, text), notes=(note,), deferred=True)
 
 
 def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
@@ -193,20 +217,30 @@ def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
     return (marks.patch(node, mirror.annotations),) if marks.differ or mirror.annotations else ()
 
 
-def _leaving(seen: MachineSnapshot, reason: MachineReason, text: str) -> MachineStatus:
-    ready = Claim.of(READY, False, reason.value, text)
+def _leaving(
+    seen: MachineSnapshot, reason: MachineReason | str, text: str, turn: Turn | None = None
+) -> MachineStatus:
+    ready = Claim.of(READY, False, reason if isinstance(reason, str) else reason.value, text)
     phase = _phase(seen.machine.status.phase, signals(seen))
-    return _status(seen, phase, (ready, agent_claim(seen), node_claim(seen), *paused_claim(seen)))
+    instance = () if turn is None else (turn.claim,)
+    claims = (ready, *instance, agent_claim(seen), node_claim(seen), *paused_claim(seen))
+    return _status(seen, phase, claims, turn)
 
 
-def _status(seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim]) -> MachineStatus:
+def _status(
+    seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim], turn: Turn | None = None
+) -> MachineStatus:
     """Give the whole status; the agent's part as read."""
     old, generation, wall = seen.machine.status, seen.machine.metadata.generation, seen.now.wall
     first = old.first_running
     if first is None and phase is Phase.RUNNING:
         first = wall.replace(microsecond=0)
+    instance = old.instance if turn is None else turn.instance
+    # Whoever is made anew is no Node yet, and not the one that its earlier instance was.
+    anew = instance is not None and instance.step is not InstanceStep.MADE and seen.node is None
     return attrs.evolve(
-        old, phase=phase.value, observed_generation=generation, node_ref=seen.node_ref, first_running=first,
+        old, phase=phase.value, observed_generation=generation, node_ref=None if anew else seen.node_ref,
+        first_running=first, instance=instance,
         conditions=stated(old.conditions, claims, wall=wall, generation=generation),
     )  # fmt: skip
 

@@ -16,13 +16,14 @@ class MachineReason(enum.Enum):
     UPDATING = "Updating"
     REPAIRING = "Repairing"
     RELEASING = "Releasing"
+    REMOVING_NODE = "RemovingNode"
     TERMINATE_UNSUPPORTED = "TerminateUnsupported"
 
     # Paused, which is there only while it is True
     HELD = "Held"
 
-    # InstanceReady
-    CREATION_UNSUPPORTED = "CreationUnsupported"
+    # InstanceReady, where no controller looks; all others are in core/instance/reasons.py
+    INSTANCE_NOT_WATCHED = "InstanceNotWatched"
 
     # AgentReady
     AGENT_REPORTING = "AgentReporting"

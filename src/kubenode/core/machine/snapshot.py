@@ -8,12 +8,15 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN
+from kubenode.core.instance.seen import Case, Sight
 from kubenode.core.machine.reasons import MachineReason
+from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine, NodeRef
-from kubenode.core.model.meta import Switch
+from kubenode.core.model.meta import MACHINE_LABEL, Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.model.risk import Cause
 from kubenode.core.model.world import Node, NodeCondition
+from kubenode.core.node.sync import label_value
 
 
 @attrs.frozen(kw_only=True)
@@ -26,6 +29,9 @@ class MachineSnapshot:
         rival: the name of another Machine that says it is the same Node; empty when there is none.
         wanted: the component names that the sets selecting this machine want to see in its entries.
         hold: the cause of the open hold on this machine; None when no hold is open.
+        sight: what is known of its instance; None when it has none and wants none.
+        holds: the op-ids of that hold.
+        barred: why nothing of its MachineSet may be terminated now; empty when it may.
         ledger: whether the RiskLedger stands. Before it does no machine becomes Running: a ledger that
             is made when machines have been Running takes that for lost history, and stays closed a day.
     """
@@ -35,9 +41,39 @@ class MachineSnapshot:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: Cause | None = None
+    sight: Sight | None = None
+    holds: frozenset[str] = frozenset()
+    barred: str = ""
     ledger: bool = True
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
+
+    @property
+    def case(self) -> Case | None:
+        """Its instance, as it is decided on; None when it has none and wants none."""
+        if self.sight is None:
+            return None
+        joined = self.node is not None and self.contest is None
+        return Case(
+            machine=self.machine, sight=self.sight, joined=joined, now=self.now, sightings=self.sightings
+        )
+
+    @property
+    def instance_made(self) -> bool:
+        """Whether the status names an instance whose end was neither asked for nor seen."""
+        instance = self.machine.status.instance
+        return instance is not None and instance.step is InstanceStep.MADE
+
+    @property
+    def own_node(self) -> Node | None:
+        """The Node, if it is certain that it is this machine's and that no other instance has registered as it."""
+        node, instance = self.node, self.machine.status.instance
+        if node is None or self.contest is not None or self.unread:
+            return None
+        if node.metadata.labels.get(MACHINE_LABEL) not in (None, label_value(self.machine.metadata.name)):
+            return None
+        known = "" if instance is None else instance.provider_id
+        return node if not known or node.spec.provider_id in ("", known) else None
 
     @property
     def deleting(self) -> bool:

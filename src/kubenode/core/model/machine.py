@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 import attrs
 
 from kubenode.core.model.condition import Conditions
+from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.model.meta import (
     ADDRESS_PATTERN,
     LABEL,
@@ -307,6 +308,9 @@ class MachineStatus:
     first_running: (
         Annotated[datetime, "when it was first Running; before that nothing needs a permit"] | None
     ) = None
+    instance: (
+        Annotated[InstanceStatus, "what a provider makes for it; absent of a host that was there"] | None
+    ) = None
     agent: AgentStatus | None = None
 
 
@@ -322,6 +326,7 @@ class Machine:
             Column(name="Node", path=".status.nodeRef.name"),
             Column(name="Reason", path=".status.conditions[?(@.type=='Ready')].reason", wide=True),
             Column(name="Operation", path=".spec.operation.action", wide=True),
+            Column(name="Instance", path=".status.instance.id", wide=True),
             Column(name="Age", path=".metadata.creationTimestamp", type="date"),
         ),
     )  # fmt: skip

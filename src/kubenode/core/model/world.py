@@ -1,12 +1,12 @@
 """What is not ours but seen: Nodes, read leniently."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import attrs
 
 from kubenode.core.model.machine import Taint
-from kubenode.core.model.meta import REGION_LABEL, ZONE_LABEL, Kind, ObjectMeta, Switch
+from kubenode.core.model.meta import REGION_LABEL, ZONE_LABEL, Kind, ObjectMeta, Switch, Wire
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +27,7 @@ class NodeSpec:
 
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
+    provider_id: Annotated[str, Wire(name="providerID")] = ""
 
 
 @attrs.frozen(kw_only=True)

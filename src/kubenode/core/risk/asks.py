@@ -6,10 +6,10 @@ from typing import Any
 
 import attrs
 
-from kubenode.core.identity import rollout_op_id
+from kubenode.core.identity import deletion_op_id, rollout_op_id
 from kubenode.core.model.componentset import MachineComponentSet, Member, MemberState
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
-from kubenode.core.model.meta import FORCED, Ref
+from kubenode.core.model.meta import FORCED, Ref, ref
 from kubenode.core.model.remedy import Attempt, AttemptState, JobPhase, RemedyOperationJob
 from kubenode.core.model.risk import Cause
 from kubenode.core.risk.ledger import scopes_of
@@ -166,6 +166,23 @@ def asks_of_job(
             cause=cause_of_job(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
             remedier=job.spec.origin,
         ),
+    )  # fmt: skip
+
+
+def ask_of_deletion(machine: Machine, zone: str, region: str = "", *, begun: bool) -> Ask:
+    """Give what a machine asks for that is to end: it is the last in the order of service, with the rollouts.
+
+    Args:
+        machine: whose deletion is asked for.
+        zone: its zone.
+        region: its region.
+        begun: whether its Node is being drained for it.
+
+    The caller leaves out hosts that are released, for which nothing is disrupted, and machines that were never Running.
+    """
+    return Ask(
+        op_id=deletion_op_id(machine.metadata.uid), machine=ref(machine), cause=Cause.ROLLOUT, zone=zone,
+        region=region, since=machine.metadata.deletion_timestamp, waiting=not begun,
     )  # fmt: skip
 
 

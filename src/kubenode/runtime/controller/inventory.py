@@ -79,6 +79,7 @@ class Inventory:
         self.crews = Crews(cache)
         self.sets = ComponentSets(cache)
         self.episodes = Episodes()
+        self._leaving: set[str] = set()
         self.ledger_stands = False
         self.changes = 0
         self.ran = 0
@@ -148,6 +149,11 @@ class Inventory:
         """Name all machines."""
         return self._facts.keys()
 
+    def leaving(self) -> tuple[m.Machine, ...]:
+        """Give the machines that were Running and whose host is to be terminated, by name: each waits for a permit or has one."""
+        found = (self._cache.get(m.Machine, name) for name in sorted(self._leaving))
+        return tuple(one for one in found if one is not None)
+
     def episodes_touched(self, change: Change) -> Iterable[str]:
         """Name the machines whose episodes a folded change of a Machine, Node, job or ledger concerns."""
         if change.kind is m.Machine:
@@ -187,6 +193,7 @@ class Inventory:
         self.crews.fold(change)
         self.sets.fold(change)
         if change.kind is m.Machine:
+            (self._leaving.add if terminates(change.after) else self._leaving.discard)(change.name)
             self._refresh(change.name)
         elif change.kind is m.Node:
             for machine in self.claimants(change.name):
@@ -317,6 +324,18 @@ class Inventory:
             self._up[scope] = total
         else:
             self._up.pop(scope, None)
+
+
+def terminates(obj: m.Object | None) -> bool:
+    """Tell whether a machine that was Running is to be terminated."""
+    return (
+        isinstance(obj, m.Machine)
+        and obj.metadata.deletion_timestamp is not None
+        and obj.status.first_running is not None
+        and obj.status.instance is not None
+        and obj.status.instance.step is not m.InstanceStep.GONE
+        and obj.spec.on_deletion is m.DeletionPolicy.TERMINATE
+    )
 
 
 def faults_of(node: m.Node | None) -> frozenset[str]:

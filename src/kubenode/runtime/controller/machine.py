@@ -6,10 +6,13 @@ from typing import Any
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.machine.decide import MachineSnapshot, decide
+from kubenode.core.machine.instance import turn_of
+from kubenode.core.machineset.losses import barred
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.changes import holders_changed, is_ledger
 from kubenode.runtime.controller.inventory import Inventory, node_name
 from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.store.cache import Cache, Change
 
 
@@ -18,9 +21,10 @@ class MachineController:
 
     name = "machine"
 
-    def __init__(self, cache: Cache, inventory: Inventory) -> None:
+    def __init__(self, cache: Cache, inventory: Inventory, instances: Instances) -> None:
         self._cache = cache
         self._inventory = inventory
+        self._instances = instances
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A machine, whoever is its Node, whose hold changed, or whom a set begins or ends to want."""
@@ -33,6 +37,12 @@ class MachineController:
             if _stands(change.before) != _stands(change.after):
                 yield from self._inventory.machines()
             yield from holders_changed(change)
+        elif change.kind is m.MachineSet and _bars(change.before) != _bars(change.after):
+            yield from (
+                one.metadata.name
+                for one in self._inventory.crews.machines(change.name)
+                if one.metadata.deletion_timestamp is not None
+            )
         elif change.kind is m.MachineComponentSet and _wants(change.before) != _wants(change.after):
             yield from self._inventory.machines()
 
@@ -45,19 +55,49 @@ class MachineController:
         """Make the snapshot of one machine."""
         machine = self._cache.get(m.Machine, key)
         if machine is None:
+            self._instances.forget(key)
             return None
         hold = self._inventory.hold(machine.metadata.uid)
         rivals = [name for name in self._inventory.claimants(node_name(machine)) if name != key]
         snapshot = MachineSnapshot(
             machine=machine, node=self._inventory.node_of(machine), rival=rivals[0] if rivals else "",
             wanted=frozenset(one.spec.name for one in self._inventory.sets.selecting(key)),
-            hold=None if hold is None else hold.cause, ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
+            hold=None if hold is None else hold.cause, holds=self._inventory.op_ids_on(machine.metadata.uid),
+            sight=self._instances.sight(machine), barred=self._barred(machine), ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=machine, stored=machine.status)
 
+    def _barred(self, machine: m.Machine) -> str:
+        owner = machine.spec.set_ref
+        found = None if owner is None else self._cache.get(m.MachineSet, owner.name)
+        if (
+            owner is None
+            or found is None
+            or found.metadata.uid != owner.uid
+            or machine.metadata.deletion_timestamp is None
+        ):
+            return ""
+        crew = self._inventory.crews.machines(owner.name)
+        members = [one for one in crew if one.spec.set_ref is not None and one.spec.set_ref.uid == owner.uid]
+        return barred(found, members, machine)
+
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
-        """Ask core/machine."""
+        """Ask core/machine, and tell who looks at providers from when a look is of use."""
+        turn = turn_of(snapshot)
+        self._instances.want(snapshot.machine.metadata.name, None if turn is None else turn.look)
         return decide(snapshot, policy)
+
+
+def _bars(obj: m.Object | None) -> object:
+    if not isinstance(obj, m.MachineSet):
+        return None
+    return (
+        obj.spec.replicas,
+        obj.spec.acknowledged_losses,
+        obj.status.lost,
+        obj.status.losing,
+        obj.status.going,
+    )
 
 
 def _wants(obj: m.Object | None) -> object:

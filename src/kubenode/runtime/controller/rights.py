@@ -16,7 +16,7 @@ EVENTS: Final = tuple(
 
 _JOBS: Final = m.RemedyOperationJob.KIND.plural
 _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
-    "machine": ("patch machines", "patch machines/status", "patch nodes", "patch nodes/status"),
+    "machine": ("patch machines", "patch machines/status", "patch nodes", "patch nodes/status", "delete nodes"),
     "machineset": (
         "create machines", "patch machines", "delete machines", "patch machinesets", "patch machinesets/status",
     ),

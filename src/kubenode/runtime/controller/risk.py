@@ -12,6 +12,7 @@ from kubenode.core.review import PermitRequest
 from kubenode.core.risk.asks import (
     Ask,
     act_of_entry,
+    ask_of_deletion,
     asks_of_job,
     asks_of_set,
     ended_of_set,
@@ -22,7 +23,7 @@ from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.changes import mark_changed
-from kubenode.runtime.controller.inventory import Inventory
+from kubenode.runtime.controller.inventory import Inventory, terminates
 from kubenode.runtime.controller.panel import Panel, nobody
 from kubenode.runtime.controller.remedy import rule_of
 from kubenode.runtime.engine.loop import Question
@@ -49,6 +50,7 @@ class RiskController:
             or (change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after))
             or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after))
             or (change.kind in (m.Machine, m.Node) and mark_changed(change))
+            or (change.kind is m.Machine and _leaves(change.before) != _leaves(change.after))
         ):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node) and self._inventory.changes != self._seen:
@@ -87,6 +89,9 @@ class RiskController:
                 asks += asks_of_job(
                     job, self._zone(machine), self._inventory.sets_of(machine), self._region(machine)
                 )
+        for leaver in self._inventory.leaving():
+            name = leaver.metadata.name
+            asks.append(ask_of_deletion(leaver, self._zone(name), self._region(name), begun=_begun(leaver)))
         return tuple(asks)
 
     def _ended(self, book: m.RiskLedger | None) -> frozenset[str]:
@@ -191,6 +196,15 @@ def _requests(asks: Iterable[Ask], book: m.RiskLedger | None, now: m.Now) -> tup
         for ask in asks
         if ask.waiting and ask.cause is not m.Cause.HUMAN and ask.op_id not in held
     )  # fmt: skip
+
+
+def _begun(machine: m.Machine) -> bool:
+    instance = machine.status.instance
+    return instance is not None and instance.step is m.InstanceStep.TERMINATING
+
+
+def _leaves(obj: m.Object | None) -> tuple[bool, bool]:
+    return terminates(obj), isinstance(obj, m.Machine) and _begun(obj)
 
 
 def _asks(obj: m.Object | None) -> object:

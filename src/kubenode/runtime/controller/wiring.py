@@ -23,6 +23,7 @@ from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, heedless, raised
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache
 
@@ -48,7 +49,7 @@ NAMES: Final = (
 def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the rest a name
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
     only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
-    observes: bool = False, crd_leaving: CrdLeaving = no_crds,
+    observes: bool = False, crd_leaving: CrdLeaving = no_crds, instances: Instances | None = None,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
@@ -62,12 +63,14 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         inspections: asks the hooks of rollouts.
         observes: decide, and call nothing.
         crd_leaving: tells of a set that leaves whether its CRD does.
+        instances: what is known of the providers' instances; None: nobody looks at any.
     """
     cache = Cache(m.WATCHED)
     inventory = Inventory(cache, policy)
     rehearsal = RehearsalController(cache)
+    seen = instances if instances is not None else Instances(plugins)
     every = (
-        MachineController(cache, inventory),
+        MachineController(cache, inventory, seen),
         MachineSetController(cache, inventory, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
