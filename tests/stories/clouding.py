@@ -13,7 +13,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG
-from kubenode.core.model.machineset import Strategy, StrategyType
+from kubenode.core.model.machineset import DELETE_FIRST, Strategy, StrategyType
 from kubenode.runtime.sim.check import Check, all_of
 from kubenode.runtime.sim.story import Attend, Cast, Stage, Tell, Told, alone
 from kubenode.runtime.store.embedded import now_or_never
@@ -83,6 +83,11 @@ def play(what: str, cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -
             now_or_never(stage.simulation.store.delete(m.MachineSet.KIND, POOL))
         case "scale-down":
             left = 1
+            # Who goes of those that are alike is by their uids, which are others in another run.
+            for machine in sorted(stage.all(m.Machine), key=lambda one: one.metadata.name)[left:]:
+                stage.simulation.change(
+                    m.Machine, machine.metadata.name, {"metadata": {"annotations": {DELETE_FIRST: ""}}}
+                )
             stage.simulation.change(m.MachineSet, POOL, {"spec": {"replicas": left}})
         case _:
             pass

@@ -100,11 +100,13 @@ class Case:
 
     Attributes:
         joined: its Node is there.
+        well: and its kubelet says that it is Ready.
     """
 
     machine: Machine
     sight: Sight
     joined: bool
+    well: bool = True
     now: Now
     sightings: Mapping[str, int] = NOTHING_SEEN
 

@@ -85,11 +85,8 @@ def _unseen(case: Case, instance: InstanceStatus) -> Turn:
     """Go by what stands: this process has not looked yet."""
     known = standing(case)
     said = known if known is not None else unsure(InstanceReason.INSTANCE_STARTING, f"{instance.id} was made")
-    look = (
-        None
-        if known is not None and known.reason == InstanceReason.INSTANCE_RUNNING.value
-        else case.now.elapsed
-    )
+    at_rest = case.well and known is not None and known.reason == InstanceReason.INSTANCE_RUNNING.value
+    look = None if at_rest else case.now.elapsed
     return Turn(instance=instance, claim=said, look=look)
 
 
@@ -120,7 +117,7 @@ def _seen(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
 def _running(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
     turn = Turn(instance=instance, claim=claim(True, InstanceReason.INSTANCE_RUNNING, one.id))
     if case.joined or case.machine.status.first_running is not None:
-        return turn
+        return turn if case.well else _unwell(case, turn, f"unwell:{one.id}")
     turn = attrs.evolve(turn, look=_after(case, SLOW))
     return _limited(
         case,
@@ -130,6 +127,13 @@ def _running(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
         InstanceReason.JOIN_TIMEOUT,
         f"{one.id} runs, and no Node has registered",
     )
+
+
+def _unwell(case: Case, turn: Turn, key: str) -> Turn:
+    """Look once at an instance whose Node has fallen silent: it may be no more."""
+    since, looked = case.since(key), case.sight.looked
+    look = since if looked is None or looked < since else None
+    return attrs.evolve(seen_since(turn, **{key: since}), look=look)
 
 
 def _after(case: Case, length: int) -> int:

@@ -54,9 +54,10 @@ class MachineSnapshot:
         if self.sight is None:
             return None
         joined = self.node is not None and self.contest is None
+        well = self.node is not None and self.node.ready
         return Case(
-            machine=self.machine, sight=self.sight, joined=joined, now=self.now, sightings=self.sightings
-        )
+            machine=self.machine, sight=self.sight, joined=joined, well=well, now=self.now, sightings=self.sightings
+        )  # fmt: skip
 
     @property
     def instance_made(self) -> bool:

@@ -9,16 +9,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import CloudEffect
-from kubenode.core.errors import Ambiguous, Busy, ProviderError, Throttled, Unavailable
+from kubenode.core.errors import Ambiguous, Busy, CapacityExhausted, ProviderError, Throttled, Unavailable
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page
 from kubenode.core.instance.seen import MACHINE_TAG
 from kubenode.providers.memory import MemoryParams, MemoryProvider
+from kubenode.providers.pace import Pace
 from kubenode.runtime.engine.loop import Input, Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.observe.calls import answered, look, made
@@ -57,6 +58,21 @@ def _nobody(_: Input) -> None:
     """Tell nobody: the process is not there yet."""
 
 
+@attrs.frozen(kw_only=True)
+class SimParams(MemoryParams):
+    """What `spec.infrastructure.parameters` says in the simulator: where, and where else when there is no capacity."""
+
+    fallback: tuple[str, ...] = ()
+
+
+class _Memory(MemoryProvider):
+    """The provider in memory, whose instances a test may change as a person could in the cloud's console."""
+
+    def put(self, one: Instance) -> None:
+        """Set an instance."""
+        self._instances[one.id] = one
+
+
 @attrs.define
 class SimCloud:
     """The provider `memory`, with hosts behind its instances.
@@ -65,6 +81,9 @@ class SimCloud:
         calls: how often each method was called.
         created: tokens by the id that they made: the truth about what was ever made.
         terminated: ids of instances that a call ended, and how often.
+        stuck: ids whose end is accepted and never comes.
+        full: zones without capacity.
+        pace: the budget of calls; a call that it refuses is not made.
         hidden: ids that neither a look nor a question shows, as a cloud that is late, or wrong.
         raises: what every call raises at present; None: nothing.
         choose: which calls fail, and how.
@@ -79,10 +98,13 @@ class SimCloud:
     calls: Counter[str] = attrs.field(factory=Counter)
     created: dict[str, str] = attrs.field(factory=dict)
     terminated: Counter[str] = attrs.field(factory=Counter)
+    stuck: set[str] = attrs.field(factory=set)
+    full: set[str] = attrs.field(factory=set)
+    pace: Pace | None = None
     hidden: set[str] = attrs.field(factory=set)
     name: str = "memory"
-    params: type[MemoryParams] = MemoryParams
-    _memory: MemoryProvider = attrs.field(factory=MemoryProvider)
+    params: type[SimParams] = SimParams
+    _memory: _Memory = attrs.field(factory=_Memory)
 
     @property
     def alive(self) -> tuple[Instance, ...]:
@@ -105,10 +127,17 @@ class SimCloud:
         self.died(one)
         return True
 
+    def choices(self, params: SimParams) -> tuple[SimParams, ...]:
+        """Give the placements to try in turn."""
+        zones = (params.zone, *params.fallback)
+        return tuple(SimParams(zone=zone) for zone in zones)
+
     def create(self, request: CreateRequest[MemoryParams]) -> Instance:
         """Create an instance, or give the one that this token made before."""
 
         def call() -> Instance:
+            if request.params.zone in self.full:
+                raise CapacityExhausted(f"no machine is to be had in zone {request.params.zone}")
             one = self._memory.create(request)
             if request.token not in self.created:
                 self.created[request.token] = one.id
@@ -136,16 +165,18 @@ class SimCloud:
         """Terminate an instance."""
 
         def call() -> None:
-            if self.end(instance_id):
+            if instance_id not in self.stuck and self.end(instance_id):
                 self.terminated[instance_id] += 1
 
         self._called("delete", call)
 
-    def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
-        """Set tags, as a person would in the cloud's console."""
-        self._memory.set_tags(instance_id, tags)
+    def change(self, instance_id: str, **change: Any) -> None:
+        """Change an instance, as a person would in the cloud's console: its tags, its state."""
+        self._memory.put(attrs.evolve(self._memory.get(instance_id), **change))
 
     def _called(self, what: str, call: Callable[[], T]) -> T:
+        if self.pace is not None:
+            self.pace.go(writes=what in ("create", "delete"))
         self.calls[what] += 1
         if self.raises is not None:
             raise self.raises
