@@ -30,6 +30,7 @@ from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.inspection import Awaited
+from kubenode.core.instance.seen import FrozenProvider, InstanceSight, ProviderAnswer
 from kubenode.core.model import *
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.binding import SetRoom
@@ -44,8 +45,10 @@ __all__ = [
     "Delete",
     "Effect",
     "Explanation",
+    "FrozenProvider",
     "Have",
     "HostSeen",
+    "InstanceSight",
     "JournalEntry",
     "JournalState",
     "Note",
@@ -54,6 +57,7 @@ __all__ = [
     "PatchNodeConditions",
     "Place",
     "Problem",
+    "ProviderAnswer",
     "Rate",
     "RunSteps",
     "Seat",

@@ -9,7 +9,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.instance.intent import token_of
-from kubenode.core.instance.seen import MACHINE_UID_TAG, Answer, Case, Sight
+from kubenode.core.instance.seen import MACHINE_UID_TAG, Case, InstanceSight, ProviderAnswer
 from kubenode.core.model.meta import FINALIZER, ObjectMeta
 
 SECOND = 1_000_000_000
@@ -59,9 +59,9 @@ def machine(instance: m.InstanceStatus | None = None, **given: Any) -> m.Machine
     )  # fmt: skip
 
 
-def sight(**given: Any) -> Sight:
+def sight(**given: Any) -> InstanceSight:
     """What is known where nobody has looked yet."""
-    return Sight(**{"wanted": (HERE, THERE), "pinned": (HERE, THERE), **given})
+    return InstanceSight(**{"wanted": (HERE, THERE), "pinned": (HERE, THERE), **given})
 
 
 def case(
@@ -75,9 +75,9 @@ def case(
     )  # fmt: skip
 
 
-def answer(error: str = "", at: int = 0, *, op_id: str = TOKEN, **given: Any) -> Answer:
+def answer(error: str = "", at: int = 0, *, op_id: str = TOKEN, **given: Any) -> ProviderAnswer:
     """What a provider said to an act."""
-    return Answer(
+    return ProviderAnswer(
         **{"op_id": op_id, "at": at, "error": error, "text": f"said {error}" if error else "", **given}
     )
 

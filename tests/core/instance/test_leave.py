@@ -10,7 +10,7 @@ from kubenode.core.instance.evidence import ABSENCE, VISIBLE
 from kubenode.core.instance.intent import own, terminate_op_id
 from kubenode.core.instance.keep import keep
 from kubenode.core.instance.leave import NOTHING_DONE, leave
-from kubenode.core.instance.seen import MACHINE_UID_TAG, Answer, Case, Frozen
+from kubenode.core.instance.seen import MACHINE_UID_TAG, Case, FrozenProvider, ProviderAnswer
 from kubenode.core.instance.turn import PERSON, POLL, Turn, due, spread
 from kubenode.core.model.meta import Switch
 from tests.core.instance.given import (
@@ -38,7 +38,7 @@ def gone(seen: Case, *, permitted: bool = True, barred: str = "") -> Turn:
     return turn
 
 
-def ended(error: str = "", at: int = 0, **given: object) -> Answer:
+def ended(error: str = "", at: int = 0, **given: object) -> ProviderAnswer:
     """What the provider said to the termination."""
     return answer(error, at, op_id=OP, **given)
 
@@ -185,7 +185,7 @@ class TestAsked:
 
     def test_without_credentials_nothing_is_concluded(self) -> None:
         """It waits until they are taken again (F35)."""
-        frozen = Frozen(text="who?", until=MINUTE)
+        frozen = FrozenProvider(text="who?", until=MINUTE)
         waits = gone(case(ENDING, at=1, known=instance(), answer=ended("AuthFailed"), frozen=frozen))
         assert (waits.effects, waits.claim.reason, waits.instance) == ((), "ProviderFrozen", ENDING)
         assert (
@@ -278,7 +278,7 @@ class TestUnsettled:
     @pytest.mark.parametrize(
         "said", [answer("Ambiguous"), answer("Unavailable"), answer("Busy"), answer("Throttled", tries=2)]
     )
-    def test_one_refusal_after_another_try_says_nothing_of_that(self, said: Answer) -> None:
+    def test_one_refusal_after_another_try_says_nothing_of_that(self, said: ProviderAnswer) -> None:
         """The first may have made it."""
         turn = gone(case(status(), at=3, answer=said, looked=3, missing=True, sightings={own(TOKEN): 0}))
         assert (turn.instance, turn.claim.reason) == (status(), "CreateAmbiguous")

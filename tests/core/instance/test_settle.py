@@ -10,7 +10,7 @@ from kubenode.core.hookspecs import InstanceState
 from kubenode.core.instance.evidence import ABSENCE, VISIBLE
 from kubenode.core.instance.intent import own, token_of
 from kubenode.core.instance.keep import keep
-from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, Frozen
+from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, FrozenProvider
 from kubenode.core.instance.turn import LONGEST_PAUSE, PERSON, Turn, due, pause, spread
 from kubenode.core.model.machine import SecretRef, SetRef
 from kubenode.core.model.meta import Switch
@@ -84,7 +84,7 @@ def test_the_call_is_what_the_intent_says() -> None:
     [
         ({"problem": Problem(where="p", what="PluginMissing: none"), "wanted": ()}, "PluginMissing"),
         ({"wanted": ()}, "Creating"),
-        ({"frozen": Frozen(text="no", until=9)}, "ProviderFrozen"),
+        ({"frozen": FrozenProvider(text="no", until=9)}, "ProviderFrozen"),
     ],
 )
 def test_nothing_is_intended_that_cannot_be_asked_for(given: dict[str, object], expected: str) -> None:
@@ -232,7 +232,7 @@ def test_a_spent_token_is_no_loop(given: object) -> None:
 def test_without_credentials_the_attempt_stands_and_goes_on_when_they_are_taken() -> None:
     """The scope is frozen, and not the machine failed (F35)."""
     given = answer("AuthFailed", at=5)
-    frozen = Frozen(text="cloud: who are you?", until=MINUTE)
+    frozen = FrozenProvider(text="cloud: who are you?", until=MINUTE)
     turn = keep(case(status(), at=MINUTE - 1, answer=given, frozen=frozen))
     assert (turn.claim.reason, turn.wake_at, turn.effects, turn.instance) == (
         "ProviderFrozen",
@@ -314,7 +314,7 @@ def test_what_cannot_be_repeated_as_it_was_is_looked_for() -> None:
 def test_another_attempt_needs_what_the_first_one_needed() -> None:
     """A provider that is frozen, or a spec without infrastructure, begins none."""
     given = answer("CapacityExhausted")
-    frozen = keep(case(status(), answer=given, frozen=Frozen(text="", until=9)))
+    frozen = keep(case(status(), answer=given, frozen=FrozenProvider(text="", until=9)))
     assert (frozen.claim.reason, frozen.instance) == ("ProviderFrozen", status())
     none = machine(status(), infrastructure=None)
     assert keep(case(one=none, answer=given)).claim.reason == "InstanceGone"

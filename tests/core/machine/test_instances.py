@@ -8,7 +8,7 @@ from kubenode.core.decision import CreateInstance, Delete, SetFinalizers, Termin
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.identity import deletion_op_id
 from kubenode.core.instance.intent import terminate_op_id
-from kubenode.core.instance.seen import MACHINE_UID_TAG, Answer, Sight
+from kubenode.core.instance.seen import MACHINE_UID_TAG, InstanceSight, ProviderAnswer
 from kubenode.core.machine.decide import decide
 from kubenode.core.machine.instance import turn_of
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL
@@ -27,7 +27,7 @@ from tests.core.machine.world import (
 UID = "uid-m1"
 CREATED = machine(host=None, infrastructure=m.Infrastructure(provider="cloud"))
 REF = m.NodeRef(name="node-7", uid="node-uid")
-SEEN = Sight(wanted=("launch",), pinned=("launch",))
+SEEN = InstanceSight(wanted=("launch",), pinned=("launch",))
 
 
 def made(step: m.InstanceStep = m.InstanceStep.MADE, **given: str) -> m.InstanceStatus:
@@ -37,7 +37,7 @@ def made(step: m.InstanceStep = m.InstanceStep.MADE, **given: str) -> m.Instance
     )  # type: ignore[arg-type]
 
 
-def shown(state: InstanceState = InstanceState.RUNNING) -> Sight:
+def shown(state: InstanceState = InstanceState.RUNNING) -> InstanceSight:
     """A look that shows the instance."""
     one = Instance(id="i-1", state=state, zone="a", tags={MACHINE_UID_TAG: UID})
     return attrs.evolve(SEEN, known=one, looked=START.elapsed)
@@ -60,7 +60,9 @@ def test_from_intent_to_running_step_by_step() -> None:
     assert isinstance(effect, CreateInstance)
     assert world.told().startswith("Provisioning: Ready=False/Creating InstanceReady=False/Creating")
     one = Instance(id="i-1", state=InstanceState.PENDING, zone="a")
-    world.sight = attrs.evolve(SEEN, answer=Answer(op_id=instance.token, at=START.elapsed, instance=one))
+    world.sight = attrs.evolve(
+        SEEN, answer=ProviderAnswer(op_id=instance.token, at=START.elapsed, instance=one)
+    )
     world.apply(world.decide())
     assert world.machine.status.instance is not None
     assert (world.machine.status.instance.step, world.machine.status.instance.id) == (
@@ -177,7 +179,7 @@ class TestDeletion:
         asking = decide(attrs.evolve(world.seen, sightings=intended.sightings), POLICY)
         (effect,) = asking.effects
         assert isinstance(effect, TerminateInstance)
-        done = Answer(op_id=terminate_op_id(UID, 1), at=START.elapsed)
+        done = ProviderAnswer(op_id=terminate_op_id(UID, 1), at=START.elapsed)
         accepted = self.world(
             made(m.InstanceStep.TERMINATING), sight=attrs.evolve(shown(), answer=done)
         ).decide()

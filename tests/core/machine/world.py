@@ -8,7 +8,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision, Delete, Effect, PatchNode, PatchNodeConditions, SetFinalizers
-from kubenode.core.instance.seen import Sight
+from kubenode.core.instance.seen import InstanceSight
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.model.condition import Condition, find
 from kubenode.core.model.meta import FINALIZER, ObjectMeta
@@ -82,7 +82,7 @@ class World:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: m.Cause | None = None
-    sight: Sight | None = None
+    sight: InstanceSight | None = None
     holds: frozenset[str] = frozenset()
     barred: str = ""
     now: m.Now = START

@@ -6,7 +6,7 @@ from kubenode.core.decision import TerminateInstance
 from kubenode.core.instance.evidence import absence, dead, leaving, stranger
 from kubenode.core.instance.intent import freeze, own, terminate_op_id
 from kubenode.core.instance.reasons import InstanceReason
-from kubenode.core.instance.seen import Answer, Case
+from kubenode.core.instance.seen import Case, ProviderAnswer
 from kubenode.core.instance.settle import LATER, SOON
 from kubenode.core.instance.turn import (
     MINUTE,
@@ -117,7 +117,7 @@ def _asks(case: Case, instance: InstanceStatus, tries: int) -> Turn:
     return Turn(instance=instance, claim=_ending(instance), effects=(effect,))
 
 
-def _accepted(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
+def _accepted(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Wait for evidence; one that stays is told of, and counts on."""
     end, looked = answer.at + STUCK, case.sight.looked
     stuck = case.now.elapsed >= end

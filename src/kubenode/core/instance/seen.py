@@ -25,7 +25,7 @@ LOOKED_FOR: Mapping[str, str] = {MANAGED_TAG: "true"}
 
 
 @attrs.frozen(kw_only=True)
-class Answer:
+class ProviderAnswer:
     """What a provider answered to an act on the instance of a machine, in the life of this process.
 
     Attributes:
@@ -48,7 +48,7 @@ class Answer:
 
 
 @attrs.frozen(kw_only=True)
-class Frozen:
+class FrozenProvider:
     """Why nothing is asked of a provider: it does not take our credentials.
 
     Attributes:
@@ -61,7 +61,7 @@ class Frozen:
 
 
 @attrs.frozen(kw_only=True)
-class Sight:
+class InstanceSight:
     """What is known of the instance of one machine.
 
     Attributes:
@@ -88,8 +88,8 @@ class Sight:
     known: Instance | None = None
     looked: int | None = None
     missing: bool = False
-    answer: Answer | None = None
-    frozen: Frozen | None = None
+    answer: ProviderAnswer | None = None
+    frozen: FrozenProvider | None = None
     doubt: str = ""
     rivals: tuple[str, ...] = ()
 
@@ -104,7 +104,7 @@ class Case:
     """
 
     machine: Machine
-    sight: Sight
+    sight: InstanceSight
     joined: bool
     well: bool = True
     now: Now
@@ -124,7 +124,7 @@ class Case:
         """Give when this process first saw something, which is now if it never did."""
         return self.sightings.get(what, self.now.elapsed)
 
-    def answer(self, op_id: str) -> Answer | None:
+    def answer(self, op_id: str) -> ProviderAnswer | None:
         """Give the answer to an act; None when it was not asked for in the life of this process."""
         answer = self.sight.answer
         return answer if answer is not None and answer.op_id == op_id else None

@@ -9,7 +9,7 @@ from kubenode.core.hookspecs import Instance
 from kubenode.core.instance.evidence import VISIBLE, Absence, absence, dead, twice
 from kubenode.core.instance.intent import ask, begin, freeze, obstacle, own, repeatable
 from kubenode.core.instance.reasons import InstanceReason
-from kubenode.core.instance.seen import Answer, Case
+from kubenode.core.instance.seen import Case, ProviderAnswer
 from kubenode.core.instance.turn import (
     MINUTE,
     PERSON,
@@ -100,7 +100,7 @@ def _made(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
     return watch(attrs.evolve(case, machine=machine, sight=sight), status)
 
 
-def _unanswered(case: Case, instance: InstanceStatus, answer: Answer | None) -> Turn:
+def _unanswered(case: Case, instance: InstanceStatus, answer: ProviderAnswer | None) -> Turn:
     """Ask, or ask again: nobody knows whether it was asked for before this process began."""
     tries = 0 if answer is None else answer.tries
     if not repeatable(case, instance):
@@ -152,7 +152,7 @@ def _unrepeatable(case: Case, instance: InstanceStatus) -> Turn:
     return seen_since(_remembered(turn, instance, found), **{key: since})
 
 
-def _ambiguous(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
+def _ambiguous(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Ask again with the same token and parameters: what was made is given, and if nothing was, it is made."""
     if case.sight.blind is not None:
         return _blindly(case, instance, answer.at, answer.tries)
@@ -162,7 +162,7 @@ def _ambiguous(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
     return _asks(case, instance, answer.tries)
 
 
-def _refused(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
+def _refused(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Wait for a person; a changed spec is another attempt, since nothing was made by this one."""
     if changed(case):
         return again(case, instance, choice=0)
@@ -181,7 +181,7 @@ def changed(case: Case) -> bool:
     )  # fmt: skip
 
 
-def _elsewhere(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
+def _elsewhere(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Try the next placement, each with a token of its own; after the last one, all of them again, later."""
     if changed(case):
         return again(case, instance, choice=0)
@@ -199,7 +199,7 @@ def _elsewhere(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
     return again(case, instance, choice=0)
 
 
-def _conflict(case: Case, instance: InstanceStatus, answer: Answer) -> Turn:
+def _conflict(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Begin a new attempt once a look after the answer has shown nothing: the token is spent, or what it made is dead."""
     text = answer.text or "what the token made is no more"
     looked = case.sight.looked

@@ -8,7 +8,7 @@ import attrs
 from kubenode.core.decision import NOTHING_SEEN, CloudEffect
 from kubenode.core.identity import digest
 from kubenode.core.instance.reasons import InstanceReason
-from kubenode.core.instance.seen import Answer, Case
+from kubenode.core.instance.seen import Case, ProviderAnswer
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.model.meta import Switch
@@ -77,7 +77,7 @@ def spread(length: int, *names: str) -> int:
     return length // 2 + length * (int(digest(*names), 16) % 1024) // 1024
 
 
-def due(answer: Answer) -> int:
+def due(answer: ProviderAnswer) -> int:
     """Give when an act that was refused for now may be tried again."""
     return answer.at + max(answer.retry_after, pause(answer.tries, answer.op_id))
 

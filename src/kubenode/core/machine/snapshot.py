@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN
-from kubenode.core.instance.seen import Case, Sight
+from kubenode.core.instance.seen import Case, InstanceSight
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine, NodeRef
@@ -41,7 +41,7 @@ class MachineSnapshot:
     rival: str = ""
     wanted: frozenset[str] = frozenset()
     hold: Cause | None = None
-    sight: Sight | None = None
+    sight: InstanceSight | None = None
     holds: frozenset[str] = frozenset()
     barred: str = ""
     ledger: bool = True

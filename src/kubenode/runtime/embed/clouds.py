@@ -51,11 +51,13 @@ class Clouds:
         post: runs something in the thread of the loop; from any thread.
         stir: makes the engine decide about a machine again, by its name.
         leads: tells whether the engine decides at present; who does not, does not look.
+        ended: is told that a look has ended, whatever it showed.
         name: of the engine, for the threads.
     """
 
     def __init__(
-        self, view: Instances, *, clock: Clock, post: Post, stir: Callable[[str], None], leads: Callable[[], bool], name: str
+        self, view: Instances, *, clock: Clock, post: Post, stir: Callable[[str], None], leads: Callable[[], bool],
+        ended: Callable[[], None], name: str
     ) -> None:  # fmt: skip
         self.view = view
         view.noticed = self._notice
@@ -63,6 +65,7 @@ class Clouds:
         self._post = post
         self._stir = stir
         self._leads = leads
+        self._ended = ended
         self._name = name
         self._noticed = asyncio.Event()
         self._workers: dict[str, Workers] = {}
@@ -76,8 +79,10 @@ class Clouds:
 
     @property
     def busy(self) -> bool:
-        """Whether a look is under way."""
-        return bool(self._looks)
+        """Whether a look is under way, or due."""
+        now = self._clock.now().elapsed
+        due = (self.view.next_look(provider) for provider in self.view.providers)
+        return bool(self._looks) or any(at is not None and at <= now for at in due)
 
     async def ask(self, effect: CloudEffect) -> None:
         """Make the call of an effect, unless its provider is frozen; what came of it is in the view."""
@@ -129,8 +134,13 @@ class Clouds:
                     self._look(provider, now), name=f"kubenode {self._name} look at {provider}"
                 )
                 self._looks.add(task)
-                task.add_done_callback(self._looks.discard)
+                task.add_done_callback(self._look_ended)
         return min(later, default=None)
+
+    def _look_ended(self, task: "asyncio.Task[None]") -> None:
+        self._looks.discard(task)
+        self._noticed.set()
+        self._ended()
 
     async def _look(self, provider: str, now: int) -> None:
         driver = self.view.launches.provider(provider)
@@ -144,7 +154,6 @@ class Clouds:
             LOG.warning("event=look-failed provider=%s error=%s: %s", provider, seen.error, seen.text)
         for name in self.view.looked(provider, seen, self._clock.now().elapsed):
             self._stir(name)
-        self._noticed.set()
 
     async def _called(
         self, who: str, threads: int, about: str, call: Callable[[], R], limit: float

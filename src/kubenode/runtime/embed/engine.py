@@ -321,7 +321,7 @@ class Engine:
         )
         self._clouds = Clouds(
             Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=partial(self._stir, "machine"),
-            leads=lambda: self._leading.leads, name=self.identity,
+            leads=lambda: self._leading.leads, ended=self._look_ended, name=self.identity,
         )  # fmt: skip
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
@@ -406,6 +406,10 @@ class Engine:
         """Let a controller decide about an object again: somebody outside has answered."""
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key(controller, name)))
+
+    def _look_ended(self) -> None:
+        if self._driver is not None:
+            self._driver.stir()
 
     def _asking(self) -> tuple[str, ...]:
         asked = (

@@ -81,6 +81,10 @@ class Driver:
                 task.cancel()
         self._stirred.set()
 
+    def stir(self) -> None:
+        """Let it look at whether it rests: somebody it waits for has ended."""
+        self._stirred.set()
+
     @property
     def in_flight(self) -> int:
         """How many calls are under way."""

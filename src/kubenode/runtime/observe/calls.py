@@ -9,7 +9,7 @@ from kubenode.core import errors
 from kubenode.core.decision import CloudEffect, CreateInstance, TerminateInstance
 from kubenode.core.errors import NotFound, Problem, ProviderError
 from kubenode.core.hookspecs import CreateRequest, Instance, Provider
-from kubenode.core.instance.seen import LOOKED_FOR, Answer
+from kubenode.core.instance.seen import LOOKED_FOR, ProviderAnswer
 from kubenode.runtime.observe.launches import Launches
 
 TEXT_LIMIT: Final = 512
@@ -134,11 +134,11 @@ def _asked_after(
     return Look(began=began, instances=(*found.values(), *got), absent=frozenset(absent))
 
 
-def answered(effect: CloudEffect, given: Instance | Failure | None, at: int) -> Answer:
+def answered(effect: CloudEffect, given: Instance | Failure | None, at: int) -> ProviderAnswer:
     """Give what came of an effect, as a decision is told of it."""
     op_id = effect.token if isinstance(effect, CreateInstance) else effect.op_id
     if isinstance(given, Failure):
-        return Answer(
+        return ProviderAnswer(
             op_id=op_id,
             at=at,
             error=given.error,
@@ -146,4 +146,4 @@ def answered(effect: CloudEffect, given: Instance | Failure | None, at: int) -> 
             retry_after=given.retry_after,
             tries=effect.tries + 1,
         )
-    return Answer(op_id=op_id, at=at, instance=given, tries=effect.tries + 1)
+    return ProviderAnswer(op_id=op_id, at=at, instance=given, tries=effect.tries + 1)

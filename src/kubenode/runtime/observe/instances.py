@@ -13,7 +13,13 @@ from kubenode.core.decision import CloudEffect, CreateInstance
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Instance
 from kubenode.core.instance.evidence import doubted
-from kubenode.core.instance.seen import MACHINE_UID_TAG, SET_UID_TAG, Answer, Frozen, Sight
+from kubenode.core.instance.seen import (
+    MACHINE_UID_TAG,
+    SET_UID_TAG,
+    FrozenProvider,
+    InstanceSight,
+    ProviderAnswer,
+)
 from kubenode.core.instance.turn import MINUTE, SECOND, pause, spread
 from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine
@@ -63,7 +69,7 @@ class _Scope:
     wanted: dict[str, int] = attrs.field(factory=dict)
     not_before: int = 0
     failures: int = 0
-    frozen: Frozen | None = None
+    frozen: FrozenProvider | None = None
     by_write: bool = False
     probing: bool = False
     freezes: int = 0
@@ -85,13 +91,13 @@ class Instances:
         self._bonds: dict[str, _Bond] = {}
         self._names: dict[str, dict[str, None]] = {}
         self._holders: dict[tuple[str, str], dict[str, None]] = {}
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, ProviderAnswer] = {}
         self.noticed: Callable[[], None] = _nobody
         """Is told that a look is wanted."""
 
     # What decisions ask.
 
-    def sight(self, machine: Machine) -> Sight | None:
+    def sight(self, machine: Machine) -> InstanceSight | None:
         """Give what is known of a machine's instance; None when it has none and wants none."""
         name, bond = machine.metadata.name, _bond(machine)
         self._bind(name, bond)
@@ -101,7 +107,7 @@ class Instances:
         scope, status = self._scope(bond.provider), machine.status.instance
         given = () if wanted is None else self.launches.read(wanted.provider, wanted.parameters)
         entry = scope.entries.get(bond.id)
-        return Sight(
+        return InstanceSight(
             wanted=() if isinstance(given, Problem) else tuple(one.digest for one in given),
             problem=given if isinstance(given, Problem) else None,
             pinned=() if status is None else self.launches.digests(status.provider, status.parameters),
@@ -188,7 +194,7 @@ class Instances:
         changed = {name for name, state in before.items() if self._state(scope, name) != state}
         return tuple(sorted(wanting | changed))
 
-    def gate(self, effect: CloudEffect, now: int) -> Answer | None:
+    def gate(self, effect: CloudEffect, now: int) -> ProviderAnswer | None:
         """Refuse an effect whose provider takes no credentials of ours, but for one that tries again; None lets it go."""
         scope = self._scope(effect.provider)
         if scope.frozen is None:
@@ -198,7 +204,7 @@ class Instances:
         scope.frozen, scope.probing = attrs.evolve(scope.frozen, until=now + FIRST_THAW), True
         return None
 
-    def answered(self, effect: CloudEffect, answer: Answer) -> tuple[str, ...]:
+    def answered(self, effect: CloudEffect, answer: ProviderAnswer) -> tuple[str, ...]:
         """Take what came of an effect; give the other machines that are to be decided about anew."""
         scope = self._scope(effect.provider)
         self._answers[effect.machine.uid] = answer
@@ -232,7 +238,7 @@ class Instances:
             return  # it was under way when the scope froze
         scope.freezes, scope.by_write, scope.probing = scope.freezes + 1, by_write, False
         length = min(FIRST_THAW << min(scope.freezes - 1, 10), LONGEST_THAW)
-        scope.frozen = Frozen(
+        scope.frozen = FrozenProvider(
             text=f"{provider}: {text}", until=now + spread(length, provider, str(scope.freezes))
         )
 
@@ -283,6 +289,8 @@ class Instances:
         if bond is not None:
             self._bonds[name] = bond
             self._names.setdefault(bond.provider, {})[name] = None
+            if before is None:
+                self.noticed()
             if bond.id:
                 self._holders.setdefault((bond.provider, bond.id), {})[name] = None
 
