@@ -105,7 +105,9 @@ def test_a_machine_is_made_and_terminated_by_an_engine_without_a_loop() -> None:
     assert one.tags["kubenode.dev/machine-uid"] == found.metadata.uid
     asyncio.run(_delete(store))
     with nothing_left():
-        Engine(store, plugins=plugins, identity="cron").run_until_settled()
+        again = Engine(store, plugins=plugins, identity="cron").run_until_settled()
+        assert again is not None, "a look that is to come is nothing that only a change can bring"
+        asyncio.run(_gone(Engine(store, plugins=plugins, identity="cron"), store))
     assert of(store) is None
     assert cloud.calls.count("create") == cloud.calls.count("delete") == 1
     assert {name for name in cloud.threads if name.startswith("kubenode cron provider slow writer")}
@@ -114,6 +116,11 @@ def test_a_machine_is_made_and_terminated_by_an_engine_without_a_loop() -> None:
 
 async def _delete(store: EmbeddedStore) -> None:
     await store.delete(m.Machine.KIND, "c1")
+
+
+async def _gone(engine: Engine, store: EmbeddedStore) -> None:
+    async with engine:
+        await until(lambda: of(store) is None)
 
 
 def test_an_engine_that_only_observes_asks_for_nothing() -> None:
@@ -165,7 +172,7 @@ def create(view: Instances, **change: Any) -> CreateInstance:
         "parameters": {},
         "choice": 0,
         "launch": launch,
-        "tags": {"kubenode.dev/machine-uid": "uid-c1"},
+        "tags": {"kubenode.dev/managed": "true", "kubenode.dev/machine-uid": "uid-c1"},
     }
     return CreateInstance(**{"machine": m.ref(made()), **given, **change})  # type: ignore[arg-type]
 

@@ -81,8 +81,14 @@ class Clouds:
     def busy(self) -> bool:
         """Whether a look is under way, or due."""
         now = self._clock.now().elapsed
-        due = (self.view.next_look(provider) for provider in self.view.providers)
-        return bool(self._looks) or any(at is not None and at <= now for at in due)
+        due = self.next_look
+        return bool(self._looks) or (due is not None and due <= now)
+
+    @property
+    def next_look(self) -> int | None:
+        """When the next look is due, in `Now.elapsed`; None: nobody wants one."""
+        moments = (self.view.next_look(provider) for provider in self.view.providers)
+        return min((at for at in moments if at is not None), default=None)
 
     async def ask(self, effect: CloudEffect) -> None:
         """Make the call of an effect, unless its provider is frozen; what came of it is in the view."""

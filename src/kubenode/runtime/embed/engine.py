@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from kubenode.core import model as m
+from kubenode.core.decision import soonest
 from kubenode.core.errors import InvalidObjectError, KubenodeError
 from kubenode.core.policy import Policy
 from kubenode.runtime.clock import Clock, SystemClock
@@ -204,7 +205,7 @@ class Engine:
             if not resting.done():
                 stopped = ("the engine was told to stop",) if self._task.done() else ()
                 raise NotSettled(within, stopped or driver.waits_for())
-            at = resting.result()
+            at = soonest((resting.result(), None if self._clouds is None else self._clouds.next_look))
         finally:
             resting.cancel()
         if at is None:
