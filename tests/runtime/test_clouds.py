@@ -391,6 +391,43 @@ class TestStrangers:
         assert len(sim.cloud.alive) == 1
 
 
+def test_a_node_without_an_agent_is_known_by_its_providerid() -> None:
+    """The kubelet registers before anything of ours is heard; with two Nodes of one providerID it is nobody's."""
+    sim = Simulation()
+    sim.boots_agents = False
+    sim.create(lax())
+    sim.create(machine())
+    sim.run_until(lambda: False, limit=timedelta(minutes=2))
+    one = read(sim)
+    assert one.status.instance is not None
+    assert one.status.instance.provider_id == f"sim:///b/{one.status.instance.id}"
+    assert one.status.node_ref is not None
+    assert (one.status.node_ref.name, one.status.phase) == ("node-c1", "Initializing")
+    assert condition(one, "NodeReady") == ("True", "NodeReady")
+    sim.hosts["c1"].enrol()
+    assert sim.rest(limit=LONG)
+    agree(sim, {"c1"})
+
+
+def test_of_two_nodes_with_one_providerid_neither_is_taken() -> None:
+    """S12; when one of them is gone, the other is."""
+    sim = Simulation()
+    sim.boots_in = timedelta(days=1)
+    sim.create(lax())
+    sim.create(machine())
+    sim.run_until(lambda: bool(sim.cloud.created), limit=timedelta(minutes=1))
+    provider_id = sim.cloud.alive[0].provider_id
+    for name in ("n1", "n2"):
+        sim.create(m.Node(metadata=m.ObjectMeta(name=name), spec=m.NodeSpec(provider_id=provider_id)))
+    sim.run_until(lambda: False, limit=timedelta(minutes=1))
+    assert read(sim).status.node_ref is None
+    delete(sim, "n2", m.Node)
+    sim.run_until(lambda: False, limit=timedelta(minutes=1))
+    known = read(sim).status.node_ref
+    assert known is not None
+    assert known.name == "n1"
+
+
 class TestDeleted:
     """What a deletion meets."""
 

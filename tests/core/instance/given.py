@@ -65,12 +65,12 @@ def sight(**given: Any) -> InstanceSight:
 
 
 def case(
-    instance: m.InstanceStatus | None = None, at: int = 0, *, joined: bool = False, sightings: Mapping[str, int] | None = None,
+    instance: m.InstanceStatus | None = None, at: int = 0, *, joined: bool = False, well: bool = True, sightings: Mapping[str, int] | None = None,
     one: m.Machine | None = None, **seen: Any,
 ) -> Case:  # fmt: skip
     """A machine and its instance, `at` nanoseconds after this process began."""
     return Case(
-        machine=machine(instance) if one is None else one, sight=sight(**seen), joined=joined,
+        machine=machine(instance) if one is None else one, sight=sight(**seen), joined=joined, well=well,
         now=m.Now(wall=WALL, elapsed=at), sightings=sightings or {},
     )  # fmt: skip
 

@@ -158,8 +158,8 @@ class TestAsked:
             SECOND + 1,
             "TerminateAmbiguous",
         )
-        assert gone(case(ENDING, at=at, looked=SECOND - 1, known=instance(), answer=lost)).effects == ()
-        (effect,) = gone(case(ENDING, at=at, looked=SECOND, known=instance(), answer=lost)).effects
+        assert gone(case(ENDING, at=at, looked=SECOND, known=instance(), answer=lost)).effects == ()
+        (effect,) = gone(case(ENDING, at=at, looked=SECOND + 1, known=instance(), answer=lost)).effects
         assert isinstance(effect, TerminateInstance)
         assert effect.tries == 1
 

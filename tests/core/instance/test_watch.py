@@ -59,6 +59,21 @@ def test_one_that_runs_and_has_joined_wants_no_look(given: dict[str, object]) ->
     assert (turn.look, turn.wake_at, turn.claim.reason) == (None, None, "InstanceRunning")
 
 
+def test_one_whose_node_has_fallen_silent_is_looked_at_once() -> None:
+    """It may be no more; when it is well again, or was seen since, nobody looks."""
+    turn = keep(case(MADE, at=9, joined=True, well=False, looked=9, known=instance()))
+    assert (turn.claim.reason, turn.look) == ("InstanceRunning", 10)
+    seen = keep(
+        case(MADE, at=99, joined=True, well=False, looked=10, known=instance(), sightings=turn.sightings)
+    )
+    assert (seen.look, seen.sightings) == (None, turn.sightings)
+    assert keep(case(MADE, at=9, joined=True, well=False, known=instance())).look == 10
+    well = keep(case(MADE, at=99, joined=True, looked=10, known=instance(), sightings=turn.sightings))
+    assert "unwell:i-1" not in well.sightings
+    stood = machine(MADE, conditions=standing("InstanceRunning"))
+    assert keep(case(one=stood, at=7, well=False)).look == 7
+
+
 def test_what_the_provider_says_later_is_written_and_not_forgotten() -> None:
     """Some give providerID and zone with the second look only."""
     turn = keep(case(MADE, known=instance(provider_id="p", zone="b")))

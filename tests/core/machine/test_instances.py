@@ -145,6 +145,28 @@ class TestNodes:
         assert any(isinstance(effect, Delete) for effect in world.decide().effects) is goes
 
 
+@pytest.mark.parametrize(
+    ("registered", "known", "contested"),
+    [
+        ("cloud:///a/i-1", "cloud:///a/i-1", False), ("cloud:////i-1", "cloud:///a/i-1", False), ("i-1", "cloud:///a/i-1", False),
+        ("cloud:///a/i-2", "cloud:///a/i-1", True), ("", "cloud:///a/i-1", False), ("cloud:///a/i-2", "", False),
+        ("cn-a.i-1", "alicloud://cn-a.i-1", False), ("cn-a.i-12", "cn-a.i-1", True),
+    ],
+)  # fmt: skip
+def test_a_node_of_another_instance_is_left_alone(registered: str, known: str, contested: bool) -> None:
+    """Whatever form the providerID has; a condition says whose it is."""
+    one = with_status(RAN, instance=made(provider_id=known))
+    world = World(
+        machine=one, node=attrs.evolve(node(), spec=m.NodeSpec(provider_id=registered)), sight=shown()
+    )
+    assert (world.seen.contest is not None) is contested
+    decision = world.decide()
+    assert bool(decision.effects) is not contested
+    assert decision.status is not None
+    said = {condition.reason for condition in decision.status.conditions}
+    assert ("ProviderIdMismatch" in said) is contested
+
+
 class TestDeletion:
     """Terminate: permit, intent, call, evidence, Node, finalizer, in this order."""
 

@@ -84,7 +84,7 @@ def _pursued(case: Case, instance: InstanceStatus) -> Turn:
         return waits(
             case, unsure(InstanceReason.TERMINATE_AMBIGUOUS, answer.text), look=answer.at + 1, wake_at=at
         )
-    return _looked(case, instance, answer.at, answer.tries)
+    return _looked(case, instance, answer.at + 1, answer.tries)
 
 
 def _looked(case: Case, instance: InstanceStatus, since: int, tries: int) -> Turn:

@@ -132,7 +132,7 @@ def _running(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
 def _unwell(case: Case, turn: Turn, key: str) -> Turn:
     """Look once at an instance whose Node has fallen silent: it may be no more."""
     since, looked = case.since(key), case.sight.looked
-    look = since if looked is None or looked < since else None
+    look = since + 1 if looked is None or looked <= since else None
     return attrs.evolve(seen_since(turn, **{key: since}), look=look)
 
 

@@ -13,6 +13,7 @@ class MachineReason(enum.Enum):
     LEDGER_MISSING = "LedgerMissing"
     CONFLICT = "Conflict"
     NODE_CHANGED = "NodeChanged"
+    PROVIDER_ID_MISMATCH = "ProviderIdMismatch"
     UPDATING = "Updating"
     REPAIRING = "Repairing"
     RELEASING = "Releasing"

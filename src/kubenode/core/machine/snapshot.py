@@ -73,8 +73,7 @@ class MachineSnapshot:
             return None
         if node.metadata.labels.get(MACHINE_LABEL) not in (None, label_value(self.machine.metadata.name)):
             return None
-        known = "" if instance is None else instance.provider_id
-        return node if not known or node.spec.provider_id in ("", known) else None
+        return None if instance is not None and _differ(node.spec.provider_id, instance.provider_id) else node
 
     @property
     def deleting(self) -> bool:
@@ -117,6 +116,12 @@ class MachineSnapshot:
         if name and agent is not None and agent.node_name not in ("", name):
             text = f"the agent says it is Node {agent.node_name}, but this machine is Node {name}"
             return MachineReason.NODE_CHANGED, text
+        instance, node = self.machine.status.instance, self.node
+        if node is None or instance is None or not self.instance_made:
+            return None
+        if _differ(node.spec.provider_id, instance.provider_id):
+            text = f"Node {node.metadata.name} has providerID {node.spec.provider_id}, but the instance is {instance.provider_id}"
+            return MachineReason.PROVIDER_ID_MISMATCH, text
         return None
 
     @property
@@ -140,3 +145,8 @@ class MachineSnapshot:
         if self.node is None:
             return self.machine.status.node_ref is not None
         return self.kubelet is not None and self.kubelet.status is Switch.UNKNOWN
+
+
+def _differ(one: str, other: str) -> bool:
+    """Tell whether two providerIDs are of two instances. Programs write them in several forms; the last part is the instance's own."""
+    return bool(one and other) and one.rpartition("/")[2] != other.rpartition("/")[2]

@@ -80,6 +80,8 @@ class Inventory:
         self.sets = ComponentSets(cache)
         self.episodes = Episodes()
         self._leaving: set[str] = set()
+        self._registered: dict[str, dict[str, None]] = {}
+        self._made: dict[str, dict[str, None]] = {}
         self.ledger_stands = False
         self.changes = 0
         self.ran = 0
@@ -101,8 +103,14 @@ class Inventory:
 
     def node_of(self, machine: m.Machine) -> m.Node | None:
         """Give the Node a machine is, by the name it is known by."""
-        name = node_name(machine)
+        name = self.node_name(machine)
         return self._cache.get(m.Node, name) if name else None
+
+    def node_name(self, machine: m.Machine) -> str:
+        """Give the name of the Node a machine is: its agent's word, what was last known, else who has its instance's providerID."""
+        named = node_name(machine)
+        nodes = () if named else self._registered.get(provider_id(machine), {})
+        return next(iter(nodes)) if len(nodes) == 1 else named
 
     def zones(self) -> Mapping[str, ZoneTally]:
         """Give the tally of every zone that has a claimed Node; the same object until one changes."""
@@ -194,9 +202,16 @@ class Inventory:
         self.sets.fold(change)
         if change.kind is m.Machine:
             (self._leaving.add if terminates(change.after) else self._leaving.discard)(change.name)
+            _move(self._made, change.name, provider_id(change.before), provider_id(change.after))
             self._refresh(change.name)
         elif change.kind is m.Node:
-            for machine in self.claimants(change.name):
+            ids = [
+                one.spec.provider_id if isinstance(one, m.Node) else ""
+                for one in (change.before, change.after)
+            ]
+            _move(self._registered, change.name, *ids)
+            made = {name for one in ids if one for name in self._made.get(one, ())}
+            for machine in sorted({*self.claimants(change.name), *made}):
                 self._refresh(machine)
         elif change.kind is m.MachineComponentSet:
             self._refold_set(change)
@@ -277,7 +292,7 @@ class Inventory:
             for one in selecting
         }  # fmt: skip
         return Facts(
-            machine=m.ref(machine), node=node_name(machine), zone=zone,
+            machine=m.ref(machine), node=self.node_name(machine), zone=zone,
             region=node.region if node is not None else "", claimed=node is not None, ready=ready,
             ran=ran, up=ran and machine.status.phase in SHOULD_BE_UP,
             missed=ran and not ready and machine.status.phase in MISSED, seats=seats,
@@ -324,6 +339,22 @@ class Inventory:
             self._up[scope] = total
         else:
             self._up.pop(scope, None)
+
+
+def provider_id(obj: m.Object | None) -> str:
+    """Give the providerID that the Node of a machine's instance has; empty where there is none, or none yet."""
+    instance = obj.status.instance if isinstance(obj, m.Machine) else None
+    return "" if instance is None or instance.step is not m.InstanceStep.MADE else instance.provider_id
+
+
+def _move(index: dict[str, dict[str, None]], name: str, before: str, after: str) -> None:
+    if before != after:
+        known = index.get(before, {})
+        known.pop(name, None)
+        if not known:
+            index.pop(before, None)
+        if after:
+            index.setdefault(after, {})[name] = None
 
 
 def terminates(obj: m.Object | None) -> bool:

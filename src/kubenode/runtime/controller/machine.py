@@ -58,7 +58,9 @@ class MachineController:
             self._instances.forget(key)
             return None
         hold = self._inventory.hold(machine.metadata.uid)
-        rivals = [name for name in self._inventory.claimants(node_name(machine)) if name != key]
+        rivals = [
+            name for name in self._inventory.claimants(self._inventory.node_name(machine)) if name != key
+        ]
         snapshot = MachineSnapshot(
             machine=machine, node=self._inventory.node_of(machine), rival=rivals[0] if rivals else "",
             wanted=frozenset(one.spec.name for one in self._inventory.sets.selecting(key)),

@@ -139,6 +139,8 @@ class SimCloud:
             if request.params.zone in self.full:
                 raise CapacityExhausted(f"no machine is to be had in zone {request.params.zone}")
             one = self._memory.create(request)
+            one = attrs.evolve(one, provider_id=f"sim:///{one.zone}/{one.id}")
+            self._memory.put(one)
             if request.token not in self.created:
                 self.created[request.token] = one.id
                 self.born(one)

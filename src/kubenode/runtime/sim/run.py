@@ -172,6 +172,7 @@ class Simulation:
         self.hosts: dict[str, SimHost] = {}
         self.instances: dict[str, SimHost] = {}
         self.boots_in = BOOT
+        self.boots_agents = True
         self._silent: list[SimHost] = []
         self._births: dict[str, int] = {}
         self.trace = hashlib.sha256()
@@ -234,8 +235,10 @@ class Simulation:
         """Give all objects of a kind as they stand in the store."""
         return now_or_never(self.store.find(kind.KIND)).items
 
-    def add_host(self, spec: HostSpec, *, agent_up: bool = True, registered: bool = True) -> SimHost:
-        """Add a host; a registered one has a Node already."""
+    def add_host(
+        self, spec: HostSpec, *, agent_up: bool = True, registered: bool = True, provider_id: str = ""
+    ) -> SimHost:
+        """Add a host; a registered one has a Node already, by the providerID of its instance if it is one's."""
         host = SimHost(spec, self.time, self._stirred, agent_up=agent_up)
         self.hosts[spec.machine] = host
         if registered:
@@ -243,9 +246,10 @@ class Simulation:
                 "name": spec.node,
                 "labels": {ZONE_LABEL: spec.zone, "kubernetes.io/hostname": spec.node},
             }
-            now_or_never(
-                self.store.create(m.Node.KIND, {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
-            )
+            body: m.Json = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
+            if provider_id:
+                body["spec"] = {"providerID": provider_id}
+            now_or_never(self.store.create(m.Node.KIND, body))
             self._stirred(host)
         return host
 
@@ -270,7 +274,9 @@ class Simulation:
                 self._births[machine] = times = self._births.get(machine, 0) + 1
                 node = f"node-{machine}" if times == 1 else f"node-{machine}-{times}"
                 spec = HostSpec(machine=machine, node=node, zone=one.zone)
-                self.instances[one.id] = self.add_host(spec)
+                self.instances[one.id] = self.add_host(
+                    spec, agent_up=self.boots_agents, provider_id=one.provider_id
+                )
 
         self.time.later(self.boots_in, boot)
 
