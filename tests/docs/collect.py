@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from kubenode.core.accept.doubts import Doubt
+from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.machine.phase import Signal
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machineset.claims import Reason as SetReason
@@ -54,6 +55,11 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         # `reason, text = refusal(problem)`: the word that `what` begins with, and those are collected; else this.
         "refusal(plan)": ("PluginFailed",),
         "refusal(steps)": ("PluginFailed",),
+        "refusal(sight.problem)": ("PluginFailed",),
+        # What a provider's error means, and why an instance is not touched.
+        "SOON[answer.error]": tuple(one.value for one in InstanceReason),
+        "LATER[answer.error]": tuple(one.value for one in InstanceReason),
+        "*foreign": tuple(one.value for one in InstanceReason),
         # Tuples that have the reason first.
         "lack[0]": tuple(one.value for one in MachineReason),
         "seen.contest": tuple(one.value for one in MachineReason),

@@ -157,10 +157,8 @@ def test_one_bad_key_does_not_stop_the_others(stage: Stage, monkeypatch: pytest.
 
     monkeypatch.setattr(RemedyController, "question", faulty)
     told: list[str] = []
-    process = stage.simulation.processes[CONTROLLER]
-    process._build = lambda: stage.simulation.controllers(
-        fault=lambda key, error: told.append(f"{key} {error!r}")
-    )
+    process = stage.simulation.controller(fault=lambda key, error: told.append(f"{key} {error!r}"))
+    stage.simulation.processes[CONTROLLER] = process
     process.start()
     process.inputs.append(FIRST)
     stage.simulation.hosts["n003"].hang(kernel_lines())

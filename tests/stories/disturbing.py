@@ -17,20 +17,24 @@ from kubenode.core.errors import Conflict, Unreachable
 from kubenode.core.host.plan import LONGEST_PAUSE
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step
-from kubenode.runtime.controller.wiring import FIRST
-from kubenode.runtime.engine.apply import Act, CrashPoint, NoHands
+from kubenode.runtime.engine.apply import Act, CrashPoint
 from kubenode.runtime.sim.check import done_once, one_at_a_time
+from kubenode.runtime.sim.cloud import CloudFault
 from kubenode.runtime.sim.faults import Fault, FaultyStore
-from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Process, SimulatedCrash, Simulation
+from kubenode.runtime.sim.run import AGENTS, CONTROLLER, SimulatedCrash, Simulation
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import draining, drifting, scaling
+from tests.stories import clouding, draining, drifting, scaling
 
-PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play}
+CLOUDS = clouding.PLAYS
+PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play, **CLOUDS}
 MADE: Mapping[str, Callable[..., Cast]] = {
-    "drift": drifting.cast_of, "machineset": scaling.cast_of, "drain": draining.cast_of,
-}  # fmt: skip
+    "drift": drifting.cast_of,
+    "machineset": scaling.cast_of,
+    "drain": draining.cast_of,
+    **dict.fromkeys(CLOUDS, clouding.cast_of),
+}
 """Casts of the stories that are no story of the demo; the others have a file."""
 CASTS = {
     "import": (0, "a"),
@@ -40,6 +44,10 @@ CASTS = {
     "drift": (2, "a"),
     "machineset": (1, "ab"),
     "drain": (2, "a"),
+    "cloud-create": (2, "ab"),
+    "cloud-replace": (1, "a"),
+    "cloud-delete": (2, "ab"),
+    "cloud-scale-down": (3, "ab"),
 }
 """How many machines each story has, in which zones; the import's file has its own.
 
@@ -49,6 +57,13 @@ an outage, and another zone that is none.
 MODES = ("before", "after", "lost", "conflict", "stale", "second")
 REFUSED = ("throttled", "failed", "reset")
 """Ways in which a write is not done and the writer is told so, or hears nothing: milder than those above."""
+CLOUD_FAULTS = {
+    "lost": CloudFault.TIMEOUT,
+    "conflict": CloudFault.BUSY,
+    "timeout": CloudFault.UNHEARD,
+    "throttled": CloudFault.THROTTLED,
+}
+"""What a call of a provider meets in a mode; `timeout` is its own, and nothing is done then."""
 FAULTS = {fault.name.lower(): fault for fault in Fault if fault is not Fault.NONE}
 STALE = timedelta(seconds=20)
 """How long a process sees nothing of what happens: less than any time limit of the stories, which would run out."""
@@ -100,9 +115,7 @@ class Disturber:
         simulation, lag = self.simulation, STALE
         if self.mode == "second":
             process, lag = self.mode, SECOND
-            simulation.processes[process] = Process(
-                simulation.controllers, simulation.store, NoHands(), (FIRST,)
-            )
+            simulation.processes[process] = simulation.controller()
         simulation.processes[process].deaf_until = simulation.time.elapsed + nanoseconds(lag)
         simulation.at(lag, lambda: None)  # so that what came meanwhile is looked at then
 
@@ -112,6 +125,15 @@ class Disturber:
         self.fired += 1
         self.on_crash(self.simulation)
         raise SimulatedCrash
+
+    def cloud_fault(self, what: str) -> CloudFault:
+        """Give the fault of the call that is under way, if it is the victim's and no look's."""
+        wanted = CLOUD_FAULTS.get(self.mode)
+        if not self.armed or wanted is None or what not in ("create", "delete"):
+            return CloudFault.NONE
+        self.armed = False
+        self.fired += 1
+        return wanted
 
     def fault(self, _: int) -> Fault:
         """Give the fault of the write that is under way."""
@@ -203,6 +225,7 @@ def play(
             one.processes[name].watchman = lambda point, name=name: disturber.watch(name, point)
             one.processes[name].writes_to = FaultyStore(one.store, disturber.fault)
         one.processes[AGENTS]._hands = Hands(one, disturber, tracks)
+        one.cloud.choose = disturber.cloud_fault
 
     told = PLAYS[story](cast_of(story), 0, lambda _: None, attend)
     [disturber] = made

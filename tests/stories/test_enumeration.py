@@ -9,7 +9,7 @@ from functools import cache
 import attrs
 import pytest
 
-from kubenode.core.decision import Create, RunSteps
+from kubenode.core.decision import Create, CreateInstance, RunSteps, TerminateInstance
 from kubenode.core.errors import Conflict, Unreachable
 from kubenode.core.model import Machine, Now, Ref, RemedyOperationJob
 from kubenode.core.remedy import decide as remedy
@@ -19,9 +19,21 @@ from kubenode.runtime.engine.expect import Expectations, Written
 from kubenode.runtime.engine.loop import Done, Engine, Input, Synced
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.store.contract import Store
-from tests.stories.disturbing import CASTS, MODES, REFUSED, Hands, Played, differences, nothing, play
+from tests.stories.disturbing import CASTS, CLOUDS, MODES, REFUSED, Hands, Played, differences, nothing, play
 
-FEWEST = {"import": 56, "hung": 49, "upgrade": 78, "outage": 103, "drift": 64, "machineset": 70, "drain": 60}
+FEWEST = {
+    "import": 56,
+    "hung": 49,
+    "upgrade": 78,
+    "outage": 103,
+    "drift": 64,
+    "machineset": 70,
+    "drain": 60,
+    "cloud-create": 20,
+    "cloud-replace": 20,
+    "cloud-delete": 10,
+    "cloud-scale-down": 10,
+}
 """Effects of each story as it is now: one that had fewer would no longer be the story whose name it has."""
 
 whole = cache(play)
@@ -42,6 +54,30 @@ def test_a_disturbance_of_any_effect_changes_nothing(story: str, mode: str) -> N
 def test_no_write_is_left_out_because_it_was_refused_once(fault: str) -> None:
     """429, 500, and a connection reset before anything was done: at every write of the hung story."""
     assert list(differences("hung", fault, whole("hung"))) == []
+
+
+CALLS = {
+    "cloud-create": "2 creates, 0 deletes",
+    "cloud-replace": "2 creates, 1 deletes",
+    "cloud-delete": "2 creates, 2 deletes",
+    "cloud-scale-down": "3 creates, 2 deletes",
+}
+
+
+@pytest.mark.parametrize("story", CLOUDS)
+def test_undisturbed_no_call_is_wasted(story: str) -> None:
+    """One create an instance, one termination of each that goes."""
+    assert whole(story).told.summary == CALLS[story]
+
+
+@pytest.mark.parametrize("mode", ["timeout", "throttled"])
+@pytest.mark.parametrize("story", CLOUDS)
+def test_a_call_of_a_provider_that_fails_changes_nothing(story: str, mode: str) -> None:
+    """Refused, or not heard of and not done: at every create and every termination."""
+    undisturbed = whole(story)
+    assert any(isinstance(effect, CreateInstance | TerminateInstance) for effect in undisturbed.effects)
+    for of in (CreateInstance, TerminateInstance):
+        assert list(differences(story, mode, undisturbed, of=of)) == []
 
 
 Patch = pytest.MonkeyPatch

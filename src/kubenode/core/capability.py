@@ -220,3 +220,15 @@ class SupportsFallback(Protocol[P]):
         A choice is tried only after the one before it has been answered with CapacityExhausted: an ambiguous
         create is settled first, and each choice has a token of its own.
         """
+
+
+@runtime_checkable
+class WithoutTokens(Protocol):
+    """A provider whose cloud takes no idempotency token: a create that is repeated makes another instance.
+
+    Before each repeat it is looked for by its owner's tag, and given time to show.
+    """
+
+    @property
+    def shown_within(self) -> timedelta:
+        """How long after a create, at most, `find` does not show what was made."""

@@ -8,7 +8,7 @@ the object that was read: one decision writes the intent, the next, seeing it, a
 import enum
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
@@ -171,7 +171,7 @@ class Evict:
 
 @attrs.frozen(kw_only=True)
 class RunSteps:
-    """Act on the host: the only effect outside the API in this version, and the agent's alone.
+    """Act on the host: the agent's alone.
 
     Attributes:
         op_id: the identity under which the host's journal knows it; run once, whoever repeats it.
@@ -185,11 +185,53 @@ class RunSteps:
     disruption: Disruption = Disruption.NONE
 
 
+@attrs.frozen(kw_only=True)
+class CreateInstance:
+    """Ask a provider for an instance. Its intent stands in `status.instance` of the Machine.
+
+    Attributes:
+        token: of the intent; asked twice with one token it is one instance.
+        parameters: of the intent, with the number of the placement that is tried.
+        launch: the digest of the launch parameters that the token was made of; what gives another one is not sent.
+        tags: by which the instance is found again.
+        tries: how often it was asked for before, as far as this process knows.
+    """
+
+    machine: Ref
+    provider: str
+    token: str
+    parameters: Mapping[str, Any]
+    choice: int
+    launch: str
+    tags: Mapping[str, str]
+    tries: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class TerminateInstance:
+    """Ask a provider to terminate an instance. Its intent stands in `status.instance` of the Machine.
+
+    Attributes:
+        op_id: of the intent; the act may be repeated, and means the same.
+        tries: how often it was asked for before, as far as this process knows.
+    """
+
+    machine: Ref
+    provider: str
+    op_id: str
+    instance: str
+    tries: int = 0
+
+
 ApiEffect: TypeAlias = (
     Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
     | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
-Effect: TypeAlias = ApiEffect | RunSteps
+CloudEffect: TypeAlias = CreateInstance | TerminateInstance
+"""What is asked of a provider. What came of it is observed."""
+OutsideEffect: TypeAlias = RunSteps | CloudEffect
+"""What is done outside the API."""
+Effect: TypeAlias = ApiEffect | OutsideEffect
 
 
 @attrs.frozen(kw_only=True)

@@ -9,6 +9,7 @@ from kubenode.core.byhand import make_machine, make_node, make_tally
 from kubenode.core.decision import (
     AnswerRequest,
     Create,
+    CreateInstance,
     Delete,
     DeleteToken,
     Effect,
@@ -21,6 +22,7 @@ from kubenode.core.decision import (
     SetFinalizers,
     SetOperation,
     SetOwner,
+    TerminateInstance,
     Verdict,
 )
 from kubenode.core.errors import Problem
@@ -31,6 +33,7 @@ from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.inspection import Awaited
+from kubenode.core.instance.seen import FrozenProvider, InstanceSight, ProviderAnswer
 from kubenode.core.model import *
 from kubenode.core.node.workload import Workload
 from kubenode.core.risk.asks import Ask
@@ -43,13 +46,16 @@ __all__ = [
     "Ask",
     "Awaited",
     "Create",
+    "CreateInstance",
     "Delete",
     "DeleteToken",
     "Effect",
     "Evict",
     "Explanation",
+    "FrozenProvider",
     "Have",
     "HostSeen",
+    "InstanceSight",
     "JournalEntry",
     "JournalState",
     "Note",
@@ -58,6 +64,7 @@ __all__ = [
     "PatchNodeConditions",
     "Place",
     "Problem",
+    "ProviderAnswer",
     "Rate",
     "RunSteps",
     "Seat",
@@ -67,6 +74,7 @@ __all__ = [
     "SetOwner",
     "SetRoom",
     "TallyView",
+    "TerminateInstance",
     "Verdict",
     "Workload",
     "ZoneTally",

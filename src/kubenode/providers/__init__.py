@@ -23,6 +23,7 @@ from kubenode.core.capability import (
     SupportsReimage,
     SupportsRunCommand,
     SupportsTags,
+    WithoutTokens,
 )
 from kubenode.core.errors import (
     Ambiguous,
@@ -58,7 +59,7 @@ __all__ = [
     "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings", "SupportsConfirmEvent",
     "SupportsConsoleLog", "SupportsEndedEvents", "SupportsEvents", "SupportsFallback", "SupportsPower",
     "SupportsProviderId", "SupportsRedeploy", "SupportsReimage", "SupportsRunCommand", "SupportsTags", "Throttled",
-    "TokenConflict", "Unavailable", "Unsupported", "hookimpl", "register_providers",
+    "TokenConflict", "Unavailable", "Unsupported", "WithoutTokens", "hookimpl", "register_providers",
 ]  # fmt: skip
 
 

@@ -138,11 +138,11 @@ def test_without_an_agent_nothing_is_reported() -> None:
 
 
 def test_only_what_is_to_be_created_claims_an_instance() -> None:
-    """An imported host has none."""
-    assert instance_claim(World(machine=machine()).seen) == ()
+    """An imported host has none; where nobody looks at the provider, that is said."""
+    assert instance_claim(World(machine=machine()).seen, None) == ()
     created = machine(host=None, infrastructure=m.Infrastructure(provider="aws"))
-    assert [told(one)[:2] for one in instance_claim(World(machine=created).seen)] == [
-        (F, "CreationUnsupported")
+    assert [told(one)[:2] for one in instance_claim(World(machine=created).seen, None)] == [
+        (U, "InstanceNotWatched")
     ]
 
 

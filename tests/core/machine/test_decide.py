@@ -361,13 +361,13 @@ def test_newer_version_keeps_the_place_of_ready() -> None:
     assert [condition.type for condition in world.machine.status.conditions] == order
 
 
-def test_infrastructure_is_refused() -> None:
-    """A machine to be created waits in Provisioning and says that this version imports hosts."""
+def test_a_machine_to_be_created_waits_where_nobody_looks_at_its_provider() -> None:
+    """In Provisioning, and says so."""
     one = machine(host=None, infrastructure=m.Infrastructure(provider="aws"))
     world = World(machine=one)
     world.settle()
     assert world.told().startswith(
-        "Provisioning: Ready=False/CreationUnsupported InstanceReady=False/CreationUnsupported"
+        "Provisioning: Ready=Unknown/InstanceNotWatched InstanceReady=Unknown/InstanceNotWatched"
     )
 
 
@@ -523,8 +523,8 @@ def test_a_hold_is_shown_while_the_machine_goes_too() -> None:
     assert world.condition("Paused").reason == MachineReason.HELD.value
 
 
-def test_terminate_is_refused() -> None:
-    """Terminate is refused: the Node is drained, the finalizer stays, and it says why."""
+def test_to_terminate_an_imported_host_is_refused() -> None:
+    """No provider made it, so none can terminate it: its Node is drained, the finalizer stays, and it says why."""
     world = running(deletion_policy=m.DeletionPolicy.TERMINATE)
     assert world.machine is not None
     world.machine = deleted(world.machine)
@@ -535,7 +535,7 @@ def test_terminate_is_refused() -> None:
     assert world.node is not None
     assert world.node.spec.unschedulable
     assert world.told() == "Draining: Ready=False/TerminateUnsupported"
-    assert "Terminate as it says" in world.machine.status.conditions[0].message
+    assert "no provider made this host" in world.machine.status.conditions[0].message
     spec = attrs.evolve(world.machine.spec, deletion_policy=m.DeletionPolicy.RELEASE)
     world.machine = attrs.evolve(world.machine, spec=spec)
     world.settle()
@@ -544,13 +544,12 @@ def test_terminate_is_refused() -> None:
 
 
 def test_what_was_created_is_not_released_by_default() -> None:
-    """Without a word on it the instance would be terminated, which this version refuses; a person's word releases it."""
+    """Without a word on it its instance is to be terminated, which waits for who looks at providers; a person's word releases it."""
     spec = m.MachineSpec(infrastructure=m.Infrastructure(provider="memory"))
     world = World(machine=deleted(attrs.evolve(machine(), spec=spec)))
     world.settle()
     assert world.machine is not None
-    assert world.told().startswith("Deleting: Ready=False/TerminateUnsupported ")
-    assert "Terminate by default" in world.machine.status.conditions[0].message
+    assert world.told().startswith("Deleting: Ready=False/InstanceNotWatched ")
     released = attrs.evolve(spec, deletion_policy=m.DeletionPolicy.RELEASE)
     world.machine = attrs.evolve(world.machine, spec=released)
     world.settle()

@@ -6,12 +6,13 @@ import pytest
 
 from kubenode.core.detect.decide import NO_FAULT, RECORDS_DROPPED
 from kubenode.core.detect.rules import BUILT_IN
+from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.meta import Switch, matches
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "conditions.md"
 DETECTOR = (NO_FAULT, RECORDS_DROPPED, *(rule.reason for rule in BUILT_IN))
-REASONS = (*(reason.value for reason in MachineReason), *DETECTOR)
+REASONS = (*(reason.value for kind in (MachineReason, InstanceReason) for reason in kind), *DETECTOR)
 
 
 def rows() -> dict[str, list[str]]:

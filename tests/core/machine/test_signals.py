@@ -25,6 +25,8 @@ HEARD = with_status(machine(), agent=agent())
 KNOWN = with_status(HEARD, node_ref=m.NodeRef(name="node-7", uid="node-uid"))
 RAN = with_status(KNOWN, first_running=START.wall - timedelta(days=1), phase="Running")
 CREATED = machine(host=None, infrastructure=m.Infrastructure(provider="aws"))
+INSTANCE = m.InstanceStatus(step=m.InstanceStep.CREATING, provider="aws", attempt=1, token="t")
+MADE = m.InstanceStatus(step=m.InstanceStep.MADE, provider="aws", attempt=1, token="t", id="i-1")
 LACKING = with_status(
     machine(components={"kubelet": entry()}), agent=agent(), first_running=RAN.status.first_running
 )
@@ -58,6 +60,13 @@ TABLE: dict[str, tuple[World, Signal]] = {
     ),
     "a hold before it ever ran": (World(machine=KNOWN, node=node(), hold=m.Cause.REMEDY), Signal.HEALTHY),
     "infrastructure": (World(machine=CREATED), Signal.INSTANCE_WANTED),
+    "an instance that is asked for": (World(machine=with_status(CREATED, instance=INSTANCE)), Signal.INSTANCE_WANTED),
+    "an instance of which nothing was heard": (World(machine=with_status(CREATED, instance=MADE)), Signal.INSTANCE_STARTING),
+    "an instance whose agent was heard": (World(machine=with_status(CREATED, instance=MADE, agent=agent())), Signal.REPORTED),
+    "an instance whose Node is gone": (
+        World(machine=with_status(CREATED, instance=MADE, node_ref=RAN.status.node_ref)), Signal.SILENT,
+    ),
+    "an instance whose Node is there": (World(machine=with_status(CREATED, instance=MADE), node=node()), Signal.REGISTERED),
     "Node silent": (World(machine=RAN, node=node(m.Switch.UNKNOWN)), Signal.SILENT),
     "Node gone": (World(machine=RAN), Signal.SILENT),
     "nothing heard": (World(machine=machine()), Signal.NOTHING_HEARD),

@@ -10,12 +10,14 @@ from kubenode.core import model as m
 from kubenode.core.decision import (
     NOTHING_SEEN,
     Decision,
+    Delete,
     Effect,
     Evict,
     PatchNode,
     PatchNodeConditions,
     SetFinalizers,
 )
+from kubenode.core.instance.seen import InstanceSight
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.model.condition import Condition, find
 from kubenode.core.model.meta import FINALIZER, ObjectMeta
@@ -96,6 +98,8 @@ class World:
     pods: tuple[Pod, ...] = ()
     budgets: tuple[PodDisruptionBudget, ...] = ()
     sightings: Mapping[str, int] = NOTHING_SEEN
+    sight: InstanceSight | None = None
+    barred: str = ""
     now: m.Now = START
     writes: int = 0
 
@@ -112,6 +116,8 @@ class World:
             holds=self.holds,
             drains=self.drains,
             workload=self.look,
+            sight=self.sight,
+            barred=self.barred,
             now=self.now,
             sightings=self.sightings,
         )
@@ -172,6 +178,10 @@ class World:
                     attrs.evolve(pod, deleting=True) if pod.uid == effect.pod.uid else pod
                     for pod in self.pods
                 )
+            case Delete():
+                assert self.node is not None
+                assert (effect.object.kind, effect.object.uid) == ("Node", self.node.metadata.uid)
+                self.node = None
             case _:
                 raise AssertionError(f"not the machine controller's to do: {effect}")
 

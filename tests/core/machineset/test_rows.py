@@ -11,7 +11,7 @@ from kubenode.core.machineset.decide import EFFECT_LIMIT, decide
 from kubenode.core.machineset.losses import BORNE, BORNE_PERCENT, WINDOW, borne
 from kubenode.core.machineset.order import victims
 from kubenode.core.model.condition import find
-from kubenode.core.model.machineset import MachineSetStatus, Strategy, StrategyType
+from kubenode.core.model.machineset import DELETE_FIRST, MachineSetStatus, Strategy, StrategyType
 from kubenode.core.policy import Policy
 from tests.core.machineset.test_replace import template
 from tests.core.machineset.world import START, World, machine, owner, running
@@ -225,3 +225,11 @@ def test_a_set_makes_what_lacks_and_no_more() -> None:
     for replicas, have, count in ((3, 3, 0), (3, 2, 1), (40, 2, 16), (2, 3, 0)):
         effects = decided(World.of(replicas, have)).effects
         assert sum(isinstance(effect, Create) for effect in effects) == count
+
+
+def test_whom_a_person_names_goes_before_the_unhealthy() -> None:
+    """By an annotation, whatever its value."""
+    ill, well, named = (machine(f"m{number}") for number in range(3))
+    ill = attrs.evolve(ill, status=attrs.evolve(ill.status, phase="Failed"))
+    named = attrs.evolve(named, metadata=attrs.evolve(named.metadata, annotations={DELETE_FIRST: ""}))
+    assert victims((ill, well, named), m.DeleteOrder.OLDEST, 2) == (named, ill)

@@ -7,6 +7,7 @@ True is the one to look at.
 from collections.abc import Iterable
 
 from kubenode.core.health.held import held_by
+from kubenode.core.instance.turn import INSTANCE_READY, Turn
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.snapshot import MachineSnapshot
@@ -16,7 +17,6 @@ from kubenode.core.model.meta import HOLD_LABEL, Switch
 from kubenode.core.node.sync import Marks
 
 READY = "Ready"
-INSTANCE_READY = "InstanceReady"
 AGENT_READY = "AgentReady"
 NODE_READY = "NodeReady"
 LABELS_SYNCED = "LabelsSynced"
@@ -36,12 +36,14 @@ def paused_claim(seen: MachineSnapshot) -> tuple[Claim, ...]:
     return (Claim.of(PAUSED, True, MachineReason.HELD.value, text),)
 
 
-def instance_claim(seen: MachineSnapshot) -> tuple[Claim, ...]:
+def instance_claim(seen: MachineSnapshot, turn: Turn | None) -> tuple[Claim, ...]:
     """Claim InstanceReady for a machine that is to be created; nothing for an imported one."""
+    if turn is not None:
+        return (turn.claim,)
     if seen.machine.spec.infrastructure is None:
         return ()
-    text = "this version imports hosts and creates none; give spec.host instead of spec.infrastructure"
-    return (Claim.of(INSTANCE_READY, False, MachineReason.CREATION_UNSUPPORTED.value, text),)
+    text = "nobody here looks at the provider"
+    return (_unknown(INSTANCE_READY, MachineReason.INSTANCE_NOT_WATCHED, text),)
 
 
 def agent_claim(seen: MachineSnapshot) -> Claim:

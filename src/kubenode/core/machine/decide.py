@@ -9,7 +9,8 @@ from collections.abc import Iterable
 
 import attrs
 
-from kubenode.core.decision import Decision, Effect, Note, SetFinalizers
+from kubenode.core.decision import NOTHING_SEEN, Decision, Delete, Effect, Note, SetFinalizers, soonest
+from kubenode.core.instance.turn import Turn
 from kubenode.core.machine.conditions import (
     READY,
     agent_claim,
@@ -21,12 +22,22 @@ from kubenode.core.machine.conditions import (
     rolled_out_claim,
     summary,
 )
-from kubenode.core.machine.draining import Draining, is_permitted, plan_drain
+from kubenode.core.machine.draining import Draining, is_permitted, kept, plan_drain
+from kubenode.core.machine.instance import (
+    before_another,
+    begins_to_end,
+    is_gone,
+    newer,
+    told,
+    turn_of,
+    until_drained,
+)
 from kubenode.core.machine.phase import Phase, Signal, next_phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.signals import signals
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, Condition, find, stated
+from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import DeletionPolicy, DrainRecord, MachineStatus
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, Switch, ref
 from kubenode.core.model.world import Node
@@ -40,7 +51,6 @@ __all__ = ["MachineSnapshot", "decide"]
 _HANDS_OFF_NODE = frozenset({Signal.UNACTIONABLE, Signal.CONTESTED, Signal.INSTANCE_WANTED})
 _HANDS_OFF_DRAIN = frozenset({Signal.UNACTIONABLE, Signal.INSTANCE_WANTED})
 _NONE = Draining()
-_PHASES = frozenset(phase.value for phase in Phase)
 
 
 def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
@@ -56,23 +66,15 @@ def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
     conditions are never touched, nor is a person's cordon undone.
     Source: api.md sections 1, 2 and 4 (import); `policy` has nothing to say here in this version.
     """
-    newer = _newer(seen)
-    if newer:
-        return _hands_off(seen, newer)
+    unknown = newer(seen)
+    if unknown:
+        return _hands_off(seen, unknown)
     if seen.deleting:
         return _let_go(seen)
     finalizers = seen.machine.metadata.finalizers
     if FINALIZER not in finalizers:
         return _finalizers(seen, (*finalizers, FINALIZER), "the finalizer is written before all else")
     return _keep(seen)
-
-
-def _newer(seen: MachineSnapshot) -> str:
-    """Name what of the object only a newer version can have written; empty when there is nothing."""
-    phase = seen.machine.status.phase
-    if seen.machine.metadata.unknown:
-        return ", ".join(seen.machine.metadata.unknown)
-    return f"status.phase {phase!r}" if phase and phase not in _PHASES else ""
 
 
 def _hands_off(seen: MachineSnapshot, what: str) -> Decision[MachineStatus]:
@@ -114,14 +116,20 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     """Bring phase, conditions and Node to what is observed and wanted."""
     observed = signals(seen)
     signal = observed[-1]
-    node = None if signal in _HANDS_OFF_NODE or seen.unread else seen.node
+    turn, doomed = turn_of(seen), None
+    if turn is not None and is_gone(seen, turn) and seen.own_node is not None:
+        turn, doomed = before_another(seen, turn), seen.own_node
+    node = None if doomed is not None or signal in _HANDS_OFF_NODE or seen.unread else seen.node
     marks, mirror, effects = None, None, tuple[Effect, ...]()
     if node is not None:
         marks, mirror = _marks(seen, node), plan_mirror(node, _found(seen, node))
         effects = _node_write(node, marks, mirror)
-    draining = Draining() if signal in _HANDS_OFF_DRAIN else plan_drain(seen)
+    hands_off = doomed is not None or signal in _HANDS_OFF_DRAIN
+    draining = _NONE if hands_off else plan_drain(seen)
+    if doomed is not None:
+        effects = (Delete(object=ref(doomed)),)
     parts = (
-        *instance_claim(seen),
+        *instance_claim(seen, turn),
         agent_claim(seen),
         node_claim(seen),
         *labels_claim(seen, marks),
@@ -130,12 +138,14 @@ def _keep(seen: MachineSnapshot) -> Decision[MachineStatus]:
     phase = _phase(seen.machine.status.phase, observed)
     ready = _unactionable() if signal is Signal.UNACTIONABLE else summary(phase, parts)
     return Decision(
-        status=_status(seen, phase, (ready, *parts, *draining.claims, *paused_claim(seen)), draining.record),
-        effects=_in_order(draining, effects),
-        notes=_notes(seen, signal, marks, mirror),
-        deferred=signal is Signal.CONTESTED,
-        wake_at=draining.wake_at,
-        sightings=draining.sightings,
+        status=_status(
+            seen, phase, (ready, *parts, *draining.claims, *paused_claim(seen)), turn, draining.record
+        ),
+        effects=(*_in_order(draining, effects), *(() if turn is None else turn.effects)),
+        notes=(*_notes(seen, signal, marks, mirror), *told(turn)),
+        deferred=signal is Signal.CONTESTED or (turn is not None and turn.deferred),
+        wake_at=soonest((draining.wake_at, None if turn is None else turn.wake_at)),
+        sightings={**draining.sightings, **(NOTHING_SEEN if turn is None else turn.sightings)},
     )
 
 
@@ -169,11 +179,11 @@ def _unactionable() -> Claim:
 
 
 def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
-    """Take back what is ours on the Node, then let the object go. Nothing is ever terminated."""
+    """Let the host go: terminated and its Node removed, or released with what is ours taken back from its Node."""
     metadata = seen.machine.metadata
     held = FINALIZER in metadata.finalizers
     if seen.machine.spec.on_deletion is DeletionPolicy.TERMINATE:
-        return _terminated(seen, held=held)
+        return _terminated(seen) if held else Decision()
     if held and seen.unread and seen.contest is None:
         text = f"waits: what stands on the Node cannot be read, so it is not written: {seen.unread}"
         return Decision(status=_leaving(seen, MachineReason.NODE_UNREADABLE, text), deferred=True)
@@ -185,30 +195,65 @@ def _let_go(seen: MachineSnapshot) -> Decision[MachineStatus]:
     return Decision(status=_leaving(seen, MachineReason.RELEASING, text), effects=effects)
 
 
-def _terminated(seen: MachineSnapshot, *, held: bool) -> Decision[MachineStatus]:
-    """Drain the Node of a machine that is to end, and then wait, since nothing here ends one."""
-    if held and seen.node is not None and seen.contest is None and not is_permitted(seen):
-        text = "it is drained when the RiskLedger permits it"
-        note = Note(code=MachineReason.PERMIT_AWAITED.value, text=text)
-        kept = plan_drain(seen)
-        status = _leaving(seen, MachineReason.PERMIT_AWAITED, text, kept)
-        return Decision(status=status, effects=_in_order(kept, ()), notes=(note,), deferred=True)
-    draining = plan_drain(seen) if held else Draining()
-    if draining.record is not None and not draining.over:
-        text = draining.claims[0].message
+def _terminated(seen: MachineSnapshot) -> Decision[MachineStatus]:
+    """Drain the Node, terminate the instance, then remove its Node, and the finalizer last, each on evidence of the one before."""
+    if seen.machine.status.instance is None and seen.machine.spec.infrastructure is None:
+        return _not_ours_to_end(seen)
+    if seen.sight is None:
+        return _refused(
+            seen, MachineReason.INSTANCE_NOT_WATCHED, "nobody here looks at the provider", kept(seen)
+        )
+    turn = turn_of(seen)
+    if turn is not None:
+        begins = begins_to_end(seen, turn)
+        taken_back = seen.instance_made and not is_permitted(seen)
+        draining = plan_drain(seen) if begins or taken_back else kept(seen)
+        if begins and draining.record is not None and not draining.over:
+            return _drains_first(seen, draining, until_drained(seen, turn))
+        status = _leaving(seen, turn.claim.reason, turn.claim.message, turn, draining)
         return Decision(
-            status=_leaving(seen, MachineReason.DRAINING, text, draining), effects=_in_order(draining, ()),
-            notes=(Note(code=draining.claims[0].reason, text=text),), wake_at=draining.wake_at,
-            sightings=draining.sightings, deferred=True,
+            status=status, effects=(*_in_order(draining, ()), *turn.effects), notes=told(turn), deferred=turn.deferred,
+            wake_at=turn.wake_at, sightings=turn.sightings,
         )  # fmt: skip
-    says = "by default" if seen.machine.spec.deletion_policy is None else "as it says"
+    if seen.own_node is not None:
+        text = f"the instance is no more, and Node {seen.own_node.metadata.name} goes"
+        status = _leaving(seen, MachineReason.REMOVING_NODE, text, None, kept(seen))
+        return Decision(status=status, effects=(Delete(object=ref(seen.own_node)),))
+    rest = tuple(finalizer for finalizer in seen.machine.metadata.finalizers if finalizer != FINALIZER)
+    return _finalizers(seen, rest, "the instance is no more, and no Node of it is left")
+
+
+def _not_ours_to_end(seen: MachineSnapshot) -> Decision[MachineStatus]:
+    """Drain the Node of a host that no provider made, and then wait for the person who can end it."""
+    if seen.node is not None and seen.contest is None and not is_permitted(seen):
+        text = "it is drained when the RiskLedger permits it"
+        return _refused(seen, MachineReason.PERMIT_AWAITED, text, plan_drain(seen))
+    draining = plan_drain(seen)
+    if draining.record is not None and not draining.over:
+        return _drains_first(seen, draining, None)
     text = (
-        f"spec.deletionPolicy is Terminate {says}, and this version terminates nothing;"
+        "spec.deletionPolicy is Terminate, and no provider made this host, so none can terminate it;"
         " set it to Release to let the host go"
     )
-    note = Note(code=MachineReason.TERMINATE_UNSUPPORTED.value, text=text)
-    status = _leaving(seen, MachineReason.TERMINATE_UNSUPPORTED, text, draining)
-    return Decision(status=status, effects=_in_order(draining, ()), notes=(note,), deferred=held)
+    return _refused(seen, MachineReason.TERMINATE_UNSUPPORTED, text, draining)
+
+
+def _drains_first(seen: MachineSnapshot, draining: Draining, turn: Turn | None) -> Decision[MachineStatus]:
+    said = draining.claims[0]
+    return Decision(
+        status=_leaving(seen, MachineReason.DRAINING, said.message, turn, draining), effects=_in_order(draining, ()),
+        notes=(Note(code=said.reason, text=said.message),), wake_at=draining.wake_at,
+        sightings=draining.sightings, deferred=True,
+    )  # fmt: skip
+
+
+def _refused(
+    seen: MachineSnapshot, reason: MachineReason, text: str, draining: Draining
+) -> Decision[MachineStatus]:
+    return Decision(
+        status=_leaving(seen, reason, text, None, draining), effects=_in_order(draining, ()),
+        notes=(Note(code=reason.value, text=text),), deferred=True,
+    )  # fmt: skip
 
 
 def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
@@ -230,25 +275,34 @@ def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
 
 
 def _leaving(
-    seen: MachineSnapshot, reason: MachineReason, text: str, draining: Draining = _NONE
+    seen: MachineSnapshot,
+    reason: MachineReason | str,
+    text: str,
+    turn: Turn | None = None,
+    draining: Draining = _NONE,
 ) -> MachineStatus:
-    ready = Claim.of(READY, False, reason.value, text)
+    ready = Claim.of(READY, False, reason if isinstance(reason, str) else reason.value, text)
     phase = _phase(seen.machine.status.phase, signals(seen))
-    claims = (ready, agent_claim(seen), node_claim(seen), *draining.claims, *paused_claim(seen))
-    return _status(seen, phase, claims, draining.record)
+    instance = () if turn is None else (turn.claim,)
+    claims = (ready, *instance, agent_claim(seen), node_claim(seen), *draining.claims, *paused_claim(seen))
+    return _status(seen, phase, claims, turn, draining.record)
 
 
 def _status(
-    seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim], drain: DrainRecord | None
+    seen: MachineSnapshot, phase: Phase, claims: Iterable[Claim], turn: Turn | None, drain: DrainRecord | None
 ) -> MachineStatus:
     """Give the whole status; the agent's part as read."""
     old, generation, wall = seen.machine.status, seen.machine.metadata.generation, seen.now.wall
     first = old.first_running
     if first is None and phase is Phase.RUNNING:
         first = wall.replace(microsecond=0)
+    instance = old.instance if turn is None else turn.instance
+    # Whoever is made anew is no Node yet, and not the one that its earlier instance was.
+    anew = instance is not None and instance.step is not InstanceStep.MADE and seen.node is None
     return attrs.evolve(
-        old, phase=phase.value, observed_generation=generation, node_ref=seen.node_ref, first_running=first,
-        drain=drain, conditions=stated(old.conditions, claims, wall=wall, generation=generation),
+        old, phase=phase.value, observed_generation=generation, node_ref=None if anew else seen.node_ref,
+        first_running=first, instance=instance, drain=drain,
+        conditions=stated(old.conditions, claims, wall=wall, generation=generation),
     )  # fmt: skip
 
 

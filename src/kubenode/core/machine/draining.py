@@ -51,6 +51,9 @@ def drains_for(seen: MachineSnapshot) -> str:
     """Give the op-id for which the Node is to be drained now; empty when for none."""
     if not seen.deleting:
         return seen.drains
+    instance = seen.machine.status.instance
+    if instance is not None and not seen.instance_made:
+        return ""
     if not asks_to_go(seen.deleting, seen.machine.spec.on_deletion) or not is_permitted(seen):
         return ""
     return deletion_op_id(seen.machine.metadata.uid)
@@ -71,9 +74,9 @@ def plan_drain(seen: MachineSnapshot) -> Draining:
     """
     op_id = drains_for(seen)
     if seen.contest is not None:
-        return _kept(seen)
+        return kept(seen)
     if not op_id:
-        return attrs.evolve(_kept(seen), patch=None if seen.node is None else uncordon(seen.node, seen.holds))
+        return attrs.evolve(kept(seen), patch=None if seen.node is None else uncordon(seen.node, seen.holds))
     if seen.node is None:
         return _taken(nothing_there(op_id))
     status = seen.machine.status
@@ -85,7 +88,7 @@ def plan_drain(seen: MachineSnapshot) -> Draining:
     return _taken(drain(case))
 
 
-def _kept(seen: MachineSnapshot) -> Draining:
+def kept(seen: MachineSnapshot) -> Draining:
     """Keep what is said of a drain whose act is still permitted, and nothing of any other."""
     record, said = seen.machine.status.drain, find(seen.machine.status.conditions, DRAINED)
     if record is None or record.op_id not in seen.holds:

@@ -60,6 +60,7 @@ class Signal(enum.Enum):
     UPDATE_HELD = "a hold for an update is open"
     REPAIR_HELD = "a hold for a repair is open"
     INSTANCE_WANTED = "an instance is asked for, and none is there"
+    INSTANCE_STARTING = "an instance is there, and nothing was ever heard of it"
     SILENT = "Node and agent are silent"
     NOTHING_HEARD = "a host is given, and nothing was ever heard of it"
     REPORTED = "the agent has reported, and no Node is registered"
@@ -75,6 +76,7 @@ _NAMED: Final[Mapping[Signal, Phase]] = {
     Signal.UPDATE_HELD: Phase.UPDATING,
     Signal.REPAIR_HELD: Phase.REPAIRING,
     Signal.INSTANCE_WANTED: Phase.PROVISIONING,
+    Signal.INSTANCE_STARTING: Phase.PROVISIONING,
     Signal.SILENT: Phase.UNKNOWN,
     Signal.NOTHING_HEARD: Phase.PENDING,
     Signal.REPORTED: Phase.IMPORTING,

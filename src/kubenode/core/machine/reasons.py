@@ -13,18 +13,20 @@ class MachineReason(enum.Enum):
     LEDGER_MISSING = "LedgerMissing"
     CONFLICT = "Conflict"
     NODE_CHANGED = "NodeChanged"
+    PROVIDER_ID_MISMATCH = "ProviderIdMismatch"
     UPDATING = "Updating"
     REPAIRING = "Repairing"
     RELEASING = "Releasing"
     DRAINING = "Draining"
     PERMIT_AWAITED = "PermitAwaited"
+    REMOVING_NODE = "RemovingNode"
     TERMINATE_UNSUPPORTED = "TerminateUnsupported"
 
     # Paused, which is there only while it is True
     HELD = "Held"
 
-    # InstanceReady
-    CREATION_UNSUPPORTED = "CreationUnsupported"
+    # InstanceReady, where no controller looks; all others are in core/instance/reasons.py
+    INSTANCE_NOT_WATCHED = "InstanceNotWatched"
 
     # AgentReady
     AGENT_REPORTING = "AgentReporting"

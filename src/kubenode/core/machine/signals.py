@@ -52,7 +52,10 @@ def main_signal(seen: MachineSnapshot) -> Signal:
         # the hold gives up, the hold goes and silence shows. Never Running: nothing needs a hold.
         return _HELD[seen.hold]
     if spec.infrastructure is not None:
-        return Signal.INSTANCE_WANTED
+        if not seen.instance_made:
+            return Signal.INSTANCE_WANTED
+        if seen.node is None and agent is None and not seen.silent:
+            return Signal.INSTANCE_STARTING
     if seen.silent:
         return Signal.SILENT
     if seen.node is None:

@@ -8,12 +8,15 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN
+from kubenode.core.instance.seen import Case, InstanceSight
 from kubenode.core.machine.reasons import MachineReason
+from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine, NodeRef
-from kubenode.core.model.meta import Switch
+from kubenode.core.model.meta import MACHINE_LABEL, Switch
 from kubenode.core.model.now import Now, moment
 from kubenode.core.model.risk import Cause
 from kubenode.core.model.world import Node, NodeCondition
+from kubenode.core.node.sync import label_value
 from kubenode.core.node.workload import Workload
 
 
@@ -30,6 +33,8 @@ class MachineSnapshot:
         holds: the op-ids of that hold.
         drains: the one of them whose act needs the Node drained; empty when none does.
         workload: what ran on the Node at the last look; None when nobody has looked, or need not.
+        sight: what is known of its instance; None when it has none and wants none.
+        barred: why nothing of its MachineSet may be terminated now; empty when it may.
         ledger: whether the RiskLedger stands. Before it does no machine becomes Running: a ledger that
             is made when machines have been Running takes that for lost history, and stays closed a day.
     """
@@ -42,9 +47,38 @@ class MachineSnapshot:
     holds: frozenset[str] = frozenset()
     drains: str = ""
     workload: Workload | None = None
+    sight: InstanceSight | None = None
+    barred: str = ""
     ledger: bool = True
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
+
+    @property
+    def case(self) -> Case | None:
+        """Its instance, as it is decided on; None when it has none and wants none."""
+        if self.sight is None:
+            return None
+        joined = self.node is not None and self.contest is None
+        well = self.node is not None and self.node.ready
+        return Case(
+            machine=self.machine, sight=self.sight, joined=joined, well=well, now=self.now, sightings=self.sightings
+        )  # fmt: skip
+
+    @property
+    def instance_made(self) -> bool:
+        """Whether the status names an instance whose end was neither asked for nor seen."""
+        instance = self.machine.status.instance
+        return instance is not None and instance.step is InstanceStep.MADE
+
+    @property
+    def own_node(self) -> Node | None:
+        """The Node, if it is certain that it is this machine's and that no other instance has registered as it."""
+        node, instance = self.node, self.machine.status.instance
+        if node is None or self.contest is not None or self.unread:
+            return None
+        if node.metadata.labels.get(MACHINE_LABEL) not in (None, label_value(self.machine.metadata.name)):
+            return None
+        return None if instance is not None and _differ(node.spec.provider_id, instance.provider_id) else node
 
     @property
     def deleting(self) -> bool:
@@ -87,6 +121,12 @@ class MachineSnapshot:
         if name and agent is not None and agent.node_name not in ("", name):
             text = f"the agent says it is Node {agent.node_name}, but this machine is Node {name}"
             return MachineReason.NODE_CHANGED, text
+        instance, node = self.machine.status.instance, self.node
+        if node is None or instance is None or not self.instance_made:
+            return None
+        if _differ(node.spec.provider_id, instance.provider_id):
+            text = f"Node {node.metadata.name} has providerID {node.spec.provider_id}, but the instance is {instance.provider_id}"
+            return MachineReason.PROVIDER_ID_MISMATCH, text
         return None
 
     @property
@@ -110,3 +150,8 @@ class MachineSnapshot:
         if self.node is None:
             return self.machine.status.node_ref is not None
         return self.kubelet is not None and self.kubelet.status is Switch.UNKNOWN
+
+
+def _differ(one: str, other: str) -> bool:
+    """Tell whether two providerIDs are of two instances. Programs write them in several forms; the last part is the instance's own."""
+    return bool(one and other) and one.rpartition("/")[2] != other.rpartition("/")[2]

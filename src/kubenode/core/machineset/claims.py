@@ -130,7 +130,7 @@ def _up_to_date(owner: MachineSet, crew: Crew) -> Claim:
     if going:
         text += f"; {going} are being deleted, each until its machine controller lets it go"
         return Claim.of(UP_TO_DATE, False, Reason.WAITING_FOR_DELETIONS.value, text)
-    text += "; each is deleted when a successor is available. This version creates no instances, so a successor waits for a provider"
+    text += "; each is deleted when a successor is available"
     return Claim.of(UP_TO_DATE, False, Reason.WAITING_FOR_SUCCESSORS.value, text)
 
 

@@ -189,15 +189,27 @@ def _given_up(seen: MachineSetSnapshot, crew: Crew) -> tuple[Effect, ...]:
 def _farewell(
     seen: MachineSetSnapshot, crew: Crew, said: tuple[Claim, ...], effects: Sequence[Effect]
 ) -> Decision[MachineSetStatus]:
-    """Say how far a set is that leaves; its condition MassDelete stays as it was unless something is said of it."""
+    """Say how far a set is that leaves; its condition MassDelete stays as it was unless something is said of it.
+
+    At most EFFECT_LIMIT effects are done, and no deletion that the record has no room for.
+    """
+    effects = effects[:EFFECT_LIMIT]
     owner, claim = seen.set, said[0]
     spoken = {one.type for one in said}
     others = tuple(
         one for one in owner.status.conditions if one.type == MASS_DELETE and one.type not in spoken
     )
-    status = attrs.evolve(counted(owner, crew.members), conditions=_stated(seen, said) + others)
+    there = {one.metadata.uid for one in crew.members}
+    going = tuple(leaver for leaver in owner.status.going if leaver.uid in there)
+    known = {leaver.uid for leaver in going}
+    # Recorded first, as when it shrinks: else nobody could tell them from those that somebody else deletes at once.
+    fresh = [one.object for one in effects if isinstance(one, Delete) and one.object.uid not in known]
+    chosen = {one.uid: one for one in fresh[: max(0, RECORD_LIMIT - len(going))]}
+    going += tuple(Leaver(name=one.name, uid=one.uid) for one in chosen.values())
+    done = [one for one in effects if not isinstance(one, Delete) or one.object.uid in known | chosen.keys()]
+    status = attrs.evolve(counted(owner, crew.members), conditions=_stated(seen, said) + others, going=going)
     note = Note(code=claim.reason, text=claim.message, scope=f"machineset={owner.metadata.name}")
-    return Decision(status=status, effects=tuple(effects[:EFFECT_LIMIT]), notes=(note,), deferred=not effects)
+    return Decision(status=status, effects=tuple(done), notes=(note,), deferred=not done)
 
 
 def _finalizers(

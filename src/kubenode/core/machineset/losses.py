@@ -88,6 +88,33 @@ def judge_losses(
     )  # fmt: skip
 
 
+def barred(owner: MachineSet, members: Sequence[Machine], machine: Machine) -> str:
+    """Say why the instance of a machine that is being deleted may not be terminated; empty when it may.
+
+    Losses that nobody has acknowledged hold it up, and so does a deletion that is one of too many at once and that the
+    set has not counted yet: its machines are seen before their set has looked at them. Who the set itself deletes goes.
+    """
+    status, stamp = owner.status, machine.metadata.deletion_timestamp
+    if machine.metadata.uid in {leaver.uid for leaver in status.going}:
+        return ""
+    name = owner.metadata.name
+    if status.lost > owner.spec.acknowledged_losses:
+        return f"MachineSet {name} lost machines in a mass delete; nothing of it is terminated until its spec.acknowledgedLosses is {status.lost}"
+    if owner.metadata.deletion_timestamp is not None and machine.metadata.uid not in status.losing:
+        return f"MachineSet {name} is being deleted, and has not said yet that this machine goes with it"
+    known = {leaver.uid for leaver in status.going} | {*status.losing}
+    stamps = [
+        one.metadata.deletion_timestamp for one in members
+        if one.metadata.deletion_timestamp is not None and one.metadata.uid not in known
+    ]  # fmt: skip
+    live = sum(one.metadata.deletion_timestamp is None for one in members)
+    recent = [one for one in stamps if stamp is not None and timedelta(0) <= stamp - one < WINDOW]
+    limit = 1 if live == 0 else borne(len(members))
+    if machine.metadata.uid in known or min(len(recent), max(0, owner.spec.replicas - live)) <= limit:
+        return ""
+    return f"{len(recent)} machines of MachineSet {name} are being deleted at once by somebody else; it has to count them first"
+
+
 def lose_all(owner: MachineSet, members: Sequence[Machine]) -> Losses:
     """Count every machine that the set did not choose to delete, each once: it goes because its CRD does.
 

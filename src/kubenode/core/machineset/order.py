@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from kubenode.core.identity import digest
 from kubenode.core.model.condition import find
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.machineset import DeleteOrder
+from kubenode.core.model.machineset import DELETE_FIRST, DeleteOrder
 from kubenode.core.model.meta import ZONE_LABEL, Switch
 
 _RUNNING = "Running"
@@ -64,7 +64,7 @@ def victims(machines: Iterable[Machine], order: DeleteOrder, count: int) -> tupl
         count: how many are too many.
 
     Returns:
-        At most `count`, the first to go first: the unhealthy, then those that never ran, then from the
+        At most `count`, the first to go first: those that a person named, the unhealthy, then those that never ran, then from the
         zone with the most machines, counted anew after each.
     """
     left = {machine.metadata.uid: machine for machine in machines}
@@ -79,7 +79,9 @@ def victims(machines: Iterable[Machine], order: DeleteOrder, count: int) -> tupl
 
 
 def _rank(machine: Machine) -> int:
-    """Give 0 for the unhealthy, 1 for those that never ran, 2 for the rest."""
+    """Give -1 for those that a person named, 0 for the unhealthy, 1 for those that never ran, 2 for the rest."""
+    if DELETE_FIRST in machine.metadata.annotations:
+        return -1
     if machine.status.phase == _FAILED:
         return 0
     if machine.status.first_running is None:

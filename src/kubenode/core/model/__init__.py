@@ -41,6 +41,7 @@ from kubenode.core.model.inspection import (
     InspectionState,
     OnFailure,
 )
+from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import (
     AgentStatus,
     AnswerState,
@@ -182,6 +183,8 @@ __all__ = [
     "InspectionHook",
     "InspectionResult",
     "InspectionState",
+    "InstanceStatus",
+    "InstanceStep",
     "IntOrPercent",
     "JobPhase",
     "Json",

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 import attrs
 
 from kubenode.core.model.condition import Conditions
+from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.model.meta import (
     ADDRESS_PATTERN,
     LABEL,
@@ -441,6 +442,9 @@ class MachineStatus:
         Annotated[datetime, "when it was first Running; before that nothing needs a permit"] | None
     ) = None
     drain: Annotated[DrainRecord, "the drain that an open permit asks for"] | None = None
+    instance: (
+        Annotated[InstanceStatus, "what a provider makes for it; absent of a host that was there"] | None
+    ) = None
     agent: AgentStatus | None = None
     enrolment: Annotated[Enrolment, "written by the enrol controller, before it approves"] | None = None
 
@@ -461,6 +465,7 @@ class Machine:
             Column(name="Zone", path=_ZONE_PATH, wide=True),
             Column(name="Set", path=".spec.setRef.name", wide=True),
             Column(name="Provider", path=".spec.infrastructure.provider", wide=True),
+            Column(name="Instance", path=".status.instance.id", wide=True),
             Column(name="Address", path=".spec.host.address", wide=True),
             Column(name="Agent", path=".status.agent.version", wide=True),
             Column(name="Components", path=".status.conditions[?(@.type=='ComponentsReady')].message", wide=True),

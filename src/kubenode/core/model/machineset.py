@@ -33,6 +33,8 @@ MACHINESET_FINALIZER = f"{GROUP}/machineset"
 MACHINESET_CRD = f"machinesets.{GROUP}"
 TEMPLATE_ANNOTATION = f"{GROUP}/template"
 """On every machine that a set made: a hash of the template it was made from."""
+DELETE_FIRST = f"{GROUP}/delete-first"
+"""Annotation by which a person names machines that go before all others when there are too many; its value means nothing."""
 REPLICAS_LIMIT = 100_000
 SURGE_LIMIT = 500
 """Most machines that a strategy has more, or has unavailable, while it replaces."""

@@ -3,12 +3,12 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
 import attrs
 
 from kubenode.core.model.machine import Taint
-from kubenode.core.model.meta import REGION_LABEL, ZONE_LABEL, Kind, ObjectMeta, Switch
+from kubenode.core.model.meta import REGION_LABEL, ZONE_LABEL, Kind, ObjectMeta, Switch, Wire
 
 SIGNER: Final = "kubernetes.io/kube-apiserver-client"
 """Signs certificates of clients of the API server."""
@@ -32,6 +32,7 @@ class NodeSpec:
 
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
+    provider_id: Annotated[str, Wire(name="providerID")] = ""
 
 
 @attrs.frozen(kw_only=True)

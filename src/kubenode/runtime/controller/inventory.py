@@ -65,7 +65,6 @@ class Inventory:
         ledger_stands: whether the RiskLedger is there and has been stamped.
         changes: how often `zones`, `up` or what is absent has changed: who remembers it compares one number.
         ran: how many machines have ever been Running.
-        leaving: names of the machines that are to end and were Running: each asks for a permit.
     """
 
     def __init__(self, cache: Cache, given: Policy | None = None) -> None:
@@ -86,10 +85,12 @@ class Inventory:
         self.crews = Crews(cache)
         self.sets = ComponentSets(cache)
         self.episodes = Episodes()
+        self._leaving: set[str] = set()
+        self._registered: dict[str, dict[str, None]] = {}
+        self._made: dict[str, dict[str, None]] = {}
         self.ledger_stands = False
         self.changes = 0
         self.ran = 0
-        self.leaving: set[str] = set()
 
     # What snapshots ask.
 
@@ -108,8 +109,14 @@ class Inventory:
 
     def node_of(self, machine: m.Machine) -> m.Node | None:
         """Give the Node a machine is, by the name it is known by."""
-        name = node_name(machine)
+        name = self.node_name(machine)
         return self._cache.get(m.Node, name) if name else None
+
+    def node_name(self, machine: m.Machine) -> str:
+        """Give the name of the Node a machine is: its agent's word, what was last known, else who has its instance's providerID."""
+        named = node_name(machine)
+        nodes = () if named else self._registered.get(provider_id(machine), {})
+        return next(iter(nodes)) if len(nodes) == 1 else named
 
     def zones(self) -> Mapping[str, ZoneTally]:
         """Give the tally of every zone that has a claimed Node; the same object until one changes."""
@@ -156,6 +163,11 @@ class Inventory:
         """Name all machines."""
         return self._facts.keys()
 
+    def leaving(self) -> tuple[m.Machine, ...]:
+        """Give the machines that were Running and whose host is to be terminated, by name: each waits for a permit or has one."""
+        found = (self._cache.get(m.Machine, name) for name in sorted(self._leaving))
+        return tuple(one for one in found if one is not None)
+
     def episodes_touched(self, change: Change) -> Iterable[str]:
         """Name the machines whose episodes a folded change of a Machine, Node, job or ledger concerns."""
         if change.kind is m.Machine:
@@ -195,10 +207,17 @@ class Inventory:
         self.crews.fold(change)
         self.sets.fold(change)
         if change.kind is m.Machine:
-            (self.leaving.add if leaves(change.after) else self.leaving.discard)(change.name)
+            (self._leaving.add if leaves(change.after) else self._leaving.discard)(change.name)
+            _move(self._made, change.name, provider_id(change.before), provider_id(change.after))
             self._refresh(change.name)
         elif change.kind is m.Node:
-            for machine in self.claimants(change.name):
+            ids = [
+                one.spec.provider_id if isinstance(one, m.Node) else ""
+                for one in (change.before, change.after)
+            ]
+            _move(self._registered, change.name, *ids)
+            made = {name for one in ids if one for name in self._made.get(one, ())}
+            for machine in sorted({*self.claimants(change.name), *made}):
                 self._refresh(machine)
         elif change.kind is m.MachineComponentSet:
             self._refold_set(change)
@@ -280,7 +299,7 @@ class Inventory:
             for one in selecting
         }  # fmt: skip
         return Facts(
-            machine=m.ref(machine), node=node_name(machine), zone=zone,
+            machine=m.ref(machine), node=self.node_name(machine), zone=zone,
             region=node.region if node is not None else "", claimed=node is not None, ready=ready, available=available,
             ran=ran, up=ran and machine.status.phase in SHOULD_BE_UP,
             missed=ran and not available and machine.status.phase in MISSED, seats=seats,
@@ -329,6 +348,22 @@ class Inventory:
             self._up.pop(scope, None)
 
 
+def provider_id(obj: m.Object | None) -> str:
+    """Give the providerID that the Node of a machine's instance has; empty where there is none, or none yet."""
+    instance = obj.status.instance if isinstance(obj, m.Machine) else None
+    return "" if instance is None or instance.step is not m.InstanceStep.MADE else instance.provider_id
+
+
+def _move(index: dict[str, dict[str, None]], name: str, before: str, after: str) -> None:
+    if before != after:
+        known = index.get(before, {})
+        known.pop(name, None)
+        if not known:
+            index.pop(before, None)
+        if after:
+            index.setdefault(after, {})[name] = None
+
+
 def faults_of(node: m.Node | None) -> frozenset[str]:
     """Give the types of a Node's conditions that are True, and `Ready` when that is not."""
     conditions = node.status.conditions if node is not None else ()
@@ -341,6 +376,7 @@ def leaves(obj: m.Object | None) -> bool:
         isinstance(obj, m.Machine)
         and obj.status.first_running is not None
         and obj.metadata.deletion_timestamp is not None
+        and (obj.status.instance is None or obj.status.instance.step is not m.InstanceStep.GONE)
         and obj.spec.on_deletion is m.DeletionPolicy.TERMINATE
     )
 

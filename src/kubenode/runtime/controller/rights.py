@@ -38,6 +38,7 @@ _JOBS: Final = m.RemedyOperationJob.KIND.plural
 _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "machine": (
         "patch machines", "patch machines/status", "patch nodes", "patch nodes/status", "create pods/eviction",
+        "delete nodes",
     ),
     "machineset": (
         "create machines", "patch machines", "delete machines", "patch machinesets", "patch machinesets/status",

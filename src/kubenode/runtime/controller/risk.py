@@ -50,7 +50,7 @@ class RiskController:
             or (change.kind is m.NodeRemedier and rule_of(change.before) != rule_of(change.after))
             or (change.kind is m.MachineComponentSet and _asks(change.before) != _asks(change.after))
             or (change.kind in (m.Machine, m.Node) and mark_changed(change))
-            or (change.kind is m.Machine and leaves(change.before) != leaves(change.after))
+            or (change.kind is m.Machine and _leaves(change.before) != _leaves(change.after))
         ):
             yield LEDGER
         elif change.kind in (m.Machine, m.Node) and self._inventory.changes != self._seen:
@@ -89,11 +89,9 @@ class RiskController:
                 asks += asks_of_job(
                     job, self._zone(machine), self._inventory.sets_of(machine), self._region(machine)
                 )
-        for name in sorted(self._inventory.leaving):
-            leaver = self._cache.get(m.Machine, name)
-            if leaver is not None:
-                begun = leaver.status.drain is not None
-                asks.append(ask_of_deletion(leaver, self._zone(name), self._region(name), begun=begun))
+        for leaver in self._inventory.leaving():
+            name = leaver.metadata.name
+            asks.append(ask_of_deletion(leaver, self._zone(name), self._region(name), begun=_begun(leaver)))
         return tuple(asks)
 
     def _ended(self, book: m.RiskLedger | None) -> frozenset[str]:
@@ -198,6 +196,17 @@ def _requests(asks: Iterable[Ask], book: m.RiskLedger | None, now: m.Now) -> tup
         for ask in asks
         if ask.waiting and ask.cause is not m.Cause.HUMAN and ask.op_id not in held
     )  # fmt: skip
+
+
+def _begun(machine: m.Machine) -> bool:
+    """Tell whether what the permit of a deletion is for has begun: its Node is drained, or its instance terminated."""
+    instance = machine.status.instance
+    ends = instance is not None and instance.step is m.InstanceStep.TERMINATING
+    return ends or machine.status.drain is not None
+
+
+def _leaves(obj: m.Object | None) -> tuple[bool, bool]:
+    return leaves(obj), isinstance(obj, m.Machine) and _begun(obj)
 
 
 def _asks(obj: m.Object | None) -> object:

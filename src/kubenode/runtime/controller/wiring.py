@@ -26,6 +26,7 @@ from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.controller.workloads import Workloads, unseen
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, heedless, raised
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache
 
@@ -55,6 +56,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
     only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
     observes: bool = False, crd_leaving: CrdLeaving = no_crds, workloads: Workloads = unseen,
+    instances: Instances | None = None,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
@@ -69,12 +71,14 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         observes: decide, and call nothing.
         crd_leaving: tells of a set that leaves whether its CRD does.
         workloads: looks at the Pods of Nodes that are being drained.
+        instances: what is known of the providers' instances; None: nobody looks at any.
     """
     cache = Cache((*m.WATCHED, *m.ASKED) if ENROL in only else m.WATCHED)
     inventory = Inventory(cache, policy)
     rehearsal = RehearsalController(cache)
+    seen = instances if instances is not None else Instances(plugins)
     every = (
-        MachineController(cache, inventory, plugins, workloads),
+        MachineController(cache, inventory, plugins, seen, workloads),
         MachineSetController(cache, inventory, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),

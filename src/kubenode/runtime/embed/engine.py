@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from kubenode.core import model as m
+from kubenode.core.decision import soonest
 from kubenode.core.errors import InvalidObjectError, KubenodeError
 from kubenode.core.policy import Policy
 from kubenode.runtime.clock import Clock, SystemClock
@@ -22,6 +23,7 @@ from kubenode.runtime.controller.remedy import rung_problems
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import FIRST, NAMES, controllers
 from kubenode.runtime.embed.arguments import check, check_within
+from kubenode.runtime.embed.clouds import RESYNC, Clouds
 from kubenode.runtime.embed.definitions import Definitions
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
 from kubenode.runtime.embed.figures import Figures, Meter
@@ -37,6 +39,7 @@ from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided, Done, Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.events.recorder import LAST_WORDS, Recorder
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
 from kubenode.runtime.store.contract import Store
@@ -124,6 +127,8 @@ class Engine:
         self._inspections: Inspections | None = None
         self._definitions: Definitions | None = None
         self._workloads: Workloads | None = None
+        self._clouds: Clouds | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
         self._events = None if observe_only else Recorder(store, self._clock, identity)
@@ -203,7 +208,7 @@ class Engine:
             if not resting.done():
                 stopped = ("the engine was told to stop",) if self._task.done() else ()
                 raise NotSettled(within, stopped or driver.waits_for())
-            at = resting.result()
+            at = soonest((resting.result(), None if self._clouds is None else self._clouds.next_look))
         finally:
             resting.cancel()
         if at is None:
@@ -325,20 +330,27 @@ class Engine:
             ended=self._ended,
             name=self.identity,
         )
+        self._clouds = Clouds(
+            Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=partial(self._stir, "machine"),
+            leads=lambda: self._leading.leads, ended=self._look_ended, name=self.identity,
+        )  # fmt: skip
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
             inspections=self._inspections, observes=self._observes, crd_leaving=self._definitions,
-            workloads=self._workloads,
+            workloads=self._workloads, instances=self._clouds.view,
         )  # fmt: skip
         self._driver = Driver(
-            core, self._store, self._clock, first=(FIRST,) if "risk" in self._only else (),
+            core, self._store, self._clock, clouds=self._clouds, first=(FIRST,) if "risk" in self._only else (),
             busy=self._asking, term=self._leading.term, heard=self._heard,
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
+        if "machine" in self._only:
+            self._looking = loop.create_task(self._clouds.run(), name=f"kubenode {self.identity} looks")
+            self._looking.add_done_callback(self._ended)
         self._leading.start(f"kubenode {self.identity} lease", self._ended)
         if self._events is not None:
             self._telling = loop.create_task(self._events.run(), name=f"kubenode {self.identity} events")
@@ -361,6 +373,9 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait({self._looking})
         if self._definitions is not None:
             await self._definitions.end()
         if self._workloads is not None:
@@ -378,7 +393,7 @@ class Engine:
             workers
             for one in (self._panel, self._inspections) if one is not None
             for workers in one.asking.workers.values()
-        ]  # fmt: skip
+        ] + list(self._clouds.workers if self._clouds is not None else ())  # fmt: skip
         for workers in asked:
             workers.end(drop=True)
         left = await ended((*(outlet.workers for outlet in self._outlets), *asked), within=GRACE)
@@ -405,12 +420,17 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key(controller, name)))
 
+    def _look_ended(self) -> None:
+        if self._driver is not None:
+            self._driver.stir()
+
     def _asking(self) -> tuple[str, ...]:
         asked = (
             ("reviewers", self._panel),
             ("inspections", self._inspections),
             ("CRDs", self._definitions),
             ("Nodes that are drained", self._workloads),
+            ("providers", self._clouds),
         )
         answers = tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
         return (*self._leading.waits(), *answers)
@@ -421,6 +441,8 @@ class Engine:
     def _led(self) -> None:
         if self._driver is not None:
             self._driver.led()
+        if self._clouds is not None:
+            self._clouds.view.noticed()
 
     def _heard(self, done: Done) -> None:
         if self._events is not None:

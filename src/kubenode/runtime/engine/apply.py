@@ -10,7 +10,9 @@ from kubenode.core import wire
 from kubenode.core.decision import (
     AnswerRequest,
     ApiEffect,
+    CloudEffect,
     Create,
+    CreateInstance,
     Delete,
     DeleteToken,
     Effect,
@@ -22,6 +24,7 @@ from kubenode.core.decision import (
     SetFinalizers,
     SetOperation,
     SetOwner,
+    TerminateInstance,
 )
 from kubenode.core.errors import AlreadyExists, Conflict, KubenodeError, ObjectNotFound, TooManyRequests
 from kubenode.core.model import Json, Kind, Machine, Node, Ref
@@ -59,18 +62,36 @@ Act: TypeAlias = Effect | WriteStatus
 
 
 class Hands(Protocol):
-    """Who acts outside the API: the host of an agent."""
+    """Who acts on a host: the agent's."""
 
     async def run(self, effect: RunSteps) -> None:
         """Run the steps under their op-id, once, however often asked."""
 
 
 class NoHands:
-    """For controllers: they have no effect outside the API."""
+    """For controllers: they have no host."""
 
     async def run(self, effect: RunSteps) -> None:
         """Refuse: only an agent runs steps."""
         raise TypeError(f"no host to run {effect.op_id} on")
+
+
+class Clouds(Protocol):
+    """Who asks providers: the controllers'."""
+
+    async def ask(self, effect: CloudEffect) -> None:
+        """Make the one call that the effect is. What a provider answers is observed, and is no failure of the call."""
+
+
+class NoClouds:
+    """For agents, and for controllers that only look at objects: they know no provider."""
+
+    async def ask(self, effect: CloudEffect) -> None:
+        """Refuse: nobody here asks providers."""
+        raise TypeError(f"no provider to ask for {effect.machine.name}")
+
+
+NO_CLOUDS = NoClouds()
 
 
 @attrs.frozen(kw_only=True)
@@ -102,7 +123,9 @@ class Outcome:
     error: KubenodeError | None = None
 
 
-async def apply(acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by) -> Outcome:
+async def apply(
+    acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchman = pass_by, clouds: Clouds = NO_CLOUDS
+) -> Outcome:
     """Do the acts in order; the first failure ends them."""
     written: list[Written] = []
     is_watched = watch is not pass_by  # in production nobody is told
@@ -112,6 +135,8 @@ async def apply(acts: tuple[Act, ...], store: Store, hands: Hands, watch: Watchm
                 watch(CrashPoint(after=False, act=act))
             if isinstance(act, RunSteps):
                 await hands.run(act)
+            elif isinstance(act, CreateInstance | TerminateInstance):
+                await clouds.ask(act)
             else:
                 seen = await _write(act, store)
                 written += () if seen is None else (seen,)
@@ -278,7 +303,9 @@ def reaches(act: Act) -> Ref:
             return act.node
         case AnswerRequest():
             return act.request
-        case SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps():
+        case (
+            SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps() | CreateInstance() | TerminateInstance()
+        ):  # fmt: skip
             return act.machine
         case Evict():
             return act.pod
@@ -288,8 +315,10 @@ def reaches(act: Act) -> Ref:
 
 __all__ = [
     "Act",
+    "Clouds",
     "CrashPoint",
     "Hands",
+    "NoClouds",
     "NoHands",
     "Node",
     "Watchman",

@@ -16,7 +16,7 @@ from kubenode.core.errors import (
 )
 from kubenode.core.model import Json, Object
 from kubenode.runtime.clock import Clock
-from kubenode.runtime.engine.apply import CrashPoint, Hands, NoHands, apply, pass_by
+from kubenode.runtime.engine.apply import NO_CLOUDS, Clouds, CrashPoint, Hands, NoHands, apply, pass_by
 from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Synced
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store, Watch
@@ -36,7 +36,7 @@ class Driver:
     """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind."""
 
     def __init__(  # noqa: PLR0913 - all but three have a default, and a name
-        self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None,
+        self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None, clouds: Clouds = NO_CLOUDS,
         first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
         term: Callable[[], int | None] | None = None, heard: Callable[[Done], None] = lambda _: None,
     ) -> None:  # fmt: skip
@@ -44,6 +44,7 @@ class Driver:
         self._store = store
         self._clock = clock
         self._hands = hands if hands is not None else NoHands()
+        self._clouds = clouds
         self._inbox: list[Input] = list(first)
         self._stirred = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -78,6 +79,10 @@ class Driver:
             if self._term is not None and self._term() != of:
                 self._dropped.add(task)
                 task.cancel()
+        self._stirred.set()
+
+    def stir(self) -> None:
+        """Let it look at whether it rests: somebody it waits for has ended."""
         self._stirred.set()
 
     @property
@@ -189,7 +194,8 @@ class Driver:
 
     async def _apply(self, call: Call) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
-        outcome = await apply(call.acts, self._store, self._hands, pass_by if self._term is None else _guard)
+        watch = pass_by if self._term is None else _guard
+        outcome = await apply(call.acts, self._store, self._hands, watch, self._clouds)
         result = "ok" if outcome.error is None else type(outcome.error).__name__
         self.calls[call.key.controller, result] += 1
         if outcome.error is None:

@@ -4,6 +4,7 @@ A turn drains what the watches have, lets each engine step, does its calls at on
 kubelets; when nothing is left to do, time jumps to the next deadline.
 """
 
+import contextlib
 import hashlib
 import heapq
 import itertools
@@ -11,12 +12,14 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
+import attrs
+
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
 from kubenode.core.decision import RunSteps
-from kubenode.core.errors import Expired
-from kubenode.core.hookspecs import Seen
+from kubenode.core.errors import Expired, ObjectNotFound
+from kubenode.core.hookspecs import Instance, Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.model.quantity import nanoseconds
@@ -25,7 +28,7 @@ from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.controller.workloads import look
-from kubenode.runtime.engine.apply import Hands, NoHands, Watchman, apply, pass_by
+from kubenode.runtime.engine.apply import NO_CLOUDS, Clouds, Hands, NoHands, Watchman, apply, pass_by
 from kubenode.runtime.engine.loop import (
     Call,
     Decided,
@@ -41,7 +44,9 @@ from kubenode.runtime.engine.loop import (
     raised,
 )
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.sim.cloud import BOOT, SimCloud, SimClouds, machine_of
 from kubenode.runtime.sim.host import HostSpec, SimHost
 from kubenode.runtime.store.contract import MergePatch, Store
 from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
@@ -96,9 +101,15 @@ class Process:
     """
 
     def __init__(
-        self, build: Callable[[], Engine], store: EmbeddedStore, hands: Hands, first: Sequence[Input]
+        self,
+        build: Callable[[], Engine],
+        store: EmbeddedStore,
+        hands: Hands,
+        first: Sequence[Input],
+        clouds: Clouds = NO_CLOUDS,
     ) -> None:
         self._build = build
+        self.clouds = clouds
         self._store = store
         self.writes_to: Store = store
         self._hands = hands
@@ -111,8 +122,8 @@ class Process:
 
     def start(self) -> None:
         """Start afresh, as after a crash: an empty cache, no memory."""
-        self.engine = self._build()
         self.inputs: list[Input] = list(self._first)
+        self.engine = self._build()
         self._watches: dict[type[m.Object], EmbeddedWatch] = {}
         self.wake_at: int | None = None
         for kind in self.engine.cache.kinds:
@@ -148,7 +159,7 @@ class Process:
             self._list(call.kind)  # and watches from it
             return
         self.calls += 1
-        outcome = now_or_never(apply(call.acts, self.writes_to, self._hands, self.watchman))
+        outcome = now_or_never(apply(call.acts, self.writes_to, self._hands, self.watchman, self.clouds))
         self.inputs.append(Done(key=call.key, written=outcome.written, error=outcome.error))
 
 
@@ -163,6 +174,11 @@ class Simulation:
             clock=self.time.wall, seed=seed, window=EVENTS, cel=False,
         )  # fmt: skip
         self.hosts: dict[str, SimHost] = {}
+        self.instances: dict[str, SimHost] = {}
+        self.boots_in = BOOT
+        self.boots_agents = True
+        self._silent: list[SimHost] = []
+        self._births: dict[str, int] = {}
         self.trace = hashlib.sha256()
         self.decisions = 0
         self.acts = 0
@@ -170,15 +186,29 @@ class Simulation:
         self._watchers: list[Callable[[], None]] = []
         self._listeners: list[Recorder] = []
         plugins = plugins if plugins is not None else Plugins.discover()
+        self.cloud = SimCloud(self._born, self._died)
+        plugins = attrs.evolve(plugins, providers={**plugins.providers, self.cloud.name: self.cloud})
         self.plugins = plugins
         self.processes = {
-            CONTROLLER: Process(lambda: self.controllers(self._record), self.store, NoHands(), (FIRST,)),
+            CONTROLLER: self.controller(self._record),
             AGENTS: Process(lambda: agents(self, plugins, self._record), self.store, self, ()),
         }
 
-    def controllers(self, record: Recorder | None = None, fault: Fault = raised) -> Engine:
-        """Make the controllers of one more process."""
-        return controllers(self.plugins, record, fault, workloads=self._workload)
+    def controller(self, record: Recorder | None = None, fault: Fault = raised) -> Process:
+        """Make a process of the controllers, with a view of the cloud of its own."""
+        clouds = SimClouds(self.time.now, self.time.later)
+
+        def build() -> Engine:
+            clouds.start(Instances(self.plugins))
+            return controllers(self.plugins, record, fault, instances=clouds.view, workloads=self._workload)
+
+        process = Process(build, self.store, NoHands(), (FIRST,), clouds)
+
+        def tell(item: Input) -> None:
+            process.inputs.append(item)  # which is another list after each turn
+
+        clouds.tell = tell
+        return process
 
     def _workload(self, key: str, node: str, now: m.Now) -> Workload | None:
         return now_or_never(look(self.store, node, now.elapsed)) if node else None
@@ -212,8 +242,10 @@ class Simulation:
         """Give all objects of a kind as they stand in the store."""
         return now_or_never(self.store.find(kind.KIND)).items
 
-    def add_host(self, spec: HostSpec, *, agent_up: bool = True, registered: bool = True) -> SimHost:
-        """Add a host; a registered one has a Node already."""
+    def add_host(
+        self, spec: HostSpec, *, agent_up: bool = True, registered: bool = True, provider_id: str = ""
+    ) -> SimHost:
+        """Add a host; a registered one has a Node already, by the providerID of its instance if it is one's."""
         host = SimHost(spec, self.time, self._stirred, agent_up=agent_up)
         self.hosts[spec.machine] = host
         if registered:
@@ -221,9 +253,10 @@ class Simulation:
                 "name": spec.node,
                 "labels": {ZONE_LABEL: spec.zone, "kubernetes.io/hostname": spec.node},
             }
-            now_or_never(
-                self.store.create(m.Node.KIND, {"apiVersion": "v1", "kind": "Node", "metadata": metadata})
-            )
+            body: m.Json = {"apiVersion": "v1", "kind": "Node", "metadata": metadata}
+            if provider_id:
+                body["spec"] = {"providerID": provider_id}
+            now_or_never(self.store.create(m.Node.KIND, body))
             self._stirred(host)
         return host
 
@@ -238,6 +271,31 @@ class Simulation:
     def listen(self, what: Recorder) -> None:
         """Call something with every decision: a recorder, a report."""
         self._listeners.append(what)
+
+    def _born(self, one: Instance) -> None:
+        """Let the host of a new instance come up."""
+
+        def boot() -> None:
+            if any(other.id == one.id for other in self.cloud.alive):
+                machine = machine_of(one)
+                self._births[machine] = times = self._births.get(machine, 0) + 1
+                node = f"node-{machine}" if times == 1 else f"node-{machine}-{times}"
+                spec = HostSpec(machine=machine, node=node, zone=one.zone)
+                self.instances[one.id] = self.add_host(
+                    spec, agent_up=self.boots_agents, provider_id=one.provider_id
+                )
+
+        self.time.later(self.boots_in, boot)
+
+    def _died(self, one: Instance) -> None:
+        """Let the host of an instance be no more: nobody speaks for its Node."""
+        host = self.instances.pop(one.id, None)
+        if host is not None:
+            host.powered, host.agent_up = False, False
+            host.link(up=False)
+            if self.hosts.get(host.spec.machine) is host:
+                del self.hosts[host.spec.machine]
+            self._silent.append(host)
 
     def _stirred(self, host: SimHost) -> None:
         self._restless[host.spec.machine] = None
@@ -282,15 +340,23 @@ class Simulation:
             self.rng.shuffle(order)
             for process in order:
                 busy = process.turn(self.time.now()) or busy
+                if isinstance(process.clouds, SimClouds):
+                    process.clouds.plan()
             for watcher in self._watchers:
                 watcher()
             busy = busy or bool(self._restless)
 
     def _move_kubelets(self) -> None:
         restless, self._restless = self._restless, {}
+        silent, self._silent = self._silent, []
+        for host in silent:
+            with contextlib.suppress(ObjectNotFound):  # somebody was quicker to remove its Node
+                now_or_never(report_node(self.store, host, self.time.wall()))
         for machine in restless:
-            host = self.hosts[machine]
-            now_or_never(report_node(self.store, host, self.time.wall()))
+            here = self.hosts.get(machine)
+            if here is None:  # its instance is no more
+                continue
+            now_or_never(report_node(self.store, here, self.time.wall()))
             agent = self.processes[AGENTS]
             agent.inputs.append(Stirred(key=Key("agent", machine)))
 

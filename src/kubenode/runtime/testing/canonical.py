@@ -55,6 +55,10 @@ def _names(objects: list[m.Json]) -> dict[str, str]:
             names[raw["metadata"]["uid"]] = f"uid-of-{raw['kind']}-{owner}"
             for attempt in raw.get("status", {}).get("attempts", []):
                 names[attempt["opID"]] = f"{owner}.{attempt['number']}"
+        instance = raw.get("status", {}).get("instance") if raw["kind"] == m.Machine.KIND.name else None
+        if instance:
+            names[instance["token"]] = f"{raw['metadata']['name']}.{instance['attempt']}"
+            names[instance.get("id") or "-"] = f"instance-of-{raw['metadata']['name']}.{instance['attempt']}"
         for member in (
             ((raw.get("status", {}).get("batch") or {}).get("members") or [])
             if raw["kind"] == m.MachineComponentSet.KIND.name

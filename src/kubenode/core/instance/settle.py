@@ -1,0 +1,222 @@
+"""An instance that is being asked for: ask, find out what became of it, and only then ask for another."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from kubenode.core.hookspecs import Instance
+from kubenode.core.instance.evidence import VISIBLE, Absence, absence, dead, twice
+from kubenode.core.instance.intent import ask, begin, freeze, obstacle, own, repeatable
+from kubenode.core.instance.reasons import InstanceReason
+from kubenode.core.instance.seen import Case, ProviderAnswer
+from kubenode.core.instance.turn import (
+    MINUTE,
+    PERSON,
+    Turn,
+    claim,
+    due,
+    pause,
+    seen_since,
+    spread,
+    unsure,
+    waits,
+)
+from kubenode.core.instance.watch import watch
+from kubenode.core.model.instance import InstanceStatus, InstanceStep
+
+SOON: Final[Mapping[str, InstanceReason]] = {
+    "Throttled": InstanceReason.THROTTLED,
+    "Unavailable": InstanceReason.PROVIDER_UNAVAILABLE,
+    "Busy": InstanceReason.INSTANCE_BUSY,
+}
+"""Errors after which the same is asked again after a pause."""
+LATER: Final[Mapping[str, InstanceReason]] = {
+    "QuotaExceeded": InstanceReason.QUOTA_EXCEEDED,
+    "Invalid": InstanceReason.REQUEST_INVALID,
+    "Unsupported": InstanceReason.UNSUPPORTED,
+    "Protected": InstanceReason.INSTANCE_PROTECTED,
+}
+"""Errors that a person has to mend: asked again when the spec has changed, or after a long time."""
+ROUND: Final = 10 * MINUTE
+"""After so long all placements are tried once more when none of them had capacity."""
+UNSETTLED: Final = "absent-of"
+
+
+def settle(case: Case, instance: InstanceStatus) -> Turn:
+    """Decide on an instance whose creation is not settled.
+
+    Invariant: no parameter changes before it is: found by its owner tag, answered, or asked for again with the very
+    same token and parameters. Source: reliability.md S4, S9, F01, F02, F20, F26, F36.
+    """
+    found = settled(case, instance)
+    turn = found if found is not None else _unsettled(case, instance)
+    key, status = own(instance.token), turn.instance
+    if key in case.sightings and status is not None and status.token == instance.token:
+        return seen_since(turn, **{key: case.sightings[key]})
+    return turn
+
+
+def _unsettled(case: Case, instance: InstanceStatus) -> Turn:
+    answer = case.answer(instance.token)
+    if answer is None or answer.error == "AuthFailed":
+        return _unanswered(case, instance, answer)
+    if answer.error in SOON:
+        at = due(answer)
+        if case.now.elapsed < at:
+            return waits(case, claim(False, SOON[answer.error], answer.text), wake_at=at)
+        return _asks(case, instance, answer.tries)
+    if answer.error in LATER:
+        return _refused(case, instance, answer)
+    if answer.error == "CapacityExhausted":
+        return _elsewhere(case, instance, answer)
+    if answer.error in ("TokenConflict", ""):
+        return _conflict(case, instance, answer)
+    return _ambiguous(case, instance, answer)
+
+
+def settled(case: Case, instance: InstanceStatus) -> Turn | None:
+    """Take what was made for the machine, by whichever call; None when nothing is known to be.
+
+    Two of them are one too many, and which one is the machine's is a person's to say (S12).
+    """
+    answer = case.answer(instance.token)
+    given = () if answer is None or answer.instance is None else (answer.instance,)
+    alive = {one.id: one for one in (*given, *case.sight.mine) if not dead(one)}
+    if len(alive) > 1:
+        return twice(case, tuple(alive))
+    for one in alive.values():
+        return _made(case, instance, one)
+    return None
+
+
+def _made(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
+    """Record whose id it is, and judge it at once."""
+    status = attrs.evolve(
+        instance, step=InstanceStep.MADE, id=one.id, provider_id=one.provider_id, zone=one.zone, reason=""
+    )
+    machine = attrs.evolve(case.machine, status=attrs.evolve(case.machine.status, instance=status))
+    sight = attrs.evolve(case.sight, known=one, missing=False)
+    return watch(attrs.evolve(case, machine=machine, sight=sight), status)
+
+
+def _unanswered(case: Case, instance: InstanceStatus, answer: ProviderAnswer | None) -> Turn:
+    """Ask, or ask again: nobody knows whether it was asked for before this process began."""
+    tries = 0 if answer is None else answer.tries
+    if not repeatable(case, instance):
+        return _unrepeatable(case, instance)
+    if case.sight.blind is None or (own(instance.token) in case.sightings and answer is None):
+        return _asks(case, instance, tries)
+    return _blindly(case, instance, case.since(f"begun:{instance.token}"), tries)
+
+
+def _blindly(case: Case, instance: InstanceStatus, since: int, tries: int) -> Turn:
+    """Ask a provider that takes no tokens again, when looks have shown that nothing was made."""
+    key = f"begun:{instance.token}"
+    found = absence(case, visible=since + (case.sight.blind or 0), key=f"{UNSETTLED}:{instance.token}")
+    if found.proven:
+        return _asks(case, instance, tries)
+    text = "whether it was made is not known, and the provider takes no tokens: it is looked for before it is asked for again"
+    turn = _remembered(
+        waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look), instance, found
+    )
+    return seen_since(turn, **{key: since})
+
+
+def _remembered(turn: Turn, instance: InstanceStatus, found: Absence) -> Turn:
+    return turn if found.first is None else seen_since(turn, **{f"{UNSETTLED}:{instance.token}": found.first})
+
+
+def _asks(case: Case, instance: InstanceStatus, tries: int) -> Turn:
+    """Give the call, unless nothing is asked of the provider now."""
+    if not repeatable(case, instance):
+        return _unrepeatable(case, instance)
+    stopped = freeze(case)
+    if stopped is not None:
+        return stopped
+    said = claim(
+        False, InstanceReason.CREATING, f"attempt {instance.attempt} is asked of provider {instance.provider}"
+    )
+    return Turn(instance=instance, claim=said, effects=(ask(case, instance, tries),))
+
+
+def _unrepeatable(case: Case, instance: InstanceStatus) -> Turn:
+    """Look for what may have been made, when it cannot be asked for as it was: the plugin or its parameters are others."""
+    key = f"begun:{instance.token}"
+    since = case.since(key)
+    found = absence(case, visible=since + VISIBLE, key=f"{UNSETTLED}:{instance.token}")
+    if found.proven:
+        return again(case, instance, choice=0)
+    text = "it may have been made, and the provider's plugin reads its parameters otherwise now: it is looked for first"
+    turn = waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look)
+    return seen_since(_remembered(turn, instance, found), **{key: since})
+
+
+def _ambiguous(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
+    """Ask again with the same token and parameters: what was made is given, and if nothing was, it is made."""
+    if case.sight.blind is not None:
+        return _blindly(case, instance, answer.at, answer.tries)
+    at = due(answer)
+    if case.now.elapsed < at:
+        return waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, answer.text), wake_at=at)
+    return _asks(case, instance, answer.tries)
+
+
+def _refused(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
+    """Wait for a person; a changed spec is another attempt, since nothing was made by this one."""
+    if changed(case):
+        return again(case, instance, choice=0)
+    at = answer.at + spread(PERSON, answer.op_id, str(answer.tries))
+    if case.now.elapsed < at:
+        return waits(case, claim(False, LATER[answer.error], answer.text), wake_at=at)
+    return _asks(case, instance, answer.tries)
+
+
+def changed(case: Case) -> bool:
+    """Tell whether the spec asks for something else than the attempt did."""
+    instance, wanted = case.instance, case.machine.spec.infrastructure
+    return (
+        instance is not None and wanted is not None and case.sight.problem is None
+        and (wanted.provider, wanted.parameters) != (instance.provider, instance.parameters)
+    )  # fmt: skip
+
+
+def _elsewhere(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
+    """Try the next placement, each with a token of its own; after the last one, all of them again, later."""
+    if changed(case):
+        return again(case, instance, choice=0)
+    if instance.choice + 1 < len(case.sight.wanted):
+        return again(case, instance, choice=instance.choice + 1)
+    at = answer.at + spread(ROUND, answer.op_id)
+    if case.now.elapsed < at:
+        tried = (
+            f"of {len(case.sight.wanted)} placements none has capacity"
+            if instance.choice
+            else "there is no capacity"
+        )
+        said = claim(False, InstanceReason.CAPACITY_EXHAUSTED, f"{tried}: {answer.text}")
+        return waits(case, said, wake_at=at)
+    return again(case, instance, choice=0)
+
+
+def _conflict(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
+    """Begin a new attempt once a look after the answer has shown nothing: the token is spent, or what it made is dead."""
+    text = answer.text or "what the token made is no more"
+    looked = case.sight.looked
+    if looked is None or looked <= answer.at:
+        return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), look=answer.at + 1)
+    at = answer.at + pause(instance.attempt, instance.token)
+    if case.now.elapsed < at:
+        return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), wake_at=at)
+    return again(case, instance, choice=instance.choice if instance.choice < len(case.sight.wanted) else 0)
+
+
+def again(case: Case, instance: InstanceStatus, *, choice: int) -> Turn:
+    """Begin the next attempt by what the spec says now."""
+    stopped, wanted = obstacle(case), case.machine.spec.infrastructure
+    if stopped is not None or wanted is None:
+        text = "spec.infrastructure was taken away"
+        return (
+            stopped if stopped is not None else waits(case, claim(False, InstanceReason.INSTANCE_GONE, text))
+        )
+    return begin(case, wanted, attempt=instance.attempt + 1, choice=choice)

@@ -1,0 +1,149 @@
+"""Calls of providers, and what came of them as data. Each is made where it is called: in a thread, or in place."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from kubenode.core import errors
+from kubenode.core.decision import CloudEffect, CreateInstance, TerminateInstance
+from kubenode.core.errors import NotFound, Problem, ProviderError
+from kubenode.core.hookspecs import CreateRequest, Instance, Provider
+from kubenode.core.instance.seen import LOOKED_FOR, ProviderAnswer
+from kubenode.runtime.observe.launches import Launches
+
+TEXT_LIMIT: Final = 512
+"""Most characters of an error that are told."""
+PAGES: Final = 1000
+"""Most pages of one look: a provider that goes on for ever is wrong."""
+GETS: Final = 20
+"""Most instances that are asked for by their id in one look, because it did not show them."""
+MEANINGS: Final = frozenset(
+    name for name, one in vars(errors).items()
+    if isinstance(one, type) and issubclass(one, ProviderError) and one is not ProviderError
+)  # fmt: skip
+
+
+@attrs.frozen(kw_only=True)
+class Failure:
+    """A call that failed: the meaning of its error, and what the provider says."""
+
+    error: str
+    text: str
+    retry_after: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class Look:
+    """One complete look at a provider.
+
+    Attributes:
+        began: `Now.elapsed` when it began.
+        instances: all that bear kubenode's tag, and those that were asked for by their id.
+        absent: ids that it was asked for, and does not know.
+    """
+
+    began: int
+    instances: tuple[Instance, ...]
+    absent: frozenset[str] = frozenset()
+
+
+Looked: TypeAlias = Look | Failure
+
+
+def made(launches: Launches, effect: CloudEffect) -> Instance | Failure | None:
+    """Make the call of an effect; give the instance of a create, None of a termination, or how it failed."""
+    provider = launches.provider(effect.provider)
+    if provider is None:
+        return Failure(error="Invalid", text=f"no plugin brings the provider {effect.provider!r}")
+    if isinstance(effect, TerminateInstance):
+        return _terminated(provider, effect)
+    return _created(provider, launches, effect)
+
+
+def _created(provider: Provider[Any], launches: Launches, effect: CreateInstance) -> Instance | Failure:
+    found = launches.read(effect.provider, effect.parameters)
+    if (
+        isinstance(found, Problem)
+        or effect.choice >= len(found)
+        or found[effect.choice].digest != effect.launch
+    ):
+        return Failure(error="Invalid", text="the parameters are read otherwise now; nothing was sent")
+    request = CreateRequest(
+        token=effect.token, machine=effect.machine.name, params=found[effect.choice].params, tags=effect.tags
+    )
+    try:
+        given: object = provider.create(request)
+    except Exception as error:
+        return failure(error, otherwise="Ambiguous")
+    if isinstance(given, Instance):
+        return given
+    return Failure(
+        error="Ambiguous",
+        text=f"create() of {provider.name} gave {type(given).__name__}, which is no Instance",
+    )
+
+
+def _terminated(provider: Provider[Any], effect: TerminateInstance) -> Failure | None:
+    try:
+        provider.delete(effect.instance)
+    except Exception as error:
+        return failure(error, otherwise="Ambiguous")
+    return None
+
+
+def failure(error: Exception, *, otherwise: str) -> Failure:
+    """Give the meaning of an error; of one that is not a provider's to raise, `otherwise`."""
+    meaning = next((cls.__name__ for cls in type(error).__mro__ if cls.__name__ in MEANINGS), otherwise)
+    own = isinstance(error, ProviderError)
+    text = str(error) if own and str(error) else type(error).__name__
+    after = error.retry_after if isinstance(error, ProviderError) else None
+    return Failure(
+        error=meaning, text=text[:TEXT_LIMIT].encode(errors="replace").decode(),
+        retry_after=0 if after is None else int(after.total_seconds() * 1_000_000_000),
+    )  # fmt: skip
+
+
+def look(provider: Provider[Any], known: Collection[str], began: int) -> Looked:
+    """Look at all of a provider's instances that bear our tag; those that are known and not among them, one by one."""
+    found: dict[str, Instance] = {}
+    cursor: str | None = None
+    try:
+        for _ in range(PAGES):
+            page = provider.find(LOOKED_FOR, cursor)
+            found.update((one.id, one) for one in page.items)
+            cursor = page.cursor
+            if cursor is None:
+                return _asked_after(provider, known, found, began)
+    except Exception as error:
+        return failure(error, otherwise="Unavailable")
+    return Failure(error="Unavailable", text=f"find() of {provider.name} gave more than {PAGES} pages")
+
+
+def _asked_after(
+    provider: Provider[Any], known: Collection[str], found: Mapping[str, Instance], began: int
+) -> Look:
+    """Ask for the known ones that were not shown: one that lost its tag is there all the same."""
+    got: list[Instance] = []
+    absent: set[str] = set()
+    for instance_id in sorted(set(known) - found.keys())[:GETS]:
+        try:
+            got.append(provider.get(instance_id))
+        except NotFound:
+            absent.add(instance_id)
+    return Look(began=began, instances=(*found.values(), *got), absent=frozenset(absent))
+
+
+def answered(effect: CloudEffect, given: Instance | Failure | None, at: int) -> ProviderAnswer:
+    """Give what came of an effect, as a decision is told of it."""
+    op_id = effect.token if isinstance(effect, CreateInstance) else effect.op_id
+    if isinstance(given, Failure):
+        return ProviderAnswer(
+            op_id=op_id,
+            at=at,
+            error=given.error,
+            text=given.text,
+            retry_after=given.retry_after,
+            tries=effect.tries + 1,
+        )
+    return ProviderAnswer(op_id=op_id, at=at, instance=given, tries=effect.tries + 1)

@@ -1,0 +1,314 @@
+"""The instances as they were last seen, by provider: memory of looks and answers, and when the next look is of use.
+
+It makes no call and reads no clock; `runtime/embed/clouds.py` and the simulator do, and tell it. Nothing here decides
+about a machine: what looks prove is `core/instance/evidence.py`'s to say.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import attrs
+
+from kubenode.core.decision import CloudEffect, CreateInstance
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Instance
+from kubenode.core.instance.evidence import doubted
+from kubenode.core.instance.seen import (
+    MACHINE_UID_TAG,
+    SET_UID_TAG,
+    FrozenProvider,
+    InstanceSight,
+    ProviderAnswer,
+)
+from kubenode.core.instance.turn import MINUTE, SECOND, pause, spread
+from kubenode.core.model.instance import InstanceStep
+from kubenode.core.model.machine import Machine
+from kubenode.runtime.observe.calls import Failure, Look, Looked, answered
+from kubenode.runtime.observe.launches import Launches
+from kubenode.runtime.plugins import Plugins
+
+SPACING: Final = 5 * SECOND
+"""Least time between the beginnings of two looks at one provider: who wants one meanwhile shares the next."""
+FIRST_THAW: Final = 30 * SECOND
+LONGEST_THAW: Final = 10 * MINUTE
+
+
+@attrs.frozen(kw_only=True)
+class _Entry:
+    """An instance as it was seen; `told`: by an answer, and no look has shown it yet."""
+
+    instance: Instance
+    at: int
+    told: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class _Bond:
+    """What a machine says of its instance."""
+
+    uid: str
+    provider: str
+    id: str
+    step: InstanceStep | None
+
+    @property
+    def stays(self) -> bool:
+        """Whether nobody has asked for the end of what it names."""
+        return self.step is InstanceStep.MADE
+
+
+@attrs.define
+class _Scope:
+    """One provider: one account in one region."""
+
+    entries: dict[str, _Entry] = attrs.field(factory=dict)
+    owned: dict[str, dict[str, None]] = attrs.field(factory=dict)
+    looked: int | None = None
+    looking: bool = False
+    unseen: set[str] = attrs.field(factory=set)
+    wanted: dict[str, int] = attrs.field(factory=dict)
+    not_before: int = 0
+    failures: int = 0
+    frozen: FrozenProvider | None = None
+    by_write: bool = False
+    probing: bool = False
+    freezes: int = 0
+    doubt: str = ""
+
+
+class Instances:
+    """What is known of all instances. For one thread, that of the engine.
+
+    Args:
+        plugins: whose providers are looked at.
+        resync: so long after a look the next one is made although nobody wants it, nanoseconds; None: never.
+    """
+
+    def __init__(self, plugins: Plugins, *, resync: int | None = None) -> None:
+        self.launches = Launches(plugins)
+        self._resync = resync
+        self._scopes: dict[str, _Scope] = {}
+        self._bonds: dict[str, _Bond] = {}
+        self._names: dict[str, dict[str, None]] = {}
+        self._holders: dict[tuple[str, str], dict[str, None]] = {}
+        self._answers: dict[str, ProviderAnswer] = {}
+        self.noticed: Callable[[], None] = _nobody
+        """Is told that a look is wanted."""
+
+    # What decisions ask.
+
+    def sight(self, machine: Machine) -> InstanceSight | None:
+        """Give what is known of a machine's instance; None when it has none and wants none."""
+        name, bond = machine.metadata.name, _bond(machine)
+        self._bind(name, bond)
+        wanted = machine.spec.infrastructure
+        if bond is None:
+            return None
+        scope, status = self._scope(bond.provider), machine.status.instance
+        given = () if wanted is None else self.launches.read(wanted.provider, wanted.parameters)
+        entry = scope.entries.get(bond.id)
+        return InstanceSight(
+            wanted=() if isinstance(given, Problem) else tuple(one.digest for one in given),
+            problem=given if isinstance(given, Problem) else None,
+            pinned=() if status is None else self.launches.digests(status.provider, status.parameters),
+            blind=self.launches.blind(bond.provider),
+            mine=tuple(scope.entries[key].instance for key in scope.owned.get(bond.uid, ())),
+            known=None if entry is None else entry.instance,
+            looked=scope.looked, missing=name in scope.unseen, answer=self._answers.get(bond.uid),
+            frozen=scope.frozen, doubt=scope.doubt,
+            rivals=tuple(sorted(one for one in self._holders.get((bond.provider, bond.id), ()) if one != name)) if bond.id else (),
+        )  # fmt: skip
+
+    def want(self, name: str, look: int | None) -> None:
+        """Note from when a look is of use to a machine; None: none is."""
+        bond = self._bonds.get(name)
+        for provider, scope in self._scopes.items():
+            if look is not None and bond is not None and bond.provider == provider:
+                if scope.wanted.get(name) != look:
+                    scope.wanted[name] = look
+                    self.noticed()
+            else:
+                scope.wanted.pop(name, None)
+
+    def forget(self, name: str) -> None:
+        """Forget a machine that is no more."""
+        self.want(name, None)
+        self._bind(name, None)
+
+    def orphans(self, set_uid: str, uids: Iterable[str]) -> tuple[Instance, ...]:
+        """Give the instances made for a MachineSet whose machine is none of these."""
+        there = frozenset(uids)
+        return tuple(
+            entry.instance for scope in self._scopes.values() for entry in scope.entries.values()
+            if entry.instance.tags.get(SET_UID_TAG) == set_uid and entry.instance.tags.get(MACHINE_UID_TAG) not in there
+        )  # fmt: skip
+
+    # What those who call are told.
+
+    def next_look(self, provider: str) -> int | None:
+        """Give when the next look at a provider is to begin, in `Now.elapsed`; None: nobody wants one, or one is under way."""
+        scope = self._scopes.get(provider)
+        if scope is None or scope.looking:
+            return None
+        moments = list(scope.wanted.values())
+        if self._resync is not None and self._names.get(provider):
+            moments.append(0 if scope.looked is None else scope.looked + self._resync)
+        if not moments:
+            return None
+        return max(min(moments), scope.not_before)
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Name the providers that machines name, and that there are."""
+        return tuple(name for name in self._scopes if self.launches.provider(name) is not None)
+
+    def begin(self, provider: str, now: int) -> tuple[str, ...]:
+        """Begin a look; give the ids that are known."""
+        scope = self._scope(provider)
+        scope.looking, scope.not_before = True, now + SPACING
+        return tuple(sorted(one.id for one in self._bound(provider) if one.id))
+
+    def looked(self, provider: str, look: Looked, now: int) -> tuple[str, ...]:
+        """Take what a look showed; give the machines that are to be decided about anew."""
+        scope = self._scope(provider)
+        scope.looking = False
+        if isinstance(look, Failure):
+            return self._look_failed(provider, scope, look, now)
+        scope.failures = 0
+        before = {name: self._state(scope, name) for name in self._names.get(provider, ())}
+        thawed = scope.frozen is not None and not scope.by_write
+        if thawed:
+            self._thaw(scope)
+        shown = {one.id: _Entry(instance=one, at=look.began) for one in look.instances}
+        kept = {
+            key: entry for key, entry in scope.entries.items()
+            if (entry.told or entry.at > look.began) and (key not in shown or entry.at > look.began)
+        }  # fmt: skip
+        scope.entries = {**shown, **kept}
+        scope.owned = {}
+        for entry in scope.entries.values():
+            _own(scope, entry.instance)
+        scope.looked = look.began
+        self._judge(provider, scope, look, shown)
+        wanting = {name for name, at in scope.wanted.items() if at <= look.began or thawed}
+        changed = {name for name, state in before.items() if self._state(scope, name) != state}
+        return tuple(sorted(wanting | changed))
+
+    def gate(self, effect: CloudEffect, now: int) -> ProviderAnswer | None:
+        """Refuse an effect whose provider takes no credentials of ours, but for one that tries again; None lets it go."""
+        scope = self._scope(effect.provider)
+        if scope.frozen is None:
+            return None
+        if now < scope.frozen.until:
+            return answered(effect, Failure(error="AuthFailed", text=scope.frozen.text), now)
+        scope.frozen, scope.probing = attrs.evolve(scope.frozen, until=now + FIRST_THAW), True
+        return None
+
+    def answered(self, effect: CloudEffect, answer: ProviderAnswer) -> tuple[str, ...]:
+        """Take what came of an effect; give the other machines that are to be decided about anew."""
+        scope = self._scope(effect.provider)
+        self._answers[effect.machine.uid] = answer
+        if answer.instance is not None:
+            scope.entries[answer.instance.id] = _Entry(instance=answer.instance, at=answer.at, told=True)
+            _own(scope, answer.instance)
+        if isinstance(effect, CreateInstance):
+            scope.unseen.discard(effect.machine.name)
+        if answer.error == "AuthFailed":
+            self._freeze(effect.provider, scope, answer.text, answer.at, by_write=True)
+            return ()
+        if scope.frozen is None or answer.error in ("Throttled", "Unavailable", "Ambiguous"):
+            return ()
+        self._thaw(scope)
+        return tuple(self._names.get(effect.provider, ()))
+
+    # How it is kept.
+
+    def _look_failed(self, provider: str, scope: _Scope, why: Failure, now: int) -> tuple[str, ...]:
+        scope.failures += 1
+        scope.not_before = now + max(why.retry_after, pause(scope.failures, provider, "look"), SPACING)
+        if why.error != "AuthFailed":
+            return ()
+        was_frozen = scope.frozen is not None
+        self._freeze(provider, scope, why.text, now, by_write=False)
+        scope.not_before = scope.frozen.until if scope.frozen is not None else scope.not_before
+        return () if was_frozen else tuple(self._names.get(provider, ()))
+
+    def _freeze(self, provider: str, scope: _Scope, text: str, now: int, *, by_write: bool) -> None:
+        if scope.frozen is not None and now < scope.frozen.until and not scope.probing:
+            return  # it was under way when the scope froze
+        scope.freezes, scope.by_write, scope.probing = scope.freezes + 1, by_write, False
+        length = min(FIRST_THAW << min(scope.freezes - 1, 10), LONGEST_THAW)
+        scope.frozen = FrozenProvider(
+            text=f"{provider}: {text}", until=now + spread(length, provider, str(scope.freezes))
+        )
+
+    def _thaw(self, scope: _Scope) -> None:
+        scope.frozen, scope.freezes, scope.probing = None, 0, False
+
+    def _judge(self, provider: str, scope: _Scope, look: Look, shown: dict[str, _Entry]) -> None:
+        """Note which machines it showed nothing of, and whether they are too many to be true."""
+        owners = {entry.instance.tags.get(MACHINE_UID_TAG) for entry in shown.values()}
+        stays = missing = 0
+        for name in self._names.get(provider, ()):
+            bond = self._bonds[name]
+            absent = bond.uid not in owners and (bond.id in look.absent if bond.id else True)
+            (scope.unseen.add if absent else scope.unseen.discard)(name)
+            if bond.stays:
+                stays += 1
+                missing += absent
+        scope.doubt = ""
+        if doubted(stays, missing):
+            scope.doubt = (
+                f"{missing} of {stays} instances are missing from one look at provider {provider}, which may be a wrong answer: "
+                "see its account, region and rights; where they are gone indeed, delete the Machines with deletionPolicy Release"
+            )
+
+    def _state(self, scope: _Scope, name: str) -> object:
+        bond = self._bonds[name]
+        entry = scope.entries.get(bond.id)
+        return (None if entry is None else entry.instance, name in scope.unseen, scope.doubt)
+
+    def _bound(self, provider: str) -> Iterable[_Bond]:
+        return (self._bonds[name] for name in self._names.get(provider, ()))
+
+    def _scope(self, provider: str) -> _Scope:
+        return self._scopes.setdefault(provider, _Scope())
+
+    def _bind(self, name: str, bond: _Bond | None) -> None:
+        before = self._bonds.get(name)
+        if before == bond:
+            return
+        if before is not None:
+            del self._bonds[name]
+            self._names[before.provider].pop(name, None)
+            self._holders.get((before.provider, before.id), {}).pop(name, None)
+            if bond is None or (bond.provider, bond.id) != (before.provider, before.id):
+                self._scope(before.provider).unseen.discard(name)
+            if bond is None or bond.uid != before.uid:
+                self._answers.pop(before.uid, None)
+        if bond is not None:
+            self._bonds[name] = bond
+            self._names.setdefault(bond.provider, {})[name] = None
+            if before is None:
+                self.noticed()
+            if bond.id:
+                self._holders.setdefault((bond.provider, bond.id), {})[name] = None
+
+
+def _nobody() -> None:
+    """Tell nobody."""
+
+
+def _own(scope: _Scope, one: Instance) -> None:
+    owner = one.tags.get(MACHINE_UID_TAG)
+    if owner is not None:
+        scope.owned.setdefault(owner, {})[one.id] = None
+
+
+def _bond(machine: Machine) -> _Bond | None:
+    status, wanted = machine.status.instance, machine.spec.infrastructure
+    if status is not None:
+        return _Bond(uid=machine.metadata.uid, provider=status.provider, id=status.id, step=status.step)
+    if wanted is None:
+        return None
+    return _Bond(uid=machine.metadata.uid, provider=wanted.provider, id="", step=None)

@@ -1,0 +1,260 @@
+"""A simulated cloud: a provider in memory, the hosts of its instances, and what goes wrong between it and a controller.
+
+The instances and the count of calls are the cloud's truth; nobody's view of them. A view belongs to one process, and
+is gone with it.
+"""
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from kubenode.core import model as m
+from kubenode.core.decision import CloudEffect
+from kubenode.core.errors import Ambiguous, Busy, CapacityExhausted, ProviderError, Throttled, Unavailable
+from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page
+from kubenode.core.instance.seen import MACHINE_TAG
+from kubenode.providers.memory import MemoryParams, MemoryProvider
+from kubenode.providers.pace import Pace
+from kubenode.runtime.engine.loop import Input, Stirred
+from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.observe.calls import answered, look, made
+from kubenode.runtime.observe.instances import Instances
+from kubenode.runtime.plugins import Plugins
+
+T = TypeVar("T")
+BOOT: Final = timedelta(seconds=60)
+"""How long an instance takes until its agent is heard and its Node registers."""
+
+
+class CloudFault(enum.Enum):
+    """What becomes of one call."""
+
+    NONE = "none"
+    THROTTLED = "throttled"
+    """It is refused, and nothing is done."""
+    TIMEOUT = "timeout"
+    """It is done, and its answer does not come."""
+    UNHEARD = "unheard"
+    """It is not done, and no answer comes."""
+    BUSY = "busy"
+    """It is refused, since another one is under way."""
+
+
+Choose = Callable[[str], CloudFault]
+"""Takes the name of a call (create, delete, find, get) and gives its fault."""
+
+
+def no_fault(_: str) -> CloudFault:
+    """Let a call be."""
+    return CloudFault.NONE
+
+
+def _nobody(_: Input) -> None:
+    """Tell nobody: the process is not there yet."""
+
+
+@attrs.frozen(kw_only=True)
+class SimParams(MemoryParams):
+    """What `spec.infrastructure.parameters` says in the simulator: where, and where else when there is no capacity."""
+
+    fallback: tuple[str, ...] = ()
+
+
+class _Memory(MemoryProvider):
+    """The provider in memory, whose instances a test may change as a person could in the cloud's console."""
+
+    def put(self, one: Instance) -> None:
+        """Set an instance."""
+        self._instances[one.id] = one
+
+
+@attrs.define
+class SimCloud:
+    """The provider `memory`, with hosts behind its instances.
+
+    Attributes:
+        calls: how often each method was called.
+        created: tokens by the id that they made: the truth about what was ever made.
+        terminated: ids of instances that a call ended, and how often.
+        stuck: ids whose end is accepted and never comes.
+        full: zones without capacity.
+        pace: the budget of calls; a call that it refuses is not made.
+        hidden: ids that neither a look nor a question shows, as a cloud that is late, or wrong.
+        raises: what every call raises at present; None: nothing.
+        choose: which calls fail, and how.
+        born: is told of an instance that was made.
+        died: is told of one that is no more.
+    """
+
+    born: Callable[[Instance], None]
+    died: Callable[[Instance], None]
+    choose: Choose = no_fault
+    raises: ProviderError | None = None
+    calls: Counter[str] = attrs.field(factory=Counter)
+    created: dict[str, str] = attrs.field(factory=dict)
+    terminated: Counter[str] = attrs.field(factory=Counter)
+    stuck: set[str] = attrs.field(factory=set)
+    full: set[str] = attrs.field(factory=set)
+    pace: Pace | None = None
+    hidden: set[str] = attrs.field(factory=set)
+    name: str = "memory"
+    params: type[SimParams] = SimParams
+    _memory: _Memory = attrs.field(factory=_Memory)
+
+    @property
+    def alive(self) -> tuple[Instance, ...]:
+        """Give the instances that there are, whatever anybody is shown."""
+        items: list[Instance] = []
+        cursor: str | None = None
+        while True:
+            page = self._memory.find({}, cursor)
+            items += page.items
+            cursor = page.cursor
+            if cursor is None:
+                return tuple(one for one in items if one.state is not InstanceState.TERMINATED)
+
+    def end(self, instance_id: str) -> bool:
+        """Terminate an instance behind everybody's back; tell whether there was one."""
+        one = self._memory.get(instance_id)
+        if one.state is InstanceState.TERMINATED:
+            return False
+        self._memory.delete(instance_id)
+        self.died(one)
+        return True
+
+    def choices(self, params: SimParams) -> tuple[SimParams, ...]:
+        """Give the placements to try in turn."""
+        zones = (params.zone, *params.fallback)
+        return tuple(SimParams(zone=zone) for zone in zones)
+
+    def create(self, request: CreateRequest[MemoryParams]) -> Instance:
+        """Create an instance, or give the one that this token made before."""
+
+        def call() -> Instance:
+            if request.params.zone in self.full:
+                raise CapacityExhausted(f"no machine is to be had in zone {request.params.zone}")
+            one = self._memory.create(request)
+            one = attrs.evolve(one, provider_id=f"sim:///{one.zone}/{one.id}")
+            self._memory.put(one)
+            if request.token not in self.created:
+                self.created[request.token] = one.id
+                self.born(one)
+            return one
+
+        return self._called("create", call)
+
+    def get(self, instance_id: str) -> Instance:
+        """Look at one instance."""
+        return self._called(
+            "get", lambda: self._memory.get("?" if instance_id in self.hidden else instance_id)
+        )
+
+    def find(self, tags: Mapping[str, str], cursor: str | None) -> Page[Instance]:
+        """Give a page of those that bear these tags."""
+
+        def call() -> Page[Instance]:
+            page = self._memory.find(tags, cursor)
+            return attrs.evolve(page, items=tuple(one for one in page.items if one.id not in self.hidden))
+
+        return self._called("find", call)
+
+    def delete(self, instance_id: str) -> None:
+        """Terminate an instance."""
+
+        def call() -> None:
+            if instance_id not in self.stuck and self.end(instance_id):
+                self.terminated[instance_id] += 1
+
+        self._called("delete", call)
+
+    def change(self, instance_id: str, **change: Any) -> None:
+        """Change an instance, as a person would in the cloud's console: its tags, its state."""
+        self._memory.put(attrs.evolve(self._memory.get(instance_id), **change))
+
+    def _called(self, what: str, call: Callable[[], T]) -> T:
+        if self.pace is not None:
+            self.pace.go(writes=what in ("create", "delete"))
+        self.calls[what] += 1
+        if self.raises is not None:
+            raise self.raises
+        fault = self.choose(what)
+        if fault is CloudFault.THROTTLED:
+            raise Throttled("slow down", retry_after=timedelta(seconds=1))
+        if fault is CloudFault.BUSY:
+            raise Busy("another call is under way")
+        writes = what in ("create", "delete")
+        if fault is CloudFault.UNHEARD:
+            raise Ambiguous("no answer") if writes else Unavailable("no answer")
+        given = call()
+        if fault is CloudFault.TIMEOUT:
+            raise Ambiguous("no answer") if writes else Unavailable("no answer")
+        return given
+
+
+@attrs.define
+class SimClouds:
+    """One process's way to the providers: calls in place, and looks when one is of use.
+
+    Args:
+        now: virtual time.
+        later: does something after a delay.
+    """
+
+    now: Callable[[], m.Now]
+    later: Callable[[timedelta, Callable[[], None]], None]
+    tell: Callable[[Input], None] = _nobody
+    view: Instances = attrs.field(factory=lambda: Instances(Plugins()))
+    _timers: dict[str, int] = attrs.field(factory=dict)
+
+    def start(self, view: Instances) -> None:
+        """Begin with a view that has seen nothing, as a process does."""
+        self.view = view
+        self._timers.clear()
+
+    async def ask(self, effect: CloudEffect) -> None:
+        """Make the call of an effect, unless its provider is frozen."""
+        now = self.now().elapsed
+        answer = self.view.gate(effect, now)
+        if answer is None:
+            given = made(self.view.launches, effect)
+            answer = answered(effect, given, self.now().elapsed)
+        self._stir(self.view.answered(effect, answer))
+
+    def plan(self) -> None:
+        """See to it that the next look at each provider is made in time; after each turn."""
+        for provider in self.view.providers:
+            at = self.view.next_look(provider)
+            known = self._timers.get(provider)
+            now = self.now().elapsed
+            if at is not None and (known is None or known <= now or at < known):
+                at = max(at, now)
+                self._timers[provider] = at
+                delay = timedelta(microseconds=-(-(at - now) // 1000))
+                self.later(delay, partial(self._due, provider, at))
+
+    def _due(self, provider: str, at: int) -> None:
+        if self._timers.get(provider) != at:
+            return
+        del self._timers[provider]
+        wanted = self.view.next_look(provider)
+        now = self.now().elapsed
+        if wanted is None or wanted > now:
+            return
+        known = self.view.begin(provider, now)
+        found = self.view.launches.provider(provider)
+        if found is not None:
+            self._stir(self.view.looked(provider, look(found, known, now), now))
+
+    def _stir(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            self.tell(Stirred(key=Key("machine", name)))
+
+
+def machine_of(one: Instance) -> str:
+    """Give the name of the machine that an instance is of, by its tag."""
+    return one.tags.get(MACHINE_TAG, one.id)

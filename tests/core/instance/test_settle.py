@@ -1,0 +1,321 @@
+"""An instance that is asked for: intent, call, and what each answer and each look mean."""
+
+import attrs
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core.decision import CreateInstance
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import InstanceState
+from kubenode.core.instance.evidence import ABSENCE, VISIBLE
+from kubenode.core.instance.intent import own, token_of
+from kubenode.core.instance.keep import keep
+from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, FrozenProvider
+from kubenode.core.instance.turn import LONGEST_PAUSE, PERSON, Turn, due, pause, spread
+from kubenode.core.model.machine import SecretRef, SetRef
+from kubenode.core.model.meta import Switch
+from tests.core.instance.given import (
+    HERE,
+    MINUTE,
+    SECOND,
+    THERE,
+    TOKEN,
+    UID,
+    WANTED,
+    answer,
+    case,
+    instance,
+    machine,
+    status,
+)
+
+S = m.InstanceStep
+
+
+def asked(turn: Turn) -> CreateInstance:
+    """The one call of a turn."""
+    (effect,) = turn.effects
+    assert isinstance(effect, CreateInstance)
+    return effect
+
+
+def said(turn: Turn) -> tuple[Switch, str]:
+    """What a turn claims."""
+    return turn.claim.holds, turn.claim.reason
+
+
+def test_the_intent_is_written_and_nothing_is_asked_in_the_same_decision() -> None:
+    """Attempt, placement, parameters and token, before the call that they are for (S9)."""
+    turn = keep(case())
+    assert turn.effects == ()
+    assert turn.instance == status()
+    assert own(TOKEN) in turn.sightings
+
+
+def test_the_token_is_of_uid_attempt_and_every_launch_parameter() -> None:
+    """Another one for another machine, attempt or placement; the same for who computes it again."""
+    tokens = {
+        token_of(uid, attempt, launch) for uid in ("a", "b") for attempt in (1, 2) for launch in (HERE, THERE)
+    }
+    assert len(tokens) == 8
+    assert token_of(UID, 1, HERE) == TOKEN
+
+
+def test_the_call_is_what_the_intent_says() -> None:
+    """Whatever the spec says by now; tagged with its owner, and its set if it has one."""
+    one = machine(
+        status(),
+        infrastructure=attrs.evolve(WANTED, parameters={"size": 2}),
+        set_ref=SetRef(name="s", uid="set-uid"),
+    )
+    effect = asked(keep(case(one=one)))
+    assert (effect.token, effect.parameters, effect.choice, effect.launch) == (TOKEN, {"size": 1}, 0, HERE)
+    assert effect.tags == {
+        MANAGED_TAG: "true",
+        MACHINE_TAG: "c1",
+        MACHINE_UID_TAG: UID,
+        SET_UID_TAG: "set-uid",
+    }
+    assert SET_UID_TAG not in asked(keep(case(status()))).tags
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"problem": Problem(where="p", what="PluginMissing: none"), "wanted": ()}, "PluginMissing"),
+        ({"wanted": ()}, "Creating"),
+        ({"frozen": FrozenProvider(text="no", until=9)}, "ProviderFrozen"),
+    ],
+)
+def test_nothing_is_intended_that_cannot_be_asked_for(given: dict[str, object], expected: str) -> None:
+    """And it is said why."""
+    turn = keep(case(**given))  # type: ignore[arg-type]
+    assert (turn.instance, turn.effects, turn.claim.reason, turn.deferred) == (None, (), expected, True)
+
+
+def test_who_names_a_secret_is_not_made_with_other_credentials() -> None:
+    """This version reads no Secret."""
+    wanted = attrs.evolve(WANTED, secret_ref=SecretRef(namespace="a", name="b"))
+    assert keep(case(one=machine(infrastructure=wanted))).claim.reason == "SecretUnsupported"
+
+
+def test_an_answer_gives_the_id_and_what_it_does_in_one_write() -> None:
+    """No further decision is needed to see that it runs."""
+    turn = keep(case(status(), answer=answer(instance=instance(provider_id="cloud://i-1"))))
+    assert turn.instance == status(S.MADE, provider_id="cloud://i-1", zone="a")
+    assert said(turn) == (Switch.TRUE, "InstanceRunning")
+
+
+def test_what_a_look_shows_is_taken_though_the_answer_was_lost() -> None:
+    """Found by its owner's tag: F01, F02, F20."""
+    for lost in (None, answer("Ambiguous")):
+        turn = keep(case(status(), mine=(instance(),), answer=lost))
+        assert turn.instance is not None
+        assert (turn.instance.step, turn.instance.id) == (S.MADE, "i-1")
+
+
+def test_of_two_that_bear_its_uid_none_is_taken() -> None:
+    """Which one is the machine's, a person says (S12)."""
+    turn = keep(case(status(), mine=(instance(), instance("i-2"))))
+    assert (turn.instance, turn.effects, turn.claim.reason) == (status(), (), "InstanceTwice")
+    alive = keep(case(status(), mine=(instance(state=InstanceState.TERMINATED), instance("i-2"))))
+    assert alive.instance is not None
+    assert alive.instance.id == "i-2"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("Throttled", "Throttled"),
+        ("Unavailable", "ProviderUnavailable"),
+        ("Busy", "InstanceBusy"),
+        ("Ambiguous", "CreateAmbiguous"),
+        ("Odd", "CreateAmbiguous"),
+    ],
+)
+def test_the_same_is_asked_again_after_a_pause(error: str, reason: str) -> None:
+    """With the same token and parameters, and not a nanosecond sooner than it says."""
+    given = answer(error, at=MINUTE, retry_after=7 * SECOND)
+    at = due(given)
+    before = keep(case(status(), at=at - 1, answer=given))
+    assert (before.effects, before.claim.reason, before.wake_at, before.instance) == (
+        (),
+        reason,
+        at,
+        status(),
+    )
+    effect = asked(keep(case(status(), at=at, answer=given)))
+    assert (effect.token, effect.tries) == (TOKEN, 1)
+
+
+def test_pauses_grow_and_are_spread_and_the_provider_may_ask_for_longer_ones() -> None:
+    """A thousand that fail at once do not come back at once."""
+    pauses = [pause(tries, "token") for tries in range(1, 12)]
+    assert pauses[0] < pauses[3] < pauses[6]
+    assert max(pauses) <= LONGEST_PAUSE * 3 // 2
+    assert len({pause(1, f"token-{number}") for number in range(1000)}) > 500
+    assert due(answer("Throttled", at=5, retry_after=10 * MINUTE)) == 5 + 10 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ("QuotaExceeded", "QuotaExceeded"),
+        ("Invalid", "RequestInvalid"),
+        ("Unsupported", "Unsupported"),
+        ("Protected", "InstanceProtected"),
+    ],
+)
+def test_what_a_person_has_to_mend_waits_for_a_change_or_an_hour(error: str, reason: str) -> None:
+    """No loop; a changed spec is another attempt at once, since nothing was made by this one."""
+    given = answer(error)
+    at = spread(PERSON, TOKEN, "1")
+    turn = keep(case(status(), at=at - 1, answer=given))
+    assert (said(turn), turn.effects, turn.wake_at) == ((Switch.FALSE, reason), (), at)
+    assert PERSON // 2 <= at <= PERSON * 3 // 2
+    assert asked(keep(case(status(), at=at, answer=given))).token == TOKEN
+    changed = machine(status(), infrastructure=attrs.evolve(WANTED, parameters={"size": 2}))
+    another = keep(case(one=changed, answer=given, wanted=(THERE,))).instance
+    assert another is not None
+    assert (another.attempt, another.token, another.parameters) == (2, token_of(UID, 2, THERE), {"size": 2})
+    stands = keep(
+        case(one=changed, answer=given, problem=Problem(where="", what="ParametersInvalid: no"), wanted=())
+    )
+    assert (stands.instance, stands.claim.reason) == (status(), reason)
+
+
+def test_without_capacity_the_next_placement_is_tried_with_a_token_of_its_own() -> None:
+    """Then, when none has any, all of them again after a while."""
+    turn = keep(case(status(), answer=answer("CapacityExhausted")))
+    second = turn.instance
+    assert second is not None
+    assert (second.attempt, second.choice, second.token, turn.effects) == (2, 1, token_of(UID, 2, THERE), ())
+    over = answer("CapacityExhausted", op_id=second.token)
+    waiting = keep(case(second, answer=over))
+    assert (waiting.claim.reason, waiting.instance, waiting.effects) == ("CapacityExhausted", second, ())
+    assert waiting.wake_at is not None
+    assert "of 2 placements none has capacity" in waiting.claim.message
+    third = keep(case(second, at=waiting.wake_at, answer=over)).instance
+    assert third is not None
+    assert (third.attempt, third.choice) == (3, 0)
+    alone = keep(case(status(), answer=answer("CapacityExhausted"), wanted=(HERE,), pinned=(HERE,)))
+    assert "there is no capacity" in alone.claim.message
+    changed = machine(status(), infrastructure=attrs.evolve(WANTED, parameters={"size": 2}))
+    anew = keep(case(one=changed, answer=answer("CapacityExhausted"))).instance
+    assert anew is not None
+    assert (anew.attempt, anew.choice) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer("TokenConflict", at=MINUTE),
+        answer(at=MINUTE, instance=instance(state=InstanceState.TERMINATED)),
+    ],
+)
+def test_a_spent_token_is_no_loop(given: object) -> None:
+    """A look first, which shows that there is nothing of this machine; then another attempt, after a pause."""
+    turn = keep(case(status(), at=2 * MINUTE, answer=given, looked=MINUTE))
+    assert (turn.claim.reason, turn.look, turn.effects) == ("TokenConflict", MINUTE + 1, ())
+    at = MINUTE + pause(1, TOKEN)
+    assert keep(case(status(), at=at - 1, answer=given, looked=MINUTE + 1)).wake_at == at
+    another = keep(case(status(), at=at, answer=given, looked=MINUTE + 1)).instance
+    assert another is not None
+    assert (another.attempt, another.choice) == (2, 0)
+    far = status(choice=1, token=token_of(UID, 1, THERE))
+    told = attrs.evolve(given, op_id=far.token)  # type: ignore[type-var]
+    fewer = keep(case(far, at=10 * MINUTE, answer=told, looked=9 * MINUTE, wanted=(HERE,))).instance
+    assert fewer is not None
+    assert fewer.choice == 0
+
+
+def test_without_credentials_the_attempt_stands_and_goes_on_when_they_are_taken() -> None:
+    """The scope is frozen, and not the machine failed (F35)."""
+    given = answer("AuthFailed", at=5)
+    frozen = FrozenProvider(text="cloud: who are you?", until=MINUTE)
+    turn = keep(case(status(), at=MINUTE - 1, answer=given, frozen=frozen))
+    assert (turn.claim.reason, turn.wake_at, turn.effects, turn.instance) == (
+        "ProviderFrozen",
+        MINUTE,
+        (),
+        status(),
+    )
+    assert asked(keep(case(status(), at=MINUTE, answer=given, frozen=frozen))).tries == 1
+    assert asked(keep(case(status(), at=6, answer=given))).tries == 1
+
+
+def test_who_wrote_the_intent_itself_remembers_that() -> None:
+    """Until it is settled; another attempt is another intent."""
+    mine = {own(TOKEN): 3}
+    assert keep(case(status(), sightings=mine)).sightings == mine
+    assert (
+        own(TOKEN) not in keep(case(status(), sightings=mine, answer=answer("CapacityExhausted"))).sightings
+    )
+
+
+class TestWithoutTokens:
+    """A provider that takes no tokens is asked again only after looks that show nothing."""
+
+    def test_the_first_call_needs_no_look_where_this_process_wrote_the_intent(self) -> None:
+        """Nobody has asked before."""
+        assert asked(keep(case(status(), blind=MINUTE, sightings={own(TOKEN): 0})))
+
+    @pytest.mark.parametrize("lost", [None, answer("Ambiguous", at=0)])
+    def test_a_repeat_waits_for_its_grace_and_two_looks(self, lost: object) -> None:
+        """The answer was lost, or this process has just begun."""
+        sightings: dict[str, int] = {}
+        turn = keep(case(status(), blind=MINUTE, answer=lost))
+        assert (turn.effects, said(turn), turn.look) == ((), (Switch.UNKNOWN, "CreateAmbiguous"), MINUTE)
+        for looked, shown in (
+            (MINUTE - 1, False),
+            (MINUTE, False),
+            (MINUTE + ABSENCE - 1, False),
+            (MINUTE + ABSENCE, True),
+        ):
+            sightings = dict(turn.sightings)
+            turn = keep(
+                case(
+                    status(),
+                    at=looked,
+                    blind=MINUTE,
+                    answer=lost,
+                    looked=looked,
+                    missing=True,
+                    sightings=sightings,
+                )
+            )
+            assert bool(turn.effects) is shown
+        assert asked(turn).token == TOKEN
+
+    def test_what_was_refused_is_asked_again_without_a_look(self) -> None:
+        """Throttled says that nothing was done."""
+        given = answer("Throttled")
+        assert asked(keep(case(status(), at=due(given), blind=MINUTE, answer=given)))
+
+
+def test_what_cannot_be_repeated_as_it_was_is_looked_for() -> None:
+    """The plugin reads the parameters otherwise now, so that the token would be of something else (F36)."""
+    other = {"pinned": ("something else",), "wanted": ("something else",)}
+    turn = keep(case(status(), **other))  # type: ignore[arg-type]
+    assert (turn.effects, turn.claim.reason, turn.look) == ((), "CreateAmbiguous", VISIBLE)
+    assert keep(case(status(choice=5), **other)).effects == ()  # type: ignore[arg-type]
+    turn = keep(case(status(), at=VISIBLE, looked=VISIBLE, missing=True, sightings=turn.sightings, **other))  # type: ignore[arg-type]
+    assert turn.look == VISIBLE + ABSENCE
+    late = VISIBLE + ABSENCE
+    turn = keep(case(status(), at=late, looked=late, missing=True, sightings=turn.sightings, **other))  # type: ignore[arg-type]
+    assert turn.instance is not None
+    assert (turn.instance.attempt, turn.effects) == (2, ())
+    throttled = answer("Throttled")
+    assert (
+        keep(case(status(), at=due(throttled), answer=throttled, **other)).claim.reason == "CreateAmbiguous"
+    )  # type: ignore[arg-type]
+
+
+def test_another_attempt_needs_what_the_first_one_needed() -> None:
+    """A provider that is frozen, or a spec without infrastructure, begins none."""
+    given = answer("CapacityExhausted")
+    frozen = keep(case(status(), answer=given, frozen=FrozenProvider(text="", until=9)))
+    assert (frozen.claim.reason, frozen.instance) == ("ProviderFrozen", status())
+    none = machine(status(), infrastructure=None)
+    assert keep(case(one=none, answer=given)).claim.reason == "InstanceGone"
+    assert keep(case(one=machine(infrastructure=None))).claim.reason == "Creating"
