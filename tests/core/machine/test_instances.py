@@ -4,7 +4,7 @@ import attrs
 import pytest
 
 from kubenode.core import model as m
-from kubenode.core.decision import CreateInstance, Delete, SetFinalizers, TerminateInstance
+from kubenode.core.decision import CreateInstance, Delete, PatchNode, SetFinalizers, TerminateInstance
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.identity import deletion_op_id
 from kubenode.core.instance.intent import terminate_op_id
@@ -195,7 +195,11 @@ class TestDeletion:
     def test_in_order(self) -> None:
         """Each only when the one before is done."""
         held = frozenset({deletion_op_id(UID)})
-        intended = self.world(made(), holds=held).decide()
+        ready = self.world(made(), holds=held)
+        cordoned = ready.decide()
+        assert [type(one) for one in cordoned.effects] == [PatchNode]
+        ready.apply(cordoned)
+        intended = ready.decide()
         assert intended.effects == ()
         assert intended.status is not None
         assert intended.status.instance == made(m.InstanceStep.TERMINATING)

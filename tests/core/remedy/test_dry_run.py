@@ -14,7 +14,7 @@ from kubenode.core.explain import explain
 from kubenode.core.model.meta import FORCED
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import decide, rehearsed
-from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, World, closed_job, remedier
+from tests.core.remedy.world import NORMAL, OUTAGE, SECOND, START, World, closed_job, remedier
 
 DRY = remedier(dry_run=True)
 HELD = m.RiskPolicy(
@@ -105,6 +105,18 @@ def test_what_would_stop_a_live_one_stops_it(stopped: str) -> None:
         world.node = None
     assert not any(one.opens for one in rehearsed(world.snapshot(), world.policy))
     assert not any(note.code == "DryRun" for note in world.decide().notes)
+
+
+def test_a_machine_that_goes_is_not_rehearsed() -> None:
+    """Nothing would be opened for it, and nothing stands."""
+    world = World(policy=Policy(remediers=(DRY,)))
+    world.run(30)
+    seen = world.snapshot()
+    assert rehearsed(seen, world.policy)
+    leaving = attrs.evolve(
+        seen.machine, metadata=attrs.evolve(seen.machine.metadata, deletion_timestamp=START)
+    )
+    assert rehearsed(attrs.evolve(seen, machine=leaving), world.policy) == ()
 
 
 def test_a_newer_versions_dry_run_is_not_rehearsed() -> None:

@@ -11,9 +11,10 @@ from kubenode.core.model.meta import FORCED, HOLD_LABEL
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.decide import RemedySnapshot
 from kubenode.core.remedy.decide import decide as decide_remedy
+from kubenode.core.remedy.ladder import open_repair
 from kubenode.core.remedy.repair import ATTEMPTS, SETTLE, decide, is_of_interest
 from tests.core.remedy.drifting import DWELL, FROZEN, LASTED, SPOILT, WELL, Drifting, component, entry
-from tests.core.remedy.world import OUTAGE, SECOND, START, machine
+from tests.core.remedy.world import OUTAGE, SECOND, START, machine, node
 
 
 @pytest.mark.parametrize("disruption", m.Disruption)
@@ -368,3 +369,29 @@ def test_only_a_machine_that_drifts_or_has_an_episode_to_end_or_remember_is_look
     ):
         told = attrs.evolve(job, status=attrs.evolve(job.status, phase=phase))
         assert is_of_interest(machine(), (told,)) is matters
+        of_a_remedy = attrs.evolve(told, spec=attrs.evolve(told.spec, component="", remedier="hung"))
+        assert not is_of_interest(machine(), (of_a_remedy,))
+        assert open_repair((of_a_remedy,)) is None
+
+
+def test_a_class_that_asks_no_more_ends_the_episode() -> None:
+    """The agent repairs it by itself from then on, and a permit for it is not waited for."""
+    world = Drifting.of(granting=False)
+    world.settle()
+    assert world.job.status.phase == "Waiting"
+    world.disruption = m.Disruption.NONE
+    world.settle()
+    assert world.job.status.phase == "Cancelled"
+
+
+def test_what_is_at_target_on_a_node_that_is_not_ready_is_not_seen_clear() -> None:
+    """Its agent's word is not enough: what was handed over stays a human's."""
+    world = Drifting.of(heals=frozenset())
+    world.run(3600 * 3)
+    world.report(net=WELL)
+    world.node = node(ready=m.Switch.FALSE)
+    world.run(DWELL)
+    world.node = node()
+    world.heals = frozenset({"repair"})
+    world.drift(DWELL)
+    assert [job.status.phase for job in world.jobs.values()] == ["HandedOver"]

@@ -211,7 +211,7 @@ def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
     """
     trials = dry(selecting(policy.remediers, seen.machine))
     node = seen.claimed
-    if not trials or node is None or seen.machine.metadata.deletion_timestamp is not None:
+    if node is None or seen.machine.metadata.deletion_timestamp is not None:
         return ()
     found = matches(trials, node, now=seen.now, sightings=seen.sightings)
     notes = decide(seen, policy).notes if found else ()

@@ -197,7 +197,7 @@ def _cleared(seen: RepairSnapshot, node: Node) -> dict[str, int]:
     """Remember of each component whose drift was handed over since when it was seen at target on a Ready Node."""
     found: dict[str, int] = {}
     dwell = LADDER.spec.verification.dwell
-    for name in sorted({job.spec.component for job in seen.jobs if job.spec.component}):
+    for name in sorted({job.spec.component for job in seen.jobs}):
         last = last_closed(seen.jobs, origin_of_drift(name))
         found |= cleared(last, dwell, seen.now, seen.sightings, clear=_is_clear(seen, name, node))
     return found
