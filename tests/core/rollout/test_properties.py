@@ -147,6 +147,11 @@ def test_at_rest_and_exact_deadlines(world: World) -> None:
     just_before = m.Now(wall=world.now.wall, elapsed=decision.wake_at - 1)
     at = m.Now(wall=world.now.wall, elapsed=decision.wake_at)
     assert decide(world.snapshot(now=just_before), Policy()) == decision
+    late = Inconclusive(text="it has not answered in time")
+    world.answers = {
+        name: late if isinstance(one, Awaited) and one.until <= decision.wake_at else one
+        for name, one in world.answers.items()
+    }
     assert decide(world.snapshot(now=at), Policy()) != decision
 
 
