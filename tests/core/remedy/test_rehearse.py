@@ -57,6 +57,26 @@ def test_what_would_be_opened_is_listed_with_job_and_rung() -> None:
     )
 
 
+def test_until_every_machine_was_looked_at_the_count_does_not_fall() -> None:
+    """After a restart the machines are looked at one by one: what was counted before stands until it is known better."""
+    stored = m.DryRun(machines=40, episodes=(episode("n1", 0),))
+    wall = START + timedelta(seconds=100)
+
+    def count(*, whole: bool, dry_run: bool = True, before: m.DryRun | None = stored, more: int = 0) -> int:
+        ruling = attrs.evolve(remedier(dry_run=dry_run), status=m.NodeRemedierStatus(dry_run=before))
+        snapshot = RehearsalSnapshot(
+            remedier=ruling, found=(found("n1"),), more=more, whole=whole, now=m.Now(wall=wall, elapsed=1)
+        )
+        status = decide(snapshot, Policy()).status
+        assert status is not None
+        return status.machines
+
+    assert (count(whole=False), count(whole=True)) == (40, 1)
+    assert count(whole=False, more=50) == 51
+    assert count(whole=False, before=None) == 1
+    assert count(whole=False, dry_run=False) == 0
+
+
 def test_an_episode_stands_while_its_condition_is_seen_though_it_would_not_be_opened_now() -> None:
     """A breaker that opens, or a restart after which the condition has to last anew, begins no second one."""
     stored = m.DryRun(machines=1, episodes=(episode("n1", 5),))

@@ -70,11 +70,13 @@ class RehearsalSnapshot:
         more: how many would be opened beside those in `found`.
         looked: names of machines in the status that this process has looked at, or that are gone; of the others
             nothing is known yet.
+        whole: every machine was looked at; before that there may be more than were found.
     """
 
     remedier: NodeRemedier
     found: tuple[Rehearsed, ...] = ()
     more: int = 0
+    whole: bool = True
     looked: frozenset[str] = frozenset()
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
@@ -103,7 +105,10 @@ def decide(seen: RehearsalSnapshot, policy: Policy) -> Decision[DryRun]:
     stand = sorted((*standing.values(), *fresh), key=lambda one: (one.since, one.machine))
     over = sorted((one for one in told if one.until is not None), key=_latest_first)
     listed = (*stand, *over)[:REHEARSAL_LIMIT]
-    return Decision(status=DryRun(machines=len(stand) + (seen.more if dry else 0), episodes=listed))
+    machines = len(stand) + (seen.more if dry else 0)
+    if stored is not None and dry and not seen.whole:
+        machines = max(machines, stored.machines)
+    return Decision(status=DryRun(machines=machines, episodes=listed))
 
 
 def _told(one: Rehearsal, found: Rehearsed | None, now: datetime, *, known: bool) -> Rehearsal:

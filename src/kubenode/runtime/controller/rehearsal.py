@@ -81,7 +81,8 @@ class RehearsalController:
         found = (*(known[name] for name in sorted(listed) if name in known), *room)
         snapshot = RehearsalSnapshot(
             remedier=remedier, found=found, more=len(opens) - len(room),
-            looked=frozenset(name for name in listed if self._is_known(name)), now=now, sightings=sightings,
+            looked=frozenset(name for name in listed if self._is_known(name)),
+            whole=len(self._looked) >= self._cache.count(m.Machine), now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=remedier, stored=stored, part="dryRun")
 
