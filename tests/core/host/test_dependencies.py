@@ -151,6 +151,32 @@ def test_waiting_defers_and_has_no_deadline() -> None:
     assert [note.code for note in decision.notes] == [WAITS]
 
 
+def first_try(name: str) -> str:
+    """Give the op-id under which an entry is brought in first."""
+    (effect,) = decide(world({name: ()}, {name: OLD}), Policy()).effects
+    assert isinstance(effect, RunSteps)
+    return effect.op_id
+
+
+def test_who_waits_for_what_is_just_being_installed_is_deferred() -> None:
+    """The host is busy, and there is more to do on it: it must not look as if nothing were left."""
+    journal = {first_try("containerd"): journalled(JournalState.STARTED)}
+    decision = decide(world(ON, {"kubelet": OLD, "containerd": OLD}, journal=journal), Policy())
+    assert (decision.effects, decision.deferred, decision.wake_at) == ((), True, None)
+    alone = world({"containerd": ()}, {"containerd": OLD}, journal=journal)
+    assert not decide(alone, Policy()).deferred
+
+
+def test_who_pauses_after_a_failure_and_waits_is_deferred_and_without_steps_is_not() -> None:
+    """A pause that ends changes nothing while the dependency lacks; what has no steps would do nothing anyway."""
+    lacks = {"kubelet": ("containerd",)}
+    journal = {first_try("kubelet"): journalled(JournalState.FAILED)}
+    for host, deferred in (({"journal": journal}, True), ({"plans": {"kubelet": ()}}, False)):
+        decision = decide(world(lacks, {"kubelet": OLD}, **host), Policy())
+        assert (decision.effects, decision.deferred, decision.wake_at) == ((), deferred, None)
+        assert [note.code for note in decision.notes] == [WAITS]
+
+
 @pytest.mark.parametrize("reason", ["PluginMissing", "WaitingForValue", "ParametersInvalid"])
 def test_who_depends_on_what_cannot_be_judged_waits(reason: str) -> None:
     """A dependency without a driver or a value is not at target, whatever else is known of it."""
@@ -223,18 +249,8 @@ def test_drift_waits_too_and_is_still_reported_as_drift(graph: dict[str, tuple[s
 
 def test_a_failure_stays_told_while_its_next_try_waits() -> None:
     """Why it failed matters more than for what it waits now."""
-    snapshot = world(ON, {"kubelet": OLD, "containerd": OLD})
-    (op_id,) = (
-        effect.op_id
-        for effect in decide(world({"kubelet": ()}, {"kubelet": OLD}), Policy()).effects
-        if isinstance(effect, RunSteps)
-    )
-    failed = world(
-        ON,
-        {"kubelet": OLD, "containerd": OLD},
-        journal={op_id: journalled(JournalState.FAILED, message="exit 1")},
-    )
-    assert snapshot.machine.metadata == failed.machine.metadata
+    journal = {first_try("kubelet"): journalled(JournalState.FAILED, message="exit 1")}
+    failed = world(ON, {"kubelet": OLD, "containerd": OLD}, journal=journal)
     report = told(failed, "kubelet")
     assert (report.reason, report.message) == ("InstallFailed", "exit 1")
     assert begun(failed) == {"containerd"}

@@ -206,6 +206,26 @@ def test_a_probe_that_fails_after_an_installation_is_no_loop() -> None:
     assert (report.revision, report.reason, report.message) == ("", "", FAILING["kubelet"])
 
 
+def test_why_a_step_failed_is_told_before_the_probe_that_fails_after_it() -> None:
+    """The step is the cause, the probe only shows it."""
+    (effect,) = decide(failing(), Policy()).effects
+    assert isinstance(effect, RunSteps)
+    journal = {effect.op_id: journalled(JournalState.FAILED, message="dpkg died")}
+    status = decide(failing(journal=journal), Policy()).status
+    assert status is not None
+    report = status.components["kubelet"]
+    assert (report.reason, report.message) == ("InstallFailed", "dpkg died")
+
+
+def test_what_failed_under_an_earlier_revision_is_not_told_of_the_next() -> None:
+    """A probe that fails no more is forgotten, though the next revision is not at target yet."""
+    report = m.ComponentReport(component="kubelet-1.1", revision="1", message=FAILING["kubelet"])
+    before = m.AgentStatus(components={"kubelet": report})
+    status = decide(attrs.evolve(failing(before=before), failing={}), Policy()).status
+    assert status is not None
+    assert (status.components["kubelet"].revision, status.components["kubelet"].message) == ("1", "")
+
+
 @pytest.mark.parametrize(("period", "wanted"), [(timedelta(minutes=5), 10), (timedelta(0), None)])
 def test_what_fails_is_looked_at_again_soon(period: timedelta, wanted: int | None) -> None:
     """Every ten seconds, where nobody tells of changes; the first answer that is good ends it."""

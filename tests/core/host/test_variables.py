@@ -89,6 +89,19 @@ def test_every_fault_is_told_at_once() -> None:
     assert [(one.where, one.what[:8]) for one in faults(wrong, WHERE)] == [
         ("spec.parameters.a", "${x} is "), ("spec.parameters.a", "${y} is "), ("spec.parameters.b.c[1]", "${ begin"),
     ]  # fmt: skip
+    found = filled(wrong, KEYS, WHERE)
+    assert isinstance(found, Problem)
+    assert (found.where, found.what[:25]) == ("spec.parameters.a", "ParametersInvalid: ${x} i"), "the first"
+
+
+def test_values_are_put_in_at_any_depth() -> None:
+    """Texts in lists and in fields of fields; keys, numbers and the like stay as they are."""
+    written = {
+        "files": [{"path": "/etc/${zone}", "mode": 420}],
+        "env": {"of": {"NODE": "${machine.name}", "$${": True}},
+    }
+    wanted = {"files": [{"path": "/etc/b", "mode": 420}], "env": {"of": {"NODE": "n7", "$${": True}}}
+    assert filled(written, KEYS, WHERE) == wanted
 
 
 HOST = m.Host(address="10.0.0.7")

@@ -6,7 +6,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core.decision import Delete, SetFinalizers
 from kubenode.core.levers.machine import change_of_set
-from kubenode.core.machineset.decide import ASK_AGAIN, decide
+from kubenode.core.machineset.decide import ASK_AGAIN, EFFECT_LIMIT, decide
 from kubenode.core.machineset.losses import lose_all
 from kubenode.core.model.condition import find
 from kubenode.core.model.machineset import RECORD_LIMIT, Leaver, MachineSetStatus
@@ -85,6 +85,15 @@ def test_a_set_that_goes_with_its_crd_waits_for_a_person(count: int) -> None:
     assert world.gone
 
 
+@pytest.mark.parametrize("crd_leaving", [False, True])
+def test_who_leaves_no_longer_says_whether_it_is_up_to_date(crd_leaving: bool) -> None:
+    """It replaces nobody any more; of a mass delete it still tells."""
+    world = leaving(3, crd_leaving)
+    assert find(world.set.status.conditions, "UpToDate") is not None
+    world.settle()
+    assert [one.type for one in world.set.status.conditions] == ["Scaled", "MassDelete"]
+
+
 def test_an_old_word_does_not_let_the_machines_go() -> None:
     """Six were lost and acknowledged before; those that are left are another loss."""
     world = leaving(8, True, 8)
@@ -152,3 +161,37 @@ def test_what_the_set_chose_to_delete_before_is_no_loss() -> None:
     members = (machine("a"), machine("b"))
     one = attrs.evolve(owner(), status=MachineSetStatus(going=(Leaver(name="a", uid="uid-a"),)))
     assert lose_all(one, members).losing == ("uid-b",)
+
+
+def test_what_the_set_chose_to_delete_before_goes_with_the_others() -> None:
+    """It crashed between the record and the deletion; a machine left behind would hold the set for ever."""
+    world = leaving(2, True, 2)
+    ours = Leaver(name="old-0", uid="uid-old-0")
+    world.set = attrs.evolve(world.set, status=attrs.evolve(world.set.status, going=(ours,)))
+    world.settle()
+    assert all(one.metadata.deletion_timestamp is None for one in world.machines.values())
+    world.ask(acknowledged_losses=1)
+    world.settle()
+    world.let_go()
+    world.settle()
+    assert world.gone
+
+
+def test_who_finds_no_place_in_the_record_stays_though_the_others_go() -> None:
+    """The word was for so many as are recorded."""
+    members = (machine("a", uid="uid-z"), *(machine(f"m-{number:03}") for number in range(RECORD_LIMIT)))
+    known = attrs.evolve(
+        owner(acknowledged_losses=RECORD_LIMIT), metadata=attrs.evolve(owner().metadata, deletion_timestamp=START)
+    )  # fmt: skip
+    world = World(set=known, machines={one.metadata.name: one for one in members}, crd_leaving=True)
+    effects = decide(world.snapshot(), Policy()).effects
+    assert [one.object.name for one in effects if isinstance(one, Delete)] == [
+        f"m-{n:03}" for n in range(EFFECT_LIMIT)
+    ]
+
+
+def test_who_is_recorded_and_gone_makes_room_for_another() -> None:
+    """The record names those that are there."""
+    one = attrs.evolve(owner(), status=MachineSetStatus(lost=2, losing=("uid-x", "uid-b")))
+    losses = lose_all(one, (machine("a"), machine("b")))
+    assert (losses.lost, losses.losing) == (3, ("uid-b", "uid-a"))

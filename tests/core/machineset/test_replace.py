@@ -209,6 +209,16 @@ def test_a_freeze_or_a_hold_stops_replacement_within_one_decision_and_its_end_is
     assert [type(effect) for effect in after.effects] == [Delete]
 
 
+def test_the_end_of_a_freeze_wakes_no_set_that_it_does_not_stop() -> None:
+    """Where all machines are of the template, or the freeze is elsewhere, nothing is different when it is over."""
+    until = grown(0).now.wall + timedelta(minutes=5)
+    for world, policy in (
+        (grown(3), _frozen(m.Scope.CLUSTER, "", until)), (due(), _frozen(m.Scope.ZONE, "elsewhere", until)),
+    ):  # fmt: skip
+        decision = decide(world.snapshot(), policy)
+        assert (decision.wake_at, decision.sightings) == (None, {})
+
+
 def _frozen(scope: m.Scope, name: str, until: datetime | None = None) -> Policy:
     freeze = m.Freeze(scope=scope, name=name, until=until, reason="power")
     spec = m.RiskPolicySpec(freeze=(freeze,))

@@ -35,6 +35,12 @@ def test_time_never_falls_behind_the_checkpoint() -> None:
     assert ledger.ledger_now(ledger_of(checkpoint=0), now_at(5), {}) == 1
 
 
+def test_what_the_server_admits_at_the_beginning_of_time_is_no_edit() -> None:
+    """A permit of ledger time 0 is older than any that is granted; it stops nobody."""
+    status = ledger_of(hold("a", since=0)).status
+    assert ledger.spoilt(status) == ""
+
+
 def test_scopes_are_spelt_as_stored() -> None:
     """A machine counts in the cluster, in its region and zone, and in each set once; no zone is a zone too."""
     assert ledger.scopes_of("b", ["kubelet", "cni", "kubelet"], "eu") == (

@@ -128,7 +128,7 @@ def _astray(seen: NodeSnapshot, name: str, found: _Found) -> tuple[ComponentRepo
         tried = tries(seen.machine, name, entry, component, seen.host.journal)
         report = _off_target(before, entry, have, tried)
         turn = _mend(seen, name, component, found.plan, tried)
-    return (attrs.evolve(report, message=failing) if failing and not report.reason else report), turn
+    return (report if report.reason else attrs.evolve(report, message=failing)), turn
 
 
 def _kept(

@@ -88,11 +88,10 @@ def _repairs(
 
 def _plan(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
     """Give the steps that repair an entry that drifts; else why there are none. What never was at target is no drift."""
-    entry, plan = seen.machine.spec.components.get(name), seen.plans.get(name, ())
-    component = None if entry is None else seen.components.get(entry.component)
-    if entry is None or component is None or component.metadata.unknown:
+    wanted, plan = seen.wanted(name), seen.plans.get(name, ())
+    if wanted is None:
         return "nothing says how it should be"
-    if not was_at_target(seen.before.components.get(name, ComponentReport()), entry):
+    if not was_at_target(seen.before.components.get(name, ComponentReport()), wanted[0]):
         return "it has not drifted; another revision is being brought in"
     if isinstance(plan, Problem):
         return ": ".join(refusal(plan))

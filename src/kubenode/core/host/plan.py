@@ -89,7 +89,7 @@ def _host_steps(step: OperationStep, repairs: Mapping[str, tuple[Step, ...]]) ->
         case StepAction.REBOOT:
             return (Reboot(),)
         case StepAction.REPAIR:
-            return repairs.get(step.component or "", ())
+            return () if step.component is None else repairs.get(step.component, ())
         case _:
             assert_never(step.action)
 

@@ -11,7 +11,7 @@ from kubenode.core.host.journal import JournalEntry
 from kubenode.core.host.plan import is_at_target
 from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.condition import Condition
-from kubenode.core.model.machine import AgentStatus, Machine
+from kubenode.core.model.machine import AgentStatus, ComponentEntry, Machine
 from kubenode.core.model.now import Now, moment
 from kubenode.core.step import Step
 
@@ -66,11 +66,16 @@ class NodeSnapshot:
 
     def is_at_target(self, name: str) -> bool:
         """Tell whether an entry is as it should be, as the host looks now; no while that is not known or not understood."""
-        entry, have = self.machine.spec.components.get(name), self.have.get(name)
-        component = None if entry is None else self.components.get(entry.component)
-        if entry is None or component is None or have is None or component.metadata.unknown:
-            return False
-        return is_at_target(entry, component, have)
+        wanted, have = self.wanted(name), self.have.get(name)
+        return wanted is not None and have is not None and is_at_target(*wanted, have)
+
+    def wanted(self, name: str) -> tuple[ComponentEntry, MachineComponent] | None:
+        """Give an entry and its component; None where one is missing, or the component is not understood."""
+        entry = self.machine.spec.components.get(name)
+        if entry is None:
+            return None
+        component = self.components.get(entry.component)
+        return None if component is None or component.metadata.unknown else (entry, component)
 
     @property
     def running(self) -> str:

@@ -87,8 +87,8 @@ def _kept(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus
     status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
     told = _told(seen, crew, losses, status, effects)
     return attrs.evolve(
-        told, notes=told.notes + stopped.notes, deferred=told.deferred or bool(stopped.notes),
-        wake_at=soonest((told.wake_at, *stopped.thaws.values())), sightings={**told.sightings, **stopped.thaws},
+        told, notes=told.notes + stopped.notes, wake_at=soonest((told.wake_at, *stopped.thaws.values())),
+        sightings={**told.sightings, **stopped.thaws},
     )  # fmt: skip
 
 
@@ -168,15 +168,16 @@ def _swept_away(seen: MachineSetSnapshot, crew: Crew) -> Decision[MachineSetStat
     losses = lose_all(seen.set, crew.members)
     effects: Sequence[Effect] = ()
     if not losses.held:
-        recorded = frozenset(losses.losing)
+        recorded = {*losses.losing, *(leaver.uid for leaver in seen.set.status.going)}
         effects = _given_up(
             seen, attrs.evolve(crew, live=tuple(one for one in crew.live if one.metadata.uid in recorded))
         )
     told = _farewell(seen, crew, leaving_with_crd(crew, losses), effects)
     status = attrs.evolve(told.status or seen.set.status, lost=losses.lost, losing=losses.losing)
     if losses.held:  # with numbers, so that what would let it go on can be said
+        lost, known = losses.lost, losses.acknowledged
         told = attrs.evolve(
-            told, notes=(attrs.evolve(told.notes[0], observed=losses.lost, limit=losses.acknowledged),)
+            told, notes=tuple(attrs.evolve(note, observed=lost, limit=known) for note in told.notes)
         )
     return attrs.evolve(told, status=status)
 

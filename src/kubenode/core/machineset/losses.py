@@ -124,7 +124,7 @@ def lose_all(owner: MachineSet, members: Sequence[Machine]) -> Losses:
     ours = {leaver.uid for leaver in status.going}
     there = {one.metadata.uid for one in members}
     losing = tuple(uid for uid in status.losing if uid in there)
-    fresh = sorted(there - ours - set(losing))[: max(0, RECORD_LIMIT - len(losing))]
+    fresh = _recorded(sorted(there - ours - set(losing)), {}, RECORD_LIMIT - len(losing))
     return Losses(
         lost=status.lost + len(fresh), losing=(*losing, *fresh), acknowledged=owner.spec.acknowledged_losses,
         sightings=NOTHING_SEEN, wake_at=None,

@@ -146,7 +146,7 @@ class Round:
         """
         if ask.op_id in self._remedies:
             self._remedies[ask.op_id] = ask.remedier
-        if ask.remedier in self._bounds.own and ask.op_id in self._row:
+        if ask.op_id in self._row:
             self._occupy(self._row[ask.op_id], ask.machine.uid, own_scopes(ask, self._bounds.own))
 
     def _occupy(self, op_id: str, machine_uid: str, scopes: tuple[str, ...]) -> None:
