@@ -5,6 +5,7 @@ Only what surely was not done is done again: a write whose answer was lost is th
 """
 
 import asyncio
+import functools
 import logging
 import re
 import secrets
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import attrs
@@ -31,6 +33,8 @@ LOG = logging.getLogger("kubenode.store")
 
 _UNAUTHORIZED: Final = 401
 _READ_AHEAD: Final = 1 << 18
+_KEPT_S: Final = 60
+"""How long a connection is kept idle, less than the 90 s of the server: a handshake costs as much as three calls."""
 _WARNINGS_KEPT: Final = 256
 _WARNING: Final = re.compile(r'299 \S+ "(.*)"')
 
@@ -166,7 +170,7 @@ class Transport:
         await self._identities.open()
         session = aiohttp.ClientSession(
             # Our places are the limit of calls; a limit of connections would make calls wait for watches.
-            connector=_Connector(limit=0),
+            connector=_Connector(limit=0, keepalive_timeout=_KEPT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=_READ_AHEAD,
         )
@@ -264,7 +268,7 @@ class Transport:
         self.requests[request.method, 0] += 1
         response = await self._session.request(
             request.method,
-            URL(connection.url + request.path, encoded=True).with_query(request.query),
+            URL(f"{connection.url}{request.path}{_asked(tuple(request.query.items()))}", encoded=True),
             data=request.body,
             headers=headers,
             allow_redirects=False,
@@ -288,6 +292,12 @@ class Transport:
             if text not in self._warned and len(self._warned) < _WARNINGS_KEPT:
                 self._warned.add(text)
                 LOG.warning("event=api-warning method=%s text=%s", response.method, text)
+
+
+@functools.lru_cache(maxsize=256)
+def _asked(query: tuple[tuple[str, str], ...]) -> str:
+    """Write a query; a few are asked again and again."""
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
 
 
 @contextmanager
