@@ -29,17 +29,22 @@ class Audit:
 
     def __init__(self, log: Path) -> None:
         self.log = log
-        self._at = log.stat().st_size if log.exists() else 0
+        self._at = 0
+        if log.exists():
+            self._lines()  # what was written before is nobody's business; a line that is half written is not over
 
     def entries(self, true: Callable[[Entry], bool] = lambda _: True) -> list[Entry]:
         """Give the writes since the last time for which something is true."""
+        found = (_entry(json.loads(line)) for line in self._lines())
+        return [one for one in found if one is not None and true(one)]
+
+    def _lines(self) -> list[bytes]:
+        """Give the whole lines since the last time."""
         with self.log.open("rb") as log:
             log.seek(self._at)
-            read = log.read()
-        whole, _, _ = read.rpartition(b"\n")
-        self._at += len(whole) + (1 if whole else 0)
-        found = (_entry(json.loads(line)) for line in whole.splitlines())
-        return [one for one in found if one is not None and true(one)]
+            whole, end, _ = log.read().rpartition(b"\n")
+        self._at += len(whole) + len(end)
+        return whole.splitlines()
 
 
 def _entry(raw: Any) -> Entry | None:

@@ -1,4 +1,4 @@
-"""The bare loop: list, watch, patch, and nothing else. No cache, no retry, no recovery; what is the least that Python can do."""
+"""The bare loop: list, watch, patch, and nothing else. No cache and no recovery: the least that Python can do."""
 
 import asyncio
 from pathlib import Path

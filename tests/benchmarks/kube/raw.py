@@ -1,5 +1,6 @@
 """aiohttp and orjson against an API server, and nothing else: the bare loop, the writer and the watcher use it."""
 
+import asyncio
 import json
 import ssl
 import tempfile
@@ -13,6 +14,10 @@ import orjson
 
 MACHINES: Final = "/apis/kubenode.dev/v1alpha1/machines"
 MERGE: Final = "application/merge-patch+json"
+_BUSY: Final = (429, 500, 503, 504)
+_EXISTS: Final = 409
+_ATTEMPTS: Final = 10
+_PAUSE_S: Final = 1.0
 IN_FLIGHT: Final = 16
 """Writes at a time, of every contestant and of the writer."""
 
@@ -45,13 +50,19 @@ class Server:
         await self._session.close()
 
     async def call(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
-        """Ask, and give what is answered; raises on any code that is not 2xx."""
+        """Ask, again while the server is too busy, and give what is answered; raises on any other code that is not 2xx."""
         data = None if body is None else orjson.dumps(body)
-        async with self._session.request(method, path, data=data, headers={"Content-Type": kind}) as answer:
-            read = await answer.read()
-            if answer.status >= 300:
-                raise RuntimeError(f"{method} {path}: {answer.status} {read[:500]!r}")
-            return orjson.loads(read)
+        for attempt in range(_ATTEMPTS):
+            async with self._session.request(
+                method, path, data=data, headers={"Content-Type": kind}
+            ) as answer:
+                read = await answer.read()
+            if answer.status < 300 or (attempt and method == "POST" and answer.status == _EXISTS):
+                return orjson.loads(read)
+            if answer.status not in _BUSY:
+                break
+            await asyncio.sleep(_PAUSE_S)
+        raise RuntimeError(f"{method} {path}: {answer.status} {read[:500]!r}")
 
     async def merge(self, path: str, body: Any) -> Any:
         """Merge-patch an object."""

@@ -159,8 +159,11 @@ def test_the_audit_log_is_read_from_where_it_was_left(tmp_path: Path) -> None:
         "objectRef": {"resource": "machines", "subresource": "status", "name": "m1"},
         "requestReceivedTimestamp": "2026-03-02T09:00:00.000001Z", "stageTimestamp": "2026-03-02T09:00:00.010000Z",
     }  # fmt: skip
-    log.write_text("of before\n")
+    log.write_text("of before\n" + json.dumps(raw)[:10])
     audit = Audit(log)
+    with log.open("a") as more:
+        more.write(json.dumps(raw)[10:] + "\n")
+    assert [one.code for one in audit.entries()] == [409]
     with log.open("a") as more:
         more.write(json.dumps(raw) + "\n" + json.dumps(raw | {"verb": "get"}) + "\n" + json.dumps(raw)[:20])
     (one,) = audit.entries()

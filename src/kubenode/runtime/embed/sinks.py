@@ -8,6 +8,8 @@ from kubenode.runtime.record import Record, Sink
 from kubenode.runtime.threads import Workers
 
 LOG = logging.getLogger("kubenode.sinks")
+LINGER_S: Final = 0.2
+"""How long a decision may wait to be told with those after it."""
 MOST_WAITING: Final = 10_000
 """Records that may wait for one sink; those beyond are not given to it, and are counted."""
 
@@ -21,7 +23,7 @@ class Outlet:
         self._failed = False
         self._behind = False
         self._lost = 0
-        self.workers = Workers(f"kubenode {engine} sink {name}")
+        self.workers = Workers(f"kubenode {engine} sink {name}", linger=LINGER_S)
 
     def put(self, record: Record) -> None:
         """Tell it of a decision, later; never waits."""

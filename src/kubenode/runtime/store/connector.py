@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kubenode.runtime.store.transport import Limits, Timing
 
 _FAILS: Final = (aiohttp.ClientError, OSError)
+_KEPT_S: Final = 60
+"""How long a connection is kept idle, less than the 90 s of the server: a handshake costs as much as three calls."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -25,7 +27,7 @@ class Connector(aiohttp.TCPConnector):
 
     def __init__(self, limits: "Limits", timing: "Timing") -> None:
         # Our places are the limit of calls; a limit of connections would make calls wait for watches.
-        super().__init__(limit=0)
+        super().__init__(limit=0, keepalive_timeout=_KEPT_S)
         self._every = nanoseconds(limits.reconnect)
         self._timing = timing
         self._is_doubted = False

@@ -5,6 +5,7 @@ Only what surely was not done is done again: a write whose answer was lost is th
 """
 
 import asyncio
+import functools
 import logging
 import re
 import secrets
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Final
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import attrs
@@ -251,7 +253,7 @@ class Transport:
         self.requests[request.method, 0] += 1
         response = await self._session.request(
             request.method,
-            URL(connection.url + request.path, encoded=True).with_query(request.query),
+            URL(f"{connection.url}{request.path}{_asked(tuple(request.query.items()))}", encoded=True),
             data=request.body,
             headers=headers,
             allow_redirects=False,
@@ -285,6 +287,12 @@ class Transport:
             if text not in self._warned and len(self._warned) < _WARNINGS_KEPT:
                 self._warned.add(text)
                 LOG.warning("event=api-warning method=%s text=%s", response.method, text)
+
+
+@functools.lru_cache(maxsize=256)
+def _asked(query: tuple[tuple[str, str], ...]) -> str:
+    """Write a query; a few are asked again and again."""
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
 
 
 def _why(error: aiohttp.ClientError | OSError) -> str:
