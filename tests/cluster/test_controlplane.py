@@ -154,7 +154,7 @@ def test_history_is_gone_after_a_compaction(control_plane_folder: Path, tmp_path
         assert "kept" in plane.kubectl("get", "--raw", earlier)
         assert plane.compact() > int(version)
         plane.restart_apiserver()
-        with pytest.raises(ControlPlaneError, match="too old|Expired|compacted"):
+        with pytest.raises(ControlPlaneError, match=r"too old|Expired|compacted"):
             plane.kubectl("get", "--raw", earlier)
         events = map(json.loads, plane.audit_log.read_text().splitlines())
         assert "ada" in {

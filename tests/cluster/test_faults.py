@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.faults.judge import unled
 from tests.cluster.faults.proxy import Fault
 from tests.cluster.faults.stage import Controller, staged
 from tests.cluster.faults.wrong import Breaking, Killing, Losing, Refusing
@@ -47,7 +48,10 @@ def kills(binaries: Path, folder: Path, *, seed: int, count: int) -> None:
     """Kill the leader around its writes so often; another one waits, and each is started again at once."""
     with staged(binaries, folder, controllers=2) as stage:
         stage.prepare()
-        faults = [_killing(one, seed, -(-count // 2)) for one in stage.controllers]
+        by = {one.proxy: one for one in stage.controllers}
+        fault = Killing(seed, count, lambda proxy: by[proxy].signal(signal.SIGKILL))
+        for proxy in by:
+            proxy.fault = fault
 
         def revive() -> None:
             for one in stage.controllers:
@@ -56,13 +60,7 @@ def kills(binaries: Path, folder: Path, *, seed: int, count: int) -> None:
 
         stage.begin()
         stage.finish(patience=60 + 10 * count, during=revive)
-        assert sum(fault.left for fault in faults) == 0, [fault.killed for fault in faults]
-
-
-def _killing(one: Controller, seed: int, count: int) -> Killing:
-    fault = Killing(seed, count, lambda: one.signal(signal.SIGKILL))
-    one.proxy.fault = fault
-    return fault
+        assert fault.left == 0, fault.killed
 
 
 def test_the_controller_is_killed_around_its_writes(control_plane_folder: Path, tmp_path: Path) -> None:
@@ -121,11 +119,10 @@ def test_the_leader_is_paused_and_wakes(control_plane_folder: Path, tmp_path: Pa
         paused = time.monotonic()
         stage.until("the other leads", other.leads)
         stage.until("forty seconds", lambda: time.monotonic() > paused + 40)
-        woken = stage.written(leader)
         leader.signal(signal.SIGCONT)
         stage.finish()
-        assert other.leads()
-        assert stage.written(leader) == woken
+        late = [entry for entry in unled(stage.audited()) if entry.user == leader.user]
+        assert not late, late
 
 
 def test_the_server_is_restarted_and_etcd_compacted(control_plane_folder: Path, tmp_path: Path) -> None:
@@ -147,7 +144,7 @@ def test_the_server_is_restarted_and_etcd_compacted(control_plane_folder: Path, 
 
 
 def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:
-    """For thirty seconds no connection is taken, and at most two a second are tried."""
+    """For thirty seconds no connection is taken, and at most two a second are tried, in any five seconds."""
     with staged(control_plane_folder, tmp_path) as stage:
         stage.prepare()
         proxy = stage.controllers[0].proxy
@@ -160,7 +157,7 @@ def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:
         proxy.away(is_away=False)
         stage.finish()
         assert len(tried) > 3
-        crowded = [at for at in tried if sum(at <= other < at + 1 for other in tried) > 2]
+        crowded = [at for at in tried if sum(at <= other < at + 5 for other in tried) > 2 * 5]
         assert not crowded, [round(at - tried[0], 2) for at in tried]
 
 

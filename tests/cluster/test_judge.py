@@ -9,7 +9,8 @@ from typing import Any
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.runtime.store.contract import JsonPatch, MergePatch
-from tests.cluster.faults.judge import acts_of, audited, hosts_of, judge
+from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
+from tests.cluster.faults.judge import acts_of, audited, hosts_of, judge, unled
 from tests.cluster.faults.older import forget, forgotten
 from tests.cluster.faults.plot import cast
 
@@ -143,6 +144,29 @@ def test_what_was_done_twice_is_found(tmp_path: Path) -> None:
     assert failed(tmp_path, [*lines, job(1, "hu1"), job(2, "hu1")], [span("hu1", 2, 3)]) == {
         "one job an episode"
     }
+
+
+def test_a_write_under_another_ones_lease_is_found(tmp_path: Path) -> None:
+    """By whose write the Lease names a holder; a released one names nobody."""
+
+    def lease(seconds: float, user: str, holder: str | None) -> str:
+        left = {"metadata": {"name": "kubenode-controller"}, "spec": {"holderIdentity": holder}}
+        return by(user, line(seconds, "patch", "leases", left, name="kubenode-controller"))
+
+    def by(user: str, text: str) -> str:
+        return json.dumps({**json.loads(text), "user": {"username": user}})
+
+    def write(seconds: float, user: str, code: int = 200) -> str:
+        return by(user, line(seconds, "patch", "machines", None, name=f"at-{seconds}", code=code))
+
+    first, second = CONTROLLER_USER, SECOND_USER
+    lines = [
+        lease(1, first, "a"), write(2, first), write(3, second), lease(4, second, "b"), write(5, first, code=409),
+        write(6, first), write(7, second), lease(8, second, None), write(9, second), write(9.5, "an agent"),
+    ]  # fmt: skip
+    log = tmp_path / "audit.log"
+    log.write_text("\n".join(lines))
+    assert [entry.name for entry in unled(audited(log))] == ["at-3", "at-6", "at-9"]
 
 
 def test_what_a_host_refuses_may_be_tried_again(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ cables, and lets a rollout go on after a failure.
 """
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -27,16 +26,15 @@ from kubenode.runtime.manifests import install as manifests_of_install
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.canonical import canonical
 from kubenode.runtime.testing.controlplane import ControlPlane
-from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
+from kubenode.runtime.testing.servers import SECOND_USER
 from tests.cluster.faults import plot
-from tests.cluster.faults.judge import Entry, audited, hosts_of, judge
+from tests.cluster.faults.judge import USERS, Entry, audited, hosts_of, judge
 from tests.cluster.faults.proxy import Proxy
 
 KUBENODE: Final = Path(sys.executable).with_name("kubenode")
 ROOT: Final = Path(__file__).parents[3]
 NODE_GRACE_S: Final = 10
 PATIENCE: Final = 180.0
-USERS: Final = (CONTROLLER_USER, SECOND_USER)
 TICK: Final = 0.2
 LOOK: Final = 1.0
 """How often the whole state is looked at; kubectl is no small program."""
@@ -312,9 +310,3 @@ def staged(binaries: Path, folder: Path, *, controllers: int = 1, proxied: bool 
         install(plane)
         grant_second(plane)
         yield Stage(plane, folder, stack, controllers=controllers, proxied=proxied)
-
-
-def kill_by(pid: int) -> None:
-    """End a process of ours at once."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
