@@ -12,7 +12,7 @@ from kubenode.runtime.store.contract import JsonPatch, MergePatch
 from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
 from tests.cluster.faults.judge import acts_of, audited, hosts_of, judge, unled
 from tests.cluster.faults.older import forget, forgotten
-from tests.cluster.faults.plot import cast
+from tests.cluster.faults.plot import HUNG, SCARRED, STORIES, cast, embedded
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 UID = "3f0e6b1c-0000-4000-8000-000000000001"
@@ -199,7 +199,26 @@ def test_the_older_one_forgets() -> None:
     assert forget("Machine", {"spec": None}) == {"spec": None}
 
 
-def test_the_cast_has_what_the_stories_need() -> None:
-    """Each story has its machines, and no two stories share a zone."""
+def test_the_end_that_runs_are_compared_with_is_a_good_one() -> None:
+    """All machines run; who hung was rebooted once after a restart that failed; one upgrade is excused; nothing is held."""
+    end = embedded()
+    machines = {key: one["status"]["phase"] for key, one in end.state.items() if key.startswith("Machine/")}
+    assert set(machines.values()) == {"Running"}
+    assert {key.partition("/")[2] for key in machines} == {
+        one for names in STORIES.values() for one in names if one[-1].isdigit()
+    }
+    jobs = {key: one["status"] for key, one in end.state.items() if key.startswith("RemedyOperationJob/")}
+    assert {key.partition("/")[2].partition(".")[0] for key in jobs} == {*HUNG, *SCARRED}
+    assert {status["phase"] for status in jobs.values()} == {"Succeeded"}
+    attempts = {
+        tuple((one["action"], one["state"]) for one in status["attempts"]) for status in jobs.values()
+    }
+    assert attempts == {(("restart-unit", "Failed"), ("reboot", "Succeeded"))}
+    upgrade = end.state["MachineComponentSet/exporter"]["status"]
+    assert (upgrade["phase"], upgrade["updated"], upgrade["excused"]) == ("Complete", 3, 1)
+    ledger = end.state["RiskLedger/cluster"]["status"]
+    assert (ledger["holds"], ledger["storms"], ledger["closed"]["cluster"]) == ([], [], 12)
+    reboots = {machine: count for (machine, steps), count in end.acts.items() if steps == ("Reboot()",)}
+    assert reboots == dict.fromkeys((*HUNG, *SCARRED), 1)
     zones = {one.metadata.labels["topology.kubernetes.io/zone"] for one in cast().of(m.Machine)}
     assert len(zones) == 10
