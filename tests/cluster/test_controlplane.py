@@ -140,6 +140,28 @@ def test_objects_and_url_survive_a_restart_of_the_api_server(control_plane: Cont
         assert "configmap/kept" in control_plane.kubectl("-n", namespace, "get", "configmaps", "-o", "name")
 
 
+def test_history_is_gone_after_a_compaction(control_plane_folder: Path, tmp_path: Path) -> None:
+    """What stood at an earlier version is read before it, and after it refused; with bodies, the audit log has what a write left."""
+    with ControlPlane.start(
+        control_plane_folder, tmp_path, controller_manager=False, audit_bodies=True
+    ) as plane:
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "kept"},
+                 "spec": {"holderIdentity": "ada"}}  # fmt: skip
+        made = json.loads(plane.kubectl("create", "-f", "-", "-o", "json", input=json.dumps(lease)))
+        version = made["metadata"]["resourceVersion"]
+        earlier = f"/apis/coordination.k8s.io/v1/leases?resourceVersion={version}&resourceVersionMatch=Exact"
+        plane.kubectl("create", "configmap", "later")
+        assert "kept" in plane.kubectl("get", "--raw", earlier)
+        assert plane.compact() > int(version)
+        plane.restart_apiserver()
+        with pytest.raises(ControlPlaneError, match=r"too old|Expired|compacted"):
+            plane.kubectl("get", "--raw", earlier)
+        events = map(json.loads, plane.audit_log.read_text().splitlines())
+        assert "ada" in {
+            (event.get("responseObject") or {}).get("spec", {}).get("holderIdentity") for event in events
+        }
+
+
 @pytest.mark.parametrize("whose", ["tests", "supervisor"])
 def test_nothing_is_left_of_killed_tests(control_plane_folder: Path, tmp_path: Path, whose: str) -> None:
     """SIGKILL of the process that tests ends its servers and removes its folder; of the supervisor, its servers."""

@@ -3,10 +3,13 @@
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.faults.judge import unled
+from tests.cluster.faults.proxy import Fault
 from tests.cluster.faults.stage import Controller, staged
 from tests.cluster.faults.wrong import Breaking, Killing, Losing, Refusing
 
@@ -45,7 +48,10 @@ def kills(binaries: Path, folder: Path, *, seed: int, count: int) -> None:
     """Kill the leader around its writes so often; another one waits, and each is started again at once."""
     with staged(binaries, folder, controllers=2) as stage:
         stage.prepare()
-        faults = [_killing(one, seed, -(-count // 2)) for one in stage.controllers]
+        by = {one.proxy: one for one in stage.controllers}
+        fault = Killing(seed, count, lambda proxy: by[proxy].signal(signal.SIGKILL))
+        for proxy in by:
+            proxy.fault = fault
 
         def revive() -> None:
             for one in stage.controllers:
@@ -54,18 +60,35 @@ def kills(binaries: Path, folder: Path, *, seed: int, count: int) -> None:
 
         stage.begin()
         stage.finish(patience=60 + 10 * count, during=revive)
-        assert sum(fault.left for fault in faults) == 0, [fault.killed for fault in faults]
-
-
-def _killing(one: Controller, seed: int, count: int) -> Killing:
-    fault = Killing(seed, count, lambda: one.signal(signal.SIGKILL))
-    one.proxy.fault = fault
-    return fault
+        assert fault.left == 0, fault.killed
 
 
 def test_the_controller_is_killed_around_its_writes(control_plane_folder: Path, tmp_path: Path) -> None:
     """Twenty-five times, at points drawn by a seed."""
     kills(control_plane_folder, tmp_path, seed=1, count=25)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", [2, 3, 4, 5])
+def test_the_controller_is_killed_a_hundred_times(
+    control_plane_folder: Path, tmp_path: Path, seed: int
+) -> None:
+    """Twenty-five times with each of four other seeds."""
+    kills(control_plane_folder, tmp_path, seed=seed, count=25)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", range(2, 6))
+@pytest.mark.parametrize("fault", [Losing, Refusing, Breaking])
+def test_other_seeds(
+    control_plane_folder: Path, tmp_path: Path, fault: Callable[[int], Fault], seed: int
+) -> None:
+    """Other requests are struck."""
+    with staged(control_plane_folder, tmp_path) as stage:
+        stage.prepare()
+        stage.controllers[0].proxy.fault = fault(seed)
+        stage.begin()
+        stage.finish()
 
 
 def test_two_controllers_act_at_once(control_plane_folder: Path, tmp_path: Path) -> None:
@@ -96,41 +119,32 @@ def test_the_leader_is_paused_and_wakes(control_plane_folder: Path, tmp_path: Pa
         paused = time.monotonic()
         stage.until("the other leads", other.leads)
         stage.until("forty seconds", lambda: time.monotonic() > paused + 40)
-        woken = stage.written(leader)
         leader.signal(signal.SIGCONT)
         stage.finish()
-        assert other.leads()
-        assert stage.written(leader) == woken
+        late = [entry for entry in unled(stage.audited()) if entry.user == leader.user]
+        assert not late, late
 
 
-def test_the_server_is_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
-    """In the middle of all stories, and once more."""
-    with staged(control_plane_folder, tmp_path, proxied=False) as stage:
-        stage.prepare()
-        stage.begin()
-        for _ in range(2):
-            time.sleep(4)
-            stage.plane.restart_apiserver()
-        stage.finish()
-
-
-def test_etcd_is_compacted_and_the_server_restarted(control_plane_folder: Path, tmp_path: Path) -> None:
-    """The server no longer knows from where any watch would go on: each is refused with 410, and begins anew."""
+def test_the_server_is_restarted_and_etcd_compacted(control_plane_folder: Path, tmp_path: Path) -> None:
+    """One that has just started refuses with 403 what it will allow; after a compaction each watch is refused with 410."""
     with staged(control_plane_folder, tmp_path) as stage:
         stage.prepare()
         stage.begin()
-        time.sleep(4)
-        # A server that has just started refuses with 403 what it will allow; that is another story, told above.
-        stage.controllers[0].proxy.away(is_away=True)
+        time.sleep(3)
+        stage.plane.restart_apiserver()
+        time.sleep(5)
+        one = stage.controllers[0]
+        # Not before the server is ready, or the 403 would hide the 410.
+        one.proxy.away(is_away=True)
         stage.plane.compact()
         stage.plane.restart_apiserver()
-        stage.controllers[0].proxy.away(is_away=False)
+        one.proxy.away(is_away=False)
         stage.finish()
-        assert stage.controllers[0].log.read_text().count("error=Expired") > 3
+        assert one.log.read_text().count("error=Expired") > 3
 
 
 def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:
-    """For thirty seconds no connection is taken, and at most two a second are tried."""
+    """For thirty seconds no connection is taken, and at most two a second are tried, in any five seconds."""
     with staged(control_plane_folder, tmp_path) as stage:
         stage.prepare()
         proxy = stage.controllers[0].proxy
@@ -143,7 +157,7 @@ def test_the_server_is_away(control_plane_folder: Path, tmp_path: Path) -> None:
         proxy.away(is_away=False)
         stage.finish()
         assert len(tried) > 3
-        crowded = [at for at in tried if sum(at <= other < at + 1 for other in tried) > 2]
+        crowded = [at for at in tried if sum(at <= other < at + 5 for other in tried) > 2 * 5]
         assert not crowded, [round(at - tried[0], 2) for at in tried]
 
 

@@ -16,10 +16,15 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core import wire
+from kubenode.core.lease import CONTROLLER
 from kubenode.runtime.sim.check import Check, all_of, done_once, limits_kept, one_at_a_time, permitted
 from kubenode.runtime.sim.witness import Permit
+from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
 from tests.cluster.faults.plot import REFUSES, Acts, cast
 
+USERS = (CONTROLLER_USER, SECOND_USER)
+"""Of the controllers."""
+WORDS = ("events", "selfsubjectaccessreviews")
 WRITES = ("create", "update", "patch", "delete", "deletecollection")
 
 
@@ -101,6 +106,22 @@ class Seen:
                 permit.closed = at
         for op_id, hold in now.items():
             self.permits.setdefault(op_id, Permit(hold=hold, opened=at))
+
+
+def unled(entries: Iterable[Entry]) -> list[Entry]:
+    """Give the writes that were done for somebody while the Lease was another one's, in the order of the answers.
+
+    To ask for one's own rights and to tell of an event changes nothing.
+    """
+    holder, late = "", list[Entry]()
+    for entry in sorted(entries, key=lambda entry: entry.at):
+        if not entry.wrote:
+            continue
+        if entry.resource == "leases" and entry.name == CONTROLLER:
+            holder = entry.user if entry.left["spec"].get("holderIdentity") else ""
+        elif entry.user in USERS and entry.user != holder and entry.resource not in WORDS:
+            late.append(entry)
+    return late
 
 
 def hosts_of(log: Path) -> dict[str, Any]:

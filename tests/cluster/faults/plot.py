@@ -36,8 +36,8 @@ HUNG: Final = ("hu1", "oa1")
 SCARRED: Final = ("ob1", "ob4")
 """Hang while their zone is silent; the last is of that zone and not silent."""
 CUT: Final = ("ob1", "ob2", "ob3")
-OUTAGE: Final = timedelta(seconds=22)
-SCARS: Final = timedelta(seconds=13)
+OUTAGE: Final = timedelta(seconds=26)
+SCARS: Final = timedelta(seconds=14)
 """How long after the beginning the scarred hang: their Nodes are known to be silent by then."""
 REFUSES: Final = {
     "up3": frozenset({"exporter=1.9.0"}),

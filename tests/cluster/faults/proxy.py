@@ -27,8 +27,13 @@ _HOP: Final = ("connection", "transfer-encoding", "content-length", "keep-alive"
 
 @attrs.frozen(kw_only=True)
 class Asked:
-    """A request as it passes."""
+    """A request as it passes.
 
+    Attributes:
+        proxy: through which.
+    """
+
+    proxy: "Proxy" = attrs.field(repr=False)
     method: str
     path: str
     watches: bool
@@ -201,7 +206,7 @@ class Proxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(
-            method=request.method, path=request.path, watches="watch" in request.query, body=await request.read()
+            proxy=self, method=request.method, path=request.path, watches="watch" in request.query, body=await request.read()
         )  # fmt: skip
         try:
             answer = await self.fault.before(asked)

@@ -5,7 +5,6 @@ cables, and lets a rollout go on after a failure.
 """
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -27,17 +26,18 @@ from kubenode.runtime.manifests import install as manifests_of_install
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.canonical import canonical
 from kubenode.runtime.testing.controlplane import ControlPlane
-from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
+from kubenode.runtime.testing.servers import SECOND_USER
 from tests.cluster.faults import plot
-from tests.cluster.faults.judge import Entry, audited, hosts_of, judge
+from tests.cluster.faults.judge import USERS, Entry, audited, hosts_of, judge
 from tests.cluster.faults.proxy import Proxy
 
 KUBENODE: Final = Path(sys.executable).with_name("kubenode")
 ROOT: Final = Path(__file__).parents[3]
 NODE_GRACE_S: Final = 10
-PATIENCE: Final = 120.0
-USERS: Final = (CONTROLLER_USER, SECOND_USER)
-TICK: Final = 0.1
+PATIENCE: Final = 180.0
+TICK: Final = 0.2
+LOOK: Final = 1.0
+"""How often the whole state is looked at; kubectl is no small program."""
 
 
 class Controller:
@@ -152,9 +152,13 @@ class Stage:
                 step=spec.step_time.total_seconds(), boot=spec.boot_time.total_seconds(),
             )  # fmt: skip
 
-    def apply(self, *, late: bool) -> None:
-        """Apply what is asked for."""
-        self.plane.kubectl("apply", "--server-side", "-f", "-", input=to_yaml(plot.manifests(late=late)))
+    def apply(self, *, late: bool = False, machines: bool | None = None) -> None:
+        """Apply what is asked for; of that only Machines, or only the rest."""
+        wanted = [
+            one for one in plot.manifests(late=late)
+            if machines is None or (one["kind"] == "Machine") == machines
+        ]  # fmt: skip
+        self.plane.kubectl("apply", "--server-side", "-f", "-", input=to_yaml(wanted))
 
     def raw(self) -> list[Any]:
         """Give all objects that matter."""
@@ -172,13 +176,15 @@ class Stage:
             entry.user == one.user and entry.wrote and entry.resource != "leases" for entry in self.audited()
         )
 
-    def until(self, what: str, done: Callable[[], object], patience: float = PATIENCE) -> None:
+    def until(
+        self, what: str, done: Callable[[], object], patience: float = PATIENCE, every: float = TICK
+    ) -> None:
         """Wait until something is true."""
         end = time.monotonic() + patience
         while not done():
             if time.monotonic() > end:
                 pytest.fail(f"{what} did not come within {patience} s\n{self.told()}")
-            time.sleep(TICK)
+            time.sleep(every)
 
     def told(self) -> str:
         """Give the ends of all logs."""
@@ -195,9 +201,12 @@ class Stage:
         for one in self.controllers:
             if not one.is_alive():
                 one.start()
-        self.apply(late=False)
+        # The machines first: how many there are when a set begins is kept in its status.
+        self.apply(machines=True)
+        self.until("their phases", lambda: all(_phases(self.raw()).values()), every=LOOK)
         self.add_hosts(late=False)
-        self.until("Running", lambda: set(_phases(self.raw()).values()) == {"Running"})
+        self.apply(machines=False)
+        self.until("Running", lambda: set(_phases(self.raw()).values()) == {"Running"}, every=LOOK)
 
     def begin(self) -> threading.Thread:
         """Let all four stories begin; what is still to come of them comes by itself, in a thread that is given back."""
@@ -247,7 +256,7 @@ class Stage:
             raw = self.raw()
             self.look_after(raw)
             state = canonical(raw)
-            time.sleep(TICK)
+            time.sleep(LOOK)
         time.sleep(2)
         raw = self.raw()
         assert canonical(raw) == expected.state, _differ(canonical(raw), expected.state)
@@ -301,9 +310,3 @@ def staged(binaries: Path, folder: Path, *, controllers: int = 1, proxied: bool 
         install(plane)
         grant_second(plane)
         yield Stage(plane, folder, stack, controllers=controllers, proxied=proxied)
-
-
-def kill_by(pid: int) -> None:
-    """End a process of ours at once."""
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from tests.cluster.faults.plot import STORIES
-from tests.cluster.faults.proxy import Asked, Fault, Lost
+from tests.cluster.faults.proxy import Asked, Fault, Lost, Proxy
 
 PATIENCE: Final = 6
 """A kill that waits for one story's writes takes any write after so many others."""
@@ -89,12 +89,14 @@ class Breaking(Fault):
 
 
 class Killing(Fault):
-    """Kills a controller around one of its writes: before the server has it, once it is done, or once it was told.
+    """Kills whoever leads around one of its writes: before the server has it, once it is done, or once it was told.
+
+    One for all controllers: only one of them writes at a time.
 
     The stories take turns: a kill waits for a write of the next one's, and takes any after some others.
     """
 
-    def __init__(self, seed: int, kills: int, kill: Callable[[], None]) -> None:
+    def __init__(self, seed: int, kills: int, kill: Callable[[Proxy], None]) -> None:
         self._drawn = random.Random(seed)
         self._left = kills
         self._kill = kill
@@ -142,5 +144,5 @@ class Killing(Fault):
     def _strike(self, asked: Asked) -> None:
         self._left -= 1
         self.killed[story_of(asked), self._when] += 1
-        self._kill()
+        self._kill(asked.proxy)
         self._draw()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kubenode.runtime.testing.authority import Authority
     from kubenode.runtime.testing.servers import Servers
 
-_READY_WITHIN_S: Final = 60.0
+_READY_WITHIN_S: Final = 120.0
 _PROBE_EVERY_S: Final = 0.05
 _PROBE_TIMEOUT_S: Final = 5.0
 _PORT_ATTEMPTS: Final = 5
@@ -88,7 +88,7 @@ class ControlPlane:
                 Kubernetes has it.
 
         Raises:
-            ControlPlaneError: the extra is not installed, or a server does not start within 60 seconds or
+            ControlPlaneError: the extra is not installed, or a server does not start within two minutes or
                 ends; the message has the end of its log.
         """
         try:
@@ -198,7 +198,7 @@ class ControlPlane:
         """Stop the API server in order, start it again at the same URL, and return when it is ready.
 
         Raises:
-            ControlPlaneError: it does not come back within 60 seconds.
+            ControlPlaneError: it does not come back within two minutes.
         """
         try:
             with _explained():
