@@ -1,11 +1,14 @@
 """Which names a change concerns, what is asked of core, and what the answers are in requests to a server."""
 
 import asyncio
+import sys
 from typing import Any
 
 import attrs
 import pytest
+from typer.testing import CliRunner
 
+from kubenode import runtime
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.decision import AnswerRequest, DeleteToken
@@ -13,11 +16,16 @@ from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.errors import Conflict, Forbidden, ObjectNotFound
 from kubenode.core.model import Json, Kind
 from kubenode.core.model.world import SIGNER, CertificateSigningRequest
+from kubenode.core.policy import Policy
+from kubenode.runtime.cli.app import app
 from kubenode.runtime.controller.enrol import EnrolController
 from kubenode.runtime.controller.wiring import ENROL, NAMES, controllers
 from kubenode.runtime.embed import Plugins
 from kubenode.runtime.engine.apply import NoHands, apply, reaches
 from kubenode.runtime.engine.expect import Written
+from kubenode.runtime.engine.loop import Decided
+from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.events.notice import Listener
 from kubenode.runtime.pkcs10 import read_request
 from kubenode.runtime.store.cache import Cache
 from kubenode.runtime.store.contract import EventType, MergePatch, WatchEvent
@@ -109,7 +117,7 @@ def test_a_request_for_no_machine_is_asked_about(bench: Bench) -> None:
     seen = bench.asks("m1")
     assert seen is not None
     assert seen.machine is None
-    decision = bench.controller.decide(seen, None)
+    decision = bench.controller.decide(seen, Policy())
     assert [one.reason for one in decision.effects if isinstance(one, AnswerRequest)] == ["MachineMissing"]
 
 
@@ -119,6 +127,31 @@ def test_nobody_enrols_unless_it_is_named() -> None:
     assert CertificateSigningRequest not in controllers(plugins).cache.kinds
     assert CertificateSigningRequest in controllers(plugins, only=(*NAMES, ENROL)).cache.kinds
     assert CertificateSigningRequest.KIND.only == f"spec.signerName={SIGNER}"
+
+
+def test_answers_are_told_of_the_machine(bench: Bench) -> None:
+    """As Events: a refusal is a warning, and so somebody learns of a stolen token. Where there is no Machine, nobody is."""
+    bench.tell(CertificateSigningRequest, request("r", 3))
+    listener = Listener()
+
+    def heard() -> list[tuple[str, str, str, str]]:
+        question = bench.controller.question("m1", NOW, {})
+        assert question is not None
+        decision = bench.controller.decide(question.snapshot, Policy())
+        decided = Decided(
+            now=NOW,
+            key=Key(ENROL, "m1"),
+            question=question,
+            policy=Policy(),
+            decision=decision,
+            acts=decision.effects,
+        )
+        return [(one.about.name, one.type, one.reason, one.message) for one in listener.hear(decided)]
+
+    assert heard() == []
+    bench.tell(m.Machine, machine(4))
+    text = "r: who is neither a bootstrap token of this Machine nor its own agent"
+    assert heard() == [("m1", "Warning", "RequesterUnknown", text)]
 
 
 # What the answers are on the wire.
@@ -197,3 +230,15 @@ def test_a_token_that_cannot_be_deleted_is_not_said_to_be() -> None:
     assert [call[0] for call in refused.calls] == ["delete"]
     stale: Any = Server(patch=Conflict("changed"))
     assert isinstance(asyncio.run(apply((FORGET,), stale, NoHands())).error, Conflict)
+
+
+def test_without_the_extra_the_command_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is connected; wrong use, and one line."""
+    monkeypatch.delitem(sys.modules, "kubenode.runtime.pkcs10")
+    monkeypatch.delattr(runtime, "pkcs10")
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    result = CliRunner().invoke(app, ["controller", "--enrolment", "--listen", "none"])
+    assert result.exit_code == 2
+    assert (
+        result.stderr.splitlines()[-1] == "--enrolment needs cryptography: pip install 'kubenode[enrolment]'"
+    )

@@ -105,6 +105,39 @@ def test_a_request_that_its_key_did_not_sign_is_told() -> None:
     assert read(forged.encode()).key_fault == "the request is not signed by its own key"
 
 
+def tlv(tag: int, *parts: bytes) -> bytes:
+    """Write one value of ASN.1, of less than 64 KiB."""
+    body = b"".join(parts)
+    length = len(body).to_bytes(2, "big").lstrip(b"\x00") or b"\x00"
+    size = length if len(body) < 128 else bytes([128 + len(length)]) + length
+    return bytes([tag]) + size + body
+
+
+def with_attributes(*attributes: bytes, version: int = 0) -> bytes:
+    """Give a request with any attributes, signed by nobody; its subject and key are good."""
+    made = x509.load_pem_x509_csr(GOOD)
+    key = made.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    info = tlv(0x30, tlv(2, bytes([version])), made.subject.public_bytes(), key, tlv(0xA0, *attributes))
+    algorithm = tlv(0x30, bytes.fromhex("06082a8648ce3d040302"))
+    text = base64.encodebytes(tlv(0x30, info, algorithm, tlv(3, b"\x00", made.signature))).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{text}-----END CERTIFICATE REQUEST-----\n".encode()
+
+
+def test_attributes_that_cannot_be_read_are_refused_and_stop_nobody() -> None:
+    """Two values in one, an empty one, extensions that are none, the same twice: asked for is asked for."""
+    assert read(with_attributes()).extras == ()
+    password, extensions = bytes.fromhex("06092a864886f70d010907"), bytes.fromhex("06092a864886f70d01090e")
+    text = tlv(0x13, b"x")
+    for attributes in (
+        (tlv(0x30, password, tlv(0x31, text, text)),),
+        (tlv(0x30, password, tlv(0x31)),),
+        (tlv(0x30, extensions, tlv(0x31, text)),),
+        (tlv(0x30, extensions, tlv(0x31, tlv(0x30))), tlv(0x30, extensions, tlv(0x31, tlv(0x30)))),
+    ):
+        assert read(with_attributes(*attributes)).extras != (), attributes
+    assert read_request(found(with_attributes(version=7))) is None
+
+
 GOOD, OTHER = signed(draft()), signed(draft((NameOID.COMMON_NAME, "admin")))
 
 

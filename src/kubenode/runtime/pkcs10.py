@@ -5,7 +5,6 @@ one PEM block and not a byte besides.
 """
 
 import base64
-import binascii
 import hashlib
 import re
 import warnings
@@ -18,7 +17,6 @@ from kubenode.core.model.world import CertificateSigningRequest
 
 try:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
     from cryptography.x509.oid import NameOID
@@ -37,13 +35,21 @@ _LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_request(found: CertificateSigningRequest) -> SigningRequest | None:
-    """Take a request apart; None when it is none that can be read in one way only, or has no single name."""
-    request = _parsed(found.spec.request)
-    if request is None:
+    """Take a request apart; None when it is none that can be read in one way only, or has no single name.
+
+    It never raises: a stranger wrote it, and whoever else asks has to be answered.
+    """
+    try:
+        return _taken_apart(found)
+    except Exception:
         return None
-    names = [(one.oid, str(one.value)) for one in request.subject]
+
+
+def _taken_apart(found: CertificateSigningRequest) -> SigningRequest | None:
+    request = _parsed(found.spec.request)
+    names = [] if request is None else [(one.oid, str(one.value)) for one in request.subject]
     common = [value for oid, value in names if oid == NameOID.COMMON_NAME]
-    if not common:
+    if request is None or not common:
         return None
     spec, metadata = found.spec, found.metadata
     known = (NameOID.COMMON_NAME, NameOID.ORGANIZATION_NAME)
@@ -68,28 +74,25 @@ def state_of(found: CertificateSigningRequest) -> RequestState:
 
 
 def _parsed(text: str) -> x509.CertificateSigningRequest | None:
-    """Decode the field `spec.request`, which is PEM in base64."""
-    try:
-        block = _PEM.fullmatch(base64.b64decode(text, validate=True)) if len(text) <= _MOST else None
-        if block is None:
-            return None
-        der = base64.b64decode(block[1].replace(b"\n", b""), validate=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of names that are too long: those are refused, not warned of
-            request = x509.load_der_x509_csr(der)
-            list(request.subject)
-    except (ValueError, binascii.Error, UnsupportedAlgorithm):
+    """Decode the field `spec.request`, which is PEM in base64. Raises whatever comes of what is none."""
+    block = _PEM.fullmatch(base64.b64decode(text, validate=True)) if len(text) <= _MOST else None
+    if block is None:
         return None
+    der = base64.b64decode(block[1].replace(b"\n", b""), validate=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that are too long: those are refused, not warned of
+        request = x509.load_der_x509_csr(der)
+        list(request.subject)  # is read only now, and kept
     return request
 
 
 def _extras(request: x509.CertificateSigningRequest) -> tuple[str, ...]:
     """Name all that is asked for besides subject and key; of extensions the names of these."""
-    found = [one.oid.dotted_string for one in request.attributes]
     try:
+        found = [one.oid.dotted_string for one in request.attributes]
         found += [f"extension {one.oid.dotted_string}" for one in request.extensions]
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
-        found.append("extensions that cannot be read")
+    except Exception:
+        return ("attributes or extensions that cannot be read",)
     return tuple(found)
 
 
@@ -99,7 +102,7 @@ def _key(request: x509.CertificateSigningRequest) -> tuple[str, str]:
         key = request.public_key()
         der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         signed = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature):
+    except Exception:
         return hashlib.sha256(
             request.tbs_certrequest_bytes
         ).hexdigest(), "the key or its algorithm is not known"

@@ -145,7 +145,7 @@ def _matched(
 ) -> Json:
     return {
         "apiGroups": [group], "apiVersions": list(versions), "operations": list(operations),
-        "resources": list(resources),
+        "resources": list(resources), "scope": "*",
     }  # fmt: skip
 
 

@@ -145,6 +145,23 @@ def test_one_fault_is_enough(why: str) -> None:
     assert not answers(decided(request(**wrong), of=machine())).get("r", (False, ""))[0]
 
 
+@pytest.mark.parametrize(("wrong", "text"), [
+    ({"expiration_seconds": None}, "expirationSeconds is missing; it is from 600 to 604800"),
+    ({"expiration_seconds": 599}, "expirationSeconds is 599; it is from 600 to 604800"),
+    ({"usages": ()}, "usages are none; they are client auth and of client auth, digital signature, key encipherment any"),
+    ({"organizations": groups_of("x")}, f"the organisation kubenode:uid:x is of another Machine of this name; this one has uid {UID}"),
+    ({"organizations": ()}, f"the subject has organisations none; it may have kubenode:agents, kubenode:uid:{UID} and nothing else"),
+    ({"organizations": groups_of("x"), "others": ("2.5.4.11",)},
+     f"the subject has organisations kubenode:agents, kubenode:uid:x, and 2.5.4.11; "
+     f"it may have kubenode:agents, kubenode:uid:{UID} and nothing else"),
+])  # fmt: skip
+def test_a_refusal_says_what_there_is_and_what_there_may_be(wrong: Any, text: str) -> None:
+    """Whoever wrote the agent can put it right."""
+    (found,) = decided(request(**wrong), of=machine()).effects
+    assert isinstance(found, AnswerRequest)
+    assert found.message == text
+
+
 @pytest.mark.parametrize("wrong", [
     {"usages": ("client auth",)}, {"usages": ("key encipherment", "client auth")}, {"expiration_seconds": 600},
     {"expiration_seconds": 7 * 86_400}, {"created": WALL - HOUR}, {"organizations": groups_of(UID)[::-1]},
@@ -248,6 +265,8 @@ def test_a_new_token_waits_until_the_one_before_is_deleted() -> None:
         DeleteToken(machine=m.Ref(kind="Machine", name="m1", uid=UID), token_id=TOKEN, resource_version="7"),
     )
     assert found.status is None
+    same = attrs.evolve(new, key=KEY)
+    assert [type(one) for one in decided(same, of=machine(HELD)).effects] == [DeleteToken]
     assert decided(new, of=machine(SPENT)).status == m.Enrolment(token_id=NEXT_TOKEN, key=OTHER_KEY)
 
 

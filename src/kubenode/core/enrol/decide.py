@@ -29,6 +29,8 @@ from kubenode.core.policy import Policy
 _MOST_SAID: Final = 512
 """Characters of a refusal: it repeats what strangers wrote."""
 
+_NO_TOKEN: Final = Enrolment(token_id="", key="", spent=True)
+
 
 @attrs.frozen(kw_only=True)
 class EnrolSnapshot:
@@ -99,17 +101,15 @@ def _by_token(
         used: the tokens that a request was approved from.
         answers: to which theirs are added.
     """
-    held = machine.status.enrolment
-    open_token = held.token_id if held is not None and not held.spent else ""
-    is_waited_for = held is not None and any(
-        token_of(one) == open_token and one.key == held.key for one in good
-    )
+    held = machine.status.enrolment or _NO_TOKEN
+    open_token = "" if held.spent else held.token_id
+    is_waited_for = any((token_of(one), one.key) == (open_token, held.key) for one in good)
     approved = set(used)
     wanted: Enrolment | None = None
     for request in good:
         token = token_of(request)
-        is_held = held is not None and held.token_id == token
-        if token in approved or (held is not None and is_held and (held.spent or held.key != request.key)):
+        is_held = token == held.token_id
+        if token in approved or (is_held and (held.spent or held.key != request.key)):
             text = f"token {token} was used for another key or request; make a new one"
             answers.refuse(request, EnrolReason.TOKEN_USED, text)
         elif is_held:

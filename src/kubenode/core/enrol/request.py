@@ -138,15 +138,9 @@ def _subject_fault(request: SigningRequest, uid: str) -> Refusal | None:
     wanted, asked = sorted(groups_of(uid)), sorted(request.organizations)
     if asked == wanted and not request.others:
         return None
-    told = [group for group in asked if group.startswith(UID)]
-    if (
-        AGENTS in asked
-        and len(asked) == 2
-        and len(told) == 1
-        and UID + uid not in told
-        and not request.others
-    ):
-        text = f"the organisation {told[0]} is of another Machine of this name; this one has uid {uid}"
+    told = next((group for group in asked if group.startswith(UID)), "")
+    if asked == sorted((AGENTS, told)) and not request.others:
+        text = f"the organisation {told} is of another Machine of this name; this one has uid {uid}"
         return Refusal(EnrolReason.OTHER_INCARNATION, text)
     more = f", and {', '.join(request.others)}" if request.others else ""
     text = f"the subject has organisations {_listed(asked)}{more}; it may have {_listed(wanted)} and nothing else"

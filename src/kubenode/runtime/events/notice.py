@@ -11,7 +11,8 @@ from typing import Any, Final
 import attrs
 
 from kubenode.core import model as m
-from kubenode.core.decision import Create
+from kubenode.core.decision import AnswerRequest, Create
+from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.model.condition import Condition, find
 from kubenode.core.model.meta import ref
 from kubenode.core.model.remedy import Attempt, AttemptState, JobPhase
@@ -84,6 +85,8 @@ class Listener:
                 yield _opened(effect.object)
         if isinstance(subject, m.MachineComponentSet):
             yield from self._permits(subject, decided)
+        if isinstance(decided.question.snapshot, EnrolSnapshot):
+            yield from _answered(decided)
         if isinstance(decided.question.snapshot, FleetSnapshot):
             yield from self._deferrals(decided.question.snapshot, decided)
         if status is None or subject is None or status == stored or decided.question.part:
@@ -133,6 +136,15 @@ class Listener:
             if before.get(ask.op_id) != note.code:
                 text = f"{ask.op_id}: {note.code}: {note.text.removeprefix(lead)}"
                 yield Notice(about=ask.machine, reason=Word.PERMIT_DEFERRED.value, message=text)
+
+
+def _answered(decided: Decided) -> Iterator[Notice]:
+    """Tell of a Machine who became its agent, and who was refused to."""
+    machine = decided.question.subject
+    for effect in decided.decision.effects:
+        if isinstance(effect, AnswerRequest) and machine is not None:
+            kind, text = NORMAL if effect.approved else WARNING, f"{effect.request.name}: {effect.message}"
+            yield Notice(about=ref(machine), type=kind, reason=effect.reason, message=text)
 
 
 def _of_machine(subject: m.Machine, stored: Any, status: Any) -> Iterator[Notice]:
