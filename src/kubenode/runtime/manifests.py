@@ -20,7 +20,7 @@ from kubenode.runtime.controller.rights import EVENTS, rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 from kubenode.runtime.fitting import misfits, strangers
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.store.rights import LEASES, Right, lease_rights
+from kubenode.runtime.store.rights import LEASES, Right, lease_events, lease_rights
 
 AGENT: Final = "kubenode-agent"
 AGENTS: Final = "kubenode:agents"
@@ -186,7 +186,11 @@ def install() -> tuple[Json, ...]:
         _binding(CONTROLLER, _CONTROLLER),
         _role(CONTROLLER, _rules(EVENTS), "default"),
         _binding(CONTROLLER, _CONTROLLER, "default"),
-        _role(CONTROLLER, _rules(one for name in LEASES for one in lease_rights(name)), NAMESPACE),
+        _role(
+            CONTROLLER,
+            _rules((*(one for name in LEASES for one in lease_rights(name)), lease_events())),
+            NAMESPACE,
+        ),
         _binding(CONTROLLER, _CONTROLLER, NAMESPACE),
         _role(AGENT, _agent_rules()),
         _binding(AGENT, {"kind": "Group", "apiGroup": _RBAC, "name": AGENTS}),
