@@ -25,7 +25,7 @@ from kubenode.runtime.manifests import install, to_yaml
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.lease import DEGRADED
-from kubenode.runtime.store.rights import Right, lease_rights
+from kubenode.runtime.store.rights import Right, lease_events, lease_rights
 from kubenode.runtime.testing.controlplane import ControlPlane, ControlPlaneError
 from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
 
@@ -227,8 +227,8 @@ def test_a_controller_on_older_definitions_does_not_start(cluster: Cluster, tmp_
     assert "it would drop status.observedGeneration" in said
 
 
-def without(cluster: Cluster, verb: str, resource: str) -> None:
-    """Take one verb on one resource away from the controller."""
+def without(cluster: Cluster, verbs: str, resource: str) -> None:
+    """Take some verbs on one resource away from the controller."""
     role = next(
         one for one in install() if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", CONTROLLER)
     )
@@ -238,9 +238,8 @@ def without(cluster: Cluster, verb: str, resource: str) -> None:
         if resource in rule["resources"]:
             rest = [name for name in rule["resources"] if name != resource]
             kept += [{**rule, "resources": rest}] if rest else []
-            kept += [
-                {**rule, "resources": [resource], "verbs": [one for one in rule["verbs"] if one != verb]}
-            ]
+            left = [one for one in rule["verbs"] if one not in verbs.split(",")]
+            kept += [{**rule, "resources": [resource], "verbs": left}]
         else:
             kept.append(rule)
     role["rules"] = [rule for rule in kept if rule["verbs"]]
@@ -337,7 +336,7 @@ def test_each_right_is_used_and_none_is_missing(cluster: Cluster) -> None:
                 await engine.settled()
 
     asyncio.run(in_pages())
-    granted = {*rights(), *lease_rights(CONTROLLER), *lease_rights(OBSERVER)}
+    granted = {*rights(), *lease_rights(CONTROLLER), *lease_rights(OBSERVER), lease_events()}
     entries = [one for one in cluster.audit() if one["user"]["username"] == CONTROLLER_USER]
     started = next(at for at, one in enumerate(entries) if one["responseStatus"]["code"] == 201)
     assert used(entries[started:], CONTROLLER_USER) == granted
@@ -347,35 +346,98 @@ def test_each_right_is_used_and_none_is_missing(cluster: Cluster) -> None:
     assert denied == []
 
 
-def test_a_lost_right_degrades_and_its_return_is_noticed(cluster: Cluster) -> None:
-    """Readiness and the Lease name it; granted again, the work is done without a restart."""
+def work_of_a_machine(cluster: Cluster) -> Callable[[], object]:
+    """Give a machine to be looked at; done when it has a phase."""
+    body = {"apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": "late"},
+            "spec": {"host": {"address": "10.0.0.9"}}}  # fmt: skip
+    cluster.plane.kubectl("delete", "machine", "late", "--ignore-not-found", "--wait=false")
+    cluster.plane.kubectl("apply", "-f", "-", input=to_yaml([body]))
+    return lambda: cluster.object("machine", "late").get("status", {}).get("phase")
+
+
+def work_of_a_permit(cluster: Cluster) -> Callable[[], object]:
+    """Give another version to be rolled out, whose start needs a permit; done when it runs."""
+    component = {"apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineComponent", "metadata": {"name": "chrony-9"},
+                 "spec": {"version": "9", "driver": "package", "parameters": {"package": "chrony", "unit": "chrony.service"}}}  # fmt: skip
+    cluster.plane.kubectl("apply", "-f", "-", input=to_yaml([component]))
+    patch = {"spec": {"component": "chrony-9", "rollout": {"minReadySeconds": 0}}}
+    cluster.plane.kubectl("patch", "mcs", "chrony", "--type=merge", "-p", json.dumps(patch))
+
+    def runs() -> bool:
+        found = cluster.object("machine", "m2").get("status", {}).get("agent", {}).get("components", {})
+        return bool(found.get("chrony", {}).get("version") == "9")
+
+    return runs
+
+
+def rolling(cluster: Cluster) -> None:
+    """Run a machine with an agent and a component of a set."""
+    wanted = {"MachineComponent", "MachineComponentSet", "RiskPolicy"}
+    cast = [
+        one for one in yaml.safe_load_all((HERE / "stories.yaml").read_text())
+        if one["kind"] in wanted or one["metadata"]["name"] == "m2"
+    ]  # fmt: skip
+    cluster.plane.kubectl("apply", "-f", "-", input=to_yaml(cast))
+    agent = cluster.agent("m2", "b")
+
+    def ready() -> bool:
+        found = cluster.object("machine", "m2").get("status", {})
+        return bool(found.get("phase") == "Running" and "chrony" in found["agent"]["components"])
+
+    until("Running", ready, logs=agent.log)
+
+
+LOST = {
+    "patch machines/status": (work_of_a_machine, 'cannot patch resource "machines/status"'),
+    "list,watch nodes": (work_of_a_machine, 'cannot list resource "nodes"'),
+    "patch riskledgers/status": (work_of_a_permit, 'cannot patch resource "riskledgers/status"'),
+}
+"""By right what cannot be done without it, and how the server says so."""
+
+
+@pytest.mark.parametrize("right", LOST)
+def test_a_lost_right_degrades_and_its_return_is_noticed(cluster: Cluster, right: str) -> None:
+    """Readiness, the metric, a condition and an Event name it; granted again, the work is done without a restart."""
+    work, words = LOST[right]
+    verbs, resource = right.split()
     controller = cluster.controller()
     controller.until_ready()
-    without(cluster, "patch", "machines/status")
-    body = to_yaml(
-        [{"apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": "late"},
-          "spec": {"host": {"address": "10.0.0.9"}}}]
-    )  # fmt: skip
-    cluster.plane.kubectl("apply", "-f", "-", input=body)
+    until("the lead", controller.leads, logs=controller.log)
+    if work is work_of_a_permit:
+        rolling(cluster)
+    without(cluster, verbs, resource)
+    time.sleep(1)  # an authorizer is told of a role by a watch
+    if resource == "nodes":  # else the watch that is open goes on
+        cluster.plane.restart_apiserver()
+        until("the loss", lambda: controller.get("readyz")[0] == 503, logs=controller.log)
+    done = work(cluster)
 
-    def mark() -> str:
-        return str((cluster.lease()["metadata"].get("annotations") or {}).get(DEGRADED, ""))
+    def condition() -> Any:
+        annotations = cluster.lease()["metadata"].get("annotations") or {}
+        return json.loads(annotations.get(DEGRADED, "{}"))
+
+    def described() -> str:
+        return cluster.plane.kubectl("describe", "lease", CONTROLLER, "-n", NAMESPACE).partition("Events:")[2]
 
     try:
-        until("the loss", lambda: controller.get("readyz")[0] == 503, logs=controller.log)
-        text = controller.get("readyz")[1]
-        assert 'cannot patch resource "machines/status"' in text
-        until("the mark", lambda: 'cannot patch resource "machines/status"' in mark(), logs=controller.log)
+        until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
+        code, text = controller.get("readyz")
+        assert (code, "fix: grant the rights" in text or "forbidden:" in text) == (503, True)
+        assert 'kubenode_engine_ready{engine="kubenode"} 0.0' in controller.get("metrics")[1]
+        until("the condition", lambda: words in condition().get("message", ""), logs=controller.log)
+        assert (condition()["type"], condition()["status"]) == ("Degraded", "True")
+        until(
+            "the Event", lambda: re.search(rf"Warning +Degraded .*{words}", described()), logs=controller.log
+        )
         assert controller.get("healthz")[0] == 200
+        assert not done()
     finally:
         installed(cluster.plane)
     until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
-    until(
-        "the work",
-        lambda: cluster.object("machine", "late").get("status", {}).get("phase"),
-        logs=controller.log,
-    )
-    until("no mark", lambda: not mark())
+    until("the work", done, logs=controller.log)
+    until("no condition", lambda: not condition())
+    until("the Event", lambda: re.search(r"Normal +Restored ", described()), logs=controller.log)
+    assert controller.popen.poll() is None
 
 
 # Two of them.

@@ -4,8 +4,9 @@ import asyncio
 import gc
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import attrs
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
-from kubenode.core.errors import Expired, ServerFailed
+from kubenode.core.errors import Expired, Forbidden, ServerFailed
 from kubenode.core.model import Kind
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.controller.wiring import FIRST, controllers
@@ -22,7 +23,7 @@ from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.faults import Fault, FaultyStore
 from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.live import LiveHosts
-from kubenode.runtime.store.contract import Listing, Patch, Watch
+from kubenode.runtime.store.contract import Listing, Patch, Watch, WatchEvent
 from kubenode.runtime.store.embedded import EmbeddedStore
 
 PATIENCE = 30
@@ -236,3 +237,88 @@ def test_nothing_of_a_listing_is_held_once_it_was_read() -> None:
         await asyncio.wait_for(task, PATIENCE)
 
     asyncio.run(main())
+
+
+class Cut:
+    """A watch that ends when it is told to."""
+
+    def __init__(self, inner: Watch, ends: asyncio.Event) -> None:
+        self._inner = inner
+        self._ends = ends
+
+    async def events(self) -> Sequence[WatchEvent]:
+        """Give what happens, until it ends."""
+        told = asyncio.ensure_future(self._inner.events())
+        over = asyncio.ensure_future(self._ends.wait())
+        try:
+            await asyncio.wait({told, over}, return_when=asyncio.FIRST_COMPLETED)
+            if over.done():
+                raise Expired("the watch is over")
+            return told.result()
+        finally:
+            told.cancel()
+            over.cancel()
+
+    async def close(self) -> None:
+        """End it."""
+        await self._inner.close()
+
+
+class Blinding(EmbeddedStore):
+    """A server that takes away the right to read Nodes, and gives it back."""
+
+    denied: asyncio.Event
+
+    async def find(self, kind: Kind, **more: Any) -> Listing:
+        """Refuse, perhaps."""
+        if kind is m.Node.KIND and self.denied.is_set():
+            raise Forbidden('nodes is forbidden: User "x" cannot list resource "nodes"')
+        return await super().find(kind, **more)
+
+    async def watch(self, kind: Kind, **more: Any) -> Any:
+        """Give one that ends with the right."""
+        watch = await super().watch(kind, **more)
+        return Cut(watch, self.denied) if kind is m.Node.KIND else watch
+
+
+def test_who_may_not_see_a_kind_decides_nothing_until_it_may() -> None:
+    """What is remembered may not be so any more; then all is decided on what is so."""
+
+    async def go() -> None:
+        api = Blinding([(kind.KIND, schema_of(kind)) for kind in m.KINDS] + [(m.Node.KIND, None)], clock=lambda: datetime.now(UTC))  # fmt: skip
+        api.denied = asyncio.Event()
+
+        async def made(name: str) -> None:
+            host = m.MachineSpec(host=m.Host(address="10.0.0.1"))
+            await api.create(
+                m.Machine.KIND, wire.dump(m.Machine(metadata=m.ObjectMeta(name=name), spec=host))
+            )
+
+        async def phase(name: str) -> str:
+            return wire.read(await api.get(m.Machine.KIND, name), m.Machine).status.phase
+
+        driver = Driver(controllers(Plugins.discover()), api, SystemClock(), first=(FIRST,))
+        task = asyncio.create_task(driver.run())
+        await made("before")
+        async with asyncio.timeout(PATIENCE):
+            while not await phase("before"):
+                await asyncio.sleep(0.02)
+            assert driver.lost() == ()
+            api.denied.set()
+            while not driver.lost():
+                await asyncio.sleep(0.02)
+            assert driver.lost() == (
+                'Node: Forbidden: nodes is forbidden: User "x" cannot list resource "nodes"; '
+                "fix: grant the rights: kubenode manifests | kubectl apply -f -",
+            )
+            await made("blind")
+            await asyncio.sleep(0.5)
+            assert await phase("blind") == ""
+            api.denied.clear()
+            while not await phase("blind"):
+                await asyncio.sleep(0.02)
+            assert driver.lost() == ()
+        driver.stop()
+        await asyncio.wait_for(task, PATIENCE)
+
+    asyncio.run(go())

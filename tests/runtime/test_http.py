@@ -1,6 +1,7 @@
 """Health, readiness and metrics of an engine over HTTP: what they say while it begins, works, lacks a right, and ends."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Coroutine
@@ -14,12 +15,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from kubenode.core.errors import Forbidden, InvalidObjectError
-from kubenode.core.lease import LeaseTimes
+from kubenode.core.lease import NAMESPACE, LeaseTimes
 from kubenode.core.model import Json, Kind
 from kubenode.runtime.embed import EmbeddedStore, Engine
 from kubenode.runtime.http import address, served
 from kubenode.runtime.store.contract import Patch
 from kubenode.runtime.store.embedded import now_or_never
+from kubenode.runtime.store.events import EVENT
 from kubenode.runtime.store.lease import DEGRADED, LEASE, Lease
 from tests.runtime.embed.world import LEDGER, OURS, REBOOT, hung_cluster, nothing_left, sick, until, well
 
@@ -110,21 +112,39 @@ def test_a_right_that_is_lost_is_told_and_its_return_is_noticed() -> None:
     store.denied = True
     engine = Engine(store, plugins=OURS, lease=Lease(holder="a", times=QUICK))
 
-    def annotation() -> str:
+    def condition() -> Json:
         found = now_or_never(store.find(LEASE)).items
-        return "".join((one["metadata"].get("annotations") or {}).get(DEGRADED, "") for one in found)
+        text = "".join((one["metadata"].get("annotations") or {}).get(DEGRADED, "") for one in found)
+        return dict(json.loads(text)) if text else {}
+
+    def told() -> list[tuple[str, str]]:
+        """Give the Events about the Lease, in the namespace of the Lease."""
+        found = now_or_never(store.find(EVENT.within(NAMESPACE))).items
+        (lease,) = now_or_never(store.find(LEASE)).items
+        for one in found:
+            assert one["involvedObject"] == {
+                "apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": "kubenode-controller",
+                "namespace": NAMESPACE, "uid": lease["metadata"]["uid"],
+            }  # fmt: skip
+        return [(one["type"], one["reason"]) for one in sorted(found, key=lambda one: int(one["metadata"]["resourceVersion"]))]  # fmt: skip
 
     async def body(ask: Ask) -> None:
         async with engine:
-            await until(lambda: "machines/status" in annotation())
+            await until(condition)
             status, text = await ask("readyz")
             assert (status, text) == (503, 'forbidden: User "x" cannot patch resource "machines/status"\n')
-            assert annotation() == text.strip()
+            said = condition()
+            assert (said["type"], said["status"], said["message"]) == ("Degraded", "True", text.strip())
             assert (await ask("healthz"))[0] == 200
+            await until(lambda: told() == [("Normal", "Leading"), ("Warning", "Degraded")])
+            assert 'kubenode_engine_ready{engine="kubenode"} 0.0' in (await ask("metrics"))[1]
+            await until(lambda: len(now_or_never(store.find(LEASE)).items) == 1)
+            assert condition()["lastTransitionTime"] == said["lastTransitionTime"]
             store.denied = False
             await until(lambda: not engine.unready())
-            await until(lambda: not annotation())
+            await until(lambda: not condition())
             await engine.settled()
+            await until(lambda: told()[2:] == [("Normal", "Restored")])
 
     asking(engine, body)
 

@@ -32,7 +32,7 @@ from kubenode.runtime.engine.apply import TOKENS
 from kubenode.runtime.fitting import misfits, strangers
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.policies import AGENTS_NAMESPACE, agent_policies, enrolment_policies
-from kubenode.runtime.store.rights import LEASES, Right, lease_rights
+from kubenode.runtime.store.rights import LEASES, Right, lease_events, lease_rights
 
 AGENT: Final = "kubenode-agent"
 BOOTSTRAP: Final = "kubenode-bootstrap"
@@ -208,7 +208,11 @@ def install(*, enrolment: bool = False, reads: Reads | None = None) -> tuple[Jso
         _binding(CONTROLLER, _CONTROLLER),
         _role(CONTROLLER, _rules(EVENTS), "default"),
         _binding(CONTROLLER, _CONTROLLER, "default"),
-        _role(CONTROLLER, _rules(one for name in LEASES for one in lease_rights(name)), NAMESPACE),
+        _role(
+            CONTROLLER,
+            _rules((*(one for name in LEASES for one in lease_rights(name)), lease_events())),
+            NAMESPACE,
+        ),
         _binding(CONTROLLER, _CONTROLLER, NAMESPACE),
         _role(AGENT, _agent_rules(known, enrolment=enrolment)),
         _binding(AGENT, _group(AGENTS)),

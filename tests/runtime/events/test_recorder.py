@@ -16,9 +16,12 @@ from kubenode.runtime.engine.loop import Decided, Done
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.events import recorder as module
 from kubenode.runtime.events.notice import Listener, Notice
-from kubenode.runtime.events.recorder import HOME, MOST_WAITING, Recorder
+from kubenode.runtime.events.recorder import MOST_WAITING, Recorder
 from kubenode.runtime.store.embedded import now_or_never
+from kubenode.runtime.store.events import EVENT
 from tests.runtime.embed.world import LEDGER, OURS, REBOOT, hung_cluster, nothing_left, sick, until, well
+
+HOME = EVENT.within("default")
 
 
 def events(store: EmbeddedStore) -> list[m.Json]:

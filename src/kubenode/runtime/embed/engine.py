@@ -38,6 +38,8 @@ from kubenode.runtime.embed.workloads import Workloads
 from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Decided, Done, Stirred
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.events.degraded import Degraded, Word
+from kubenode.runtime.events.notice import NORMAL, Notice
 from kubenode.runtime.events.recorder import LAST_WORDS, Recorder
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
@@ -115,9 +117,8 @@ class Engine:
         self._stop_asked = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
-        self._leading = Leading(
-            lease_of(lease), store, self._clock, self._led, lambda: "; ".join(self._troubles())
-        )
+        self._degraded = Degraded(self._lost, self._clock, self._said_of_lease)
+        self._leading = Leading(lease_of(lease), store, self._clock, self._led, self._degraded.condition)
         self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
         self._hosting = Hosting()
@@ -343,6 +344,7 @@ class Engine:
         self._driver = Driver(
             core, self._store, self._clock, clouds=self._clouds, first=(FIRST,) if "risk" in self._only else (),
             busy=self._asking, term=self._leading.term, heard=self._heard,
+            stepped=lambda: self._degraded.look(leads=self._leading.leads),
         )  # fmt: skip
         if self._stop_asked:
             self._driver.stop()
@@ -438,11 +440,24 @@ class Engine:
     def _troubles(self) -> tuple[str, ...]:
         return self._driver.troubles() if self._driver is not None else ()
 
+    def _lost(self) -> tuple[str, ...]:
+        return self._driver.lost() if self._driver is not None else ()
+
     def _led(self) -> None:
         if self._driver is not None:
             self._driver.led()
         if self._clouds is not None:
             self._clouds.view.noticed()
+        keeper = self._leading.keeper
+        if keeper is not None and (term := keeper.term()) is not None:
+            self._said_of_lease(Word.LEADING, f"{keeper.holder} leads, term {term}", type=NORMAL)
+
+    def _said_of_lease(self, reason: Word, message: str, *, type: str) -> None:
+        keeper = self._leading.keeper
+        if keeper is not None and self._events is not None:
+            self._events.say(
+                Notice(about=keeper.ref, kind=keeper.kind, type=type, reason=reason.value, message=message)
+            )
 
     def _heard(self, done: Done) -> None:
         if self._events is not None:

@@ -31,7 +31,7 @@ class Leading:
         store: where it is.
         clock: for durations and stamps.
         changed: is called when a term has begun or ended.
-        degraded: says what cannot be done at the moment.
+        degraded: gives the condition that says what cannot be done at the moment.
     """
 
     def __init__(
@@ -58,6 +58,11 @@ class Leading:
     def leads(self) -> bool:
         """Whether this engine may decide now."""
         return self._keeper is None or self._keeper.term() is not None
+
+    @property
+    def keeper(self) -> LeaseKeeper | None:
+        """Who keeps it; None where there is no lease."""
+        return self._keeper
 
     @property
     def trouble(self) -> str:

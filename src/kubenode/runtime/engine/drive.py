@@ -11,6 +11,7 @@ from kubenode.core import wire
 from kubenode.core.errors import (
     ApiError,
     Expired,
+    Forbidden,
     InvalidObjectError,
     ObjectNotFound,
 )
@@ -39,6 +40,7 @@ class Driver:
         self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None, clouds: Clouds = NO_CLOUDS,
         first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
         term: Callable[[], int | None] | None = None, heard: Callable[[Done], None] = lambda _: None,
+        stepped: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._store = store
@@ -55,11 +57,13 @@ class Driver:
         self._busy = busy
         self._term = term
         self._heard = heard
+        self._stepped = stepped
         self.calls: Counter[tuple[str, str]] = Counter()
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
         self._resting: list[asyncio.Future[int | None]] = []
         self._trouble: dict[type[Object], str] = {}
+        self._lost: dict[type[Object], ApiError] = {}
 
     def tell(self, item: Input) -> None:
         """Hand an input to the engine; from the loop's own thread."""
@@ -93,7 +97,24 @@ class Driver:
     def troubles(self) -> tuple[str, ...]:
         """Say what it cannot do at the moment, and why; empty when it can do all."""
         kinds = (f"{kind.KIND.name}: {text}" for kind, text in self._trouble.items())
-        return (*kinds, *(f"forbidden: {text}" for text in self.engine.denied()))
+        return (*kinds, *self._denied())
+
+    def lost(self) -> tuple[str, ...]:
+        """Say of these what was taken away: the right to read a kind, the kind itself, the right to write something."""
+        kinds = (f"{kind.KIND.name}: {self._trouble[kind]}" for kind in self._lost)
+        return (*sorted(kinds), *self._denied())
+
+    def _denied(self) -> tuple[str, ...]:
+        return tuple(f"forbidden: {text}" for text in self.engine.denied())
+
+    def _may_decide(self) -> int | None:
+        """Give the term to decide in; None while another leads, and while a kind may not be seen any more.
+
+        What is remembered of it would be decided on as if it were so: a Node that was Ready stays Ready.
+        """
+        if any(isinstance(error, Forbidden) for error in self._lost.values()):
+            return None
+        return 0 if self._term is None else self._term()
 
     def waits_for(self) -> tuple[str, ...]:
         """Say what keeps it from rest; empty when all is done that can be done now."""
@@ -130,8 +151,9 @@ class Driver:
         while not self._stopping.is_set():
             self._stirred.clear()
             inputs, self._inbox = self._inbox, []
-            term = 0 if self._term is None else self._term()
+            term = self._may_decide()
             step = self.engine.step(inputs, self._clock.now(), term=term, most=AT_A_TIME)
+            self._stepped()
             for call in step.calls:
                 task = asyncio.create_task(self._do(call, term))
                 self._calls[task] = term
@@ -242,6 +264,11 @@ class Driver:
                 level = logging.INFO if isinstance(error, Expired) else logging.WARNING
                 name = type(error).__name__
                 self._trouble[kind] = f"{name}: {error}{_advice(error)}"
+                if isinstance(error, Forbidden | ObjectNotFound):
+                    self._lost[kind] = error
+                else:
+                    self._lost.pop(kind, None)
+                self._stirred.set()
                 LOG.log(
                     level,
                     "event=watch-ended kind=%s error=%s: %s%s",
@@ -268,6 +295,7 @@ class Driver:
         watch = await self._list(kind)
         try:
             self._trouble.pop(kind, None)
+            self._lost.pop(kind, None)
             while True:
                 for event in await watch.events():
                     self._told[kind] += 1

@@ -20,6 +20,8 @@ from kubenode.runtime.events.notice import Notice
 K = TypeVar("K")
 V = TypeVar("V")
 SECOND: Final = 1_000_000_000
+DEFAULT: Final = "default"
+"""Where Events about cluster-scoped objects are, as the server demands."""
 OBJECT_BURST: Final = 25
 OBJECT_EVERY: Final = 300 * SECOND
 """Of one object: 25 at once, then one in five minutes."""
@@ -60,7 +62,8 @@ class Write:
     """An Event to be written.
 
     Attributes:
-        name: of it, in the namespace `default`.
+        name: of it.
+        namespace: where it is.
         body: the whole of it, as it is to be.
         stands: it was written before, so count, time and message alone are to be changed.
     """
@@ -68,6 +71,7 @@ class Write:
     name: str
     body: Json
     stands: bool
+    namespace: str = DEFAULT
 
     @property
     def change(self) -> Json:
@@ -113,11 +117,13 @@ class Correlator:
             alike.messages.add(notice.message)
         stamp = _stamp(now.wall)
         key = (*group, "" if many else notice.message)
-        kept = _of(self._kept, key, lambda: self._new(notice, key, now))
+        kept = self._new(notice, key, now)
+        kept = kept if notice.kind is not None else _of(self._kept, key, lambda: kept)
         kept.count += 1
         text = f"{COMBINED if many else ''}{notice.message}"
         body = self._body(notice, kept, stamp, text)
-        return Write(name=kept.name, body=body, stands=kept.stands)
+        namespace = DEFAULT if notice.kind is None else notice.kind.namespace
+        return Write(name=kept.name, body=body, stands=kept.stands, namespace=namespace)
 
     def written(self, write: Write) -> None:
         """Note that an Event stands now."""
@@ -139,9 +145,11 @@ class Correlator:
 
     def _body(self, notice: Notice, kept: _Kept, stamp: str, text: str) -> Json:
         about = notice.about
+        kind = notice.kind if notice.kind is not None else wire.kind_of(about.kind).KIND
+        where = {"namespace": kind.namespace} if kind.namespace else {}
         return {
             "apiVersion": "v1", "kind": "Event", "metadata": {"name": kept.name},
-            "involvedObject": {"apiVersion": wire.kind_of(about.kind).KIND.api_version, "kind": about.kind, "name": about.name, "uid": about.uid},
+            "involvedObject": {"apiVersion": kind.api_version, "kind": about.kind, "name": about.name, "uid": about.uid, **where},
             "type": notice.type, "reason": notice.reason, "message": _cut(text),
             "source": {"component": "kubenode"}, "reportingComponent": "kubenode.dev/controller", "reportingInstance": self._identity,
             "firstTimestamp": kept.first, "lastTimestamp": stamp, "count": kept.count,

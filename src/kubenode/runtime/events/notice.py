@@ -58,12 +58,14 @@ class Notice:
         type: Normal or Warning.
         reason: a fixed word.
         message: one sentence for people.
+        kind: of the object, in its namespace, where it is none of ours; each of its Events is one of its own.
     """
 
     about: m.Ref
     type: str = NORMAL
     reason: str
     message: str
+    kind: m.Kind | None = None
 
 
 class Listener:

@@ -16,8 +16,6 @@ from kubenode.runtime.store.contract import MergePatch, Store
 from kubenode.runtime.store.events import EVENT
 
 LOG = logging.getLogger("kubenode.events")
-HOME: Final = EVENT.within("default")
-"""Where Events about cluster-scoped objects are, as the server demands."""
 MOST_WAITING: Final = 1000
 WRITE_LIMIT: Final = 10.0
 """Seconds that one write is given."""
@@ -65,6 +63,10 @@ class Recorder:
         else:
             self._pending.pop(decided.key, None)
             self._put(notices)
+
+    def say(self, notice: Notice) -> None:
+        """Tell what no decision brings about."""
+        self._put((notice,))
 
     def done(self, done: Done) -> None:
         """Hear how acts ended: what failed was not so, and is decided again."""
@@ -135,15 +137,16 @@ class Recorder:
         return True
 
     async def _write(self, write: Write) -> None:
+        home = EVENT.within(write.namespace)
         if write.stands:
             try:
-                await self._store.patch(HOME, write.name, MergePatch(write.change))
+                await self._store.patch(home, write.name, MergePatch(write.change))
             except ObjectNotFound:
                 self._correlator.gone(write)
             else:
                 return
         try:
-            await self._store.create(HOME, write.body)
+            await self._store.create(home, write.body)
         except AlreadyExists:  # the answer of an earlier try was lost
-            await self._store.patch(HOME, write.name, MergePatch(write.change))
+            await self._store.patch(home, write.name, MergePatch(write.change))
         self._correlator.written(write)

@@ -43,7 +43,7 @@ from kubenode.core.lease import (
     next_act,
     term_of,
 )
-from kubenode.core.model import Json, Kind
+from kubenode.core.model import Json, Kind, Ref
 from kubenode.core.model.meta import GROUP, LABEL, matches
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.clock import Clock, SystemClock
@@ -56,8 +56,7 @@ LEASE: Final = Kind(
     name="Lease", plural="leases", group="coordination.k8s.io", version="v1", served=False, namespaced=True
 )
 DEGRADED: Final = f"{GROUP}/degraded"
-"""Annotation of a Lease: what its holder cannot do at the moment, and the fix; missing when there is nothing."""
-_LONGEST: Final = 1024
+"""Annotation of a Lease: what its holder cannot do at the moment, as a condition in JSON; missing when there is nothing."""
 _RELEASED_S: Final = 1
 
 
@@ -102,7 +101,7 @@ class LeaseKeeper:
         lease: which one.
         store: where it is.
         changed: is called when a term has begun or ended; in the loop's thread.
-        degraded: says what a leader cannot do, which its Lease then carries; empty when it can do all.
+        degraded: gives the condition that says what a leader cannot do, which its Lease then carries; empty when it can do all.
         clock: for durations by its monotonic reading, and for stamps that people read.
         sleep: waits for some seconds.
         jitter: gives a number from 0 up to 1.
@@ -125,10 +124,17 @@ class LeaseKeeper:
         self._told: int | None = None
         self.trouble = ""
         """Why the Lease could not be read or written the last time; empty when it could."""
+        self.ref = Ref(kind=LEASE.name, name=lease.name)
+        """Which incarnation it is, as last seen."""
 
     def term(self) -> int | None:
         """Give the number of the term that is led at this moment; None when another leads, or nobody."""
         return term_of(self._state, self._clock.now().elapsed, self._lease.times)
+
+    @property
+    def kind(self) -> Kind:
+        """Leases, in the namespace of this one."""
+        return self._kind
 
     @property
     def holder(self) -> str:
@@ -213,7 +219,7 @@ class LeaseKeeper:
         return await self._write(act.version, {**self._spec(act.transitions), **more})
 
     async def _write(self, version: str, spec: Json) -> Json:
-        degraded = self._degraded()[:_LONGEST] or None
+        degraded = self._degraded() or None
         metadata = {"resourceVersion": version, "annotations": {DEGRADED: degraded}}
         body = MergePatch({"metadata": metadata, "spec": spec})
         return await self._store.patch(self._kind, self._lease.name, body)
@@ -230,6 +236,7 @@ class LeaseKeeper:
 
     def _read(self, raw: Json) -> LeaseRecord:
         """Read a Lease; one that says nothing of use is free after my own duration."""
+        self.ref = attrs.evolve(self.ref, uid=str(raw["metadata"].get("uid") or ""))
         spec: Any = raw.get("spec") or {}
         seconds = spec.get("leaseDurationSeconds")
         duration = timedelta(seconds=seconds) if isinstance(seconds, int) else self._lease.times.duration

@@ -32,6 +32,11 @@ class Right:
         return f"{self.verb} {self.resource}{one}" + (f" in {self.namespace}" if self.namespace else "")
 
 
+def lease_events(namespace: str = NAMESPACE) -> Right:
+    """Give what it takes to tell of a Lease: who leads, and what that one lost."""
+    return Right(group="", resource="events", verb="create", namespace=namespace)
+
+
 def lease_rights(name: str, namespace: str = NAMESPACE) -> tuple[Right, ...]:
     """Give what it takes to keep a Lease; to create one cannot be limited to a name."""
     return tuple(
