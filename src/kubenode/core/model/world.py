@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, assert_never
 
 import attrs
 
@@ -130,6 +130,8 @@ class Requirement:
                 return self.key in labels
             case Operator.DOES_NOT_EXIST:
                 return self.key not in labels
+            case _:
+                assert_never(self.operator)
 
 
 @attrs.frozen(kw_only=True)
