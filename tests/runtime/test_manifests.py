@@ -435,6 +435,9 @@ def test_the_controller_may_do_what_it_does_and_no_more() -> None:
         **{(ours, f"{plural}/status"): {"patch"} for plural in STATUSES},
         ("", "nodes"): follow | {"patch"},
         ("", "nodes/status"): {"patch"},
+        ("", "pods"): {"list"},
+        ("", "pods/eviction"): {"create"},
+        ("policy", "poddisruptionbudgets"): {"list"},
         ("apiextensions.k8s.io", "customresourcedefinitions"): {"get"},
     }
 

@@ -167,6 +167,8 @@ class Requirement:
                 return self.key in labels
             case Operator.DOES_NOT_EXIST:
                 return self.key not in labels
+            case _:
+                assert_never(self.operator)
 
 
 @attrs.frozen(kw_only=True)

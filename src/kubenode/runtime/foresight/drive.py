@@ -84,10 +84,15 @@ def _asked(
     )
     return RolloutSnapshot(
         set=one, component=component, tally=view, now=now, sightings=sightings,
-        members=tuple(seats[member.name] for member in members if member.name in seats),
+        members=tuple(_drained(seats[member.name], member) for member in members if member.name in seats),
         holds=frozenset(member.op_id for member in members if member.state not in ENDED),
         inspections={hook.name: Pass() for hook in one.spec.rollout.inspection.hooks},
     )  # fmt: skip
+
+
+def _drained(seat: Seat, member: m.Member) -> Seat:
+    """Give a machine whose Node was drained for its permit; how long that takes is not foreseen."""
+    return attrs.evolve(seat, drain=m.DrainRecord(op_id=member.op_id, state=m.DrainState.DRAINED))
 
 
 def _tally(one: m.MachineComponentSet, seats: dict[str, Seat]) -> Tally:
