@@ -28,7 +28,7 @@ MACHINES: Final = {
 MADE: Final = {
     "drift": lambda: drifting.cast_of(3),
     "machineset": lambda: scaling.cast_of(1, zones="ab"),
-    **dict.fromkeys(clouding.PLAYS, lambda: clouding.cast_of(2, zones="ab")),
+    **dict.fromkeys(clouding.PLAYS, lambda: clouding.cast_of(6, zones="ab")),
 }
 
 

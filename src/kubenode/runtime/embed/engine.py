@@ -321,7 +321,7 @@ class Engine:
             self._store, stir=partial(self._stir, "machineset"), ended=self._ended, name=self.identity
         )
         self._clouds = Clouds(
-            Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=partial(self._stir, "machine"),
+            Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=self._stir,
             leads=lambda: self._leading.leads, ended=self._look_ended, name=self.identity,
         )  # fmt: skip
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
