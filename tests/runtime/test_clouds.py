@@ -557,3 +557,29 @@ class TestSets:
             (),
         )
         assert sim.cloud.calls["delete"] == 6
+
+    def test_an_orphan_is_told_of_and_left_alone(self) -> None:
+        """Its Machine's finalizer was taken away by hand; the set makes another one, and says what was left."""
+        sim = cluster(pool(3))
+        name = sorted(names_of(sim))[0]
+        orphan = read(sim, name).status.instance
+        assert orphan is not None
+        sim.processes["controller"].deaf_until = sim.time.elapsed + 1
+        sim.at(timedelta(seconds=1), lambda: None)
+        delete(sim, name)
+        sim.change(m.Machine, name, {"metadata": {"finalizers": []}})
+        delete(sim, sim.hosts.pop(name).spec.node, m.Node)  # its agent and kubelet are down
+        for _ in range(3):
+            sim.run_until(lambda: False, limit=timedelta(minutes=10))
+            look(sim)
+        assert sim.rest(limit=LONG)
+        said = wire.read(sim.objects(m.MachineSet)[0], m.MachineSet).status.conditions
+        assert [one.message.partition(";")[0] for one in said if one.type == "Orphans"] == [
+            f"1 instances were made for machines of this set that are no more: {orphan.id}"
+        ]
+        assert (len(sim.cloud.alive), sim.cloud.calls["delete"], len(names_of(sim))) == (4, 0, 3)
+        sim.cloud.end(orphan.id)
+        look(sim)
+        assert sim.rest(limit=LONG)
+        said = wire.read(sim.objects(m.MachineSet)[0], m.MachineSet).status.conditions
+        assert not any(one.type == "Orphans" for one in said)

@@ -1,6 +1,6 @@
 """A story of a MachineSet: it adopts, makes, replaces and deletes machines, while a witness counts after every change.
 
-This version creates no instances: the provider is played here, who gives each machine that the set made a host.
+No plugin brings its provider: it is played here, and gives each machine that the set made a host.
 It is no story of the demo; the enumeration plays it.
 """
 
@@ -33,7 +33,7 @@ MADE_READY = timedelta(seconds=90)
 def cast_of(machines: int, *, zones: str) -> Cast:
     """Give machines that belong to nobody, and a set that wants one more of the same label."""
     spec = m.MachineTemplateSpec(
-        infrastructure=m.Infrastructure(provider="memory"),
+        infrastructure=m.Infrastructure(provider="played"),
         labels={IMAGE: OLD},
         deletion_policy=m.DeletionPolicy.RELEASE,
     )

@@ -169,6 +169,23 @@ def test_a_node_of_another_instance_is_left_alone(registered: str, known: str, c
     assert ("ProviderIdMismatch" in said) is contested
 
 
+def test_what_is_contested_is_not_given_up_for_not_having_joined() -> None:
+    """A person has to settle it: else a Node that another one holds would cost an instance every twenty minutes."""
+    one = attrs.evolve(
+        with_status(CREATED, instance=made(), agent=agent(node_name="other")), metadata=CREATED.metadata
+    )
+    for seen in (
+        World(machine=one, node=node(), sight=shown()).seen,
+        World(machine=one, rival="m2", sight=shown()).seen,
+    ):
+        case = seen.case
+        assert case is not None
+        assert case.joined
+    lonely = World(machine=with_status(CREATED, instance=made()), sight=shown()).seen.case
+    assert lonely is not None
+    assert not lonely.joined
+
+
 class TestDeletion:
     """Terminate: permit, intent, call, evidence, Node, finalizer, in this order."""
 

@@ -5,6 +5,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.decision import Create, Decision, Delete, SetOwner
+from kubenode.core.instance.evidence import ABSENCE
 from kubenode.core.machineset.claims import Reason, counted
 from kubenode.core.machineset.crew import crew_of, handed_over, machine_name, made
 from kubenode.core.machineset.decide import EFFECT_LIMIT, decide
@@ -172,7 +173,7 @@ def test_a_set_that_has_too_few_replaces_the_sick_as_far_as_it_may() -> None:
     ("strategy", "slow", "reason", "text"),
     [
         (Strategy(), False, Reason.OUTDATED_STAY, "; they stay until somebody deletes them (strategy OnDelete)"),
-        (REPLACE, False, Reason.WAITING_FOR_SUCCESSORS, "; each is deleted when a successor is available."),
+        (REPLACE, False, Reason.WAITING_FOR_SUCCESSORS, "; each is deleted when a successor is available"),
         (REPLACE, True, Reason.WAITING_FOR_DELETIONS, "; 1 are being deleted, each until its machine controller lets it go"),
     ],
 )  # fmt: skip
@@ -233,3 +234,27 @@ def test_whom_a_person_names_goes_before_the_unhealthy() -> None:
     ill = attrs.evolve(ill, status=attrs.evolve(ill.status, phase="Failed"))
     named = attrs.evolve(named, metadata=attrs.evolve(named.metadata, annotations={DELETE_FIRST: ""}))
     assert victims((ill, well, named), m.DeleteOrder.OLDEST, 2) == (named, ill)
+
+
+def test_an_orphan_is_told_of_after_two_looks_and_nothing_is_done_to_it() -> None:
+    """One look proves nothing; one that is not shown any more is forgotten."""
+    world, begin = World(set=owner(0)), 7
+
+    def looked(at: int, sightings: dict[str, int], *ids: str) -> Decision[m.MachineSetStatus]:
+        seen = attrs.evolve(world.snapshot(), orphans=dict.fromkeys(ids, at), sightings=sightings)
+        decision = decide(seen, Policy())
+        assert decision.effects == ()
+        return decision
+
+    def told(decision: Decision[m.MachineSetStatus]) -> str:
+        assert decision.status is not None
+        return next((one.message for one in decision.status.conditions if one.type == "Orphans"), "")
+
+    first = looked(begin, {}, "i-1")
+    assert (told(first), dict(first.sightings)) == ("", {"orphan:i-1": begin})
+    assert told(looked(begin + ABSENCE - 1, dict(first.sightings), "i-1")) == ""
+    second = looked(begin + ABSENCE, dict(first.sightings), "i-1", "i-2")
+    assert told(second).startswith("1 instances were made for machines of this set that are no more: i-1;")
+    assert looked(begin + ABSENCE, dict(second.sightings)).sightings == {}
+    many = {f"orphan:i-{number}": 0 for number in range(12)}
+    assert " and 2 more;" in told(looked(ABSENCE, many, *(key.partition(":")[2] for key in many)))

@@ -144,7 +144,7 @@ class World:
         self.leads = True
         loop = asyncio.get_running_loop()
         self.clouds = Clouds(
-            self.view, clock=SystemClock(), post=loop.call_soon_threadsafe, stir=self.stirred.append,
+            self.view, clock=SystemClock(), post=loop.call_soon_threadsafe, stir=lambda _, name: self.stirred.append(name),
             leads=lambda: self.leads, ended=lambda: None, name="test",
         )  # fmt: skip
 

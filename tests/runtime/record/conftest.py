@@ -30,7 +30,7 @@ MADE: Final = {
     "drift": lambda: drifting.cast_of(3),
     "drain": lambda: draining.cast_of(2),
     "machineset": lambda: scaling.cast_of(1, zones="ab"),
-    **dict.fromkeys(clouding.PLAYS, lambda: clouding.cast_of(2, zones="ab")),
+    **dict.fromkeys(clouding.PLAYS, lambda: clouding.cast_of(6, zones="ab")),
 }
 
 

@@ -99,7 +99,7 @@ class Case:
     """One machine and its instance: all that a turn is decided on.
 
     Attributes:
-        joined: its Node is there.
+        joined: its Node is there, be it contested.
         well: and its kubelet says that it is Ready.
     """
 

@@ -58,7 +58,8 @@ class MachineSnapshot:
         """Its instance, as it is decided on; None when it has none and wants none."""
         if self.sight is None:
             return None
-        joined = self.node is not None and self.contest is None
+        # What is contested is a person's to settle: no time limit ends in another instance.
+        joined = self.node is not None or self.contest is not None
         well = self.node is not None and self.node.ready
         return Case(
             machine=self.machine, sight=self.sight, joined=joined, well=well, now=self.now, sightings=self.sightings

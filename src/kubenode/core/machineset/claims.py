@@ -39,6 +39,7 @@ class Reason(enum.Enum):
     WAITING_FOR_SUCCESSORS = "WaitingForSuccessors"
     OTHER_SET = "OtherSet"
     NO_ROOM = "NoRoom"
+    ORPHANS_FOUND = "OrphansFound"
 
 
 def counted(owner: MachineSet, members: Sequence[Machine]) -> MachineSetStatus:

@@ -32,6 +32,8 @@ class MachineSetSnapshot:
             it was made for.
         held: names of machines whose Node a person holds by label.
         zones: Nodes of each zone that Machines claim, and how many of them are not Ready.
+        orphans: ids of instances that bear the set's uid and that of a machine which is not there, as the last look at
+            their provider showed them, with `Now.elapsed` when that began.
         crd_leaving: whether the CRD of MachineSets is being deleted, asked after the set was seen to leave; None while nobody
             knows. It says nothing of a set that stays.
     """
@@ -42,6 +44,7 @@ class MachineSetSnapshot:
     places: Mapping[str, Place] = attrs.field(factory=dict)
     held: frozenset[str] = frozenset()
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
+    orphans: Mapping[str, int] = attrs.field(factory=dict)
     crd_leaving: bool | None = False
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN

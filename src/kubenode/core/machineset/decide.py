@@ -21,6 +21,7 @@ from kubenode.core.machineset.claims import (
 from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
 from kubenode.core.machineset.losses import Losses, judge_losses, lose_all
 from kubenode.core.machineset.order import victims
+from kubenode.core.machineset.orphans import judge_orphans, orphans_claim
 from kubenode.core.machineset.outdated import replaceable, to_replace
 from kubenode.core.machineset.stops import stops
 from kubenode.core.model.condition import Claim, Condition, stated
@@ -102,9 +103,10 @@ def _told(
     """Add conditions and notes."""
     said = claims(seen.set, crew, losses)
     why = notes(seen.set, crew, losses, said)
+    orphans = judge_orphans(seen)
     return Decision(
-        status=attrs.evolve(status, conditions=_stated(seen, said)), effects=effects, notes=why,
-        wake_at=losses.wake_at, sightings=losses.sightings, deferred=bool(why),
+        status=attrs.evolve(status, conditions=_stated(seen, (*said, *orphans_claim(orphans)))), effects=effects,
+        notes=why, wake_at=losses.wake_at, sightings={**losses.sightings, **orphans.sightings}, deferred=bool(why),
     )  # fmt: skip
 
 

@@ -147,7 +147,7 @@ def _uncounted(sightings: Mapping[str, int], stored: int, now: int) -> dict[str,
         kind, _, uid = key.partition(":")
         if f"{kind}:" == _SEEN:
             known[uid] = min(value, now)
-        elif stored < value:
+        elif f"{kind}:" == _COUNTED and stored < value:
             known[uid] = now
     return known
 

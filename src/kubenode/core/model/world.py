@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, ClassVar, Final
+from typing import Annotated, ClassVar, Final, assert_never
 
 import attrs
 

@@ -15,6 +15,7 @@ from kubenode.runtime.controller.changes import mark_changed
 from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.store.cache import Cache, Change
 
 
@@ -23,7 +24,14 @@ class MachineSetController:
 
     name = "machineset"
 
-    def __init__(self, cache: Cache, inventory: Inventory, crd_leaving: CrdLeaving = no_crds) -> None:
+    def __init__(
+        self,
+        cache: Cache,
+        inventory: Inventory,
+        crd_leaving: CrdLeaving = no_crds,
+        instances: Instances | None = None,
+    ) -> None:
+        self._instances = instances
         self._cache = cache
         self._inventory = inventory
         self._crews = inventory.crews
@@ -59,6 +67,8 @@ class MachineSetController:
         leaver = found if found is not None and found.metadata.deletion_timestamp is not None else None
         crd_leaving = self._crd_leaving(key, leaver)
         if found is None:
+            if self._instances is not None:
+                self._instances.forget_set(key)
             return None
         machines = self._crews.machines(key)
         contested = frozenset(
@@ -69,6 +79,7 @@ class MachineSetController:
         snapshot = MachineSetSnapshot(
             set=found, machines=machines, contested=contested, places=self._places(looked), held=self._held(looked),
             zones=self._inventory.zones() if looked else {}, crd_leaving=crd_leaving if leaver is not None else False,
+            orphans={} if self._instances is None else self._instances.orphans(found),
             now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)

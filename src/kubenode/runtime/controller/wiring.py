@@ -79,7 +79,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
     seen = instances if instances is not None else Instances(plugins)
     every = (
         MachineController(cache, inventory, plugins, seen, workloads),
-        MachineSetController(cache, inventory, crd_leaving),
+        MachineSetController(cache, inventory, crd_leaving, seen),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),

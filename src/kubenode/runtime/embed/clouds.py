@@ -49,14 +49,14 @@ class Clouds:
         view: what is remembered of them.
         clock: the engine's.
         post: runs something in the thread of the loop; from any thread.
-        stir: makes the engine decide about a machine again, by its name.
+        stir: makes the engine decide again, by the name of a controller and of an object.
         leads: tells whether the engine decides at present; who does not, does not look.
         ended: is told that a look has ended, whatever it showed.
         name: of the engine, for the threads.
     """
 
     def __init__(
-        self, view: Instances, *, clock: Clock, post: Post, stir: Callable[[str], None], leads: Callable[[], bool],
+        self, view: Instances, *, clock: Clock, post: Post, stir: Callable[[str, str], None], leads: Callable[[], bool],
         ended: Callable[[], None], name: str
     ) -> None:  # fmt: skip
         self.view = view
@@ -109,7 +109,7 @@ class Clouds:
                 result,
             )
         for name in self.view.answered(effect, answer):
-            self._stir(name)
+            self._stir("machine", name)
 
     async def run(self) -> None:
         """Look when a look is of use, until cancelled."""
@@ -159,7 +159,9 @@ class Clouds:
         if isinstance(seen, Failure):
             LOG.warning("event=look-failed provider=%s error=%s: %s", provider, seen.error, seen.text)
         for name in self.view.looked(provider, seen, self._clock.now().elapsed):
-            self._stir(name)
+            self._stir("machine", name)
+        for name in self.view.sets_to_tell(provider):
+            self._stir("machineset", name)
 
     async def _called(
         self, who: str, threads: int, about: str, call: Callable[[], R], limit: float

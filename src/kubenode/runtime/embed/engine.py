@@ -332,7 +332,7 @@ class Engine:
             name=self.identity,
         )
         self._clouds = Clouds(
-            Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=partial(self._stir, "machine"),
+            Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=self._stir,
             leads=lambda: self._leading.leads, ended=self._look_ended, name=self.identity,
         )  # fmt: skip
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)

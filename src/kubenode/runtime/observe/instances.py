@@ -4,7 +4,7 @@ It makes no call and reads no clock; `runtime/embed/clouds.py` and the simulator
 about a machine: what looks prove is `core/instance/evidence.py`'s to say.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 import attrs
@@ -12,7 +12,7 @@ import attrs
 from kubenode.core.decision import CloudEffect, CreateInstance
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Instance
-from kubenode.core.instance.evidence import doubted
+from kubenode.core.instance.evidence import doubted, leaving
 from kubenode.core.instance.seen import (
     MACHINE_UID_TAG,
     SET_UID_TAG,
@@ -23,6 +23,7 @@ from kubenode.core.instance.seen import (
 from kubenode.core.instance.turn import MINUTE, SECOND, pause, spread
 from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine
+from kubenode.core.model.machineset import MachineSet
 from kubenode.runtime.observe.calls import Failure, Look, Looked, answered
 from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
@@ -63,6 +64,8 @@ class _Scope:
 
     entries: dict[str, _Entry] = attrs.field(factory=dict)
     owned: dict[str, dict[str, None]] = attrs.field(factory=dict)
+    grouped: dict[str, dict[str, None]] = attrs.field(factory=dict)
+    orphaned: set[str] = attrs.field(factory=set)
     looked: int | None = None
     looking: bool = False
     unseen: set[str] = attrs.field(factory=set)
@@ -92,6 +95,8 @@ class Instances:
         self._names: dict[str, dict[str, None]] = {}
         self._holders: dict[tuple[str, str], dict[str, None]] = {}
         self._answers: dict[str, ProviderAnswer] = {}
+        self._uids: dict[str, str] = {}
+        self._sets: dict[str, str] = {}
         self.noticed: Callable[[], None] = _nobody
         """Is told that a look is wanted."""
 
@@ -135,13 +140,36 @@ class Instances:
         self.want(name, None)
         self._bind(name, None)
 
-    def orphans(self, set_uid: str, uids: Iterable[str]) -> tuple[Instance, ...]:
-        """Give the instances made for a MachineSet whose machine is none of these."""
-        there = frozenset(uids)
-        return tuple(
-            entry.instance for scope in self._scopes.values() for entry in scope.entries.values()
-            if entry.instance.tags.get(SET_UID_TAG) == set_uid and entry.instance.tags.get(MACHINE_UID_TAG) not in there
-        )  # fmt: skip
+    def orphans(self, owner: MachineSet) -> Mapping[str, int]:
+        """Give the ids of the instances made for a set whose machine is not there, and when the look began that showed them."""
+        self._sets[owner.metadata.uid] = owner.metadata.name
+        found: dict[str, int] = {}
+        for scope in self._scopes.values():
+            for key in scope.grouped.get(owner.metadata.uid, ()):
+                entry = scope.entries.get(key)
+                if (
+                    entry is not None
+                    and not entry.told
+                    and not leaving(entry.instance)
+                    and _owner(entry) not in self._uids
+                ):
+                    found[key] = entry.at
+        return found
+
+    def forget_set(self, name: str) -> None:
+        """Forget a set that is no more."""
+        self._sets = {uid: known for uid, known in self._sets.items() if known != name}
+
+    def sets_to_tell(self, provider: str) -> tuple[str, ...]:
+        """Name the sets that have orphans by the last look at a provider, or had some by the one before."""
+        scope = self._scope(provider)
+        now = {
+            uid
+            for uid, keys in scope.grouped.items()
+            if any(_owner(scope.entries[key]) not in self._uids for key in keys if key in scope.entries)
+        }
+        told, scope.orphaned = scope.orphaned | now, now
+        return tuple(sorted(self._sets[uid] for uid in told if uid in self._sets))
 
     # What those who call are told.
 
@@ -185,7 +213,7 @@ class Instances:
             if (entry.told or entry.at > look.began) and (key not in shown or entry.at > look.began)
         }  # fmt: skip
         scope.entries = {**shown, **kept}
-        scope.owned = {}
+        scope.owned, scope.grouped = {}, {}
         for entry in scope.entries.values():
             _own(scope, entry.instance)
         scope.looked = look.began
@@ -280,6 +308,7 @@ class Instances:
             return
         if before is not None:
             del self._bonds[name]
+            self._uids.pop(before.uid, None)
             self._names[before.provider].pop(name, None)
             self._holders.get((before.provider, before.id), {}).pop(name, None)
             if bond is None or (bond.provider, bond.id) != (before.provider, before.id):
@@ -288,6 +317,7 @@ class Instances:
                 self._answers.pop(before.uid, None)
         if bond is not None:
             self._bonds[name] = bond
+            self._uids[bond.uid] = name
             self._names.setdefault(bond.provider, {})[name] = None
             if before is None:
                 self.noticed()
@@ -303,6 +333,13 @@ def _own(scope: _Scope, one: Instance) -> None:
     owner = one.tags.get(MACHINE_UID_TAG)
     if owner is not None:
         scope.owned.setdefault(owner, {})[one.id] = None
+    group = one.tags.get(SET_UID_TAG)
+    if group is not None:
+        scope.grouped.setdefault(group, {})[one.id] = None
+
+
+def _owner(entry: _Entry) -> str:
+    return entry.instance.tags.get(MACHINE_UID_TAG, "")
 
 
 def _bond(machine: Machine) -> _Bond | None:

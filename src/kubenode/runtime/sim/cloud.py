@@ -249,6 +249,8 @@ class SimClouds:
         found = self.view.launches.provider(provider)
         if found is not None:
             self._stir(self.view.looked(provider, look(found, known, now), now))
+            for name in self.view.sets_to_tell(provider):
+                self.tell(Stirred(key=Key("machineset", name)))
 
     def _stir(self, names: tuple[str, ...]) -> None:
         for name in names:
