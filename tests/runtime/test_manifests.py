@@ -433,7 +433,7 @@ def test_the_controller_may_do_what_it_does_and_no_more() -> None:
         (ours, "remedyoperationjobs"): follow | {"create"},
         (ours, "riskledgers"): follow | {"create"},
         **{(ours, f"{plural}/status"): {"patch"} for plural in STATUSES},
-        ("", "nodes"): follow | {"patch"},
+        ("", "nodes"): follow | {"delete", "patch"},
         ("", "nodes/status"): {"patch"},
         ("", "pods"): {"list"},
         ("", "pods/eviction"): {"create"},

@@ -71,6 +71,8 @@ def test_until_every_machine_was_looked_at_the_count_does_not_fall() -> None:
         assert status is not None
         return status.machines
 
+    nobody = decide(RehearsalSnapshot(remedier=DRY, now=m.Now(wall=wall, elapsed=1)), Policy()).status
+    assert nobody == m.DryRun(machines=0)
     assert (count(whole=False), count(whole=True)) == (40, 1)
     assert count(whole=False, more=50) == 51
     assert count(whole=False, before=None) == 1

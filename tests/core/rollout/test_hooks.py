@@ -41,6 +41,13 @@ def said(world: World, type: str = "Progressing") -> tuple[str, str, str]:
     return world.owner.status.phase, condition.reason, condition.message
 
 
+def progress(world: World) -> m.Switch:
+    """Give the condition's status."""
+    condition = find(world.owner.status.conditions, "Progressing")
+    assert condition is not None
+    return condition.status
+
+
 def state(world: World, name: str = "errors") -> m.InspectionState | None:
     """Give what stands of one hook."""
     batch = world.owner.status.batch
@@ -400,14 +407,33 @@ def test_a_hook_that_cannot_be_asked_stops_the_rollout_before_it_begins(problem:
     assert said(world)[1] == "Complete"
 
 
-def test_a_plugin_that_goes_in_the_middle_stops_the_next_batch() -> None:
-    """The open one is not passed."""
+@pytest.mark.parametrize(("problem", "reason"), [(MISSING, "PluginMissing"), (WRONG, "ParametersInvalid")])
+def test_a_hook_that_cannot_be_asked_any_more_stops_the_next_batch(problem: Problem, reason: str) -> None:
+    """Its plugin goes in the middle, or comes back and takes other parameters: the open batch is not passed."""
     world = rolling(SMOKE)
     world.settle()
-    world.answers = {"smoke": MISSING}
+    world.answers = {"smoke": problem}
     world.settle()
-    assert said(world)[:2] == ("Paused", "PluginMissing")
+    assert said(world)[:2] == ("Paused", reason)
     assert len(world.touched) == 2
+
+
+def test_what_ends_by_itself_is_progress_and_what_waits_for_a_person_is_none() -> None:
+    """For `kubectl wait` and alerts: Progressing is False only when somebody has to do something."""
+    world = rolling(observation=timedelta(minutes=5), approval=m.Approval.MANUAL)
+    while not world.asked:
+        assert world.rollout() or world.risk() or world.agents()
+        world.snapshot()
+    world.rollout()
+    states = {said(world)[1]: progress(world)}
+    world.answers = {"errors": Pass()}
+    world.rollout()
+    states |= {said(world)[1]: progress(world)}
+    world.settle()
+    states |= {said(world)[1]: progress(world)}
+    assert states == {
+        "Inspecting": m.Switch.TRUE, "Observing": m.Switch.TRUE, "AwaitingApproval": m.Switch.FALSE,
+    }  # fmt: skip
 
 
 def test_a_set_that_is_complete_stays_so_without_the_plugin() -> None:

@@ -247,7 +247,7 @@ def test_a_set_whose_machines_another_set_wants_too_says_so_and_keeps_them() -> 
         ("Conflict", 4, conflict.message)
     ]
     world.evolve("n002", entry=None, rival="")
-    world.settle()
+    assert [(note.code, note.observed) for note in world.settle().notes] == [("Conflict", 3)]
     conflict = find(world.owner.status.conditions, "Conflict")
     assert conflict is not None
     assert conflict.message.startswith(

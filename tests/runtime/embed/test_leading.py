@@ -186,7 +186,8 @@ def test_an_act_is_not_begun_in_another_term_than_its_decision() -> None:
             """End unnoticed with the first of the two creates of one decision."""
             return later[0] if later else None if "Machine" in store.made else 1
 
-        driver = Driver(controllers(OURS), store, SystemClock(), first=(FIRST,), term=term)
+        sets = controllers(OURS, only=("machineset",))
+        driver = Driver(sets, store, SystemClock(), term=term)
         task = asyncio.create_task(driver.run())
         await until(lambda: "Machine" in store.made)
         await until(lambda: not driver._calls)
