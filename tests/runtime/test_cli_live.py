@@ -10,7 +10,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import Conflict, Forbidden, Unreachable
+from kubenode.core.errors import Conflict, Forbidden, ObjectNotFound, Refused, Unreachable
 from kubenode.core.policy import Policy
 from kubenode.core.wish.freeze import POLICY
 from kubenode.runtime.cli.live import Cluster, completes
@@ -425,6 +425,31 @@ def test_a_server_that_does_not_answer_is_told_by_the_exit_status(
 
     monkeypatch.setattr(stage.simulation.store, "get", failing)
     assert run.refused("rollout", "status", SET, code=code)["code"] == type(error).__name__
+
+
+def test_what_the_server_lacks_or_does_not_grant_has_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A right, our kinds, and a CRD that would drop what is said."""
+    stage = staged(machines=2)
+    store = stage.simulation.store
+    run = shell(store, monkeypatch)
+    error: Exception = Forbidden("machines is forbidden")
+
+    async def failing(*_: object, **__: object) -> Any:
+        raise error
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "find", failing)
+        assert run.refused("machine", "get")["fix"].startswith("have it granted to you")
+        error = ObjectNotFound("HTTP 404: 404 page not found", status={"kind": "Status", "code": 404})
+        told = run.refused("machine", "get")
+        assert (told["code"], told["fix"]) == ("NotInstalled", "kubenode manifests | kubectl apply -f -")
+    monkeypatch.setattr(store, "create", failing)
+    error = Refused('RiskPolicy in version "v1alpha1" cannot be handled: strict decoding error: unknown field "spec.freeze"')  # fmt: skip
+    told = run.refused("freeze", "--scope", "cluster", "--reason", "x")
+    assert (told["code"], told["where"]) == ("NotInstalled", "crd riskpolicies.kubenode.dev")
+    assert "it does not know spec.freeze, so nothing was written" in told["message"]
+    error = Refused("spec.freeze: too many")
+    assert run.refused("freeze", "--scope", "cluster", "--reason", "x")["code"] == "Refused"
 
 
 def test_names_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:

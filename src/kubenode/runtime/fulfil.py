@@ -1,10 +1,18 @@
 """Doing what a person wishes: one write each, which fails rather than lose a change of somebody else's."""
 
+import re
+from typing import Final
+
 from kubenode.core import wire
-from kubenode.core.errors import AlreadyExists, Conflict
+from kubenode.core.errors import AlreadyExists, Conflict, NotInstalled, Problem, Refused
 from kubenode.core.model import Json
 from kubenode.core.wish.wish import Wish
-from kubenode.runtime.store.contract import Api, JsonPatch
+from kubenode.runtime.store.contract import Api, FieldValidation, JsonPatch
+from kubenode.runtime.store.installed import INSTALL
+
+_DROPPED: Final = re.compile(r'unknown field "([^"]+)"')
+_STRICT: Final = FieldValidation.STRICT
+"""Else a CRD that is older than this program drops a word, and the server says that all is well."""
 
 
 class Overtaken(Conflict):
@@ -24,15 +32,24 @@ async def fulfil(store: Api, wish: Wish, *, dry_run: bool = False) -> Json | Non
 
     Raises:
         Overtaken: somebody else was quicker.
+        NotInstalled: the CRD is older than this program, and does not know what is said.
         ApiError: the server refuses it, or cannot be reached.
     """
     kind, name = wire.kind_of(wish.object.kind).KIND, wish.object.name
     try:
         if wish.made is not None:
-            return await store.create(kind, wish.made, dry_run=dry_run)
+            return await store.create(kind, wish.made, dry_run=dry_run, field_validation=_STRICT)
         if wish.operations:
-            return await store.patch(kind, name, JsonPatch(wish.operations), dry_run=dry_run)
+            patch = JsonPatch(wish.operations)
+            return await store.patch(kind, name, patch, dry_run=dry_run, field_validation=_STRICT)
     except (AlreadyExists, Conflict) as error:
         what = f"{kind.name} {name} was changed by somebody else since it was read, so nothing was written"
         raise Overtaken(f"{what}; fix: look again, then repeat", status=error.status) from error
+    except Refused as error:
+        unknown = _DROPPED.search(str(error))
+        if unknown is None:
+            raise
+        what = f"is older than this program: it does not know {unknown[1]}, so nothing was written"
+        where = f"crd {kind.plural}.{kind.group}"
+        raise NotInstalled((Problem(where=where, what=what, fix=INSTALL),)) from error
     return None

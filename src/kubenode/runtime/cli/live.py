@@ -12,16 +12,19 @@ import typer
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import InvalidObjectError, KubenodeError, ObjectNotFound
+from kubenode.core.errors import InvalidObjectError, KubenodeError, NotInstalled, ObjectNotFound, Problem
 from kubenode.core.model import Json
 from kubenode.core.wish.wish import Unwished, Wish
 from kubenode.runtime.cli.connect import connect
 from kubenode.runtime.cli.output import NO, Output, complain, document
 from kubenode.runtime.fulfil import fulfil
 from kubenode.runtime.store.contract import Api
+from kubenode.runtime.store.installed import INSTALL
 
 T = TypeVar("T")
 Obj = TypeVar("Obj", bound=m.Object)
+_NO_SUCH_PATH = "HTTP 404"
+"""How an error begins of which the server says no more than that: it does not know the kind."""
 COMPLETION_LIMIT = 2.0
 """Seconds after which a shell gets no names."""
 
@@ -47,6 +50,7 @@ class Cluster:
 
         Raises:
             InvalidObjectError: the configuration is missing or wrong.
+            NotInstalled: the server does not serve our kinds.
             ApiError: the server refuses, or cannot be reached.
         """
 
@@ -54,7 +58,13 @@ class Cluster:
             async with connect(self.kubeconfig, self.context, field_manager="kubenode-cli") as store:
                 return await question(store)
 
-        return asyncio.run(asked())
+        try:
+            return asyncio.run(asked())
+        except ObjectNotFound as error:
+            if not str(error).startswith(_NO_SUCH_PATH):
+                raise
+            what = "the server does not serve this kind"
+            raise NotInstalled((Problem(where="crd", what=what, fix=INSTALL),)) from error
 
 
 async def one(store: Api, cls: type[m.Object], name: str) -> Json:

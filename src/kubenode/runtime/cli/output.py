@@ -10,6 +10,7 @@ import typer
 
 from kubenode.core.errors import (
     ApiError,
+    Forbidden,
     InvalidObjectError,
     KubenodeError,
     NotInstalled,
@@ -17,6 +18,7 @@ from kubenode.core.errors import (
     Problem,
     Refused,
     Retry,
+    Unauthorized,
 )
 from kubenode.runtime.cli.connect import ExtraMissing
 from kubenode.runtime.manifests import to_yaml
@@ -86,12 +88,19 @@ def complain(output: Output, code: str, message: str, *, fix: str = "", where: s
 def fail(error: KubenodeError, output: Output, code: int | None = None, **more: Any) -> NoReturn:
     """Say what is wrong, every problem of it, and leave with the exit code of its meaning; `more` is for programs."""
     problems = [_problem(one) for one in getattr(error, "problems", ())]
-    first = problems[0] if problems else {"fix": getattr(error, "fix", ""), "where": ""}
+    first = problems[0] if problems else {"fix": _fix(error), "where": ""}
     more["problems"] = problems
     complain(output, type(error).__name__, str(error), fix=first["fix"], where=first["where"], **more)
     if output is Output.TABLE and len(problems) > 1:
         sys.stderr.write(f"{len(problems)} problems\n")
     raise typer.Exit(code if code is not None else code_of(error))
+
+
+def _fix(error: KubenodeError) -> str:
+    """Say what to do about an error without problems of its own."""
+    if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
+        return "have it granted to you, or name another --context; kubectl auth can-i --list says what you may do"
+    return str(getattr(error, "fix", ""))
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
