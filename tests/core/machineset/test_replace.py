@@ -83,7 +83,7 @@ def test_replacement_of_one_waits_for_its_successor_running() -> None:
         world.settle()
         assert (len(world.machines), old(world), available(world)) == (4, left, 3)
         assert up_to_date(world)[0] == "WaitingForSuccessors"
-        assert "waits for a provider" in up_to_date(world)[1]
+        assert "when a successor is available" in up_to_date(world)[1]
         assert decide(world.snapshot(), Policy()).notes[0].code == "WaitingForSuccessors"
         world.start()
     world.settle()
