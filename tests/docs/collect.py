@@ -73,7 +73,6 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "_REASONS[record.state]": tuple(_REASONS.values()),
         # What a condition said is said again.
         "said.reason": (),
-        "draining.claims[0].reason": (),
         "first.doubt": tuple(one.value for one in Doubt),
         # The phase of a Machine follows a signal, and the note says which.
         "signal.name.title().replace('_', '')": tuple(
