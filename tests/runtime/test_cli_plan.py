@@ -59,6 +59,17 @@ def test_the_batches_of_the_upgrade() -> None:
     assert rollout["waits"] is None
 
 
+@pytest.mark.parametrize("disruption", ["drain", "reboot"])
+def test_a_plan_takes_nodes_to_be_drained(tmp_path: Path, disruption: str) -> None:
+    """How long that takes is not foreseen; the batches are the same, and nobody is waited for."""
+    path = edited(
+        tmp_path, "upgrade", ("  driver: package\n", f"  driver: package\n  disruption: {disruption}\n")
+    )
+    (rollout,) = plan("-f", path, "--machines", "6")["rollouts"]
+    assert [batch["size"] for batch in rollout["batches"]] == [1, 5]
+    assert rollout["waits"] is None
+
+
 def test_a_plan_takes_hooks_to_pass_and_asks_nobody(tmp_path: Path) -> None:
     """Not even one whose plugin is not here: what is planned is what comes when all goes well."""
     hooks = "observation: 1m\n    inspection:\n      hooks: [{name: errors, inspector: not-installed-here}]"

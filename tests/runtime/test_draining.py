@@ -296,3 +296,25 @@ def test_repair_of_drift_drains_first() -> None:
     assert job(stage).status.phase == "Succeeded"
     assert left[0] == 0
     left_as_it_was(stage, "n002")
+
+
+def test_a_machine_whose_node_we_cordoned_counts_as_unavailable() -> None:
+    """Though its Node is Ready; when the cordon is gone, it does not any more."""
+    stage = Stage("test", drifting.cast_of(2), seed=0, tell=lambda _: None)
+    stage.open()
+    stage.until_running()
+    stage.simulation.rest(limit=HOUR)
+    Apps(stage.simulation).add(App(name="db", replicas=2, spare=0), NODES[:2])
+    for name in ("n001", "n002"):
+        policy(stage, name, timeout="10m")
+    stage.simulation.change(
+        m.MachineComponentSet, drifting.NAME, {"spec": {"component": f"{drifting.NAME}-2"}}
+    )
+    names = ("n001", "n002")
+    stage.simulation.run_until(lambda: any(said(stage, one) == "DrainBlocked" for one in names), limit=HOUR)
+    fold: Any = stage.simulation.processes[CONTROLLER].engine._fold
+    uids = {stage.read(m.Machine, one).metadata.uid for one in names if said(stage, one) == "DrainBlocked"}
+    assert len(uids) == 1
+    assert fold.__self__.absent(drifting.NAME) == uids
+    stage.simulation.rest(limit=6 * HOUR)
+    assert fold.__self__.absent(drifting.NAME) == frozenset()
