@@ -59,6 +59,9 @@ def _names(objects: list[m.Json]) -> dict[str, str]:
         if instance:
             names[instance["token"]] = f"{raw['metadata']['name']}.{instance['attempt']}"
             names[instance.get("id") or "-"] = f"instance-of-{raw['metadata']['name']}.{instance['attempt']}"
+            names[instance.get("providerID") or "-"] = (
+                f"provider-id-of-{raw['metadata']['name']}.{instance['attempt']}"
+            )
         for member in (
             ((raw.get("status", {}).get("batch") or {}).get("members") or [])
             if raw["kind"] == m.MachineComponentSet.KIND.name
