@@ -66,8 +66,7 @@ class Client:
         raw = None if body is None else json.dumps(body)
         told = {**self._headers, **(headers or {}), "Content-Type": content_type}
         try:
-            self._connection.request(method, path, raw, told)
-            answer = self._connection.getresponse()
+            answer = self._answer(method, path, raw, told)
             text = answer.read()
         finally:
             if not self._keeps:
@@ -76,6 +75,18 @@ class Client:
             return answer.status, json.loads(text)
         except ValueError:
             return answer.status, text.decode(errors="replace")
+
+    def _answer(
+        self, method: str, path: str, raw: str | None, told: Mapping[str, str]
+    ) -> http.client.HTTPResponse:
+        """Ask; once more where the server has ended a connection that was kept."""
+        try:
+            self._connection.request(method, path, raw, dict(told))
+            return self._connection.getresponse()
+        except http.client.RemoteDisconnected:
+            self._connection.close()
+            self._connection.request(method, path, raw, dict(told))
+            return self._connection.getresponse()
 
     @contextmanager
     def kept(self) -> Iterator[Self]:

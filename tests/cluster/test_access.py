@@ -73,10 +73,19 @@ class Stage:
             for item in self._listed(f"{path}/{one['name']}"):
                 metadata = item["metadata"]
                 metadata.pop("managedFields", None)
+                if one["name"] == "nodes":
+                    _still(item)
                 if one["name"] == "leases" and metadata["namespace"] == "kube-system":
                     continue
                 found[f"{path}/{one['name']}/{metadata.get('namespace', '')}/{metadata['name']}"] = item
         return found
+
+
+def _still(node: Any) -> None:
+    """Leave out of a Node what the node lifecycle controller writes when nobody speaks for it: conditions and taints."""
+    node["metadata"].pop("resourceVersion")
+    node["spec"].pop("taints", None)
+    node["status"].pop("conditions", None)
 
 
 def resources(client: Client) -> list[tuple[str, Any]]:

@@ -322,3 +322,39 @@ def test_who_may_not_see_a_kind_decides_nothing_until_it_may() -> None:
         await asyncio.wait_for(task, PATIENCE)
 
     asyncio.run(go())
+
+
+def test_a_call_that_is_dropped_before_it_began_is_decided_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A term ends between the decision and the first step of its call: the key is not in hand for ever."""
+    term = [1]
+
+    async def go() -> m.Json:
+        api = store()
+        host = m.MachineSpec(host=m.Host(address="10.0.0.1"))
+        await api.create(m.Machine.KIND, wire.dump(m.Machine(metadata=m.ObjectMeta(name="m1"), spec=host)))
+        core = controllers(Plugins.discover())
+        driver = Driver(core, api, SystemClock(), first=(FIRST,), term=lambda: term[0])
+        decide = core.step
+
+        def ended(*args: Any, **more: Any) -> Any:
+            step = decide(*args, **more)
+            if step.calls and term == [1]:
+                term[0] = 2
+                asyncio.get_running_loop().call_soon(
+                    driver.led
+                )  # runs before the tasks that are made of the calls
+            return step
+
+        core.step = ended  # type: ignore[method-assign]
+        task = asyncio.create_task(driver.run())
+        async with asyncio.timeout(30):
+            await driver.rest()
+        driver.stop()
+        await task
+        return await api.get(m.Machine.KIND, "m1")
+
+    made = asyncio.run(go())
+    assert term == [2]
+    assert caplog.text.count("event=dropped") >= 1
+    assert made["metadata"]["finalizers"]
+    assert made["status"]["phase"]

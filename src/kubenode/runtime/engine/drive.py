@@ -157,7 +157,7 @@ class Driver:
             for call in step.calls:
                 task = asyncio.create_task(self._do(call, term))
                 self._calls[task] = term
-                task.add_done_callback(self._ended)
+                task.add_done_callback(partial(self._ended, call))
             self._wake_at = step.wake_at
             if self._resting and not step.is_cut and not self.waits_for():
                 self._rested()
@@ -180,8 +180,10 @@ class Driver:
         except TimeoutError:
             return
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, call: Call | Relist, task: asyncio.Task[None]) -> None:
         self._calls.pop(task, None)
+        if task in self._dropped and task.cancelled() and isinstance(call, Call):
+            self._drop(call)  # it was cancelled before its first step, so it could not say so itself
         self._dropped.discard(task)
         if self._resting:  # whether it was the last is looked at after the next step
             self._stirred.set()
@@ -211,8 +213,11 @@ class Driver:
                 raise
             task.uncancel()
             if isinstance(call, Call):
-                LOG.warning("event=dropped key=%s why='the term is over'", call.key)
-                self.tell(Done(key=call.key, error=TermOver("the term is over")))
+                self._drop(call)
+
+    def _drop(self, call: Call) -> None:
+        LOG.warning("event=dropped key=%s why='the term is over'", call.key)
+        self.tell(Done(key=call.key, error=TermOver("the term is over")))
 
     async def _apply(self, call: Call) -> Done:
         acts = "; ".join(type(act).__name__ for act in call.acts)
