@@ -125,6 +125,38 @@ def test_freezing_and_lifting(plane: ControlPlane) -> None:
     assert run(plane, "unfreeze", "--scope", "zone=b").returncode == 1
 
 
+def asked(config: Path, *words: str) -> tuple[int, list[str]]:
+    """Run a command line as somebody else; give its exit status and what it said on stderr."""
+    command = [KUBENODE, *words, "--kubeconfig", str(config)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == ""
+    return done.returncode, done.stderr.splitlines()
+
+
+WORDS = (
+    ("machine", "get"), ("machine", "explain", "m1"), ("history",), ("rollout", "status", "node-exporter"),
+    ("rollout", "pause", "node-exporter"), ("freeze", "--scope", "cluster", "--reason", "x"), ("unfreeze", "--scope", "cluster"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WORDS, ids=" ".join)
+def test_who_may_not_ask_is_told_so_in_one_line(
+    plane: ControlPlane, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """A token that has expired, and a right that is missing: exit status 1, what is wrong, and the fix."""
+    config = json.loads(plane.admin_kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": "expired"}
+    (tmp_path / "expired").write_text(json.dumps(config))
+    code, said = asked(tmp_path / "expired", *words)
+    assert (code, len(said)) == (1, 1)
+    assert said[0].startswith("Unauthorized: the token or certificate has expired")
+    assert "fix: log in again" in said[0]
+    code, said = asked(plane.kubeconfig("nobody"), *words)
+    assert (code, len(said)) == (1, 2)
+    assert 'is forbidden: User "nobody" cannot ' in said[0]
+    assert said[1].startswith("    fix: have it granted to you, or name another --context")
+
+
 def test_a_cluster_that_is_not_there_is_one_clear_line(plane: ControlPlane, tmp_path: Path) -> None:
     """No kubeconfig, or a context that it does not have: exit status 1, one line that says so, nothing on stdout."""
     gone = subprocess.run(
@@ -135,3 +167,60 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(plane: ControlPlane, tmp_
     assert "there is no such file\n    fix: name one with --kubeconfig" in gone.stderr
     other = run(plane, "machine", "get", "--context", "no-such")
     assert (other.returncode, other.stdout) == (1, "")
+
+
+# With a host.
+
+
+@pytest.fixture
+def hosted(plane: ControlPlane, tmp_path: Path) -> Iterator[None]:
+    """The host of m1, with its agent and kubelet."""
+    agent = plane.kubeconfig("kubenode:agent:m1", ("kubenode:agents",))
+    kubelet = plane.kubeconfig("system:node:node-m1", ("system:nodes",))
+    with (tmp_path / "agent.log").open("wb") as out:
+        process = subprocess.Popen(
+            [KUBENODE, "sim", "agent", "m1", "--kubeconfig", str(agent), "--kubelet-kubeconfig", str(kubelet)],
+            stdout=out, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    yield
+    process.send_signal(signal.SIGTERM)
+    process.wait(timeout=60)
+
+
+def test_a_rollout_is_approved_and_undone_and_history_tells_of_it(plane: ControlPlane, hosted: None) -> None:
+    """Every disruptive act with op-id, cause and limits; the words do on a real server what they say."""
+    name = "node-exporter"
+
+    def version() -> Any:
+        found = json.loads(plane.kubectl("get", "machine", "m1", "-o", "json"))["status"].get("agent", {})
+        return found.get("components", {}).get(name, {}).get("version")
+
+    def status() -> Any:
+        return json.loads(run(plane, "rollout", "status", name, "-o", "json").stdout)
+
+    until("the first version", lambda: version() == "1.9.0")
+    until("rest", lambda: status()["phase"] == "Complete")
+    rollout = {"minReadySeconds": 0, "observation": "0s", "approval": "Manual"}
+    patch = {"spec": {"component": "node-exporter-1.8.2", "rollout": rollout}}
+    plane.kubectl("patch", "mcs", name, "--type=merge", "-p", json.dumps(patch))
+    until("the gate", lambda: status()["reason"] == "AwaitingApproval")
+    assert version() == "1.8.2"
+    stands = said(plane, "rollout", "status", name, code=1)
+    assert f"kubenode rollout approve {name}" in stands["next"]
+    (member,) = stands["batch"]["members"]
+    acts = said(plane, "history")["acts"]
+    (act,) = [one for one in acts if one["op_id"] == member["op_id"]]
+    assert (act["machine"], act["cause"], act["state"]) == ("m1", "Rollout", "Succeeded")
+    assert "cluster" in act["scopes"]
+    assert f"set {name}" in act["scopes"]
+    assert any(limit.startswith("cluster: 40 in flight") for limit in act["limits"]), act["limits"]
+    assert member["op_id"] in [one["op_id"] for one in said(plane, "history", "--since", "1h")["acts"]]
+    assert [one["op_id"] for one in said(plane, "machine", "history", "m1")["acts"]] == [member["op_id"]]
+    said(plane, "rollout", "approve", name)
+    assert run(plane, "rollout", "status", name, "--watch", "--timeout", "50").returncode == 0
+    assert status()["phase"] == "Complete"
+    said(plane, "rollout", "undo", name)
+    until("the way back", lambda: version() == "1.9.0")
+    said(plane, "rollout", "skip", name, "m1")
+    spec = json.loads(plane.kubectl("get", "mcs", name, "-o", "json"))["spec"]
+    assert (spec["component"], spec["rollout"]["skip"]["machines"]) == ("node-exporter-1.9.0", ["m1"])
