@@ -13,7 +13,7 @@ from tests.cluster.faults.proxy import Fault
 from tests.cluster.faults.stage import Controller, staged
 from tests.cluster.faults.wrong import Breaking, Killing, Losing, Refusing
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def test_nothing_is_wrong(control_plane_folder: Path, tmp_path: Path) -> None:
@@ -49,6 +49,8 @@ def kills(binaries: Path, folder: Path, *, seed: int, count: int) -> None:
     with staged(binaries, folder, controllers=2) as stage:
         stage.prepare()
         by = {one.proxy: one for one in stage.controllers}
+        for one in stage.controllers:
+            one.options = ["--lease-seconds", "3"]  # the shortest: after each kill somebody waits so long
         fault = Killing(seed, count, lambda proxy: by[proxy].signal(signal.SIGKILL))
         for proxy in by:
             proxy.fault = fault

@@ -111,7 +111,7 @@ class Stage:
         ]
         if controllers > 1:  # one waits for the other's lease to end
             for one in self.controllers:
-                one.options = ["--lease-seconds", "3"]
+                one.options = ["--lease-seconds", "5"]
         self._lock = threading.Lock()
         self._host_log = folder / "hosts.json"
         self._hosts_say = folder / "hosts.log"
