@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 TEXTS = (
     "", "a", "7", "b-1", "kubelet", "kubelet-1.30.4", "1.30.4", "Ready", "KernelDeadlock", "zone=b", "10.0.0.1", "example.org/role",
-    "kubelet.service", "/usr/bin/crictl", "/healthz", "s:1=1;m:1=1;h:1=1", "a text of more words: \u00e9 \u65e5\u672c",
+    "kubelet.service", "abc123", "0123456789abcdef" * 4, "/usr/bin/crictl", "/healthz", "s:1=1;m:1=1;h:1=1", "a text of more words: \u00e9 \u65e5\u672c",
 )  # fmt: skip
 OFTEN = 0.75
 """How often what is optional is there."""
@@ -55,7 +55,9 @@ def _value(said: Told, chance: Random) -> Any:
         case Form.MAP if said.item is not None:
             pattern = (said.mark(Keys) or Keys(max=1)).pattern or "^.*$"
             return {
-                chance.choice([text for text in TEXTS if matches(pattern, text)]): _value(said.item, chance)
+                chance.choice([text for text in TEXTS if len(text) < 64 and matches(pattern, text)]): _value(
+                    said.item, chance
+                )
             }
         case Form.MODEL:
             return made(said.bare, chance)

@@ -35,12 +35,14 @@ async def survey(store: Store, plugins: Plugins, now: m.Now) -> Sequence[Record]
     """
     records: list[Record] = []
     listings = [(kind, await store.find(kind.KIND)) for kind in m.WATCHED]
-    sets = next(found.items for kind, found in listings if kind is m.MachineSet)
-    leaves = any(one["metadata"].get("deletionTimestamp") for one in sets)
-    crd_leaving = await _crd_leaving(store) if leaves else False
+    gone = {
+        kind: await _crd_leaving(store, kind) if any(one["metadata"].get("deletionTimestamp") for one in found.items) else False
+        for kind, found in listings if kind in (m.Machine, m.MachineSet)
+    }  # fmt: skip
     engine = controllers(
         plugins, lambda decided: records.append(recorded(decided)), survived, panel=in_place(plugins.reviewers),
-        inspections=_nobody, observes=True, crd_leaving=lambda _, __: crd_leaving,
+        inspections=_nobody, observes=True, crd_leaving=lambda _, __: gone[m.MachineSet],
+        machines_leaving=lambda _, __: gone[m.Machine],
     )  # fmt: skip
     inputs = [
         Synced(kind=kind, items=found.items, version=int(found.resource_version)) for kind, found in listings
@@ -49,12 +51,12 @@ async def survey(store: Store, plugins: Plugins, now: m.Now) -> Sequence[Record]
     return records
 
 
-async def _crd_leaving(store: Store) -> bool | None:
-    """Ask whether the CRD of MachineSets is being deleted; who may not know is told of sets that wait for that."""
+async def _crd_leaving(store: Store, kind: type[m.Object]) -> bool | None:
+    """Ask whether the CRD of a kind is being deleted; who may not know is told of those that wait for that."""
     if not isinstance(store, Defined):
         return False
     try:
-        return await store.leaves(m.MachineSet)
+        return await store.leaves(kind)
     except ApiError:
         return None
 

@@ -11,8 +11,12 @@ from kubenode.core.errors import ServerFailed
 from kubenode.core.machineset.decide import MachineSetSnapshot, decide
 from kubenode.core.model.condition import find
 from kubenode.core.model.machine import SetRef
+from kubenode.core.model.meta import FINALIZER
+from kubenode.core.wire import dump
+from kubenode.runtime.controller.wiring import controllers
 from kubenode.runtime.embed import EmbeddedStore, Engine
 from kubenode.runtime.embed.definitions import Definitions
+from kubenode.runtime.engine.loop import Decided, Synced
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Record
 from kubenode.runtime.record.codec import read, write
@@ -40,7 +44,8 @@ class Defining(EmbeddedStore):
 
     async def leaves(self, kind: type[m.Object]) -> bool:
         """Answer as the test says."""
-        assert kind is m.MachineSet
+        if kind is m.Machine:
+            return False
         self.asked += 1
         answer = await self.answers.get()
         if isinstance(answer, Exception):
@@ -130,6 +135,7 @@ def test_a_question_that_failed_is_asked_again_and_another_set_is_another_questi
         failed: list[object] = []
         asks = Definitions(
             store,
+            kind=m.MachineSet,
             stir=stirred.append,
             ended=lambda task: failed.append(task.cancelled() or task.exception()),
             name="t",
@@ -173,5 +179,43 @@ def test_a_survey_asks_too(answer: bool | Exception, deferred: bool) -> None:
 
 def test_a_store_without_crds_is_not_asked() -> None:
     """Its sets leave at once."""
-    asks = Definitions(EmbeddedStore(cel=False), stir=print, ended=print, name="t")
+    asks = Definitions(EmbeddedStore(cel=False), kind=m.MachineSet, stir=print, ended=print, name="t")
     assert asks("pool", owner()) is False
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(False, ""), (None, "whether the CRD of Machines is being deleted"), (True, "the CRD of Machines is being deleted")],
+)  # fmt: skip
+@pytest.mark.parametrize("policy", m.DeletionPolicy)
+def test_a_machine_that_goes_with_its_crd_is_not_terminated(
+    answer: bool | None, said: str, policy: m.DeletionPolicy
+) -> None:
+    """Nobody who deletes a definition means the hosts; and what is not known is not begun."""
+    asked: list[str] = []
+
+    def leaving(key: str, leaver: m.Object | None) -> bool | None:
+        asked.append(key)
+        return answer
+
+    stamp = datetime(2026, 3, 1, tzinfo=UTC)
+    one = m.Machine(
+        metadata=m.ObjectMeta(name="m1", uid="u", resource_version="5", finalizers=(FINALIZER,), deletion_timestamp=stamp),
+        spec=m.MachineSpec(infrastructure=m.Infrastructure(provider="memory"), deletion_policy=policy),
+        status=m.MachineStatus(instance=m.InstanceStatus(
+            step=m.InstanceStep.MADE, provider="memory", attempt=1, token="t", id="i-1",
+        )),
+    )  # fmt: skip
+    decided: list[Decided] = []
+    engine = controllers(Plugins(), decided.append, machines_leaving=leaving)
+    listed = {m.Machine: (dump(one),)}
+    engine.step(tuple(Synced(kind=kind, items=listed.get(kind, ()), version=9) for kind in m.WATCHED), NOW)
+    (seen,) = [
+        each.question.snapshot
+        for each in decided
+        if str(each.key) == "machine/m1" and each.question is not None
+    ]
+    terminates = policy is m.DeletionPolicy.TERMINATE
+    assert seen.barred.startswith(said) if terminates else seen.barred == ""
+    assert (seen.barred != "") == (terminates and answer is not False)
+    assert bool(asked) == terminates

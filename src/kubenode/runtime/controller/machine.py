@@ -1,7 +1,8 @@
 """One key a Machine: its phase and conditions, its finalizer, and what of it shows on its Node."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import attrs
 
@@ -13,6 +14,7 @@ from kubenode.core.machine.instance import turn_of
 from kubenode.core.machineset.losses import barred
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.changes import holders_changed, is_ledger
+from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.drains import Drains
 from kubenode.runtime.controller.inventory import Inventory, node_name
 from kubenode.runtime.controller.workloads import Workloads, unseen
@@ -20,6 +22,15 @@ from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
+
+CRD_BARS: Final[Mapping[bool | None, str]] = MappingProxyType({
+    False: "",
+    None: "whether the CRD of Machines is being deleted is not known yet; then nothing would be terminated",
+    True: (
+        "the CRD of Machines is being deleted, and a machine that goes for it is not terminated; to let it go set"
+        " spec.deletionPolicy: Release, and see to its instance yourself"
+    ),
+})  # fmt: skip
 
 
 class MachineController:
@@ -34,12 +45,14 @@ class MachineController:
         plugins: Plugins,
         instances: Instances,
         workloads: Workloads = unseen,
+        crd_leaving: CrdLeaving = no_crds,
     ) -> None:
         self._cache = cache
         self._inventory = inventory
         self._drains = Drains(cache, inventory, plugins)
         self._instances = instances
         self._workloads = workloads
+        self._crd_leaving = crd_leaving
 
     def concerns(self, change: Change) -> Iterable[str]:
         """A machine, whoever is its Node, whose hold or act changed, or whom a set begins or ends to want."""
@@ -74,6 +87,7 @@ class MachineController:
         if machine is None:
             self._workloads(key, "", now)
             self._instances.forget(key)
+            self._crd_leaving(key, None)
             return None
         hold = self._inventory.hold(machine.metadata.uid)
         rivals = [
@@ -93,14 +107,16 @@ class MachineController:
         return Question(snapshot=snapshot, subject=machine, stored=machine.status)
 
     def _barred(self, machine: m.Machine) -> str:
+        leaves = machine.metadata.deletion_timestamp is not None
+        if not leaves or machine.spec.on_deletion is not m.DeletionPolicy.TERMINATE:
+            return ""
+        crd = self._crd_leaving(machine.metadata.name, machine)
+        return CRD_BARS[crd] or self._barred_by_its_set(machine)
+
+    def _barred_by_its_set(self, machine: m.Machine) -> str:
         owner = machine.spec.set_ref
         found = None if owner is None else self._cache.get(m.MachineSet, owner.name)
-        if (
-            owner is None
-            or found is None
-            or found.metadata.uid != owner.uid
-            or machine.metadata.deletion_timestamp is None
-        ):
+        if owner is None or found is None or found.metadata.uid != owner.uid:
             return ""
         crew = self._inventory.crews.machines(owner.name)
         members = [one for one in crew if one.spec.set_ref is not None and one.spec.set_ref.uid == owner.uid]

@@ -55,7 +55,7 @@ OPTIONAL: Final = (ENROL,)
 def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the rest a name
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
     only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
-    observes: bool = False, crd_leaving: CrdLeaving = no_crds, workloads: Workloads = unseen,
+    observes: bool = False, crd_leaving: CrdLeaving = no_crds, machines_leaving: CrdLeaving = no_crds, workloads: Workloads = unseen,
     instances: Instances | None = None,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
@@ -70,6 +70,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         inspections: asks the hooks of rollouts.
         observes: decide, and call nothing.
         crd_leaving: tells of a set that leaves whether its CRD does.
+        machines_leaving: tells it of a machine.
         workloads: looks at the Pods of Nodes that are being drained.
         instances: what is known of the providers' instances; None: nobody looks at any.
     """
@@ -78,7 +79,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
     rehearsal = RehearsalController(cache)
     seen = instances if instances is not None else Instances(plugins)
     every = (
-        MachineController(cache, inventory, plugins, seen, workloads),
+        MachineController(cache, inventory, plugins, seen, workloads, machines_leaving),
         MachineSetController(cache, inventory, crd_leaving, seen),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),

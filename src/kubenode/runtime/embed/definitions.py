@@ -1,6 +1,6 @@
-"""Whether the CRD of MachineSets is being deleted, as the server says: asked in tasks, one a set that leaves.
+"""Whether the CRD of a kind is being deleted, as the server says: asked in tasks, one an object that leaves.
 
-The server marks a CRD before it deletes the objects of that kind, so who asks after a set was seen to leave gets
+The server marks a CRD before it deletes the objects of that kind, so who asks after one was seen to leave gets
 the answer that counts. No answer is no "no": it is asked for again.
 """
 
@@ -12,7 +12,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.errors import ApiError
-from kubenode.core.model import MachineSet
+from kubenode.core.model import Object
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.installed import Defined
 
@@ -33,25 +33,27 @@ class Definitions:
 
     Args:
         store: one that knows no CRDs answers that none is being deleted.
-        stir: makes the engine decide about a set again, by its name.
+        kind: of the objects.
+        stir: makes the engine decide about one again, by its name.
         ended: is given each task that has ended, also one that failed.
         name: of the engine, for the tasks.
         again: after so long a question that failed is asked again, seconds.
     """
 
     def __init__(
-        self, store: Store, *, stir: Callable[[str], None], ended: Callable[[asyncio.Task[None]], None], name: str,
+        self, store: Store, *, kind: type[Object], stir: Callable[[str], None], ended: Callable[[asyncio.Task[None]], None], name: str,
         again: float = ASK_AGAIN,
     ) -> None:  # fmt: skip
         self._store = store if isinstance(store, Defined) else None
+        self._kind = kind
         self._stir = stir
         self._ended = ended
         self._name = name
         self._again = again
         self._asked: dict[str, _Question] = {}
 
-    def __call__(self, key: str, leaver: MachineSet | None) -> bool | None:
-        """Give what is known about the CRD since this set leaves, and ask if nothing is."""
+    def __call__(self, key: str, leaver: Object | None) -> bool | None:
+        """Give what is known about the CRD since this object leaves, and ask if nothing is."""
         if self._store is None:
             return False
         known = self._asked.get(key)
@@ -66,7 +68,7 @@ class Definitions:
             known = self._asked[key] = _Question(uid=leaver.metadata.uid)
             ask = self._ask(self._store, key, known)
             known.task = asyncio.get_running_loop().create_task(
-                ask, name=f"kubenode {self._name} crd of {key}"
+                ask, name=f"kubenode {self._name} crd of {self._kind.KIND.name} {key}"
             )
             known.task.add_done_callback(self._ended)
         return known.answer
@@ -88,8 +90,14 @@ class Definitions:
     async def _ask(self, store: Defined, key: str, question: _Question) -> None:
         while question.answer is None:
             try:
-                question.answer = await store.leaves(MachineSet)
+                question.answer = await store.leaves(self._kind)
             except ApiError as error:
-                LOG.warning("event=crd-unknown machineset=%s error=%s: %s", key, type(error).__name__, error)
+                LOG.warning(
+                    "event=crd-unknown kind=%s name=%s error=%s: %s",
+                    self._kind.KIND.name,
+                    key,
+                    type(error).__name__,
+                    error,
+                )
                 await asyncio.sleep(self._again)
         self._stir(key)

@@ -127,6 +127,7 @@ class Engine:
         self._panel: Panel | None = None
         self._inspections: Inspections | None = None
         self._definitions: Definitions | None = None
+        self._machine_definition: Definitions | None = None
         self._workloads: Workloads | None = None
         self._clouds: Clouds | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -321,9 +322,10 @@ class Engine:
             plugins.inspections, clock=self._clock, post=self._post, stir=partial(self._stir, "rollout"),
             name=self.identity,
         )  # fmt: skip
-        self._definitions = Definitions(
-            self._store, stir=partial(self._stir, "machineset"), ended=self._ended, name=self.identity
-        )
+        self._definitions, self._machine_definition = (
+            Definitions(self._store, kind=kind, stir=partial(self._stir, of), ended=self._ended, name=self.identity)
+            for kind, of in ((m.MachineSet, "machineset"), (m.Machine, "machine"))
+        )  # fmt: skip
         self._workloads = Workloads(
             self._store,
             clock=self._clock,
@@ -338,7 +340,7 @@ class Engine:
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
-            inspections=self._inspections, observes=self._observes, crd_leaving=self._definitions,
+            inspections=self._inspections, observes=self._observes, crd_leaving=self._definitions, machines_leaving=self._machine_definition,
             workloads=self._workloads, instances=self._clouds.view,
         )  # fmt: skip
         self._driver = Driver(
@@ -378,8 +380,9 @@ class Engine:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait({self._looking})
-        if self._definitions is not None:
-            await self._definitions.end()
+        for asks in (self._definitions, self._machine_definition):
+            if asks is not None:
+                await asks.end()
         if self._workloads is not None:
             await self._workloads.end()
         if self._events is not None and self._telling is not None:
@@ -431,6 +434,7 @@ class Engine:
             ("reviewers", self._panel),
             ("inspections", self._inspections),
             ("CRDs", self._definitions),
+            ("CRDs", self._machine_definition),
             ("Nodes that are drained", self._workloads),
             ("providers", self._clouds),
         )
