@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from kubenode.runtime.documents import to_yaml
+from kubenode.runtime.manifests import install as manifests
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
 from kubenode.runtime.testing.servers import CONTROLLER_USER
@@ -224,3 +225,39 @@ def test_a_rollout_is_approved_and_undone_and_history_tells_of_it(plane: Control
     said(plane, "rollout", "skip", name, "m1")
     spec = json.loads(plane.kubectl("get", "mcs", name, "-o", "json"))["spec"]
     assert (spec["component"], spec["rollout"]["skip"]["machines"]) == ("node-exporter-1.9.0", ["m1"])
+
+
+# The last one: a kind is taken away.
+
+
+def test_kinds_that_are_older_or_missing_are_named(plane: ControlPlane) -> None:
+    """A word that an older CRD would drop is not said, and of a kind that is gone nothing is asked: exit status 1, and the fix."""
+    until("the controller", lambda: plane.kubectl("get", "leases", "-n", "kubenode-system", "-o", "name"))
+    crd = next(one for one in manifests() if one["metadata"]["name"] == "riskpolicies.kubenode.dev")
+    older = json.loads(json.dumps(crd))
+    properties = older["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    del properties["spec"]["properties"]["freeze"]
+    del properties["spec"]["default"]["freeze"]
+    older["spec"]["versions"][0]["additionalPrinterColumns"] = []
+    plane.kubectl("replace", "-f", "-", input=to_yaml((older,)))
+    words = ("freeze", "--scope", "zone=c", "--reason", "x")
+
+    def refused() -> bool:
+        code, said = asked(plane.admin_kubeconfig, *words, "--dry-run") if not made() else (0, [])
+        return code == 1 and "is older than this program: it does not know" in said[0]
+
+    def made() -> bool:
+        return run(plane, *words, "--dry-run").returncode == 0
+
+    until("the older kind", refused)
+    code, said = asked(plane.admin_kubeconfig, *words)
+    assert (code, len(said)) == (1, 2)
+    assert said[0].startswith(
+        "crd riskpolicies.kubenode.dev: is older than this program: it does not know spec.freeze"
+    )
+    assert said[1] == "    fix: kubenode manifests | kubectl apply -f -"
+    plane.kubectl("delete", "crd", "riskpolicies.kubenode.dev")
+    code, said = asked(plane.admin_kubeconfig, *words)
+    assert (code, said) == (
+        1, ["crd: the server does not serve this kind", "    fix: kubenode manifests | kubectl apply -f -"]
+    )  # fmt: skip
