@@ -201,11 +201,12 @@ class Stage:
         for one in self.controllers:
             if not one.is_alive():
                 one.start()
-        # The machines first: how many there are when a set begins is kept in its status.
+        # The machines first: how many there are when a set begins is kept in its status. The hosts last: a set that
+        # comes to machines that run already would be a rollout.
         self.apply(machines=True)
         self.until("their phases", lambda: all(_phases(self.raw()).values()), every=LOOK)
-        self.add_hosts(late=False)
         self.apply(machines=False)
+        self.add_hosts(late=False)
         self.until("Running", lambda: set(_phases(self.raw()).values()) == {"Running"}, every=LOOK)
 
     def begin(self) -> threading.Thread:
