@@ -295,7 +295,9 @@ def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> Non
         with_secret(base, "ab", ""),
     )
     assert len({stamp(one) for one in (base, *others)}) == len(others) + 1
-    assert len(attrs.fields(m.MachineTemplateSpec)) == 4, "a new field belongs into stamp, where it is set"
+    drained = attrs.evolve(base, spec=attrs.evolve(spec, drain=m.DrainPolicy(keep_unmanaged=True)))
+    assert stamp(drained) == stamp(base), "how a Node is drained is no reason to replace it"
+    assert len(attrs.fields(m.MachineTemplateSpec)) == 5, "a new field belongs into stamp, where it is set"
     assert len(attrs.fields(m.Infrastructure)) == 3, "a new field belongs into stamp, where it is set"
 
 
