@@ -136,12 +136,16 @@ FOUND: dict[str, Any] = {
     "conditions": [{"type": "Ready", "status": "True", "reason": "AllReady", "lastTransitionTime": "2026-03-02T09:00:00Z"}],
     "nodeRef": {"name": "node-m1", "uid": "u1"}, "firstRunning": "2026-03-02T09:00:00Z",
     "enrolment": {"tokenID": "abc123", "key": "0f" * 32, "spent": True},
+    "drain": {"opID": "remedy-1", "state": "Draining"},
+    "instance": {"step": "Made", "provider": "memory", "attempt": 1, "token": "create-1", "id": "i-1"},
 }  # fmt: skip
 FORGED: dict[str, Any] = {
     "phase": "Updating", "observedGeneration": 99,
     "conditions": [{"type": "Ready", "status": "False", "reason": "Forged", "lastTransitionTime": "2026-03-02T09:00:00Z"}],
     "nodeRef": {"name": "node-m2", "uid": "u2"}, "firstRunning": "2020-03-02T09:00:00Z",
     "enrolment": {"tokenID": "def456", "key": "1e" * 32, "spent": False},
+    "drain": {"opID": "remedy-1", "state": "Drained"},
+    "instance": {"step": "Gone", "provider": "memory", "attempt": 2, "token": "create-2", "id": "i-2"},
 }  # fmt: skip
 
 
