@@ -168,6 +168,12 @@ def test_who_goes_as_anybody(given: Mapping[str, Any]) -> None:
     assert evicted(drain(case(pod(**given)))) == ["web-1"]
 
 
+def test_what_a_policy_keeps_is_no_more_than_it_says() -> None:
+    """A Pod with a controller and without a volume goes, whatever else is kept."""
+    policy = m.DrainPolicy(keep_local_data=True, keep_unmanaged=True)
+    assert evicted(drain(case(pod(), policy=policy))) == ["web-1"]
+
+
 def test_lower_priorities_go_first() -> None:
     """What keeps a cluster alive is there until the others are gone: ending, blocked or waited for, all of them."""
     cluster, on_node = pod("dns", priority=2_000_000_000), pod("cni", priority=2_000_001_000)
