@@ -1,5 +1,6 @@
 """Profiles of Hypothesis, and the rule that in CI a skipped test is a failed one."""
 
+import logging
 import os
 import signal
 from collections.abc import Generator
@@ -32,3 +33,13 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where everything has to run: {report.longrepr}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _log_as_it_was() -> Generator[None]:
+    """Take away what a command that ran in this process has set up: its stderr is closed by then."""
+    logger = logging.getLogger("kubenode")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers[:] = handlers
+    logger.setLevel(level)

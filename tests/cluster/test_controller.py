@@ -1,6 +1,7 @@
 """`kubenode controller` and `kubenode uninstall` as processes on a real server: rights, leases, bad starts, and the end."""
 
 import asyncio
+import itertools
 import json
 import re
 import signal
@@ -364,13 +365,16 @@ def test_each_right_is_used_and_none_is_missing(cluster: Cluster) -> None:
     assert denied == []
 
 
+_LATE = itertools.count(1)
+
+
 def work_of_a_machine(cluster: Cluster) -> Callable[[], object]:
     """Give a machine to be looked at; done when it has a phase."""
-    body = {"apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": "late"},
+    name = f"late-{next(_LATE)}"
+    body = {"apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": name},
             "spec": {"host": {"address": "10.0.0.9"}}}  # fmt: skip
-    cluster.plane.kubectl("delete", "machine", "late", "--ignore-not-found", "--wait=false")
-    cluster.plane.kubectl("apply", "-f", "-", input=to_yaml([body]))
-    return lambda: cluster.object("machine", "late").get("status", {}).get("phase")
+    cluster.plane.kubectl("create", "-f", "-", input=to_yaml([body]))
+    return lambda: cluster.object("machine", name).get("status", {}).get("phase")
 
 
 def work_of_a_permit(cluster: Cluster) -> Callable[[], object]:

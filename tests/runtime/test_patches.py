@@ -2,10 +2,11 @@
 
 import copy
 import json
+from itertools import combinations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kubenode.core.model import Json
@@ -57,9 +58,10 @@ def test_adopting_copies_and_shares(value: Any, before: Any) -> None:
     assert adopted(copy.deepcopy(before), before) is before
 
 
-@given(st.lists(VALUES.map(lambda value: {"v": value}), min_size=1, max_size=6, unique_by=repr), st.data())
+@given(st.lists(VALUES.map(lambda value: {"v": value}), min_size=1, max_size=6), st.data())
 def test_moved_items_are_shared(items: list[Json], data: st.DataObject) -> None:
     """Where one item is taken out and another put in, the others stay the same objects, as far as each is another."""
+    assume(all(one != other for one, other in combinations(items, 2)))  # 0 and False are equal, too
     out = data.draw(st.integers(0, len(items) - 1))
     into = data.draw(st.integers(0, len(items) - 1))
     rest = [*items[:out], *items[out + 1 :]]

@@ -24,7 +24,7 @@ from tests.stories.disturbing import CASTS, CLOUDS, MODES, REFUSED, Hands, Playe
 FEWEST = {
     "import": 56,
     "hung": 49,
-    "upgrade": 78,
+    "upgrade": 73,
     "outage": 103,
     "drift": 64,
     "machineset": 70,
