@@ -136,11 +136,22 @@ def test_import_and_hung_end_as_on_the_embedded_api(real: Real, plane: ControlPl
     imported, healed = embedded()
     plane.kubectl("apply", "-f", "-", input=CAST.read_text())
     state = real.wait("Running", lambda state: all(_phase(state, name) == "Running" for name in MACHINES))
-    assert state == imported
+    assert _without_totals(state) == _without_totals(imported)
     (tmp_path / f"{HUNG}.part").write_text("\n".join(kernel_lines()))
     (tmp_path / f"{HUNG}.part").rename(tmp_path / f"{HUNG}.kmsg")
     state = real.wait("the healing", lambda state: _closed(state) and _phase(state, HUNG) == "Running")
-    assert state == healed
+    assert _without_totals(state) == _without_totals(healed)
+
+
+def _without_totals(state: dict[str, m.Json]) -> dict[str, m.Json]:
+    """Leave out of how many machines a revision began: here the first may begin before the last object is there."""
+    return {
+        name: {
+            **obj,
+            "status": {word: value for word, value in obj.get("status", {}).items() if word != "total"},
+        }
+        for name, obj in state.items()
+    }
 
 
 def _phase(state: dict[str, m.Json], name: str) -> str:
