@@ -7,8 +7,8 @@ import attrs
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import MACHINE_UID_TAG, Case
-from kubenode.core.instance.turn import MINUTE, Turn, claim, waits
-from kubenode.core.model.condition import Claim
+from kubenode.core.instance.turn import INSTANCE_READY, MINUTE, Turn, claim, waits
+from kubenode.core.model.condition import Claim, find
 
 VISIBLE: Final = 5 * MINUTE
 """For so long after a create a look that does not show the instance says nothing: clouds show it later than they make it."""
@@ -101,10 +101,8 @@ def stranger(case: Case, one: Instance) -> tuple[InstanceReason, str] | None:
 
 def standing(case: Case) -> Claim | None:
     """Give the claim that stands, while nobody has looked since this process began."""
-    for one in case.machine.status.conditions:
-        if one.type == "InstanceReady":
-            return Claim(type=one.type, holds=one.status, reason=one.reason, message=one.message)
-    return None
+    said = find(case.machine.status.conditions, INSTANCE_READY)
+    return None if said is None else Claim.again(said)
 
 
 def twice(case: Case, ids: tuple[str, ...]) -> Turn:

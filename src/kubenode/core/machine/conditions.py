@@ -131,7 +131,7 @@ def rolled_out_claim(seen: MachineSnapshot) -> Claim:
     said = find(seen.machine.status.conditions, COMPONENTS_READY)
     if claim.holds is not Switch.TRUE or said is None or said.reason != MachineReason.PROGRESSING.value:
         return claim
-    return Claim(type=said.type, holds=said.status, reason=said.reason, message=said.message)
+    return Claim.again(said)
 
 
 def _lack(entry: ComponentEntry, report: ComponentReport | None) -> tuple[MachineReason, str] | None:

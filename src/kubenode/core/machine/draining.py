@@ -93,12 +93,7 @@ def kept(seen: MachineSnapshot) -> Draining:
     record, said = seen.machine.status.drain, find(seen.machine.status.conditions, DRAINED)
     if record is None or record.op_id not in seen.holds:
         return Draining()
-    claims = (
-        ()
-        if said is None
-        else (Claim(type=DRAINED, holds=said.status, reason=said.reason, message=said.message),)
-    )
-    return Draining(record=record, claims=claims)
+    return Draining(record=record, claims=() if said is None else (Claim.again(said),))
 
 
 def _taken(found: Drain) -> Draining:

@@ -53,6 +53,11 @@ class Claim:
         """Claim that a condition is True or False."""
         return cls(type=type, holds=Switch.TRUE if holds else Switch.FALSE, reason=reason, message=message)
 
+    @classmethod
+    def again(cls, said: Condition) -> "Claim":
+        """Claim what a condition says already."""
+        return cls(type=said.type, holds=said.status, reason=said.reason, message=said.message)
+
 
 def find(conditions: Iterable[Condition], type: str) -> Condition | None:
     """Give the condition of that type, or None."""

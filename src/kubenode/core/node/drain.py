@@ -180,9 +180,8 @@ def _claim(holds: bool, reason: str, text: str) -> Claim:
 
 def _kept(case: DrainCase, record: DrainRecord) -> Claim:
     """Claim what was claimed before; of a record whose condition somebody took away, what it is about."""
-    said = case.said
-    if said is not None:
-        return Claim(type=DRAINED, holds=said.status, reason=said.reason, message=said.message)
+    if case.said is not None:
+        return Claim.again(case.said)
     return Claim.of(DRAINED, record.state in GOES_ON, _REASONS[record.state])
 
 
