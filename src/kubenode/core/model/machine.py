@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
 
@@ -84,6 +84,14 @@ class Taint:
     value: LabelValue = ""
     effect: TaintEffect
     time_added: Annotated[datetime, "when it came onto the Node; kept as it is"] | None = None
+
+
+NodeLabels: TypeAlias = Annotated[Labels, "kept on the Node; other labels of it are left alone"]
+NodeTaints: TypeAlias = Annotated[
+    tuple[Taint, ...],
+    Items(max=32, key=("key", "effect")),
+    "kept on the Node; other taints of it are left alone",
+]
 
 
 @attrs.frozen(kw_only=True)
@@ -257,14 +265,8 @@ class MachineSpec:
 
     host: Host | None = None
     infrastructure: Infrastructure | None = None
-    labels: Annotated[Labels, "kept on the Node; other labels of it are left alone"] = attrs.field(
-        factory=dict
-    )
-    taints: Annotated[
-        tuple[Taint, ...],
-        Items(max=32, key=("key", "effect")),
-        "kept on the Node; other taints of it are left alone",
-    ] = ()
+    labels: NodeLabels = attrs.field(factory=dict)
+    taints: NodeTaints = ()
     components: Annotated[
         Mapping[str, ComponentEntry], Keys(max=64, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),
         "what runs here, by component name, written by MachineComponentSets; a missing entry never means uninstall, state Absent does",

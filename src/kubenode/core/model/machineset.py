@@ -8,7 +8,7 @@ import attrs
 
 from kubenode.core.model.componentset import Selector
 from kubenode.core.model.condition import Conditions
-from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, Infrastructure, Taint
+from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, Infrastructure, NodeLabels, NodeTaints
 from kubenode.core.model.meta import (
     GROUP,
     LABEL_KEY,
@@ -59,14 +59,8 @@ class MachineTemplateSpec:
     """What is wanted of a machine that is to be made: a machine's spec without a host."""
 
     infrastructure: Infrastructure
-    labels: Annotated[Labels, "kept on the Node; other labels of it are left alone"] = attrs.field(
-        factory=dict
-    )
-    taints: Annotated[
-        tuple[Taint, ...],
-        Items(max=32, key=("key", "effect")),
-        "kept on the Node; other taints of it are left alone",
-    ] = ()
+    labels: NodeLabels = attrs.field(factory=dict)
+    taints: NodeTaints = ()
     deletion_policy: DeletionPolicy = DeletionPolicy.TERMINATE
     drain: Annotated[DrainPolicy, "of new machines; a change replaces none"] | None = None
 
