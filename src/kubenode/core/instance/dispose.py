@@ -7,16 +7,14 @@ from kubenode.core.instance.evidence import absence, dead, leaving, stranger
 from kubenode.core.instance.intent import freeze, own, terminate_op_id
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case, ProviderAnswer
-from kubenode.core.instance.settle import LATER, SOON
+from kubenode.core.instance.settle import LATER, SOON, postponed
 from kubenode.core.instance.turn import (
     MINUTE,
-    PERSON,
     POLL,
     Turn,
     claim,
     due,
     seen_since,
-    spread,
     unsure,
     waits,
 )
@@ -67,16 +65,8 @@ def _pursued(case: Case, instance: InstanceStatus) -> Turn:
         return _looked(case, instance, case.since(f"ending:{op_id}"), 0)
     if answer.error in ("", "NotFound"):
         return _accepted(case, instance, answer)
-    if answer.error in SOON:
-        at = due(answer)
-        if case.now.elapsed < at:
-            return waits(case, claim(False, SOON[answer.error], answer.text), wake_at=at)
-        return _asks(case, instance, answer.tries)
-    if answer.error in LATER:
-        at = answer.at + spread(PERSON, op_id, str(answer.tries))
-        if case.now.elapsed < at:
-            return waits(case, claim(False, LATER[answer.error], answer.text), wake_at=at)
-        return _asks(case, instance, answer.tries)
+    if answer.error in SOON or answer.error in LATER:
+        return postponed(case, answer) or _asks(case, instance, answer.tries)
     if answer.error == "AuthFailed":
         return _asks(case, instance, answer.tries)
     at = due(answer)

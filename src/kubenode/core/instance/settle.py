@@ -61,13 +61,10 @@ def _unsettled(case: Case, instance: InstanceStatus) -> Turn:
     answer = case.answer(instance.token)
     if answer is None or answer.error == "AuthFailed":
         return _unanswered(case, instance, answer)
-    if answer.error in SOON:
-        at = due(answer)
-        if case.now.elapsed < at:
-            return waits(case, claim(False, SOON[answer.error], answer.text), wake_at=at)
-        return _asks(case, instance, answer.tries)
-    if answer.error in LATER:
-        return _refused(case, instance, answer)
+    if answer.error in LATER and changed(case):
+        return again(case, instance, choice=0)  # nothing was made by this attempt
+    if answer.error in SOON or answer.error in LATER:
+        return postponed(case, answer) or _asks(case, instance, answer.tries)
     if answer.error == "CapacityExhausted":
         return _elsewhere(case, instance, answer)
     if answer.error in ("TokenConflict", ""):
@@ -162,14 +159,14 @@ def _ambiguous(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> 
     return _asks(case, instance, answer.tries)
 
 
-def _refused(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
-    """Wait for a person; a changed spec is another attempt, since nothing was made by this one."""
-    if changed(case):
-        return again(case, instance, choice=0)
-    at = answer.at + spread(PERSON, answer.op_id, str(answer.tries))
-    if case.now.elapsed < at:
-        return waits(case, claim(False, LATER[answer.error], answer.text), wake_at=at)
-    return _asks(case, instance, answer.tries)
+def postponed(case: Case, answer: ProviderAnswer) -> Turn | None:
+    """Wait before an act is asked for again that was refused for one of SOON or LATER; None: it is time."""
+    if answer.error in SOON:
+        said, at = claim(False, SOON[answer.error], answer.text), due(answer)
+    else:
+        said = claim(False, LATER[answer.error], answer.text)
+        at = answer.at + spread(PERSON, answer.op_id, str(answer.tries))
+    return waits(case, said, wake_at=at) if case.now.elapsed < at else None
 
 
 def changed(case: Case) -> bool:
