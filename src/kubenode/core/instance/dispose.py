@@ -4,7 +4,7 @@ from typing import Final
 
 from kubenode.core.decision import TerminateInstance
 from kubenode.core.instance.evidence import absence, dead, leaving, stranger
-from kubenode.core.instance.intent import freeze, own, terminate_op_id
+from kubenode.core.instance.intent import freeze, kept_own, own, terminate_op_id
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case, ProviderAnswer
 from kubenode.core.instance.settle import LATER, SOON, postponed
@@ -42,15 +42,11 @@ def dispose(case: Case, instance: InstanceStatus) -> Turn:
             return waits(case, claim(False, *foreign))
         if dead(one):
             return gone(case, instance, f"the provider says that {one.id} is terminated")
-    key = missed_key(instance)
-    found = absence(case, visible=0, key=key)
+    found = absence(case, visible=0, key=missed_key(instance))
     if found.proven:
         return gone(case, instance, f"two looks at provider {instance.provider} did not show {instance.id}")
-    turn = _pursued(case, instance)
-    mark = own(terminate_op_id(case.uid, instance.attempt))
-    if mark in case.sightings:
-        turn = seen_since(turn, **{mark: case.sightings[mark]})
-    return turn if found.first is None else seen_since(turn, **{key: found.first})
+    turn = kept_own(case, _pursued(case, instance), terminate_op_id(case.uid, instance.attempt))
+    return found.remembered(turn)
 
 
 def _pursued(case: Case, instance: InstanceStatus) -> Turn:

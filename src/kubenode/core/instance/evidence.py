@@ -7,7 +7,7 @@ import attrs
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import MACHINE_UID_TAG, Case
-from kubenode.core.instance.turn import INSTANCE_READY, MINUTE, Turn, claim, waits
+from kubenode.core.instance.turn import INSTANCE_READY, MINUTE, Turn, claim, seen_since, waits
 from kubenode.core.model.condition import Claim, find
 
 VISIBLE: Final = 5 * MINUTE
@@ -39,11 +39,17 @@ class Absence:
         proven: it is no more.
         first: when the first look began that counts; None: none has.
         look: from when the next look is of use.
+        key: under which `first` is remembered.
     """
 
     proven: bool
     first: int | None
     look: int
+    key: str
+
+    def remembered(self, turn: Turn) -> Turn:
+        """Let a turn remember the first look that counts."""
+        return turn if self.first is None else seen_since(turn, **{self.key: self.first})
 
 
 def absence(case: Case, *, visible: int, key: str) -> Absence:
@@ -58,9 +64,10 @@ def absence(case: Case, *, visible: int, key: str) -> Absence:
     """
     looked = case.sight.looked
     if looked is None or not case.sight.missing or looked < visible or case.sight.doubt:
-        return Absence(proven=False, first=None, look=max(visible, 0 if looked is None else looked + 1))
+        look = max(visible, 0 if looked is None else looked + 1)
+        return Absence(proven=False, first=None, look=look, key=key)
     first = case.sightings.get(key, looked)
-    return Absence(proven=looked - first >= ABSENCE, first=first, look=first + ABSENCE)
+    return Absence(proven=looked - first >= ABSENCE, first=first, look=first + ABSENCE, key=key)
 
 
 def doubted(known: int, missing: int) -> bool:

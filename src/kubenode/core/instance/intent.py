@@ -4,7 +4,7 @@ from kubenode.core.decision import CreateInstance
 from kubenode.core.identity import op_id
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, Case
-from kubenode.core.instance.turn import INSTANCE_READY, Turn, claim, waits
+from kubenode.core.instance.turn import INSTANCE_READY, Turn, claim, seen_since, waits
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import Infrastructure
@@ -60,6 +60,12 @@ def begin(case: Case, infrastructure: Infrastructure, *, attempt: int, choice: i
 def own(op_id: str) -> str:
     """Name the sighting of an intent that this process wrote itself: without an answer, nothing was asked for."""
     return f"own:{op_id}"
+
+
+def kept_own(case: Case, turn: Turn, op_id: str) -> Turn:
+    """Let a turn remember that this process wrote an intent itself, if it did."""
+    mark = own(op_id)
+    return seen_since(turn, **{mark: case.sightings[mark]}) if mark in case.sightings else turn
 
 
 def repeatable(case: Case, instance: InstanceStatus) -> bool:

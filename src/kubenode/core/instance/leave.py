@@ -4,10 +4,10 @@ from typing import Final
 
 from kubenode.core.instance.dispose import dispose
 from kubenode.core.instance.evidence import VISIBLE, absence, dead, stranger
-from kubenode.core.instance.intent import own
+from kubenode.core.instance.intent import kept_own, own
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case
-from kubenode.core.instance.settle import settled
+from kubenode.core.instance.settle import settled, unsettled_key
 from kubenode.core.instance.turn import Turn, claim, seen_since, unsure, waits
 from kubenode.core.instance.watch import end, gone
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
@@ -61,12 +61,10 @@ def _found_out(case: Case, instance: InstanceStatus) -> Turn:
     )
     if none_was_made and looked is not None and looked >= since:
         return gone(case, instance, "no instance was made")
-    judged = absence(case, visible=since + VISIBLE, key=f"absent-of:{instance.token}")
+    judged = absence(case, visible=since + VISIBLE, key=unsettled_key(instance))
     if judged.proven:
         return gone(case, instance, "no instance was made, as two looks say")
     text = "whether an instance was made is not settled; it is looked for, and terminated if it is there"
     look = since if none_was_made else judged.look
     turn = seen_since(waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=look), **{key: since})
-    if own(instance.token) in case.sightings:
-        turn = seen_since(turn, **{own(instance.token): case.sightings[own(instance.token)]})
-    return turn if judged.first is None else seen_since(turn, **{f"absent-of:{instance.token}": judged.first})
+    return judged.remembered(kept_own(case, turn, instance.token))

@@ -6,8 +6,8 @@ from typing import Final
 import attrs
 
 from kubenode.core.hookspecs import Instance
-from kubenode.core.instance.evidence import VISIBLE, Absence, absence, dead, twice
-from kubenode.core.instance.intent import ask, begin, freeze, obstacle, own, repeatable
+from kubenode.core.instance.evidence import VISIBLE, absence, dead, twice
+from kubenode.core.instance.intent import ask, begin, freeze, kept_own, obstacle, own, repeatable
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case, ProviderAnswer
 from kubenode.core.instance.turn import (
@@ -40,7 +40,6 @@ LATER: Final[Mapping[str, InstanceReason]] = {
 """Errors that a person has to mend: asked again when the spec has changed, or after a long time."""
 ROUND: Final = 10 * MINUTE
 """After so long all placements are tried once more when none of them had capacity."""
-UNSETTLED: Final = "absent-of"
 
 
 def settle(case: Case, instance: InstanceStatus) -> Turn:
@@ -51,10 +50,8 @@ def settle(case: Case, instance: InstanceStatus) -> Turn:
     """
     found = settled(case, instance)
     turn = found if found is not None else _unsettled(case, instance)
-    key, status = own(instance.token), turn.instance
-    if key in case.sightings and status is not None and status.token == instance.token:
-        return seen_since(turn, **{key: case.sightings[key]})
-    return turn
+    is_same = turn.instance is not None and turn.instance.token == instance.token
+    return kept_own(case, turn, instance.token) if is_same else turn
 
 
 def _unsettled(case: Case, instance: InstanceStatus) -> Turn:
@@ -110,18 +107,17 @@ def _unanswered(case: Case, instance: InstanceStatus, answer: ProviderAnswer | N
 def _blindly(case: Case, instance: InstanceStatus, since: int, tries: int) -> Turn:
     """Ask a provider that takes no tokens again, when looks have shown that nothing was made."""
     key = f"begun:{instance.token}"
-    found = absence(case, visible=since + (case.sight.blind or 0), key=f"{UNSETTLED}:{instance.token}")
+    found = absence(case, visible=since + (case.sight.blind or 0), key=unsettled_key(instance))
     if found.proven:
         return _asks(case, instance, tries)
     text = "whether it was made is not known, and the provider takes no tokens: it is looked for before it is asked for again"
-    turn = _remembered(
-        waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look), instance, found
-    )
-    return seen_since(turn, **{key: since})
+    turn = waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look)
+    return seen_since(found.remembered(turn), **{key: since})
 
 
-def _remembered(turn: Turn, instance: InstanceStatus, found: Absence) -> Turn:
-    return turn if found.first is None else seen_since(turn, **{f"{UNSETTLED}:{instance.token}": found.first})
+def unsettled_key(instance: InstanceStatus) -> str:
+    """Name the sighting of the first look that showed nothing of what may have been made."""
+    return f"absent-of:{instance.token}"
 
 
 def _asks(case: Case, instance: InstanceStatus, tries: int) -> Turn:
@@ -141,12 +137,12 @@ def _unrepeatable(case: Case, instance: InstanceStatus) -> Turn:
     """Look for what may have been made, when it cannot be asked for as it was: the plugin or its parameters are others."""
     key = f"begun:{instance.token}"
     since = case.since(key)
-    found = absence(case, visible=since + VISIBLE, key=f"{UNSETTLED}:{instance.token}")
+    found = absence(case, visible=since + VISIBLE, key=unsettled_key(instance))
     if found.proven:
         return again(case, instance, choice=0)
     text = "it may have been made, and the provider's plugin reads its parameters otherwise now: it is looked for first"
     turn = waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look)
-    return seen_since(_remembered(turn, instance, found), **{key: since})
+    return seen_since(found.remembered(turn), **{key: since})
 
 
 def _ambiguous(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:

@@ -78,7 +78,7 @@ def _missing(case: Case, instance: InstanceStatus) -> Turn:
         return gone(case, instance, f"two looks at provider {instance.provider} did not show {instance.id}")
     text = f"the last look at provider {instance.provider} did not show {instance.id}; it is looked for again"
     turn = waits(case, unsure(InstanceReason.INSTANCE_MISSING, text), look=found.look)
-    return turn if found.first is None else seen_since(turn, **{missed_key(instance): found.first})
+    return found.remembered(turn)
 
 
 def _unseen(case: Case, instance: InstanceStatus) -> Turn:
