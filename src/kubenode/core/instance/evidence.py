@@ -17,13 +17,12 @@ ABSENCE: Final = MINUTE
 BORNE: Final = 5
 BORNE_PERCENT: Final = 10
 
-_DEAD = frozenset({InstanceState.TERMINATED})
 _LEAVING = frozenset({InstanceState.TERMINATED, InstanceState.DELETING})
 
 
 def dead(one: Instance) -> bool:
     """Tell whether the provider says that an instance is no more."""
-    return one.state in _DEAD
+    return one.state is InstanceState.TERMINATED
 
 
 def leaving(one: Instance) -> bool:
