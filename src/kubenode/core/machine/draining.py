@@ -14,7 +14,7 @@ from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, find
 from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, DrainRecord
 from kubenode.core.node.cordon import uncordon
-from kubenode.core.node.drain import DRAINED, ENDED, Drain, DrainCase, drain, nothing_there
+from kubenode.core.node.drain import DRAINED, ENDED, Drain, DrainCase, drain, drained_for, nothing_there
 
 
 @attrs.frozen(kw_only=True)
@@ -42,11 +42,6 @@ def is_permitted(seen: MachineSnapshot) -> bool:
     )
 
 
-def asks_to_go(machine_deleting: bool, policy: DeletionPolicy) -> bool:
-    """Tell whether a machine's deletion ends what runs on it; a host that is released goes on as it is."""
-    return machine_deleting and policy is DeletionPolicy.TERMINATE
-
-
 def drains_for(seen: MachineSnapshot) -> str:
     """Give the op-id for which the Node is to be drained now; empty when for none."""
     if not seen.deleting:
@@ -54,17 +49,18 @@ def drains_for(seen: MachineSnapshot) -> str:
     instance = seen.machine.status.instance
     if instance is not None and not seen.instance_made:
         return ""
-    if not asks_to_go(seen.deleting, seen.machine.spec.on_deletion) or not is_permitted(seen):
+    # A host that is released goes on as it is.
+    if seen.machine.spec.on_deletion is not DeletionPolicy.TERMINATE or not is_permitted(seen):
         return ""
     return deletion_op_id(seen.machine.metadata.uid)
 
 
 def needs_look(seen: MachineSnapshot) -> bool:
     """Tell whether the Pods of the Node have to be looked at: a drain is asked for, and has not ended."""
-    op_id, record = drains_for(seen), seen.machine.status.drain
+    op_id = drains_for(seen)
     if not op_id or seen.node is None:
         return False
-    return record is None or record.op_id != op_id or record.state not in ENDED
+    return drained_for(seen.machine.status.drain, frozenset({op_id})) not in ENDED
 
 
 def plan_drain(seen: MachineSnapshot) -> Draining:

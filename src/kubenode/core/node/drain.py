@@ -114,12 +114,12 @@ def drain(case: DrainCase) -> Drain:
     timer = f"drain:{case.op_id}"
     due = case.since(timer) + nanoseconds(case.policy.timeout)
     answer = _on_time(case, known, patch)
-    late = case.now.elapsed >= due and (case.gives_up or case.policy.on_timeout is OnTimeout.FORCE)
-    if late and answer.record.state not in ENDED:
-        return _late(case, answer)
     if answer.record.state in ENDED:
         return answer
-    wakes = () if case.now.elapsed >= due else (due,)
+    is_late = case.now.elapsed >= due
+    if is_late and (case.gives_up or case.policy.on_timeout is OnTimeout.FORCE):
+        return _late(case, answer)
+    wakes = () if is_late else (due,)
     return attrs.evolve(
         answer, sightings={**answer.sightings, timer: case.since(timer)}, wake_at=soonest((answer.wake_at, *wakes))
     )  # fmt: skip
