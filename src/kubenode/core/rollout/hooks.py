@@ -176,7 +176,7 @@ def find(
         sightings: what the last decision returned.
 
     Invariant: an answer to what was not asked changes nothing.
-    """  # fmt: skip
+    """
     hooks = owner.spec.rollout.inspection.hooks
     asks = {ask.hook.name: ask for ask in due(owner, now, sightings)}
     wanted = {hook.name: content(hook) for hook in hooks}
