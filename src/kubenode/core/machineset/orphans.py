@@ -10,6 +10,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.instance.evidence import ABSENCE
+from kubenode.core.instance.seen import SET_UID_TAG
 from kubenode.core.machineset.claims import Reason
 from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.model.condition import Claim
@@ -48,7 +49,7 @@ def orphans_claim(found: Orphans) -> tuple[Claim, ...]:
     more = "" if len(found.ids) <= _NAMED else f" and {len(found.ids) - _NAMED} more"
     text = (
         f"{len(found.ids)} instances were made for machines of this set that are no more: {', '.join(found.ids[:_NAMED])}{more}; "
-        "nothing is done to them: terminate them at the provider, or take their tag kubenode.dev/machineset-uid away"
+        f"nothing is done to them: terminate them at the provider, or take their tag {SET_UID_TAG} away"
     )
     return (Claim.of(ORPHANS, True, Reason.ORPHANS_FOUND.value, text),)
 
