@@ -95,14 +95,15 @@ def barred(owner: MachineSet, members: Sequence[Machine], machine: Machine) -> s
     set has not counted yet: its machines are seen before their set has looked at them. Who the set itself deletes goes.
     """
     status, stamp = owner.status, machine.metadata.deletion_timestamp
-    if machine.metadata.uid in {leaver.uid for leaver in status.going}:
+    ours = {leaver.uid for leaver in status.going}
+    if machine.metadata.uid in ours:
         return ""
     name = owner.metadata.name
     if status.lost > owner.spec.acknowledged_losses:
         return f"MachineSet {name} lost machines in a mass delete; nothing of it is terminated until its spec.acknowledgedLosses is {status.lost}"
     if owner.metadata.deletion_timestamp is not None and machine.metadata.uid not in status.losing:
         return f"MachineSet {name} is being deleted, and has not said yet that this machine goes with it"
-    known = {leaver.uid for leaver in status.going} | {*status.losing}
+    known = ours.union(status.losing)
     stamps = [
         one.metadata.deletion_timestamp for one in members
         if one.metadata.deletion_timestamp is not None and one.metadata.uid not in known
