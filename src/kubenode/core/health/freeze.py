@@ -16,7 +16,7 @@ from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.risk import Freeze, RiskPolicy, Scope
 
-_WHOLE = frozenset({Scope.CLUSTER, Scope.FLEET})
+WHOLE = frozenset({Scope.CLUSTER, Scope.FLEET})
 """Scopes without a name."""
 
 
@@ -118,7 +118,7 @@ def lasting(note: Note) -> tuple[float, str]:
 
 def spelled(one: Freeze) -> str:
     """Give the scope of a freeze as notes name it: `zone b`, `cluster`."""
-    return one.scope.value if one.scope in _WHOLE else f"{one.scope.value} {one.name}"
+    return one.scope.value if one.scope in WHOLE else f"{one.scope.value} {one.name}"
 
 
 def _note(one: Freeze, end: int | None) -> Note:

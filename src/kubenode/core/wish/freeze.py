@@ -12,7 +12,7 @@ import attrs
 
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.health.freeze import aware, spelled
+from kubenode.core.health.freeze import WHOLE, aware, spelled
 from kubenode.core.model.machineset import MachineSet
 from kubenode.core.model.meta import Json, ObjectMeta, Ref, ref
 from kubenode.core.model.risk import (
@@ -28,8 +28,6 @@ from kubenode.core.wish.wish import Unwished, Wish, swapped
 POLICY = "kubenode-freeze"
 """The RiskPolicy that holds the freezes of the command line."""
 MOST = 32
-_WHOLE = (Scope.CLUSTER, Scope.FLEET)
-"""Scopes without a name."""
 _LAX = RiskPolicySpec(
     zone_breaker=ZoneBreaker(not_ready_percent=100, min_not_ready=10_000, cooldown=timedelta(0)),
     repair_width=RepairWidth(first=10_000),
@@ -47,7 +45,7 @@ def parse_scope(text: str) -> tuple[Scope, str]:
     ((<Scope.ZONE: 'zone'>, 'b'), (<Scope.CLUSTER: 'cluster'>, ''))
     """
     word, equals, name = text.partition("=")
-    named = word not in [scope.value for scope in _WHOLE]
+    named = word not in [scope.value for scope in WHOLE]
     labelled = word in (Scope.ZONE.value, Scope.REGION.value)
     if (
         word not in [scope.value for scope in Scope]
@@ -99,7 +97,7 @@ def unfreeze(policies: Iterable[Json], scope: Scope, name: str) -> tuple[Wish, .
     Returns:
         One wish a policy.
     """
-    text = scope.value if scope in _WHOLE else f"{scope.value} {name or '(no label)'}"
+    text = scope.value if scope in WHOLE else f"{scope.value} {name or '(no label)'}"
     wishes: list[Wish] = []
     for raw in policies:
         policy = wire.read(raw, RiskPolicy)
@@ -139,4 +137,4 @@ def scopes_of(policies: Iterable[Json]) -> tuple[str, ...]:
 
 def _parsed(one: Freeze) -> str:
     """Spell a scope as `parse_scope` reads it; `zone=` is that of Nodes without the label."""
-    return one.scope.value if one.scope in _WHOLE else f"{one.scope.value}={one.name}"
+    return one.scope.value if one.scope in WHOLE else f"{one.scope.value}={one.name}"
