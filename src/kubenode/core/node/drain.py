@@ -19,7 +19,7 @@ from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration, nanoseconds
 from kubenode.core.model.world import Node
 from kubenode.core.node.cordon import Cordon, cordon, standing
-from kubenode.core.node.evictions import PODS, Count, count
+from kubenode.core.node.evictions import PODS, Count, count, since
 from kubenode.core.node.workload import Workload
 
 DRAINED: Final = "Drained"
@@ -80,7 +80,7 @@ class DrainCase:
 
     def since(self, key: str) -> int:
         """Give `Now.elapsed` of a first sighting: the remembered one, else now."""
-        return min(self.sightings.get(key, self.now.elapsed), self.now.elapsed)
+        return since(key, self.now, self.sightings)
 
 
 @attrs.frozen(kw_only=True)

@@ -120,15 +120,16 @@ def _remembered(
     Nobody reports the end of a Pod whose kubelet is silent: it is given its own grace, and no more.
     """
     if not pod.deleting:
-        seen[f"evicted:{pod.uid}"] = _since(f"evicted:{pod.uid}", now, sightings)
+        seen[f"evicted:{pod.uid}"] = since(f"evicted:{pod.uid}", now, sightings)
         return None
     key = f"going:{pod.uid}"
-    seen[key] = _since(key, now, sightings)
+    seen[key] = since(key, now, sightings)
     limit = 0 if _is_silent(node) else nanoseconds(policy.pod_timeout)
     return seen[key] + pod.grace * 1_000_000_000 + limit
 
 
-def _since(key: str, now: Now, sightings: Mapping[str, int]) -> int:
+def since(key: str, now: Now, sightings: Mapping[str, int]) -> int:
+    """Give `Now.elapsed` of a first sighting: the remembered one, else now."""
     return min(sightings.get(key, now.elapsed), now.elapsed)
 
 
