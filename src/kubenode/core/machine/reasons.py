@@ -2,6 +2,8 @@
 
 import enum
 
+from kubenode.core.node import drain
+
 
 class MachineReason(enum.Enum):
     """Fixed words for programs; a condition's message is for people."""
@@ -17,7 +19,7 @@ class MachineReason(enum.Enum):
     UPDATING = "Updating"
     REPAIRING = "Repairing"
     RELEASING = "Releasing"
-    DRAINING = "Draining"
+    DRAINING = drain.DRAINING
     PERMIT_AWAITED = "PermitAwaited"
     REMOVING_NODE = "RemovingNode"
     TERMINATE_UNSUPPORTED = "TerminateUnsupported"
@@ -56,9 +58,9 @@ class MachineReason(enum.Enum):
     COMPONENT_STATE = "ComponentState"
 
     # Drained, which is there only while an open permit or a deletion asks for it; DRAINING too
-    CORDONING = "Cordoning"
-    CORDON_UNDONE = "CordonUndone"
-    DRAIN_BLOCKED = "DrainBlocked"
-    DRAIN_TIMED_OUT = "DrainTimedOut"
-    DRAIN_FORCED = "DrainForced"
-    PODS_GONE = "PodsGone"
+    CORDONING = drain.CORDONING
+    CORDON_UNDONE = drain.CORDON_UNDONE
+    DRAIN_BLOCKED = drain.DRAIN_BLOCKED
+    DRAIN_TIMED_OUT = drain.DRAIN_TIMED_OUT
+    DRAIN_FORCED = drain.DRAIN_FORCED
+    PODS_GONE = drain.PODS_GONE
