@@ -17,7 +17,7 @@ from kubenode.core.errors import AlreadyExists, ObjectNotFound
 from kubenode.core.model import Json, Kind, Machine
 from kubenode.core.model.meta import MACHINE_LABEL
 from kubenode.core.reading import format_stamp
-from kubenode.runtime.engine.apply import TOKENS
+from kubenode.runtime.engine.apply import TOKENS, secret_name
 from kubenode.runtime.manifests import AGENT, owned_by, read_role
 from kubenode.runtime.policies import TOKEN_TYPE
 from kubenode.runtime.store.contract import Api, MergePatch
@@ -80,7 +80,7 @@ def secret_of(token: BootstrapToken, machine: Json) -> Json:
     return {
         "apiVersion": "v1", "kind": "Secret", "type": TOKEN_TYPE,
         "metadata": {
-            "name": _name(token.id), "namespace": TOKENS.namespace, "labels": {MACHINE_LABEL: token.machine},
+            "name": secret_name(token.id), "namespace": TOKENS.namespace, "labels": {MACHINE_LABEL: token.machine},
             "ownerReferences": [owned_by(machine)],
         },
         "stringData": {
@@ -90,10 +90,6 @@ def secret_of(token: BootstrapToken, machine: Json) -> Json:
             "description": f"kubenode: for the agent of Machine {token.machine}, once",
         },
     }  # fmt: skip
-
-
-def _name(token_id: str) -> str:
-    return f"bootstrap-token-{token_id}"
 
 
 async def issue(store: Api, machine: Json, expires: datetime, *, dry_run: bool = False) -> BootstrapToken:

@@ -9,7 +9,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core.decision import Evict, PatchNode
 from kubenode.core.identity import deletion_op_id
-from kubenode.core.machine.draining import needs_look, plan_drain
+from kubenode.core.machine.draining import asks_to_go, needs_look, plan_drain
 from kubenode.core.model.world import Pod
 from kubenode.core.node.cordon import CORDONED_BY
 from tests.core.machine.world import World, agent, deleted, machine, node, with_status
@@ -42,6 +42,14 @@ def record(world: World) -> m.DrainRecord | None:
     """What others go by."""
     assert world.machine is not None
     return world.machine.status.drain
+
+
+@pytest.mark.parametrize("policy", m.DeletionPolicy)
+def test_who_asks_to_go_is_being_deleted_and_terminated(policy: m.DeletionPolicy) -> None:
+    """A host that is released goes on as it is, and so does one that nobody deletes."""
+    one = machine(deletion_policy=policy)
+    assert not asks_to_go(one)
+    assert asks_to_go(deleted(one)) == (policy is m.DeletionPolicy.TERMINATE)
 
 
 def test_a_drain_from_end_to_end() -> None:

@@ -11,7 +11,7 @@ from kubenode.core.instance.intent import terminate_op_id
 from kubenode.core.instance.seen import MACHINE_UID_TAG, InstanceSight, ProviderAnswer
 from kubenode.core.machine.decide import decide
 from kubenode.core.machine.draining import needs_look
-from kubenode.core.machine.instance import turn_of
+from kubenode.core.machine.instance import barred_by_crd, turn_of
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL
 from kubenode.core.model.world import Pod
 from tests.core.machine.world import (
@@ -208,6 +208,17 @@ class TestDeletion:
         decision = self.world(made(), holds=held, barred="mass").decide()
         assert decision.status is not None
         assert decision.status.instance == made()
+
+    def test_a_crd_that_leaves_bars_it_and_so_does_not_knowing(self) -> None:
+        """Only a no bars nothing."""
+        assert barred_by_crd(False) == ""
+        assert barred_by_crd(None) == (
+            "whether the CRD of Machines is being deleted is not known yet; then nothing would be terminated"
+        )
+        assert barred_by_crd(True) == (
+            "the CRD of Machines is being deleted, and a machine that goes for it is not terminated; to let it go set "
+            "spec.deletionPolicy: Release, and see to its instance yourself"
+        )
 
     def test_in_order(self) -> None:
         """Each only when the one before is done."""

@@ -12,7 +12,7 @@ from kubenode.core.decision import NOTHING_SEEN, Evict, PatchNode
 from kubenode.core.identity import deletion_op_id
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, find
-from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, DrainRecord
+from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, DrainRecord, Machine
 from kubenode.core.node.cordon import uncordon
 from kubenode.core.node.drain import DRAINED, ENDED, Drain, DrainCase, drain, drained_for, nothing_there
 
@@ -42,6 +42,12 @@ def is_permitted(seen: MachineSnapshot) -> bool:
     )
 
 
+def asks_to_go(machine: Machine) -> bool:
+    """Tell whether a machine is being deleted, and that ends what runs on it; a host that is released goes on as it is."""
+    leaves = machine.metadata.deletion_timestamp is not None
+    return leaves and machine.spec.on_deletion is DeletionPolicy.TERMINATE
+
+
 def drains_for(seen: MachineSnapshot) -> str:
     """Give the op-id for which the Node is to be drained now; empty when for none."""
     if not seen.deleting:
@@ -49,8 +55,7 @@ def drains_for(seen: MachineSnapshot) -> str:
     instance = seen.machine.status.instance
     if instance is not None and not seen.instance_made:
         return ""
-    # A host that is released goes on as it is.
-    if seen.machine.spec.on_deletion is not DeletionPolicy.TERMINATE or not is_permitted(seen):
+    if not asks_to_go(seen.machine) or not is_permitted(seen):
         return ""
     return deletion_op_id(seen.machine.metadata.uid)
 

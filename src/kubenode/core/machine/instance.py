@@ -1,5 +1,9 @@
 """What is next for the instance of one machine: `core/instance` asked, with what the machine's snapshot knows."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 import attrs
 
 from kubenode.core.decision import Note
@@ -15,6 +19,14 @@ from kubenode.core.model.machine import DeletionPolicy
 from kubenode.core.model.meta import FINALIZER
 
 _PHASES = frozenset(phase.value for phase in Phase)
+_CRD_BARS: Final[Mapping[bool | None, str]] = MappingProxyType({
+    False: "",
+    None: "whether the CRD of Machines is being deleted is not known yet; then nothing would be terminated",
+    True: (
+        "the CRD of Machines is being deleted, and a machine that goes for it is not terminated; to let it go set"
+        " spec.deletionPolicy: Release, and see to its instance yourself"
+    ),
+})  # fmt: skip
 
 
 def newer(seen: MachineSnapshot) -> str:
@@ -38,6 +50,11 @@ def turn_of(seen: MachineSnapshot) -> Turn | None:
             return None
         return leave(case, permitted=deletion_op_id(case.uid) in seen.holds, barred=seen.barred)
     return None if spec.infrastructure is None or spec.host is not None else keep(case)
+
+
+def barred_by_crd(leaving: bool | None) -> str:
+    """Say why nothing is terminated while the CRD of Machines leaves; None: that is not known. Empty when it does not."""
+    return _CRD_BARS[leaving]
 
 
 def is_gone(seen: MachineSnapshot, turn: Turn) -> bool:

@@ -34,7 +34,7 @@ class MachineSnapshot:
         drains: the one of them whose act needs the Node drained; empty when none does.
         workload: what ran on the Node at the last look; None when nobody has looked, or need not.
         sight: what is known of its instance; None when it has none and wants none.
-        barred: why nothing of its MachineSet may be terminated now; empty when it may.
+        barred: why its instance may not be terminated now; empty when it may.
         ledger: whether the RiskLedger stands. Before it does no machine becomes Running: a ledger that
             is made when machines have been Running takes that for lost history, and stays closed a day.
     """

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from kubenode.core.model import Object
 
 CrdLeaving: TypeAlias = Callable[[str, Object | None], bool | None]
-"""Takes a key and its object if that leaves, else None, which forgets; gives None while the answer is not known."""
+"""Takes a key and its object, which leaves, or None, which forgets one that is gone; gives None while the answer is not known."""
 
 
 def no_crds(_: str, __: Object | None) -> bool:

@@ -12,6 +12,7 @@ from kubenode.core.drift.count import DriftCount, Suspect
 from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import is_held
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.machine.draining import asks_to_go
 from kubenode.core.node.cordon import cordoned_by
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
@@ -374,10 +375,9 @@ def leaves(obj: m.Object | None) -> bool:
     """Tell whether a machine is to end that was Running; a host that is released goes on as it is."""
     return (
         isinstance(obj, m.Machine)
+        and asks_to_go(obj)
         and obj.status.first_running is not None
-        and obj.metadata.deletion_timestamp is not None
         and (obj.status.instance is None or obj.status.instance.step is not m.InstanceStep.GONE)
-        and obj.spec.on_deletion is m.DeletionPolicy.TERMINATE
     )
 
 

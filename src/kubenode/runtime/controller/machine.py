@@ -1,16 +1,15 @@
 """One key a Machine: its phase and conditions, its finalizer, and what of it shows on its Node."""
 
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.machine.decide import MachineSnapshot, decide
-from kubenode.core.machine.draining import needs_look
-from kubenode.core.machine.instance import turn_of
+from kubenode.core.machine.draining import asks_to_go, needs_look
+from kubenode.core.machine.instance import barred_by_crd, turn_of
 from kubenode.core.machineset.losses import barred
 from kubenode.core.policy import Policy
 from kubenode.runtime.controller.changes import holders_changed, is_ledger
@@ -22,15 +21,6 @@ from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
-
-CRD_BARS: Final[Mapping[bool | None, str]] = MappingProxyType({
-    False: "",
-    None: "whether the CRD of Machines is being deleted is not known yet; then nothing would be terminated",
-    True: (
-        "the CRD of Machines is being deleted, and a machine that goes for it is not terminated; to let it go set"
-        " spec.deletionPolicy: Release, and see to its instance yourself"
-    ),
-})  # fmt: skip
 
 
 class MachineController:
@@ -107,11 +97,10 @@ class MachineController:
         return Question(snapshot=snapshot, subject=machine, stored=machine.status)
 
     def _barred(self, machine: m.Machine) -> str:
-        leaves = machine.metadata.deletion_timestamp is not None
-        if not leaves or machine.spec.on_deletion is not m.DeletionPolicy.TERMINATE:
+        if not asks_to_go(machine):
             return ""
-        crd = self._crd_leaving(machine.metadata.name, machine)
-        return CRD_BARS[crd] or self._barred_by_its_set(machine)
+        crd_leaving = self._crd_leaving(machine.metadata.name, machine)
+        return barred_by_crd(crd_leaving) or self._barred_by_its_set(machine)
 
     def _barred_by_its_set(self, machine: m.Machine) -> str:
         owner = machine.spec.set_ref

@@ -28,8 +28,8 @@ class MachineSetController:
         self,
         cache: Cache,
         inventory: Inventory,
+        instances: Instances,
         crd_leaving: CrdLeaving = no_crds,
-        instances: Instances | None = None,
     ) -> None:
         self._instances = instances
         self._cache = cache
@@ -64,12 +64,11 @@ class MachineSetController:
     def question(self, key: str, now: m.Now, sightings: Mapping[str, int]) -> Question | None:
         """Make the snapshot of one set."""
         found = self._cache.get(m.MachineSet, key)
-        leaver = found if found is not None and found.metadata.deletion_timestamp is not None else None
-        crd_leaving = self._crd_leaving(key, leaver)
         if found is None:
-            if self._instances is not None:
-                self._instances.forget_set(key)
+            self._crd_leaving(key, None)
+            self._instances.forget_set(key)
             return None
+        leaves = found.metadata.deletion_timestamp is not None
         machines = self._crews.machines(key)
         contested = frozenset(
             one.metadata.name for one in machines
@@ -78,9 +77,8 @@ class MachineSetController:
         looked = machines if _replaces(found) else ()
         snapshot = MachineSetSnapshot(
             set=found, machines=machines, contested=contested, places=self._places(looked), held=self._held(looked),
-            zones=self._inventory.zones() if looked else {}, crd_leaving=crd_leaving if leaver is not None else False,
-            orphans={} if self._instances is None else self._instances.orphans(found),
-            now=now, sightings=sightings,
+            zones=self._inventory.zones() if looked else {}, crd_leaving=leaves and self._crd_leaving(key, found),
+            orphans=self._instances.orphans(found), now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)
 

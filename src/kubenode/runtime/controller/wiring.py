@@ -80,7 +80,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
     seen = instances if instances is not None else Instances(plugins)
     every = (
         MachineController(cache, inventory, plugins, seen, workloads, machines_leaving),
-        MachineSetController(cache, inventory, crd_leaving, seen),
+        MachineSetController(cache, inventory, seen, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
         RemedyController(cache, inventory, plugins),

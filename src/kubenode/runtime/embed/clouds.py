@@ -69,6 +69,7 @@ class Clouds:
         self._name = name
         self._noticed = asyncio.Event()
         self._workers: dict[str, Workers] = {}
+        self._running: asyncio.Task[None] | None = None
         self._looks: set[asyncio.Task[None]] = set()
         self.call_limit, self.look_limit = CALL_LIMIT, LOOK_LIMIT
 
@@ -110,6 +111,19 @@ class Clouds:
             )
         for name in self.view.answered(effect, answer):
             self._stir("machine", name)
+
+    def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
+        """Look from now on; the task is given to `ended` when it has ended, also when it failed."""
+        self._running = asyncio.get_running_loop().create_task(
+            self.run(), name=f"kubenode {self._name} looks"
+        )
+        self._running.add_done_callback(ended)
+
+    async def end(self) -> None:
+        """Look no more; calls and their threads go on."""
+        if self._running is not None:
+            self._running.cancel()
+            await asyncio.wait({self._running})
 
     async def run(self) -> None:
         """Look when a look is of use, until cancelled."""

@@ -30,6 +30,7 @@ from kubenode.runtime.embed.figures import Figures, Meter
 from kubenode.runtime.embed.hosting import Hosting
 from kubenode.runtime.embed.inspections import Inspections
 from kubenode.runtime.embed.leading import Leading, lease_of
+from kubenode.runtime.embed.outside import Outside
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
 from kubenode.runtime.embed.sinks import Outlet, outlets
@@ -124,13 +125,7 @@ class Engine:
         self._hosting = Hosting()
         self._closing = False
         self._failure: BaseException | None = None
-        self._panel: Panel | None = None
-        self._inspections: Inspections | None = None
-        self._definitions: Definitions | None = None
-        self._machine_definition: Definitions | None = None
-        self._workloads: Workloads | None = None
-        self._clouds: Clouds | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._outside: Outside | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
         self._events = None if observe_only else Recorder(store, self._clock, identity)
@@ -210,7 +205,9 @@ class Engine:
             if not resting.done():
                 stopped = ("the engine was told to stop",) if self._task.done() else ()
                 raise NotSettled(within, stopped or driver.waits_for())
-            at = soonest((resting.result(), None if self._clouds is None else self._clouds.next_look))
+            at = soonest(
+                (resting.result(), None if self._outside is None else self._outside.clouds.next_look)
+            )
         finally:
             resting.cancel()
         if at is None:
@@ -314,37 +311,15 @@ class Engine:
             wrong = tuple(rung_problems(plugins, self._policy.remediers))
             if wrong:
                 raise InvalidObjectError(wrong)
-        self._panel = Panel(
-            plugins.reviewers, within=self._review_within, clock=self._clock, post=self._post,
-            stir=partial(self._stir, *FIRST.key), name=self.identity,
-        )  # fmt: skip
-        self._inspections = Inspections(
-            plugins.inspections, clock=self._clock, post=self._post, stir=partial(self._stir, "rollout"),
-            name=self.identity,
-        )  # fmt: skip
-        self._definitions, self._machine_definition = (
-            Definitions(self._store, kind=kind, stir=partial(self._stir, of), ended=self._ended, name=self.identity)
-            for kind, of in ((m.MachineSet, "machineset"), (m.Machine, "machine"))
-        )  # fmt: skip
-        self._workloads = Workloads(
-            self._store,
-            clock=self._clock,
-            stir=partial(self._stir, "machine"),
-            ended=self._ended,
-            name=self.identity,
-        )
-        self._clouds = Clouds(
-            Instances(plugins, resync=RESYNC), clock=self._clock, post=self._post, stir=self._stir,
-            leads=lambda: self._leading.leads, ended=self._look_ended, name=self.identity,
-        )  # fmt: skip
+        outside = self._outside = self._around(plugins)
         self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
         core = controllers(
-            plugins, self._decided, survived, policy=self._policy, only=self._only, panel=self._panel,
-            inspections=self._inspections, observes=self._observes, crd_leaving=self._definitions, machines_leaving=self._machine_definition,
-            workloads=self._workloads, instances=self._clouds.view,
+            plugins, self._decided, survived, policy=self._policy, only=self._only, panel=outside.panel,
+            inspections=outside.inspections, observes=self._observes, crd_leaving=outside.set_crd,
+            machines_leaving=outside.machine_crd, workloads=outside.workloads, instances=outside.clouds.view,
         )  # fmt: skip
         self._driver = Driver(
-            core, self._store, self._clock, clouds=self._clouds, first=(FIRST,) if "risk" in self._only else (),
+            core, self._store, self._clock, clouds=outside.clouds, first=(FIRST,) if "risk" in self._only else (),
             busy=self._asking, term=self._leading.term, heard=self._heard,
             stepped=lambda: self._degraded.look(leads=self._leading.leads),
         )  # fmt: skip
@@ -353,13 +328,37 @@ class Engine:
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
         if "machine" in self._only:
-            self._looking = loop.create_task(self._clouds.run(), name=f"kubenode {self.identity} looks")
-            self._looking.add_done_callback(self._ended)
+            outside.clouds.start(self._ended)
         self._leading.start(f"kubenode {self.identity} lease", self._ended)
         if self._events is not None:
             self._telling = loop.create_task(self._events.run(), name=f"kubenode {self.identity} events")
             self._telling.add_done_callback(self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
+
+    def _around(self, plugins: Plugins) -> Outside:
+        """Give those whom it asks; nobody is asked yet."""
+        name, clock = self.identity, self._clock
+        set_crd, machine_crd = (
+            Definitions(self._store, kind=kind, stir=partial(self._stir, of), ended=self._ended, name=name)
+            for kind, of in ((m.MachineSet, "machineset"), (m.Machine, "machine"))
+        )
+        return Outside(
+            panel=Panel(
+                plugins.reviewers, within=self._review_within, clock=clock, post=self._post,
+                stir=partial(self._stir, *FIRST.key), name=name,
+            ),
+            inspections=Inspections(
+                plugins.inspections, clock=clock, post=self._post, stir=partial(self._stir, "rollout"), name=name
+            ),
+            set_crd=set_crd, machine_crd=machine_crd,
+            workloads=Workloads(
+                self._store, clock=clock, stir=partial(self._stir, "machine"), ended=self._ended, name=name
+            ),
+            clouds=Clouds(
+                Instances(plugins, resync=RESYNC), clock=clock, post=self._post, stir=self._stir,
+                leads=lambda: self._leading.leads, ended=self._look_ended, name=name,
+            ),
+        )  # fmt: skip
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Let the host know of a failure: once, and only while it is in its block."""
@@ -377,14 +376,8 @@ class Engine:
         if self._driver is not None and self._task is not None:
             self._driver.stop()
             await asyncio.wait({self._task})
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait({self._looking})
-        for asks in (self._definitions, self._machine_definition):
-            if asks is not None:
-                await asks.end()
-        if self._workloads is not None:
-            await self._workloads.end()
+        if self._outside is not None:
+            await self._outside.end()
         if self._events is not None and self._telling is not None:
             self._events.end()
             _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
@@ -394,11 +387,7 @@ class Engine:
         await self._leading.end()
         for outlet in self._outlets:
             outlet.end()
-        asked = [
-            workers
-            for one in (self._panel, self._inspections) if one is not None
-            for workers in one.asking.workers.values()
-        ] + list(self._clouds.workers if self._clouds is not None else ())  # fmt: skip
+        asked = () if self._outside is None else self._outside.workers
         for workers in asked:
             workers.end(drop=True)
         left = await ended((*(outlet.workers for outlet in self._outlets), *asked), within=GRACE)
@@ -430,15 +419,7 @@ class Engine:
             self._driver.stir()
 
     def _asking(self) -> tuple[str, ...]:
-        asked = (
-            ("reviewers", self._panel),
-            ("inspections", self._inspections),
-            ("CRDs", self._definitions),
-            ("CRDs", self._machine_definition),
-            ("Nodes that are drained", self._workloads),
-            ("providers", self._clouds),
-        )
-        answers = tuple(f"{who} have not answered yet" for who, one in asked if one is not None and one.busy)
+        answers = () if self._outside is None else self._outside.waits_for()
         return (*self._leading.waits(), *answers)
 
     def _troubles(self) -> tuple[str, ...]:
@@ -450,8 +431,8 @@ class Engine:
     def _led(self) -> None:
         if self._driver is not None:
             self._driver.led()
-        if self._clouds is not None:
-            self._clouds.view.noticed()
+        if self._outside is not None:
+            self._outside.clouds.view.noticed()
         keeper = self._leading.keeper
         if keeper is not None and (term := keeper.term()) is not None:
             self._said_of_lease(Word.LEADING, f"{keeper.holder} leads, term {term}", type=NORMAL)

@@ -43,6 +43,11 @@ TOKENS: Final = Kind(
 """Where bootstrap tokens are, and nobody here reads them."""
 
 
+def secret_name(token_id: str) -> str:
+    """Give the name of the Secret of a bootstrap token, as the server demands."""
+    return f"bootstrap-token-{token_id}"
+
+
 @attrs.frozen(kw_only=True)
 class WriteStatus:
     """Bring an object's status to what a Decision wants, by merge patch.
@@ -227,7 +232,7 @@ async def _answer(act: AnswerRequest, store: Store) -> Written:
 
 async def _delete_token(act: DeleteToken, store: Store) -> Written:
     with suppress(ObjectNotFound):
-        await store.delete(TOKENS, f"bootstrap-token-{act.token_id}")
+        await store.delete(TOKENS, secret_name(act.token_id))
     body: Json = {
         "metadata": _precondition(act.machine, act.resource_version),
         "status": {"enrolment": {"spent": True}},

@@ -62,8 +62,7 @@ class Driver:
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
         self._resting: list[asyncio.Future[int | None]] = []
-        self._trouble: dict[type[Object], str] = {}
-        self._lost: dict[type[Object], ApiError] = {}
+        self._trouble: dict[type[Object], tuple[type[ApiError], str]] = {}
 
     def tell(self, item: Input) -> None:
         """Hand an input to the engine; from the loop's own thread."""
@@ -96,13 +95,19 @@ class Driver:
 
     def troubles(self) -> tuple[str, ...]:
         """Say what it cannot do at the moment, and why; empty when it can do all."""
-        kinds = (f"{kind.KIND.name}: {text}" for kind, text in self._trouble.items())
-        return (*kinds, *self._denied())
+        return (*self._unfollowed(ApiError), *self._denied())
 
     def lost(self) -> tuple[str, ...]:
         """Say of these what was taken away: the right to read a kind, the kind itself, the right to write something."""
-        kinds = (f"{kind.KIND.name}: {self._trouble[kind]}" for kind in self._lost)
-        return (*sorted(kinds), *self._denied())
+        return (*sorted(self._unfollowed(Forbidden, ObjectNotFound)), *self._denied())
+
+    def _unfollowed(self, *why: type[ApiError]) -> tuple[str, ...]:
+        """Say which kinds cannot be listed or watched for one of these reasons."""
+        return tuple(
+            f"{kind.KIND.name}: {text}"
+            for kind, (error, text) in self._trouble.items()
+            if issubclass(error, why)
+        )
 
     def _denied(self) -> tuple[str, ...]:
         return tuple(f"forbidden: {text}" for text in self.engine.denied())
@@ -112,7 +117,7 @@ class Driver:
 
         What is remembered of it would be decided on as if it were so: a Node that was Ready stays Ready.
         """
-        if any(isinstance(error, Forbidden) for error in self._lost.values()):
+        if self._unfollowed(Forbidden):
             return None
         return 0 if self._term is None else self._term()
 
@@ -120,8 +125,7 @@ class Driver:
         """Say what keeps it from rest; empty when all is done that can be done now."""
         calls = (f"{len(self._calls)} calls are under way",) if self._calls else ()
         inputs = ("changes have come that were not looked at",) if self._inbox else ()
-        told = (f"{kind.KIND.name}: {text}" for kind, text in self._trouble.items())
-        return (*self.engine.waits_for(), *calls, *inputs, *self._busy(), *told)
+        return (*self.engine.waits_for(), *calls, *inputs, *self._busy(), *self._unfollowed(ApiError))
 
     async def rest(self) -> int | None:
         """Wait until all is done that can be done now; give `Now.elapsed` at which time alone brings more, if it does."""
@@ -267,21 +271,10 @@ class Driver:
                 await self._list_and_watch(kind)
             except ApiError as error:
                 level = logging.INFO if isinstance(error, Expired) else logging.WARNING
-                name = type(error).__name__
-                self._trouble[kind] = f"{name}: {error}{_advice(error)}"
-                if isinstance(error, Forbidden | ObjectNotFound):
-                    self._lost[kind] = error
-                else:
-                    self._lost.pop(kind, None)
+                text = f"{type(error).__name__}: {error}{_advice(error)}"
+                self._trouble[kind] = (type(error), text)  # not the error, which holds all that was listed
                 self._stirred.set()
-                LOG.log(
-                    level,
-                    "event=watch-ended kind=%s error=%s: %s%s",
-                    kind.KIND.name,
-                    name,
-                    error,
-                    _advice(error),
-                )
+                LOG.log(level, "event=watch-ended kind=%s error=%s", kind.KIND.name, text)
             pause = FIRST_PAUSE if self._told[kind] else pause
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -300,7 +293,6 @@ class Driver:
         watch = await self._list(kind)
         try:
             self._trouble.pop(kind, None)
-            self._lost.pop(kind, None)
             while True:
                 for event in await watch.events():
                     self._told[kind] += 1

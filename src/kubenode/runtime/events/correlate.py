@@ -117,8 +117,10 @@ class Correlator:
             alike.messages.add(notice.message)
         stamp = _stamp(now.wall)
         key = (*group, "" if many else notice.message)
-        kept = self._new(notice, key, now)
-        kept = kept if notice.kind is not None else _of(self._kept, key, lambda: kept)
+        if notice.kind is None:
+            kept = _of(self._kept, key, lambda: self._new(notice, key, now))
+        else:
+            kept = self._new(notice, key, now)
         kept.count += 1
         text = f"{COMBINED if many else ''}{notice.message}"
         body = self._body(notice, kept, stamp, text)

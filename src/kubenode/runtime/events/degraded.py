@@ -7,10 +7,11 @@ no matter of this: nobody could be told.
 import enum
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, Protocol
 
 from kubenode.core.model import Switch
+from kubenode.core.reading import format_stamp
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.events.notice import NORMAL, WARNING
 
@@ -70,5 +71,5 @@ class Degraded:
         since = self._since if self._since is not None else self._clock.now().wall
         return json.dumps({
             "type": Word.DEGRADED.value, "status": Switch.TRUE.value, "reason": "Lost", "message": "; ".join(lost)[:LONGEST],
-            "lastTransitionTime": since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTransitionTime": format_stamp(since.replace(microsecond=0)),
         })  # fmt: skip

@@ -142,19 +142,9 @@ class Instances:
 
     def orphans(self, owner: MachineSet) -> Mapping[str, int]:
         """Give the ids of the instances made for a set whose machine is not there, and when the look began that showed them."""
-        self._sets[owner.metadata.uid] = owner.metadata.name
-        found: dict[str, int] = {}
-        for scope in self._scopes.values():
-            for key in scope.grouped.get(owner.metadata.uid, ()):
-                entry = scope.entries.get(key)
-                if (
-                    entry is not None
-                    and not entry.told
-                    and not leaving(entry.instance)
-                    and _owner(entry) not in self._uids
-                ):
-                    found[key] = entry.at
-        return found
+        uid = owner.metadata.uid
+        self._sets[uid] = owner.metadata.name
+        return {key: at for scope in self._scopes.values() for key, at in self._orphans(scope, uid).items()}
 
     def forget_set(self, name: str) -> None:
         """Forget a set that is no more."""
@@ -163,11 +153,7 @@ class Instances:
     def sets_to_tell(self, provider: str) -> tuple[str, ...]:
         """Name the sets that have orphans by the last look at a provider, or had some by the one before."""
         scope = self._scope(provider)
-        now = {
-            uid
-            for uid, keys in scope.grouped.items()
-            if any(_owner(scope.entries[key]) not in self._uids for key in keys if key in scope.entries)
-        }
+        now = {uid for uid in scope.grouped if self._orphans(scope, uid)}
         told, scope.orphaned = scope.orphaned | now, now
         return tuple(sorted(self._sets[uid] for uid in told if uid in self._sets))
 
@@ -251,6 +237,14 @@ class Instances:
 
     # How it is kept.
 
+    def _orphans(self, scope: _Scope, set_uid: str) -> Mapping[str, int]:
+        """Give the orphans of a set at one provider, as `orphans` does."""
+        shown = ((key, scope.entries[key]) for key in scope.grouped.get(set_uid, ()))
+        return {
+            key: entry.at for key, entry in shown
+            if not entry.told and not leaving(entry.instance) and _owner(entry) not in self._uids
+        }  # fmt: skip
+
     def _look_failed(self, provider: str, scope: _Scope, why: Failure, now: int) -> tuple[str, ...]:
         scope.failures += 1
         scope.not_before = now + max(why.retry_after, pause(scope.failures, provider, "look"), SPACING)
@@ -279,7 +273,7 @@ class Instances:
         stays = missing = 0
         for name in self._names.get(provider, ()):
             bond = self._bonds[name]
-            absent = bond.uid not in owners and (bond.id in look.absent if bond.id else True)
+            absent = bond.uid not in owners and (not bond.id or bond.id in look.absent)
             (scope.unseen.add if absent else scope.unseen.discard)(name)
             if bond.stays:
                 stays += 1

@@ -177,8 +177,9 @@ class SimCloud:
         self._memory.put(attrs.evolve(self._memory.get(instance_id), **change))
 
     def _called(self, what: str, call: Callable[[], T]) -> T:
+        writes = what in ("create", "delete")
         if self.pace is not None:
-            self.pace.go(writes=what in ("create", "delete"))
+            self.pace.go(writes=writes)
         self.calls[what] += 1
         if self.raises is not None:
             raise self.raises
@@ -187,13 +188,11 @@ class SimCloud:
             raise Throttled("slow down", retry_after=timedelta(seconds=1))
         if fault is CloudFault.BUSY:
             raise Busy("another call is under way")
-        writes = what in ("create", "delete")
-        if fault is CloudFault.UNHEARD:
-            raise Ambiguous("no answer") if writes else Unavailable("no answer")
-        given = call()
+        if fault is CloudFault.NONE:
+            return call()
         if fault is CloudFault.TIMEOUT:
-            raise Ambiguous("no answer") if writes else Unavailable("no answer")
-        return given
+            call()
+        raise Ambiguous("no answer") if writes else Unavailable("no answer")
 
 
 @attrs.define

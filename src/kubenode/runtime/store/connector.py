@@ -64,6 +64,7 @@ class Connector(aiohttp.TCPConnector):
         return await self._try(req, traces, timeout)
 
     def _in_doubt(self) -> bool:
+        """Look anew: to a type checker an attribute is, after a wait, what it was before."""
         return self._is_doubted
 
     async def _pause(self) -> None:
