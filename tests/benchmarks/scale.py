@@ -26,34 +26,13 @@ import attrs
 from tests.benchmarks.engine import memory, no_ops, steps
 from tests.benchmarks.fleet import rollout
 from tests.benchmarks.meter import Sample
+from tests.benchmarks.rows import Row, rising, show
 
 ROOT: Final = Path(__file__).parents[2]
 SIZES: Final = (1000, 2000, 5000, 10_000)
 QUICK_SIZES: Final = (50, 100)
 NO_OPS, STEPS, BYTES, GROWTH = 100_000, 10_000, 8 * 1024, 1.15
 """The aims."""
-
-
-@attrs.frozen(kw_only=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        figure: what was measured, in words.
-        numbers: the same for programs.
-        aim: in words; empty where there is none.
-        met: None where nothing is aimed at, or the run is too small to tell.
-    """
-
-    what: str
-    figure: str
-    numbers: dict[str, float]
-    aim: str = ""
-    met: bool | None = None
-
-    def __str__(self) -> str:
-        verdict = {True: "met", False: "**missed**", None: ""}[self.met]
-        return f"| {self.what} | {self.figure} | {self.aim} | {verdict} |"
 
 
 @attrs.frozen
@@ -154,19 +133,12 @@ def taken(name: str, given: Sequence[str]) -> Sample:
     return Sample(**json.loads(found.stdout))
 
 
-def _sizes(text: str) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in text.split(","))
-    if list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
-        raise argparse.ArgumentTypeError("give rising numbers of machines, as in 1000,2000")
-    return sizes
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.scale", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--sizes", type=_sizes, help="machines, rising, by commas")
+    parser.add_argument("--sizes", type=rising, help="machines, rising, by commas")
     parser.add_argument("--runs", type=int, help="how often each is measured (3; quick: 1)")
     parser.add_argument("--only", default="", help="measure only those whose name holds this: rollout")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
@@ -193,11 +165,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             samples[name].append(sample)
             print(f"run {run} of {runs}: {name}: {sample.seconds:.1f} CPU s", file=sys.stderr, flush=True)
     table = tuple(rows(samples, judged=not given.quick))
-    if given.output == "json":
-        shown = {"python": sys.version.split()[0], "runs": runs, "rows": [attrs.asdict(row) for row in table]}
-        print(json.dumps(shown, indent=2))
-    else:
-        print("| what | measured | aim | |\n|---|---|---|---|", *table, sep="\n")
+    show(table, given.output, runs=runs)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,16 @@
-"""Clients of a test control plane with credentials of any kind, and requests for certificates as agents make them."""
+"""Who is who on a test control plane: clients with credentials of any kind, and requests for certificates as agents make them."""
 
 import base64
 import http.client
 import json
 import ssl
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 
 import attrs
-import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,24 +18,17 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from kubenode.core.lease import CONTROLLER
 from kubenode.core.model.world import SIGNER
+from kubenode.runtime.documents import to_yaml
+from kubenode.runtime.manifests import install, read_role
 from kubenode.runtime.testing import ControlPlane
+from kubenode.runtime.testing.servers import SECOND_USER
 
 CSRS: Final = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 MACHINES: Final = "/apis/kubenode.dev/v1alpha1/machines"
 SECRETS: Final = "/api/v1/namespaces/kube-system/secrets"
 MERGE: Final = "application/merge-patch+json"
-
-
-def until(
-    what: str, true: Callable[[], object], patience: float = 120.0, logs: Callable[[], str] = str
-) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + patience
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come within {patience} s\n{logs()}")
-        time.sleep(0.1)
 
 
 class Client:
@@ -107,16 +98,36 @@ class Client:
 
 def admin(plane: ControlPlane) -> Client:
     """Give a client that may do all."""
-    user = json.loads(plane.admin_kubeconfig.read_text())["users"][0]["user"]
-    certificate, key = (base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key"))
-    return Client(plane, certificate=certificate, key=key)
+    return _client(plane, plane.admin_kubeconfig)
 
 
 def certified(plane: ControlPlane, user: str, groups: tuple[str, ...]) -> Client:
     """Give a client with a certificate of the control plane's own authority."""
-    raw = json.loads(plane.kubeconfig(user, groups).read_text())["users"][0]["user"]
-    certificate, key = (base64.b64decode(raw[f"client-{part}-data"]) for part in ("certificate", "key"))
+    return _client(plane, plane.kubeconfig(user, groups))
+
+
+def _client(plane: ControlPlane, kubeconfig: Path) -> Client:
+    user = json.loads(kubeconfig.read_text())["users"][0]["user"]
+    certificate, key = (base64.b64decode(user[f"client-{part}-data"]) for part in ("certificate", "key"))
     return Client(plane, certificate=certificate, key=key)
+
+
+def let_read(boss: Client, machine: Any) -> None:
+    """Let the agent of a Machine read it, as `kubenode machine token` does."""
+    for role in read_role(machine):
+        path = f"/apis/{role['apiVersion']}/{role['kind'].lower()}s"
+        assert boss.call("POST", path, role)[0] == 201
+
+
+def grant_second(plane: ControlPlane) -> None:
+    """Give another user the rights of the controller: who did what is told apart in the audit log."""
+    bindings = []
+    for one in install():
+        if one["kind"].endswith("Binding") and one["metadata"]["name"] == CONTROLLER:
+            subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": SECOND_USER}
+            metadata = {**one["metadata"], "name": "second"}
+            bindings.append({**one, "metadata": metadata, "subjects": [subject]})
+    plane.kubectl("apply", "-f", "-", input=to_yaml(bindings))
 
 
 def pem(key: CertificateIssuerPrivateKeyTypes) -> bytes:

@@ -14,7 +14,6 @@ from kubenode.core import wire
 from kubenode.core.enrol.identity import groups_of, user_of
 from kubenode.core.fields import fields_of
 from kubenode.core.model import KINDS, MachineStatus
-from kubenode.runtime.manifests import read_role
 from kubenode.runtime.policies import AGENTS_NAMESPACE, AGENTS_PART
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
@@ -27,9 +26,10 @@ from tests.cluster.access import (
     Client,
     admin,
     certified,
+    let_read,
     machine_body,
-    until,
 )
+from tests.cluster.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -112,8 +112,7 @@ def stage(control_plane_folder: Path) -> Iterator[Stage]:
                 status, made = boss.call("PATCH", f"{MACHINES}/{name}/status", full, MERGE)
                 assert status == 200, made
                 own[name] = made
-                for role in read_role(made):
-                    assert boss.call("POST", f"{RBAC}/{role['kind'].lower()}s", role)[0] == 201
+                let_read(boss, made)
                 boss.call(
                     "POST",
                     "/api/v1/nodes",

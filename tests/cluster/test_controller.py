@@ -29,23 +29,13 @@ from kubenode.runtime.store.lease import DEGRADED
 from kubenode.runtime.store.rights import Right, lease_events, lease_rights
 from kubenode.runtime.testing.controlplane import ControlPlane, ControlPlaneError
 from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
+from tests.cluster.access import grant_second
+from tests.cluster.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 HERE = Path(__file__).parent
 KUBENODE = Path(sys.executable).with_name("kubenode")
-PATIENCE = 120.0
-
-
-def until(
-    what: str, true: Callable[[], object], patience: float = PATIENCE, logs: Callable[[], str] = str
-) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + patience
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come within {patience} s\n{logs()}")
-        time.sleep(0.2)
 
 
 class Process:
@@ -463,17 +453,6 @@ def test_a_lost_right_degrades_and_its_return_is_noticed(cluster: Cluster, right
 
 
 # Two of them.
-
-
-def grant_second(plane: ControlPlane) -> None:
-    """Give another user the rights of the controller: who did what is told apart in the audit log."""
-    bindings = []
-    for one in install():
-        if one["kind"].endswith("Binding") and one["metadata"]["name"] == CONTROLLER:
-            subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": SECOND_USER}
-            metadata = {**one["metadata"], "name": "second"}
-            bindings.append({**one, "metadata": metadata, "subjects": [subject]})
-    plane.kubectl("apply", "-f", "-", input=to_yaml(bindings))
 
 
 def test_a_leader_that_was_stopped_does_not_act_when_it_wakes(cluster: Cluster) -> None:

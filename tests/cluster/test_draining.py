@@ -4,8 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from kubenode.core.node.cordon import CORDONED_BY
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane, ControlPlaneError
 from kubenode.runtime.testing.servers import CONTROLLER_USER
+from tests.cluster.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 KUBENODE = Path(sys.executable).with_name("kubenode")
-PATIENCE = 120.0
 NODE = "node-m1"
 MACHINE = {
     "apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": "m1"},
@@ -50,15 +49,6 @@ def plane(control_plane_folder: Path, tmp_path: Path) -> Iterator[ControlPlane]:
         for process in processes:
             process.send_signal(signal.SIGTERM)
         assert [process.wait(timeout=60) for process in processes] == [0, 0]
-
-
-def until(what: str, true: Callable[[], object], told: Callable[[], object] = str) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come within {PATIENCE} s: {told()}")
-        time.sleep(0.3)
 
 
 def read(plane: ControlPlane, kind: str, name: str) -> Any:
@@ -109,7 +99,7 @@ def test_a_machine_that_is_to_end_is_drained(plane: ControlPlane) -> None:
     """Cordon; who may go goes, who ends in its own time is waited for, a budget is named; opened when it is let go."""
     until(
         "Running", lambda: read(plane, "machine", "m1").get("status", {}).get("phase") == "Running",
-        lambda: read(plane, "machine", "m1"),
+        logs=lambda: read(plane, "machine", "m1"),
     )  # fmt: skip
     sets = {
         "apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "logs"},
@@ -129,25 +119,29 @@ def test_a_machine_that_is_to_end_is_drained(plane: ControlPlane) -> None:
     start(plane, "db")
     budget(plane, "db", needed=1)
     plane.kubectl("delete", "machine", "m1", "--wait=false")
-    until("the eviction of who may go", lambda: pods(plane) == {"db": False, "logs": False, "slow": True}, lambda: pods(plane))  # fmt: skip
+    until("the eviction of who may go", lambda: pods(plane) == {"db": False, "logs": False, "slow": True}, logs=lambda: pods(plane))  # fmt: skip
     node, uid = read(plane, "node", NODE), read(plane, "machine", "m1")["metadata"]["uid"]
     assert node["spec"]["unschedulable"] is True
     assert node["metadata"]["annotations"][CORDONED_BY] == deletion_op_id(uid)
-    until("the budget's name", lambda: "PodDisruptionBudget default/db: 1 healthy, 1 needed" in said(plane, "Drained")[1], lambda: said(plane, "Drained"))  # fmt: skip
+    until("the budget's name", lambda: "PodDisruptionBudget default/db: 1 healthy, 1 needed" in said(plane, "Drained")[1], logs=lambda: said(plane, "Drained"))  # fmt: skip
     assert said(plane, "Drained")[0] == "Draining"
     plane.kubectl("delete", "pod", "slow", "--grace-period=0", "--force")
-    until("the blockage", lambda: said(plane, "Drained")[0] == "DrainBlocked", lambda: said(plane, "Drained"))
+    until(
+        "the blockage",
+        lambda: said(plane, "Drained")[0] == "DrainBlocked",
+        logs=lambda: said(plane, "Drained"),
+    )
     budget(plane, "db", needed=0)
     until(
         "the end of the drain",
         lambda: said(plane, "Drained")[0] == "PodsGone",
-        lambda: said(plane, "Drained"),
+        logs=lambda: said(plane, "Drained"),
     )
     assert pods(plane) == {"logs": False}
     until(
         "what is next",
         lambda: said(plane, "Ready")[0] == "TerminateUnsupported",
-        lambda: said(plane, "Ready"),
+        logs=lambda: said(plane, "Ready"),
     )
     plane.kubectl("patch", "machine", "m1", "--type=merge", "-p", '{"spec": {"deletionPolicy": "Release"}}')
     until("the release", lambda: not read(plane, "machine", "m1"))

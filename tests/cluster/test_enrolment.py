@@ -26,7 +26,6 @@ from kubenode.runtime.controller.rights import ENROL, rights
 from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.embed import Engine, Plugins
 from kubenode.runtime.enrolment import BootstrapToken, new_token, secret_of
-from kubenode.runtime.manifests import read_role
 from kubenode.runtime.record import Recorder, replay
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.rights import lease_events, lease_rights
@@ -42,11 +41,12 @@ from tests.cluster.access import (
     Client,
     admin,
     conditions,
+    let_read,
     machine_body,
     pem,
-    until,
 )
 from tests.cluster.test_controller import used
+from tests.cluster.waiting import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -96,7 +96,7 @@ class World:
         return made
 
     def token(self, machine: Any, lasting: timedelta = timedelta(hours=1)) -> BootstrapToken:
-        """Make a token, and the right to read the Machine."""
+        """Make a token; the right to read the Machine is another matter."""
         made = new_token(machine, datetime.now(UTC) + lasting)
         status, answer = self.admin.call("POST", SECRETS, secret_of(made, machine))
         assert status == 201, answer
@@ -203,8 +203,7 @@ def test_a_token_becomes_a_certificate_that_reads_and_reports_of_its_machine(wor
 def test_an_enrolled_agent_brings_its_machine_to_running(world: World) -> None:
     """With its own certificate, which reads its own Machine only; its kubelet has credentials of its own."""
     machine = world.machine("s1")
-    for role in read_role(machine):
-        assert world.admin.call("POST", f"/apis/{role['apiVersion']}/{role['kind'].lower()}s", role)[0] == 201
+    let_read(world.admin, machine)
     asked = good(world, machine, "s1-first")
     world.ask(world.bearer(world.token(machine)), asked)
     world.certificate(asked)
@@ -399,9 +398,7 @@ def test_what_an_earlier_machine_had_is_nothing_to_the_one_that_is_made_anew(wor
     asked = good(world, machine, "d1-first")
     world.ask(world.bearer(world.token(machine)), asked)
     agent = world.certificate(asked)
-    for role in read_role(machine):
-        path = f"/apis/{role['apiVersion']}/{role['kind'].lower()}s"
-        assert world.admin.call("POST", path, role)[0] == 201
+    let_read(world.admin, machine)
     until("its right to read", lambda: agent.call("GET", f"{MACHINES}/d1")[0] == 200)
     spare = world.token(machine)
     assert world.admin.call("DELETE", f"{MACHINES}/d1")[0] == 200
@@ -417,8 +414,7 @@ def test_what_an_earlier_machine_had_is_nothing_to_the_one_that_is_made_anew(wor
     world.admin.call(
         "POST", SECRETS, {**secret_of(spare, anew), "metadata": {"name": f"bootstrap-token-{spare.id}"}}
     )
-    for role in read_role(anew):
-        assert world.admin.call("POST", f"/apis/{role['apiVersion']}/{role['kind'].lower()}s", role)[0] == 201
+    let_read(world.admin, anew)
     world.ask(agent, good(world, anew, "d1-renewal"))
     world.ask(world.bearer(spare), good(world, anew, "d1-token"))
     assert world.answer("d1-renewal") == world.answer("d1-token") == {"Denied": "RequesterUnknown"}

@@ -15,19 +15,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import attrs
 import pytest
 
 from kubenode.runtime.testing import ControlPlane, install
 from kubenode.runtime.testing.servers import CONTROLLER_USER
 from tests.cluster.build import control_plane_binaries
+from tests.docs.console import CONSOLE, steps
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "reference" / "kubectl.md"
 KUBENODE = Path(sys.executable).with_name("kubenode")
-CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^`([\w.-]+)`\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LOOKS = re.compile(r"(.*\| )?kubectl (get|describe|diff) ")
 """Commands that change nothing: what they show may be a moment away."""
@@ -46,22 +45,6 @@ MASKS = (
 AGE = re.compile(r"(\d+[smhd])+")
 EVENT = re.compile(r"  (Normal|Warning) +(\w+) +(?:\d+[smhd])+(?: \(x\d+ over \w+\))? +(\S+) +(.+)")
 PROBLEMS = re.compile(r"(?:^\* .*\n)+", re.MULTILINE)
-
-
-@attrs.frozen
-class Step:
-    """One command, and what the page says that it prints."""
-
-    command: str
-    output: str
-
-
-def steps(page: str) -> Iterator[Step]:
-    """Read the commands in their order."""
-    for block in CONSOLE.findall(page):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            yield Step(command, output)
 
 
 def stable(text: str) -> str:

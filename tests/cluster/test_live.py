@@ -4,8 +4,8 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,13 @@ from kubenode.runtime.manifests import install as manifests
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
 from kubenode.runtime.testing.servers import CONTROLLER_USER
+from tests.cluster import waiting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 KUBENODE = Path(sys.executable).with_name("kubenode")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "upgrade.yaml"
-PATIENCE = 60.0
+until = partial(waiting.until, patience=60.0)
 MACHINE = {
     "apiVersion": "kubenode.dev/v1alpha1", "kind": "Machine", "metadata": {"name": "m1"},
     "spec": {"host": {"address": "10.0.0.1"}},
@@ -45,15 +46,6 @@ def plane(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
         yield running
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0, log.read_text()[-3000:]
-
-
-def until(what: str, true: Callable[[], object]) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + PATIENCE
-    while not true():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come within {PATIENCE} s")
-        time.sleep(0.3)
 
 
 def run(plane: ControlPlane, *words: str) -> subprocess.CompletedProcess[str]:

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from kubenode.core import model as m
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.runtime.manifests import install, to_yaml
 from kubenode.runtime.testing.controlplane import ControlPlane
+from tests.cluster.waiting import until
 
 pytestmark = pytest.mark.cluster
 
@@ -56,11 +56,7 @@ def machines(plane: ControlPlane) -> list[m.Json]:
 
 def wait(what: str, done: Callable[[], bool], log: Path) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + PATIENCE
-    while not done():
-        if time.monotonic() > end:
-            pytest.fail(f"{what} did not come within {PATIENCE} s\n{log.read_text()[-3000:]}")
-        time.sleep(0.3)
+    until(what, done, PATIENCE, logs=lambda: log.read_text()[-3000:])
 
 
 def mass_delete(plane: ControlPlane) -> m.Json:

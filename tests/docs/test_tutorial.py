@@ -10,36 +10,19 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import attrs
 import pytest
+
+from tests.docs.console import CONSOLE, steps
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial.md"
 FILES = ROOT / "docs" / "examples" / "tutorial"
-CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN = re.compile(r"^`my/([\w/.]+)`\n\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 MARK = "=== end of a command ==="
 VARIES = re.compile(r"(?<=passed|failed) in \d+\.\d+s$|^/.*\.py:\d+: .*\n", re.MULTILINE)
 """What differs from run to run, or from machine to machine: how long it took, and where it was installed."""
-
-
-@attrs.frozen
-class Step:
-    """One command, and what the page says that it prints."""
-
-    command: str
-    output: str
-
-
-def steps(page: str) -> Iterator[Step]:
-    """Read the commands in their order."""
-    for block in CONSOLE.findall(page):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            yield Step(command, output)
 
 
 def play(commands: list[str], folder: Path) -> list[str]:

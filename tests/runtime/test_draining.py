@@ -84,13 +84,12 @@ def test_deletion_drains_the_node() -> None:
     assert [hold.op_id for hold in stage.read(m.RiskLedger, "cluster").status.holds] == [op_id]
 
 
-@pytest.mark.parametrize("policy", ["Release"])
-def test_a_host_that_is_released_is_not_drained(policy: str) -> None:
+def test_a_host_that_is_released_is_not_drained() -> None:
     """What runs on it goes on."""
     stage, apps = staged()
     done = effects(stage)
     apps.add(App(name="web", replicas=3, spare=1), ["node-n001", "node-n002", "node-n003"])
-    delete(stage, "n001", policy)
+    delete(stage, "n001", "Release")
     stage.simulation.rest(limit=HOUR)
     assert [one.metadata.name for one in stage.all(m.Machine)] == ["n002", "n003"]
     assert not any(isinstance(one, Evict) or one.unschedulable for one in done)

@@ -15,7 +15,6 @@ one round, and CPU rather than rates.
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from pathlib import Path
 import attrs
 
 from tests.benchmarks.kube.measures import PARTS, QUICK, Sizes, Stage
-from tests.benchmarks.kube.table import Row
+from tests.benchmarks.rows import Row, rising, show
 from tests.cluster.build import control_plane_binaries
 
 FULL = Sizes()
@@ -52,13 +51,6 @@ async def measured(given: argparse.Namespace) -> list[Row]:
     return [attrs.evolve(row, met=None) for row in rows] if given.quick else rows
 
 
-def _rising(text: str) -> tuple[int, ...]:
-    sizes = tuple(int(size) for size in text.split(","))
-    if list(sizes) != sorted(set(sizes)) or sizes[0] < 1:
-        raise argparse.ArgumentTypeError("give rising numbers of machines, as in 1000,2000")
-    return sizes
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks.kube", description=__doc__,
@@ -74,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", **number, help=f"of both ({FULL.rounds}; quick: {QUICK.rounds})")
     parser.add_argument(
         "--fleets",
-        type=_rising,
+        type=rising,
         help="machines of the upgrades, rising, by commas (1000,2000,5000; quick: 4,8)",
     )
     parser.add_argument(
@@ -93,15 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     given = _parser().parse_args(argv)
-    table = asyncio.run(measured(given))
-    if given.output == "json":
-        print(
-            json.dumps(
-                {"python": sys.version.split()[0], "rows": [attrs.asdict(row) for row in table]}, indent=2
-            )
-        )
-    else:
-        print("| what | measured | aim | |\n|---|---|---|---|", *table, sep="\n")
+    show(asyncio.run(measured(given)), given.output)
 
 
 if __name__ == "__main__":

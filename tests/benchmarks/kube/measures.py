@@ -14,9 +14,9 @@ from tests.benchmarks.kube import machines, table
 from tests.benchmarks.kube.contest import BARE, CLIENT_GO, KOPF, OURS, Contest, Found, contestants, python
 from tests.benchmarks.kube.process import Process
 from tests.benchmarks.kube.raw import Server
-from tests.benchmarks.kube.table import Row
 from tests.benchmarks.kube.upgrade import AGENTS, Answered, Fleet, Upgraded
 from tests.benchmarks.kube.witness import Witness
+from tests.benchmarks.rows import Row
 
 
 @attrs.frozen(kw_only=True)

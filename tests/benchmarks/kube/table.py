@@ -7,38 +7,15 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-import attrs
-
 from tests.benchmarks.kube.contest import BARE, CLIENT_GO, KOPF, OURS, Found
 from tests.benchmarks.kube.upgrade import Answered, Upgraded, percentile
+from tests.benchmarks.rows import Row
 
 RATE_OF_BARE, RATE_OF_GO, RATE_OF_KOPF = 0.9, 0.9, 2.0
 CPU_OF_GO, CPU_OF_KOPF, RSS_OF_GO = 1.3, 0.25, 1.3
 LISTINGS = ((200, 120, 3000), (140, 60, 4000))
 """Most microseconds of CPU, milliseconds of a blocked loop, and bytes held, of an object; one of the two is enough."""
 WRITES, EVENTS, GROWTH = 4.5, 1.0, 1.15
-
-
-@attrs.frozen(kw_only=True)
-class Row:
-    """One line.
-
-    Attributes:
-        figure: what was measured, in words.
-        numbers: the same for programs.
-        aim: in words; empty where there is none.
-        met: None where nothing is aimed at, or the run is too small to tell.
-    """
-
-    what: str
-    figure: str
-    numbers: Mapping[str, float]
-    aim: str = ""
-    met: bool | None = None
-
-    def __str__(self) -> str:
-        verdict = {True: "met", False: "**missed**", None: ""}[self.met]
-        return f"| {self.what} | {self.figure} | {self.aim} | {verdict} |"
 
 
 def contest_rows(rounds: Mapping[str, Sequence[Found]], count: int) -> Iterator[Row]:

@@ -10,6 +10,7 @@ import json
 import ssl
 import threading
 import time
+from base64 import b64decode
 from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -163,8 +164,6 @@ class Proxy:
         await asyncio.sleep(0.1)  # what was aborted ends in later turns of the loop
 
     def _client_tls(self, user: dict[str, str]) -> ssl.SSLContext:
-        from base64 import b64decode
-
         files = {key: self._folder / key for key in ("client-certificate", "client-key")}
         for key, path in files.items():
             path.write_bytes(b64decode(user[f"{key}-data"]))

@@ -21,15 +21,14 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.runtime.documents import to_yaml
-from kubenode.runtime.manifests import CONTROLLER
-from kubenode.runtime.manifests import install as manifests_of_install
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.canonical import canonical
 from kubenode.runtime.testing.controlplane import ControlPlane
-from kubenode.runtime.testing.servers import SECOND_USER
+from tests.cluster.access import grant_second
 from tests.cluster.faults import plot
 from tests.cluster.faults.judge import USERS, Entry, audited, hosts_of, judge
 from tests.cluster.faults.proxy import Proxy
+from tests.cluster.waiting import until
 
 KUBENODE: Final = Path(sys.executable).with_name("kubenode")
 ROOT: Final = Path(__file__).parents[3]
@@ -180,11 +179,7 @@ class Stage:
         self, what: str, done: Callable[[], object], patience: float = PATIENCE, every: float = TICK
     ) -> None:
         """Wait until something is true."""
-        end = time.monotonic() + patience
-        while not done():
-            if time.monotonic() > end:
-                pytest.fail(f"{what} did not come within {patience} s\n{self.told()}")
-            time.sleep(every)
+        until(what, done, patience, logs=self.told, every=every)
 
     def told(self) -> str:
         """Give the ends of all logs."""
@@ -209,8 +204,8 @@ class Stage:
         self.add_hosts(late=False)
         self.until("Running", lambda: set(_phases(self.raw()).values()) == {"Running"}, every=LOOK)
 
-    def begin(self) -> threading.Thread:
-        """Let all four stories begin; what is still to come of them comes by itself, in a thread that is given back."""
+    def begin(self) -> None:
+        """Let all four stories begin; what is still to come of them comes by itself, in a thread."""
         for name in plot.CUT:
             self.hosts(do="link", machine=name, up=False)
         for name in plot.HUNG:
@@ -227,9 +222,7 @@ class Stage:
             for name in plot.CUT:
                 self.hosts(do="link", machine=name, up=True)
 
-        thread = threading.Thread(target=later, daemon=True)
-        thread.start()
-        return thread
+        threading.Thread(target=later, daemon=True).start()
 
     def look_after(self, raw: list[Any]) -> None:
         """Be who is on call: a rollout that a failure has paused is let go on, with the failure excused."""
@@ -289,16 +282,6 @@ def _differ(found: Mapping[str, m.Json], expected: Mapping[str, m.Json]) -> str:
 
     compare("", dict(found), dict(expected))
     return "\n".join(lines[:40])
-
-
-def grant_second(plane: ControlPlane) -> None:
-    """Give another user the rights of the controller: who did what is told apart in the audit log."""
-    bindings = []
-    for one in manifests_of_install():
-        if one["kind"].endswith("Binding") and one["metadata"]["name"] == CONTROLLER:
-            subject = {"kind": "User", "apiGroup": "rbac.authorization.k8s.io", "name": SECOND_USER}
-            bindings.append({**one, "metadata": {**one["metadata"], "name": "second"}, "subjects": [subject]})
-    plane.kubectl("apply", "-f", "-", input=to_yaml(bindings))
 
 
 @contextmanager
