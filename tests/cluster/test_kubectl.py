@@ -11,16 +11,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 
 from kubenode.runtime.testing import ControlPlane, install
 from kubenode.runtime.testing.servers import CONTROLLER_USER
 from tests.cluster.build import control_plane_binaries
-from tests.docs.console import CONSOLE, steps
+from tests.cluster.waiting import until
+from tests.docs.console import CONSOLE, Step, steps
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -31,6 +33,7 @@ SHOWN = re.compile(r"^`([\w.-]+)`\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOT
 LOOKS = re.compile(r"(.*\| )?kubectl (get|describe|diff) ")
 """Commands that change nothing: what they show may be a moment away."""
 PATIENCE = 60.0
+SELECTED = "kubectl get mcs -o jsonpath='{.items[*].status.selected}'"
 EVENTS = "Events:\n"
 
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -135,9 +138,35 @@ class Shell:
         return output
 
 
+@attrs.frozen(kw_only=True)
+class Stage:
+    """A cluster with our kinds, a controller, and two hosts whose agents and kubelets have yet to `begin`."""
+
+    shell: Shell
+    controller: subprocess.Popen[bytes]
+    begin: Callable[[], None]
+
+    def typed(self, page: str) -> Iterator[tuple[Step, str]]:
+        """Type a page; give each command, and what it shows.
+
+        The hosts begin after its first command, once the controller has seen the sets: one that saw a machine run before
+        would give it nothing without a permit.
+        """
+        self.shell.write(page)
+        for number, step in enumerate(steps(page)):
+            looks = LOOKS.match(step.command) is not None
+            yield (
+                step,
+                self.shell.settled(step.command, step.output) if looks else self.shell.type(step.command),
+            )
+            if not number:
+                until("3 machines of each set", lambda: self.shell.type(SELECTED) == "3 3", PATIENCE)
+                self.begin()
+
+
 @contextmanager
-def staged(binaries: Path, folder: Path) -> Iterator[tuple[Shell, subprocess.Popen[bytes]]]:
-    """Run a cluster with our kinds, a controller, and the agents and kubelets of two hosts."""
+def staged(binaries: Path, folder: Path) -> Iterator[Stage]:
+    """Run it."""
     with ExitStack() as stack:
         plane = stack.enter_context(ControlPlane.start(binaries))
         install(plane)
@@ -153,32 +182,29 @@ def staged(binaries: Path, folder: Path) -> Iterator[tuple[Shell, subprocess.Pop
         controller = run(
             "controller", "controller", "--kubeconfig", config, "--lease-seconds", "3", "--listen", "none"
         )
-        for machine, zone in (("m1", "a"), ("m2", "b")):
-            agent = plane.kubeconfig(f"kubenode:agent:{machine}", ("kubenode:agents",))
-            kubelet = plane.kubeconfig(f"system:node:node-{machine}", ("system:nodes",))
-            run(
-                machine, "sim", "agent", machine, "--zone", zone, "--kubeconfig", str(agent),
-                "--kubelet-kubeconfig", str(kubelet), "--kmsg", str(folder / f"{machine}.kmsg"),
-            )  # fmt: skip
-        yield Shell(plane, binaries, folder), controller
+
+        def begin() -> None:
+            for machine, zone in (("m1", "a"), ("m2", "b")):
+                agent = plane.kubeconfig(f"kubenode:agent:{machine}", ("kubenode:agents",))
+                kubelet = plane.kubeconfig(f"system:node:node-{machine}", ("system:nodes",))
+                run(
+                    machine, "sim", "agent", machine, "--zone", zone, "--kubeconfig", str(agent),
+                    "--kubelet-kubeconfig", str(kubelet), "--kmsg", str(folder / f"{machine}.kmsg"),
+                )  # fmt: skip
+
+        yield Stage(shell=Shell(plane, binaries, folder), controller=controller, begin=begin)
 
 
 @pytest.fixture(scope="module")
-def stage(
-    control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Shell, subprocess.Popen[bytes]]]:
+def stage(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A cluster of this module's own: what its page shows is all that there is."""
     with staged(control_plane_folder, tmp_path_factory.mktemp("kubectl")) as made:
         yield made
 
 
-def test_kubectl_shows_what_the_page_says(stage: tuple[Shell, subprocess.Popen[bytes]]) -> None:
+def test_kubectl_shows_what_the_page_says(stage: Stage) -> None:
     """Columns, descriptions, explanations, waits, scale, apply, edit, replace, diff, delete and refusals."""
-    page, (shell, _) = PAGE.read_text(encoding="utf-8"), stage
-    shell.write(page)
-    for step in steps(page):
-        looks = LOOKS.match(step.command) is not None
-        output = shell.settled(step.command, step.output) if looks else shell.type(step.command)
+    for step, output in stage.typed(PAGE.read_text(encoding="utf-8")):
         if not shows(output, step.output):
             assert stable(output) == step.output.strip(), f"$ {step.command}"
 
@@ -227,11 +253,9 @@ CONDITIONS = {
 """By kind a condition that is met, and a change of the spec that does not change it."""
 
 
-def test_wait_is_not_met_by_what_was_said_of_an_older_spec(
-    stage: tuple[Shell, subprocess.Popen[bytes]],
-) -> None:
+def test_wait_is_not_met_by_what_was_said_of_an_older_spec(stage: Stage) -> None:
     """While nobody has looked at the newest spec, no condition counts; then each does."""
-    shell, controller = stage
+    shell, controller = stage.shell, stage.controller
 
     def waits(kind: str, seconds: int) -> str:
         return shell.type(
@@ -260,20 +284,18 @@ def test_no_block_of_the_page_goes_untested() -> None:
 
 
 def _drawn(page: str) -> str:
-    """Give the page with what its commands show once all is at rest."""
+    """Give the page with what its commands show once all is at rest, or do after a minute."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        staged(control_plane_binaries(), Path(folder)) as (shell, _),
+        staged(control_plane_binaries(), Path(folder)) as stage,
     ):
-        shell.write(page)
+        typed = stage.typed(page)
 
         def block(found: re.Match[str]) -> str:
             text = ""
-            for step in steps(found[0]):
-                if LOOKS.match(step.command):
-                    time.sleep(5)
-                output = stable(shell.type(step.command))
-                text += f"$ {step.command}\n{output}\n" if output else f"$ {step.command}\n"
+            for step, (_, output) in zip(steps(found[0]), typed, strict=False):
+                shown = step.output.strip("\n") if shows(output, step.output) else stable(output)
+                text += f"$ {step.command}\n{shown}\n" if shown else f"$ {step.command}\n"
             return f"```console\n{text}```"
 
         return CONSOLE.sub(block, page)

@@ -558,7 +558,7 @@ def test_waiting_for_permits_is_told() -> None:
         ("WaitingForPermits", "batch 1: waiting for permits 3 of 3")
     ]
     assert decision.deferred
-    assert said(world)[2] == "revision 2, batch 1 of 3: 3 waiting"
+    assert said(world)[2] == "revision 2, batch 1: 3 waiting"
 
 
 def test_a_set_in_a_phase_of_a_newer_version_is_left_alone() -> None:

@@ -284,7 +284,7 @@ def _rolling_text(status: MachineComponentSetStatus) -> str:
         return f"{revision}: {status.updated} of {status.selected} updated"
     states = [member.state for member in status.batch.members]
     parts = [f"{states.count(state)} {state.value.lower()}" for state in MemberState if state in states]
-    return f"{revision}, batch {status.batch.number} of {len(states)}: {', '.join(parts)}"
+    return f"{revision}, batch {status.batch.number}: {', '.join(parts)}"
 
 
 def _observing_text(owner: MachineComponentSet, status: MachineComponentSetStatus) -> str:

@@ -209,7 +209,7 @@ def lines(owner: m.MachineComponentSet) -> Iterable[str]:
 def _open(batch: m.Batch) -> str:
     states = [one.state.value for one in batch.members]
     told = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    return f"{batch.number} of {len(states)}: {told or 'nobody'}"
+    return f"batch {batch.number}: {told or 'nobody'}"
 
 
 def _next(owner: m.MachineComponentSet) -> Iterable[str]:
