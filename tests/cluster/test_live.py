@@ -162,6 +162,22 @@ def test_a_cluster_that_is_not_there_is_one_clear_line(plane: ControlPlane, tmp_
     assert (other.returncode, other.stdout) == (1, "")
 
 
+def test_a_machine_is_created_and_deleted_and_waited_for(plane: ControlPlane) -> None:
+    """Progress on stderr; no Node comes from this cloud, so it is not Ready in time; then it is gone."""
+    words = ("machine", "create", "c9", "--provider", "memory", "--wait", "--timeout", "8")
+    done = run(plane, *words)
+    assert done.returncode == 3
+    assert "Machine c9: asked for from provider memory" in done.stdout
+    told = done.stderr.splitlines()
+    assert told[-1].startswith("Machine c9 is not Ready after 8 s; it goes on")
+    assert any(line.startswith(("c9: Creating", "c9: Provisioning")) for line in told), told
+    instance = said(plane, "machine", "get", "c9")["status"]["instance"]["id"]
+    done = run(plane, "machine", "delete", "c9", "--wait", "--timeout", "60")
+    assert done.returncode == 0, done.stderr
+    assert f"instance {instance} of provider memory is terminated" in done.stdout
+    assert run(plane, "machine", "get", "c9").returncode == 1
+
+
 # With a host.
 
 

@@ -1,4 +1,4 @@
-"""Doing what a person wishes: one write each, which fails rather than lose a change of somebody else's."""
+"""Doing what a person wishes: one change of each object, which fails rather than lose a change of somebody else's."""
 
 import re
 from typing import Final
@@ -28,7 +28,7 @@ async def fulfil(store: Api, wish: Wish, *, dry_run: bool = False) -> Json | Non
         dry_run: let the server judge it, and store nothing.
 
     Returns:
-        The object as it is, or would be; None where nothing had to be written.
+        The object as it is, or would be; the server's Status where it is gone; None where nothing had to be written.
 
     Raises:
         Overtaken: somebody else was quicker.
@@ -36,12 +36,15 @@ async def fulfil(store: Api, wish: Wish, *, dry_run: bool = False) -> Json | Non
         ApiError: the server refuses it, or cannot be reached.
     """
     kind, name = wire.kind_of(wish.object.kind).KIND, wish.object.name
+    left: Json | None = None
     try:
         if wish.made is not None:
             return await store.create(kind, wish.made, dry_run=dry_run, field_validation=_STRICT)
         if wish.operations:
             patch = JsonPatch(wish.operations)
-            return await store.patch(kind, name, patch, dry_run=dry_run, field_validation=_STRICT)
+            left = await store.patch(kind, name, patch, dry_run=dry_run, field_validation=_STRICT)
+        if wish.deletes:
+            left = await store.delete(kind, name, uid=wish.object.uid, dry_run=dry_run)
     except (AlreadyExists, Conflict) as error:
         what = f"{kind.name} {name} was changed by somebody else since it was read, so nothing was written"
         raise Overtaken(f"{what}; fix: look again, then repeat", status=error.status) from error
@@ -52,4 +55,4 @@ async def fulfil(store: Api, wish: Wish, *, dry_run: bool = False) -> Json | Non
         what = f"is older than this program: it does not know {unknown[1]}, so nothing was written"
         where = f"crd {kind.plural}.{kind.group}"
         raise NotInstalled((Problem(where=where, what=what, fix=INSTALL),)) from error
-    return None
+    return left

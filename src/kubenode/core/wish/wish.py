@@ -1,4 +1,4 @@
-"""A wish: the change of one object that says what a person wants, and what follows from it.
+"""A wish: the change of one object that says what a person wants, its making or its end, and what follows from it.
 
 Nothing here acts. The change names what was read, so that whoever applies it loses no change of somebody else's.
 """
@@ -36,6 +36,7 @@ class Wish:
         object: of which object; its uid is empty when it is to be made.
         operations: RFC 6902, each value that is changed tested before; empty when it is so already.
         made: the object to make, where there is none yet; None where there is.
+        deletes: whether the object is deleted, after its change, if it is still the one that was read.
         did: what is so then, in one clause.
         next: what will happen, in one sentence.
     """
@@ -43,13 +44,14 @@ class Wish:
     object: Ref
     operations: tuple[Mapping[str, Any], ...] = ()
     made: Json | None = None
+    deletes: bool = False
     did: str
     next: str = ""
 
     @property
     def changes(self) -> bool:
         """Whether anything is to be written."""
-        return self.made is not None or bool(self.operations)
+        return self.made is not None or self.deletes or bool(self.operations)
 
 
 def swapped(raw: Json, path: tuple[str, ...], value: Any) -> tuple[Mapping[str, Any], ...]:

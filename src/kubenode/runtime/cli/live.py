@@ -12,13 +12,20 @@ import typer
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import InvalidObjectError, KubenodeError, NotInstalled, ObjectNotFound, Problem
+from kubenode.core.errors import (
+    Expired,
+    InvalidObjectError,
+    KubenodeError,
+    NotInstalled,
+    ObjectNotFound,
+    Problem,
+)
 from kubenode.core.model import Json
 from kubenode.core.wish.wish import Unwished, Wish
 from kubenode.runtime.cli.connect import connect
 from kubenode.runtime.cli.output import NO, Output, complain, document
 from kubenode.runtime.fulfil import fulfil
-from kubenode.runtime.store.contract import Api
+from kubenode.runtime.store.contract import Api, EventType
 from kubenode.runtime.store.installed import INSTALL
 
 T = TypeVar("T")
@@ -107,6 +114,47 @@ async def every(store: Api, cls: type[Obj]) -> tuple[Obj, ...]:
         except InvalidObjectError as error:
             sys.stderr.write(f"warning: {cls.KIND.name} {raw['metadata']['name']}: {error}\n")
     return tuple(found)
+
+
+async def followed(store: Api, cls: type[Obj], name: str, tell: Callable[[Obj], int | None]) -> int | None:
+    """Look at an object, then watch it; look again when the server has forgotten where the watch was.
+
+    Args:
+        store: entered already.
+        cls: its kind.
+        name: its name.
+        tell: is given every state, and gives the exit status with which it is over.
+
+    Returns:
+        The exit status; None when the object was deleted before.
+
+    Raises:
+        Missing: there is no such object to begin with.
+    """
+    raw = await one(store, cls, name)
+    while True:
+        end = tell(wire.read(raw, cls))
+        if end is not None:
+            return end
+        watch = await store.watch(
+            cls.KIND, resource_version=raw["metadata"]["resourceVersion"], fields={"metadata.name": name}
+        )
+        try:
+            while True:
+                for event in await watch.events():
+                    if event.type is EventType.DELETED:
+                        return None
+                    if event.type is not EventType.BOOKMARK:
+                        end = tell(wire.read(event.object, cls))
+                    if end is not None:
+                        return end
+        except Expired:
+            try:
+                raw = await store.get(cls.KIND, name)
+            except ObjectNotFound:
+                return None
+        finally:
+            await watch.close()
 
 
 def completes(cls: type[m.Object]) -> Callable[[typer.Context], list[str]]:

@@ -1,4 +1,4 @@
-"""`kubenode machine`: what is known of the machines of a running cluster, and tokens for their agents."""
+"""`kubenode machine`: what is known of the machines of a running cluster, words to make and end them, and tokens for their agents."""
 
 import sys
 from datetime import timedelta
@@ -13,6 +13,7 @@ from kubenode.core.model.condition import find
 from kubenode.runtime.cli import explain as explaining
 from kubenode.runtime.cli.freeze import span
 from kubenode.runtime.cli.history import Since, tell
+from kubenode.runtime.cli.lifecycle import CREATE, DELETE, create, delete
 from kubenode.runtime.cli.live import Cluster, Context, DryRun, Kubeconfig, completes, one
 from kubenode.runtime.cli.output import Format, Output, document, examples, rows
 from kubenode.runtime.clock import SystemClock
@@ -21,8 +22,11 @@ from kubenode.runtime.store.contract import Api
 
 LONGEST_TOKEN = timedelta(days=1)
 machine = typer.Typer(
-    no_args_is_help=True, help="Look at machines of a running cluster, and let hosts enrol."
+    no_args_is_help=True,
+    help="Look at machines of a running cluster, ask for some, let some go, and let hosts enrol.",
 )
+machine.command(epilog=CREATE)(create)
+machine.command(epilog=DELETE)(delete)
 Name = Annotated[str, typer.Argument(help="Of the Machine, or of its Node.", autocompletion=completes(m.Machine))]  # fmt: skip
 
 
@@ -42,7 +46,7 @@ def get(
         document(listed if name is None else found[0], output)
     elif found:
         rows(
-            ("NAME", "PHASE", "READY", "NODE", "OPERATION", "WHY"),
+            ("NAME", "PHASE", "READY", "NODE", "INSTANCE", "OPERATION", "WHY"),
             (_row(wire.read(raw, m.Machine)) for raw in found),
         )
     else:
@@ -55,7 +59,8 @@ def _row(seen: m.Machine) -> tuple[str, ...]:
     why = "" if ready is None or ready.status is m.Switch.TRUE else f"{ready.reason}: {ready.message}"
     return (
         seen.metadata.name, status.phase or "-", "-" if ready is None else ready.status.value,
-        "-" if status.node_ref is None else status.node_ref.name, "-" if operation is None else operation.action, why,
+        "-" if status.node_ref is None else status.node_ref.name, (status.instance and status.instance.id) or "-",
+        "-" if operation is None else operation.action, why,
     )  # fmt: skip
 
 

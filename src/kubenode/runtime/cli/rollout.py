@@ -10,7 +10,6 @@ import typer
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import Expired
 from kubenode.core.model import Json
 from kubenode.core.model.condition import find
 from kubenode.core.rollout.progress import PROGRESSING, Phase, Reason
@@ -23,12 +22,13 @@ from kubenode.runtime.cli.live import (
     Kubeconfig,
     Missing,
     completes,
+    followed,
     one,
     wished,
 )
 from kubenode.runtime.cli.output import NO, CouldNotTell, Format, Output, document, examples
 from kubenode.runtime.documents import to_yaml
-from kubenode.runtime.store.contract import Api, EventType
+from kubenode.runtime.store.contract import Api
 
 rollout = typer.Typer(
     no_args_is_help=True, help="Look at a rollout of a running cluster, and pause, resume, approve, skip or undo it."
@@ -96,37 +96,14 @@ async def _watched(store: Api, name: str, timeout: int, output: Output) -> int:
 
     try:
         async with asyncio.timeout(timeout or None):
-            return await _followed(store, name, tell)
+            found = await followed(store, m.MachineComponentSet, name, tell)
     except TimeoutError:
         raise CouldNotTell(
             f"rollout {name} is neither complete nor paused after {timeout} s; it goes on"
         ) from None
-
-
-async def _followed(store: Api, name: str, tell: Callable[[m.MachineComponentSet], int | None]) -> int:
-    """Look, then watch; again when the server has forgotten where the watch was."""
-    kind = m.MachineComponentSet.KIND
-    while True:
-        raw = await one(store, m.MachineComponentSet, name)
-        end = tell(wire.read(raw, m.MachineComponentSet))
-        if end is not None:
-            return end
-        watch = await store.watch(
-            kind, resource_version=raw["metadata"]["resourceVersion"], fields={"metadata.name": name}
-        )
-        try:
-            while True:
-                for event in await watch.events():
-                    if event.type is EventType.DELETED:
-                        raise Missing(f"{kind.name} {name} was deleted", "there is nothing to wait for")
-                    if event.type is not EventType.BOOKMARK:
-                        end = tell(wire.read(event.object, m.MachineComponentSet))
-                    if end is not None:
-                        return end
-        except Expired:
-            continue
-        finally:
-            await watch.close()
+    if found is None:
+        raise Missing(f"MachineComponentSet {name} was deleted", "there is nothing to wait for")
+    return found
 
 
 def _text(owner: m.MachineComponentSet, output: Output, *, end: bool) -> str:
