@@ -11,7 +11,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -28,56 +28,60 @@ _POLL_S: Final = 0.05
 
 
 class Stage:
-    """A network with an API server and any number of hosts; as a context manager all is gone at the end of the block.
+    """A network with an API server and any number of hosts, which all last as long as the block of `start`.
 
-    Only what runs `inside` reaches the API server and the hosts.
+    Only what runs `inside` its network reaches the API server and the hosts.
     """
 
     def __init__(
-        self,
-        control_plane: ControlPlane,
-        image: Path,
-        *,
-        run: "_Run",
-        network: Network,
-        supervisor: Supervisor,
+        self, image: Path, binaries: Path, *, run: "_Run", network: Network, supervisor: Supervisor
     ) -> None:
         """Hold what `start` has made; call that instead."""
-        self.control_plane = control_plane
         self.network = network
         self._image = image
+        self._binaries = binaries
         self._run = run
         self._supervisor = supervisor
+        self._control_plane: ControlPlane | None = None
         self._hosts: dict[str, Host] = {}
         self._layers: list[Path] = []
 
     @classmethod
     @contextmanager
     def start(cls, image: Path, binaries: Path) -> Iterator[Self]:
-        """Yield a stage with a running control plane and no host.
+        """Yield a stage without any host.
 
         Args:
             image: the root folder that hosts boot from (`image.root_image`).
             binaries: the programs of the control plane.
         """
-        with _Run.begin(hosts_cache()) as run:
+        with ExitStack() as stack:
+            run = stack.enter_context(_Run.begin(hosts_cache()))
             network = Network.create()
-            try:
-                with network.inside():
-                    # What it starts is where it was made: in this network.
-                    supervisor = Supervisor(run.folder)
-                    try:
-                        control_plane = ControlPlane.start(binaries, node_grace_s=10, address=GATEWAY)
-                    except BaseException:
-                        supervisor.close()
-                        raise
-                try:
-                    yield cls(control_plane, image, run=run, network=network, supervisor=supervisor)
-                finally:
-                    supervisor.close()
-                    control_plane.stop()
-            finally:
-                network.close()
+            stack.callback(network.close)
+            with network.inside():
+                supervisor = Supervisor(run.folder)  # what it starts is where it was made: in this network
+            stack.callback(supervisor.close)
+            stage = cls(image, binaries, run=run, network=network, supervisor=supervisor)
+            stack.callback(stage._stop_control_plane)
+            yield stage
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """The control plane, started when first asked for; a node that is silent for ten seconds is Unknown to it."""
+        if self._control_plane is None:
+            with self.network.inside():
+                self._control_plane = ControlPlane.start(self._binaries, node_grace_s=10, address=GATEWAY)
+        return self._control_plane
+
+    def _stop_control_plane(self) -> None:
+        if self._control_plane is not None:
+            self._control_plane.stop()
+
+    @property
+    def folder(self) -> Path:
+        """Where its hosts have their files; its name is that of all that the machine has of it."""
+        return self._run.folder
 
     def host(self, name: str, *layers: Path) -> Host:
         """Return a new host that is off; it lasts as long as the stage, or to the end of its own block.
@@ -125,12 +129,15 @@ class _Run:
     def begin(cls, cache: Path) -> Iterator["_Run"]:
         """Clear away what killed runs have left, and yield a new one."""
         cache.mkdir(parents=True, exist_ok=True)
-        for left in cache.glob(f"{_MARK}*.lock"):
-            with suppress(BlockingIOError, FileNotFoundError):  # it runs; or another session was faster
-                cls._taken(left)._end()
-        lock_file = cache / f"{_MARK}{secrets.token_hex(4)}.lock"
-        lock_file.touch(exist_ok=False)
-        run = cls._taken(lock_file)
+        with (cache / "runs.lock").open("w") as one_by_one:
+            # Else a session could take the new lock of another for one that was left.
+            fcntl.flock(one_by_one, fcntl.LOCK_EX)
+            for left in cache.glob(f"{_MARK}*.lock"):
+                with suppress(BlockingIOError, FileNotFoundError):  # it runs; or has just ended
+                    cls._taken(left)._end()
+            lock_file = cache / f"{_MARK}{secrets.token_hex(4)}.lock"
+            lock_file.touch(exist_ok=False)
+            run = cls._taken(lock_file)
         try:
             run.folder.mkdir()
             yield run
