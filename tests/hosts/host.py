@@ -126,14 +126,19 @@ class Host:
         self._end(signal.SIGKILL)
 
     def command(self, *argv: str) -> list[str]:
-        """Return the command line that runs this one on the host, as root, in the host's namespaces.
+        """Return the command line that runs this one on the host, as root, with the rights that root has there.
 
         Raises:
             HostError: it is off.
         """
-        if not self.is_on:
+        if self._leader is None or not self.is_on:
             raise HostError(f"{self.name} is off")
-        return ["nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "--", *argv]
+        # Whoever only enters the namespaces keeps the rights of the machine's root: to set its clock, for one.
+        rights = ",".join(("-all", *(f"+cap_{number}" for number in _rights(self._leader))))
+        return [
+            "setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}",
+            "nsenter", "-t", str(self._leader), "-m", "-u", "-i", "-n", "-p", "--", *argv,
+        ]  # fmt: skip
 
     def run(self, *argv: str, input: str = "", check: bool = True) -> str:
         """Run a command on the host, without a shell, and return its standard output.
@@ -255,9 +260,18 @@ def _first_process(launched: int) -> int | None:
         for nspawn in _children(launched):
             for process in _children(nspawn):
                 numbers = _numbers(process)  # of the helpers of systemd-nspawn one less
-                if len(numbers) == depth + 2 and numbers[-1] == "1":
+                runs = Path(f"/proc/{process}/comm").read_text().strip()
+                # By then it has given up the rights that a host is not to have.
+                if len(numbers) == depth + 2 and numbers[-1] == "1" and runs == "systemd":
                     return process
     return None
+
+
+def _rights(process: int) -> list[int]:
+    """Return the numbers of the capabilities that a process and its children can have."""
+    status = Path(f"/proc/{process}/status").read_text()
+    bounding = int(next(line for line in status.splitlines() if line.startswith("CapBnd:")).split()[1], 16)
+    return [number for number in range(bounding.bit_length()) if bounding >> number & 1]
 
 
 def _numbers(process: int) -> list[str]:

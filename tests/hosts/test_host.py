@@ -1,5 +1,8 @@
 """A test host is a real Debian, alone in its namespaces, and does what is done to it."""
 
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
 import pytest
 
 from tests.hosts.host import HostError
@@ -9,6 +12,22 @@ from tests.hosts.stage import Stage
 pytestmark = pytest.mark.hosts
 
 _CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)"
+_FETCH = "import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"
+
+
+class _Serves(BaseHTTPRequestHandler):
+    """Answers every GET."""
+
+    def do_GET(self) -> None:
+        """Say what was asked for."""
+        said = f"what the test serves at {self.path}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing of it."""
 
 
 def test_a_host_boots_and_is_running(stage: Stage) -> None:
@@ -24,6 +43,38 @@ def test_a_host_boots_and_is_running(stage: Stage) -> None:
         assert host.run("ls", "/sys/class/net").split() == ["host0", "lo"]
         assert host.run("cat", "/dev/kmsg") == ""
         assert host.run("systemctl", "is-active", "containerd", "ssh").split() == ["active", "active"]
+
+
+def test_a_command_has_the_rights_of_the_host_and_not_of_the_machine(stage: Stage) -> None:
+    """Root of a host cannot set the machine's clock, load modules into its kernel, or reach its devices, whether systemd or a test starts it."""
+    of_the_machine = {"CAP_SYS_MODULE": 16, "CAP_SYS_RAWIO": 17, "CAP_SYS_TIME": 25, "CAP_MAC_ADMIN": 33}
+    with stage.host("rights") as host:
+        host.power_on()
+        rights = host.run("grep", "^Cap", "/proc/self/status")
+        assert rights == host.run("grep", "^Cap", "/proc/1/status")
+        for line in rights.splitlines():
+            held = int(line.split()[1], 16)
+            assert [name for name, bit in of_the_machine.items() if held >> bit & 1] == []
+
+
+def test_a_test_breaks_what_it_wants_to_break(stage: Stage) -> None:
+    """A disk that is full, a folder that is read-only, and a server of the test's own for the host to fetch from."""
+    with stage.host("breaks") as host:
+        host.power_on()
+        host.run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", "/srv")
+        with pytest.raises(HostError, match="No space left on device"):
+            host.run("dd", "if=/dev/zero", "of=/srv/large", "bs=1M", "count=8")
+        host.run("mount", "--bind", "/usr/local", "/usr/local")
+        host.run("mount", "-o", "remount,bind,ro", "/usr/local")
+        with pytest.raises(HostError, match="Read-only file system"):
+            host.write("/usr/local/bin/new", "")
+        with ThreadingHTTPServer((GATEWAY, 0), _Serves) as server:
+            Thread(target=server.serve_forever).start()
+            try:
+                url = f"http://{GATEWAY}:{server.server_port}/artifact"
+                assert host.run("python3", "-c", _FETCH, url) == "what the test serves at /artifact"
+            finally:
+                server.shutdown()
 
 
 def test_a_power_cut_ends_all_and_leaves_the_files(stage: Stage) -> None:
@@ -59,6 +110,12 @@ def test_hosts_do_not_disturb_each_other(stage: Stage) -> None:
     with stage.host("one") as one, stage.host("two") as two:
         one.power_on()
         two.power_on()
+        # Of another's process in its cgroup a systemd would read 0, and never see the unit end.
+        processes = two.run(
+            "find", "/sys/fs/cgroup", "-path", "*/containerd.service/cgroup.procs", "-exec", "cat", "{}", "+"
+        )
+        assert processes.split()
+        assert "0" not in processes.split()
         containerd = two.run("systemctl", "show", "-P", "MainPID", "containerd")
         assert one.read("/etc/machine-id") != two.read("/etc/machine-id")
         assert one.read("/etc/ssh/ssh_host_ed25519_key.pub") != two.read("/etc/ssh/ssh_host_ed25519_key.pub")

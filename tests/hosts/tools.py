@@ -16,6 +16,7 @@ TOOLS: Final = {
     "debootstrap": "debootstrap",
     "systemd-nspawn": "systemd-container",
     "nsenter": "util-linux",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
     "ip": "iproute2",
 }
