@@ -68,6 +68,7 @@ class Host:
         self._cgroups = tuple(cgroups)
         self._network = network
         self._supervisor = supervisor
+        self._launched: int | None = None
         self._leader: int | None = None
         for part in ("upper", "work", "root"):
             (folder / part).mkdir(parents=True)
@@ -112,6 +113,7 @@ class Host:
         lower = ":".join(map(str, self._layers))
         boot = ("sh", _BOOT, self._folder, lower, *self._cgroups, "--", *self._nspawn())
         launched = self._supervisor.start(self.name, [*_OWN_NAMESPACES, *map(str, boot)], self._log)
+        self._launched = launched
         self._leader = self._await(lambda: _first_process(launched), "its first process")
         state = self._await(self._booted, "systemd to have started everything")
         if state != "running":
@@ -171,21 +173,21 @@ class Host:
         return self.run("cat", "--", path)
 
     def write(self, path: str, content: str, *, mode: int = 0o644) -> None:
-        """Write a file on the host, and the folders to it; while it is off, too."""
+        """Write a file on the host, and the folders to it; while it is off, too.
+
+        Raises:
+            HostError: it cannot be written; or the host is off and the path begins with a link, as /bin.
+        """
         if self.is_on:
             self.run("install", "-D", "-m", f"{mode:o}", "/dev/stdin", path, input=content)
             return
-        kept = self._folder / "upper" / path.lstrip("/")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.unlink(missing_ok=True)
+        kept = self._place(path)
         kept.write_text(content)
         kept.chmod(mode)
 
     def link(self, path: str, target: str) -> None:
         """Make a symbolic link on the host, and the folders to it, while it is off."""
-        kept = self._folder / "upper" / path.lstrip("/")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.symlink_to(target)
+        self._place(path).symlink_to(target)
 
     def cut_network(self) -> None:
         """Lose all that it sends and is sent, without any word of it."""
@@ -194,6 +196,16 @@ class Host:
     def restore_network(self) -> None:
         """Undo `cut_network`."""
         self._network.restore(self.name)
+
+    def _place(self, path: str) -> Path:
+        """Return where a file of this path is kept, of which nothing is there, while the host is off."""
+        kept = self._folder / "upper" / path.lstrip("/")
+        top = path.split("/")[1]
+        if any((layer / top).is_symlink() for layer in self._layers):
+            raise HostError(f"/{top} is a link, which a folder of that name would hide: say where {path} is")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)
+        return kept
 
     @property
     def _log(self) -> Path:
@@ -223,12 +235,16 @@ class Host:
         return state if state in ("running", "degraded", "maintenance") else None
 
     def _end(self, number: signal.Signals) -> None:
-        if self._leader is None:
+        if self._launched is None:
             return
         with suppress(ProcessLookupError, FileNotFoundError):
-            os.kill(_parent(self._leader), number)
+            # Before it has a first process, there is nothing in it to tell: what launches it is killed.
+            if self._leader is None:
+                os.kill(self._launched, signal.SIGKILL)
+            else:
+                os.kill(_parent(self._leader), number)
         self._await_end()
-        self._leader = None
+        self._launched = self._leader = None
 
     def _await_end(self) -> None:
         deadline = time.monotonic() + _ENDED_WITHIN_S

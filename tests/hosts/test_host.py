@@ -159,3 +159,20 @@ def test_a_host_that_cannot_boot_says_why(stage: Stage) -> None:
         host.link("/etc/systemd/system/multi-user.target.wants/broken.service", unit)
         with pytest.raises(HostError, match=r"broken is degraded:\n.*broken\.service"):
             host.power_on()
+
+
+def test_a_host_without_a_program_to_boot_says_what_its_console_said(stage: Stage) -> None:
+    """It ends by itself, and its end is noticed at once, not after a minute."""
+    with stage.host("empty") as host:
+        systemd = "/usr/lib/systemd/systemd"
+        host.write(systemd, "", mode=0o644)
+        with pytest.raises(HostError, match=r"empty ended with code 1; its console ends:\n(?s:.*)systemd"):
+            host.power_on()
+        host.power_cut()
+        assert not host.is_on
+
+
+def test_what_is_written_while_it_is_off_hides_no_link(stage: Stage) -> None:
+    """/lib is a link to /usr/lib; a folder in its place would take all programs from the host."""
+    with stage.host("links") as host, pytest.raises(HostError, match="/lib is a link"):
+        host.write("/lib/systemd/system/x.service", "")
