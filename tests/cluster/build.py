@@ -1,8 +1,8 @@
-"""Find or build the programs of a real control plane: etcd and three programs of Kubernetes.
+"""Find or build the programs of a real control plane: etcd and three programs of Kubernetes; and the kubelet.
 
 Lives here: where the programs come from, and how they are built and kept. How they are started is
-`kubenode.runtime.testing`. Called by the fixture `control_plane`, and as a script to build ahead of the
-tests (the standard library is enough for it):
+`kubenode.runtime.testing`, and for the kubelet `tests/hosts`. Called by the fixtures, and as a script to
+build ahead of the tests (the standard library is enough for it):
 
     python tests/cluster/build.py
 
@@ -37,6 +37,7 @@ _SOURCES: Final = (
     "kubernetes/go.sum",
     "kubernetes/main.go",
 )
+_KUBELET_SOURCES: Final = (*_SOURCES[2:4], "kubernetes/kubelet/main.go")
 _FLAGS: Final = ("-trimpath", "-buildvcs=false", "-v")
 _STRIPPED: Final = "-s -w"
 _TELL_EVERY_S: Final = 15.0
@@ -70,14 +71,40 @@ def control_plane_binaries(environ: Mapping[str, str] = os.environ) -> Path:
         return _checked(
             Path(assets), fix="complete that folder, or unset KUBEBUILDER_ASSETS to have all built"
         )
-    folder = _cache(environ) / _fingerprint()
+    folder = cache_folder(environ) / "controlplane" / _fingerprint(_SOURCES)
     if folder.is_dir():
         return folder
     go = _go(environ)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.with_suffix(".lock")) as lock:
+    with alone(folder, "the control plane") as lock:
         if not folder.is_dir():  # else another session built it while this one waited
             _build(go, folder, lock=lock, environ=environ)
+    return folder
+
+
+def kubelet_folder(version: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that holds `kubelet`, built first where need be.
+
+    Args:
+        version: the version that it is to say of itself, as `v1.36.4`, whatever it is built of; that of
+            `kubernetes_version` when None. A second one costs no more than the linking.
+        environ: the environment to look at: XDG_CACHE_HOME, HOME, PATH and Go's own.
+
+    Raises:
+        ControlPlaneUnavailable: Go is missing, too old or fails.
+    """
+    version = version or kubernetes_version()
+    folder = cache_folder(environ) / "kubelet" / f"{_fingerprint(_KUBELET_SOURCES)}-{version}"
+    if folder.is_dir():
+        return folder
+    go = _go(environ)
+    with alone(folder, "the kubelet") as lock:
+        if not folder.is_dir():
+            _say(f"building a kubelet for the tests into {folder}")
+            with replaced(folder) as building:
+                _link(
+                    go, "kubernetes", "kubelet", _stamp(version), "./kubelet",
+                    building=building, title=f"kubelet {version}", lock=lock, environ=environ,
+                )  # fmt: skip
     return folder
 
 
@@ -86,15 +113,16 @@ def kubernetes_version() -> str:
     return _required("kubernetes/go.mod", r"k8s\.io/kubernetes (v\S+)")
 
 
-def _cache(environ: Mapping[str, str]) -> Path:
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Return the folder in the user's cache for all that tests build once."""
     home = environ.get("XDG_CACHE_HOME")
     base = Path(home) if home else Path(environ.get("HOME") or Path.home()) / ".cache"
-    return base / "kubenode" / "controlplane"
+    return base / "kubenode"
 
 
-def _fingerprint() -> str:
+def _fingerprint(sources: tuple[str, ...]) -> str:
     digest = hashlib.sha256(" ".join((*_FLAGS, _STRIPPED)).encode())
-    for name in _SOURCES:
+    for name in sources:
         digest.update(name.encode() + b"\0" + (_HERE / name).read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -163,9 +191,15 @@ def _output(
 
 
 @contextmanager
-def _alone(lock_file: Path) -> Iterator[int]:
-    """Hold the lock of a build while the block runs; yields its file descriptor."""
-    with lock_file.open("w") as lock:
+def alone(folder: Path, what: str) -> Iterator[int]:
+    """Hold the lock of a build into the folder while the block runs; yields its file descriptor.
+
+    Args:
+        folder: what is to be built; the folder around it is made.
+        what: what it is called where waiting for another session is told.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with Path(f"{folder}.lock").open("w") as lock:
         started = told = time.monotonic()
         while True:
             try:
@@ -174,36 +208,57 @@ def _alone(lock_file: Path) -> Iterator[int]:
             except BlockingIOError:
                 if told == started or time.monotonic() - told >= _TELL_EVERY_S:
                     told = time.monotonic()
-                    _say(f"another session builds the control plane; waiting, {_elapsed(started)} so far")
+                    _say(f"another session builds {what}; waiting, {_elapsed(started)} so far")
                 time.sleep(0.2)
         yield lock.fileno()
 
 
-def _build(go: str, folder: Path, *, lock: int, environ: Mapping[str, str]) -> None:
-    """Build all programs beside the folder, then put them in place with one rename."""
-    building = folder.with_suffix(".building")
+@contextmanager
+def replaced(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside, which takes this one's place at the end, with one rename; on an error it is gone."""
+    building = Path(f"{folder}.building")
     shutil.rmtree(building, ignore_errors=True)  # left by a session that was killed; the lock says it is over
     building.mkdir()
-    version = kubernetes_version()
-    stamp = f"{_STRIPPED} -X k8s.io/component-base/version.gitVersion={version}"
-    _say(f"building a real control plane for the tests into {folder}")
-    _say("once only; Go compiles some 2,600 packages: about 10 minutes on two cores, 5 GB in Go's own caches")
     try:
-        for title, module, program, ldflags, package in (
-            ("etcd", "etcd", "etcd", _STRIPPED, "go.etcd.io/etcd/server/v3"),
-            (f"Kubernetes {version}, three programs in one", "kubernetes", PROGRAMS[1], stamp, "."),
-        ):
-            command = [go, "build", *_FLAGS, "-ldflags", ldflags, "-o", str(building / program), package]
-            log = building / f"{module}.log"
-            _compile(title, command, cwd=_HERE / module, log=log, lock=lock, environ=environ)
-            log.unlink()
-        for name in PROGRAMS[2:]:
-            (building / name).hardlink_to(building / PROGRAMS[1])
-        _checked(building, fix="report this: the build went through, and what it made does not run")
+        yield building
         building.rename(folder)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _build(go: str, folder: Path, *, lock: int, environ: Mapping[str, str]) -> None:
+    """Build all programs beside the folder, then put them in place with one rename."""
+    version = kubernetes_version()
+    _say(f"building a real control plane for the tests into {folder}")
+    _say("once only; Go compiles some 2,600 packages: about 10 minutes on two cores, 5 GB in Go's own caches")
+    with replaced(folder) as building:
+        for title, module, program, ldflags, package in (
+            ("etcd", "etcd", "etcd", _STRIPPED, "go.etcd.io/etcd/server/v3"),
+            (f"Kubernetes {version}, three programs in one", "kubernetes", PROGRAMS[1], _stamp(version), "."),
+        ):
+            _link(
+                go, module, program, ldflags, package,
+                building=building, title=title, lock=lock, environ=environ,
+            )  # fmt: skip
+        for name in PROGRAMS[2:]:
+            (building / name).hardlink_to(building / PROGRAMS[1])
+        _checked(building, fix="report this: the build went through, and what it made does not run")
     _say("the control plane is built and kept for all later runs")
+
+
+def _stamp(version: str) -> str:
+    return f"{_STRIPPED} -X k8s.io/component-base/version.gitVersion={version}"
+
+
+def _link(
+    go: str, module: str, program: str, ldflags: str, package: str,
+    *, building: Path, title: str, lock: int, environ: Mapping[str, str],
+) -> None:  # fmt: skip
+    """Make one program of a module here."""
+    command = [go, "build", *_FLAGS, "-ldflags", ldflags, "-o", str(building / program), package]
+    log = building / f"{module}.log"
+    _compile(title, command, cwd=_HERE / module, log=log, lock=lock, environ=environ)
+    log.unlink()
 
 
 def _compile(

@@ -116,6 +116,18 @@ def test_the_version_is_linked_in(environ: dict[str, str]) -> None:
     assert linked in Path(environ["GO_CALLS"]).read_text()
 
 
+def test_a_kubelet_is_linked_once_for_each_version(environ: dict[str, str]) -> None:
+    """Each says its own version; the control plane is neither needed nor touched."""
+    folders = {build.kubelet_folder(version, environ) for version in (None, "v1.36.9", None)}
+    assert {entry.name for folder in folders for entry in folder.iterdir()} == {"kubelet"}
+    stamps = [
+        line.partition("gitVersion=")[2].split()[0]
+        for line in Path(environ["GO_CALLS"]).read_text().splitlines()
+    ]
+    assert stamps == [build.kubernetes_version(), "v1.36.9"]
+    assert not (Path(environ["XDG_CACHE_HOME"]) / "kubenode" / "controlplane").exists()
+
+
 def test_sessions_at_the_same_time_build_once(environ: dict[str, str]) -> None:
     """Whoever comes second waits for the first and takes what it made."""
     with ThreadPoolExecutor(4) as pool:
@@ -137,7 +149,7 @@ def test_a_build_that_fails_leaves_nothing_and_says_why(environ: dict[str, str])
 def test_what_a_killed_build_left_is_no_hindrance(environ: dict[str, str]) -> None:
     """A half-made folder of a session that was killed is thrown away."""
     folder = build.control_plane_binaries(environ)
-    half_made = folder.with_suffix(".building")
+    half_made = Path(f"{folder}.building")
     folder.rename(half_made)
     (half_made / "etcd").unlink()
     assert build.control_plane_binaries(environ) == folder

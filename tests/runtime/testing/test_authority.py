@@ -35,6 +35,13 @@ def test_keys_are_for_the_owner_alone_and_not_shown(tmp_path: Path) -> None:
     assert "PRIVATE KEY" not in repr(identity)
 
 
+def test_a_server_is_known_by_loopback_and_its_address() -> None:
+    """A client of another network verifies the address it connects to; probes on loopback go on."""
+    certificate = x509.load_pem_x509_certificate(Authority.create().server("10.99.0.1").certificate)
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(one) for one in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1", "10.99.0.1"]
+
+
 def test_without_the_extra_the_error_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing `cryptography` says what to install, and starts nothing."""
     monkeypatch.delitem(sys.modules, "kubenode.runtime.testing.authority")

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _VALID: Final = timedelta(days=30)
 _CLOCK_SKEW: Final = timedelta(minutes=5)
+LOOPBACK: Final = "127.0.0.1"
 _LOOPBACK_NAMES: Final = ("localhost", "kubernetes.default.svc")
 
 
@@ -57,9 +58,10 @@ class Authority:
         """Return the authority's own certificate and key; the controller manager signs with them too."""
         return _identity(self._certificate, self._key)
 
-    def server(self) -> Identity:
-        """Return an identity for servers that listen on loopback; etcd's gateway asks etcd itself with it."""
-        alternatives: list[x509.GeneralName] = [x509.IPAddress(IPv4Address("127.0.0.1"))]
+    def server(self, address: str = LOOPBACK) -> Identity:
+        """Return an identity for servers that listen on loopback or this address; etcd's gateway asks etcd itself with it."""
+        addresses = dict.fromkeys((LOOPBACK, address))
+        alternatives: list[x509.GeneralName] = [x509.IPAddress(IPv4Address(one)) for one in addresses]
         alternatives += [x509.DNSName(name) for name in _LOOPBACK_NAMES]
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubenode test server")])
         usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)

@@ -1,4 +1,4 @@
-"""A real control plane on loopback: started, asked and ended by tests.
+"""A real control plane on this machine: started, asked and ended by tests.
 
 Lives here: the life of it and what a test asks of it. The flags are in `servers`, the certificates in
 `authority`, what makes sure that nothing is left running in `supervise`.
@@ -31,6 +31,7 @@ _PROBE_EVERY_S: Final = 0.05
 _PROBE_TIMEOUT_S: Final = 5.0
 _PORT_ATTEMPTS: Final = 5
 _LOG_LINES: Final = 20
+_LOOPBACK: Final = "127.0.0.1"
 
 _ETCD: Final = "etcd"
 _APISERVER: Final = "kube-apiserver"
@@ -73,7 +74,7 @@ class ControlPlane:
     @classmethod
     def start(
         cls, binaries: Path, workdir: Path | None = None, *, controller_manager: bool = True,
-        audit_bodies: bool = False, node_grace_s: int | None = None,
+        audit_bodies: bool = False, node_grace_s: int | None = None, address: str = _LOOPBACK,
     ) -> Self:  # fmt: skip
         """Start the servers and return when they answer that they are ready, after one to five seconds.
 
@@ -86,6 +87,8 @@ class ControlPlane:
             audit_bodies: whether the audit log has the objects that writes of our kinds and of Leases left.
             node_grace_s: after so many seconds without a word of its kubelet a Node is Unknown; None: as
                 Kubernetes has it.
+            address: the one IPv4 address of this machine that the API server listens on; the other servers
+                stay on loopback. Everything in the network of another address can talk to it.
 
         Raises:
             ControlPlaneError: the extra is not installed, or a server does not start within two minutes or
@@ -101,7 +104,7 @@ class ControlPlane:
         folder = Path(tempfile.mkdtemp(prefix="kubenode-controlplane-", dir=workdir and workdir.absolute()))
         supervisor = Supervisor(folder)
         try:
-            servers = Servers(binaries.absolute(), folder, audit_bodies, node_grace_s)
+            servers = Servers(binaries.absolute(), folder, audit_bodies, node_grace_s, address)
             authority = Authority.create()
             servers.write_files(authority)
             running = cls(servers, authority, supervisor)
@@ -124,7 +127,7 @@ class ControlPlane:
     @property
     def url(self) -> str:
         """Where the API server listens, without a slash at the end."""
-        return f"https://127.0.0.1:{self._apiserver_port}"
+        return f"https://{self._servers.address}:{self._apiserver_port}"
 
     @property
     def folder(self) -> Path:
@@ -257,13 +260,14 @@ class ControlPlane:
     def _run(self, name: str, command: list[str], port: int, path: str) -> None:
         """Start a server and return when it answers ok."""
         log = self._servers.log(name)
+        address = self._servers.address if name == _APISERVER else _LOOPBACK
         with _explained():
             try:
                 self._supervisor.start(name, command, log)
             except OSError as failed:
                 raise ControlPlaneError(f"{name} cannot be run: {failed}") from failed
             deadline = time.monotonic() + _READY_WITHIN_S
-            while (answer := self._probe(port, path)) is not None:
+            while (answer := self._probe(address, port, path)) is not None:
                 code = self._supervisor.exit_code(name)
                 if code is not None:
                     if "address already in use" in log.read_text(errors="replace"):
@@ -278,27 +282,27 @@ class ControlPlane:
     def _ask_etcd(self, path: str, question: dict[str, object]) -> Any:
         """Ask etcd by its JSON gateway."""
         try:
-            status, body = self._say(self._etcd_port, "POST", path, json.dumps(question))
+            status, body = self._say(_LOOPBACK, self._etcd_port, "POST", path, json.dumps(question))
         except (OSError, http.client.HTTPException) as failed:
             raise ControlPlaneError(f"etcd {path}: {failed}") from failed
         if status != http.client.OK:
             raise ControlPlaneError(f"etcd {path}: {status} {body}")
         return json.loads(body)
 
-    def _probe(self, port: int, path: str) -> str | None:
+    def _probe(self, address: str, port: int, path: str) -> str | None:
         """Return None when the server answers ok, else what it answers."""
         try:
-            status, body = self._say(port, "GET", path)
+            status, body = self._say(address, port, "GET", path)
         except (OSError, http.client.HTTPException) as failed:
             return str(failed)
         return None if status == http.client.OK else f"{status} {body}"
 
-    def _say(self, port: int, method: str, path: str, said: str | None = None) -> tuple[int, str]:
+    def _say(
+        self, address: str, port: int, method: str, path: str, said: str | None = None
+    ) -> tuple[int, str]:
         """Return status and body of an answer."""
         # Not urllib: a proxy in the environment is for other hosts.
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", port, timeout=_PROBE_TIMEOUT_S, context=self._tls
-        )
+        connection = http.client.HTTPSConnection(address, port, timeout=_PROBE_TIMEOUT_S, context=self._tls)
         try:
             connection.request(method, path, body=said)
             response = connection.getresponse()
@@ -338,7 +342,7 @@ def _kubeconfig(url: str, ca_file: Path, authority: "Authority", user: str, grou
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((_LOOPBACK, 0))
         port: int = probe.getsockname()[1]
     return port
 

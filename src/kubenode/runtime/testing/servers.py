@@ -1,6 +1,6 @@
 """The command lines of the servers of a test control plane, and the files they read.
 
-Lives here: flags, and nothing that runs. Everything listens on loopback and talks TLS with certificates of
+Lives here: flags, and nothing that runs. Everything listens on loopback, the API server on another address if asked, and talks TLS with certificates of
 the control plane's own authority, so that a server which took over a port cannot be mistaken for ours.
 """
 
@@ -10,9 +10,7 @@ from typing import Final
 
 import attrs
 
-from kubenode.runtime.testing.authority import Authority, new_signing_key
-
-LOOPBACK: Final = "127.0.0.1"
+from kubenode.runtime.testing.authority import LOOPBACK, Authority, new_signing_key
 
 _CONTROLLERS: Final = (
     "certificatesigningrequest-cleaner-controller",
@@ -49,18 +47,20 @@ class Servers:
     Attributes:
         audit_bodies: the audit log has the objects of writes of our kinds and of Leases, too.
         node_grace_s: after so many seconds without a word of its kubelet a Node is Unknown; None: as Kubernetes has it.
+        address: the one address that the API server listens on.
     """
 
     binaries: Path
     folder: Path
     audit_bodies: bool = False
     node_grace_s: int | None = None
+    address: str = LOOPBACK
 
     def write_files(self, authority: Authority) -> None:
         """Write the certificates, keys and policy that the command lines name."""
         self._pki.mkdir()
         authority.identity.write(self._pki, "ca")
-        authority.server().write(self._pki, "server")
+        authority.server(self.address).write(self._pki, "server")
         authority.client("kubenode:test", ("system:masters",)).write(self._pki, "client")
         signing_key = self._pki / "service-account.key"
         signing_key.touch(mode=0o600)
@@ -122,7 +122,7 @@ class Servers:
             f"--etcd-cafile={self.ca_file}",
             f"--etcd-certfile={certificate}",
             f"--etcd-keyfile={key}",
-            *self._serving(port),
+            *self._serving(port, self.address),
             f"--client-ca-file={self.ca_file}",
             "--authorization-mode=Node,RBAC",
             "--enable-bootstrap-token-auth",
@@ -133,7 +133,7 @@ class Servers:
             "--disable-admission-plugins=ServiceAccount",  # no controller makes accounts here
             "--allow-privileged",
             # No network is needed, nor is there a service `kubernetes` to keep: loopback may not be in one.
-            f"--advertise-address={LOOPBACK}",
+            f"--advertise-address={self.address}",
             "--endpoint-reconciler-type=none",
             "--shutdown-watch-termination-grace-period=2s",  # else a stop waits a minute for open watches
             f"--audit-policy-file={self._audit_policy}",
@@ -157,9 +157,9 @@ class Servers:
             ),
         ]
 
-    def _serving(self, port: int) -> tuple[str, ...]:
+    def _serving(self, port: int, address: str = LOOPBACK) -> tuple[str, ...]:
         return (
-            f"--bind-address={LOOPBACK}",
+            f"--bind-address={address}",
             f"--secure-port={port}",
             f"--cert-dir={self._pki}",
             f"--tls-cert-file={self._pki / 'server.crt'}",

@@ -3,7 +3,8 @@
 Both ends live here. `Supervisor`, in the process that tests, starts this very file as a process of its own
 and talks to it over a pipe: one JSON object a line, one answer each. When the pipe closes, whatever the
 reason, the other end kills its children and removes the folder. Should it be killed itself, Linux kills its
-children (PR_SET_PDEATHSIG); other systems have no such thing. Called by `ControlPlane` only; the standard library is enough for it.
+children (PR_SET_PDEATHSIG); other systems have no such thing. Called by `ControlPlane` and by our tests with real hosts; the
+standard library is enough for it.
 
 A forked copy of the process that tests would keep the pipe open, so the other end also watches its parent.
 """
@@ -53,16 +54,20 @@ class Supervisor:
         self._questions = cast(IO[bytes], self._process.stdin)
         self._answers = cast(IO[bytes], self._process.stdout)
 
-    def start(self, name: str, command: Sequence[str], log: Path) -> None:
-        """Start a process, its output appended to the log.
+    def start(self, name: str, command: Sequence[str], log: Path) -> int:
+        """Start a process, its output appended to the log, and return its id.
+
+        It has the environment and the namespaces that the caller had when it made this supervisor.
 
         Raises:
             SupervisorLostError: the supervising process is gone.
             OSError: the program cannot be run.
         """
         answer = self._ask({"do": "start", "name": name, "command": list(command), "log": str(log)})
-        if answer is not None:
+        if isinstance(answer, str):
             raise OSError(answer)
+        process: int = answer
+        return process
 
     def exit_code(self, name: str) -> int | None:
         """Return the code a process ended with, negative for a signal, or None while it runs."""
@@ -112,7 +117,8 @@ class _Children:
             process.kill()
         return process.poll() if question["do"] == "exit_code" else process.wait()
 
-    def _start(self, name: str, command: list[str], log: str) -> str | None:
+    def _start(self, name: str, command: list[str], log: str) -> int | str:
+        """Return the id of the process, or why there is none."""
         try:
             with Path(log).open("ab") as output:
                 self._running[name] = subprocess.Popen(
@@ -124,7 +130,7 @@ class _Children:
                 )
         except OSError as failed:
             return str(failed)
-        return None
+        return self._running[name].pid
 
     def kill(self) -> None:
         for process in self._running.values():
