@@ -77,6 +77,13 @@ def test_a_cordon_of_another_permit_is_taken_over_before_anything_is_evicted() -
     assert answer.cordon is not None
     assert answer.evictions == ()
     assert answer.claim.reason == "Draining"
+    assert "evicted:uid-web-1" not in answer.sightings
+
+
+def test_what_was_seen_of_pods_is_kept_while_a_cordon_is_taken_over() -> None:
+    """A Pod that was asked to go a moment ago is not asked again because of that."""
+    answer = drain(case(pod(), node=node("other"), sightings={"evicted:uid-web-1": START.elapsed + 1}))
+    assert answer.sightings["evicted:uid-web-1"] == START.elapsed + 1
 
 
 def test_a_node_that_a_person_cordoned_is_drained_without_a_mark() -> None:
@@ -317,6 +324,76 @@ def test_what_has_ended_has_ended(state: m.DrainState) -> None:
     assert answer.claim.reason in ("PodsGone", "DrainForced", "DrainTimedOut")
     other = drain(case(pod(), record=attrs.evolve(record, op_id="other")))
     assert (other.record.state, evicted(other)) == (m.DrainState.DRAINING, ["web-1"])
+
+
+def test_pods_of_a_later_tier_are_told_as_that_and_no_more() -> None:
+    """Also one that is ending by itself, and one that is waited for."""
+    later = {"priority": 2_000_000_000}
+    pods = (pod("a"), pod("b", deleting=True, **later), pod("c", labels={LABEL: "wait"}, **later))
+    answer = drain(case(*pods))
+    assert evicted(answer) == ["a"]
+    assert answer.claim.message == "1 Pods are ending; 2 of higher priority follow"
+
+
+def test_a_pod_that_somebody_deleted_uses_up_no_budget_of_the_look() -> None:
+    """The server has counted it already."""
+    answer = drain(case(pod("a", deleting=True), pod("b"), budgets=(budget(allowed=1),)))
+    assert evicted(answer) == ["b"]
+
+
+def test_a_look_of_the_first_moment_counts() -> None:
+    """A process that began just now has asked nobody to go yet."""
+    first = m.Now(wall=START.wall, elapsed=0)
+    look = Workload(node="n", pods=(pod(),), at=0)
+    assert evicted(drain(case(workload=look, now=first))) == ["web-1"]
+
+
+def test_a_kubelet_is_silent_by_its_condition_ready_alone() -> None:
+    """Another condition that is Unknown gives a Pod no less time."""
+    odd = m.NodeCondition(type="Strange", status=m.Switch.UNKNOWN)
+    stands = node()
+    stands = attrs.evolve(
+        stands, status=attrs.evolve(stands.status, conditions=(*stands.status.conditions, odd))
+    )
+    since = {"going:uid-web-1": START.elapsed - 31 * S}
+    answer = drain(case(pod(deleting=True, grace=30), node=stands, sightings=since))
+    assert answer.record.state is m.DrainState.DRAINING
+
+
+@pytest.mark.parametrize(
+    ("given", "healthy", "desired", "goes"),
+    [
+        ({"phase": "Pending", "ready": False}, 1, 3, True),
+        ({"ready": False}, 1, 1, True),
+        ({"ready": False}, 0, 1, False),
+        ({"ready": False}, 0, 0, False),
+    ],
+)
+def test_who_does_not_run_or_is_not_ready(
+    given: Mapping[str, Any], healthy: int, desired: int, goes: bool
+) -> None:
+    """A Pod that does not run yet has no budget; one that is not ready goes if the others are enough, and any are needed."""
+    limit = budget(allowed=0, healthy=healthy, desired=desired)
+    assert bool(evicted(drain(case(pod(**given), budgets=(limit,))))) is goes
+
+
+@pytest.mark.parametrize(("number", "more"), [(4, ""), (5, ""), (6, " and 1 more")])
+def test_so_many_are_named(number: int, more: str) -> None:
+    """And of the others how many there are."""
+    held = (pod(f"w{at}", labels={LABEL: "wait"}) for at in range(number))
+    message = drain(case(*held)).claim.message
+    assert message.endswith(f"label {LABEL}=wait{more}")
+    assert message.count("is waited for") == min(number, 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "holds"),
+    [(m.DrainState.DRAINED, True), (m.DrainState.FORCED, True), (m.DrainState.GIVEN_UP, False)],
+)
+def test_an_ended_drain_whose_condition_is_gone_claims_it_again(state: m.DrainState, holds: bool) -> None:
+    """True of what may go on, False of what was given up."""
+    answer = drain(case(record=m.DrainRecord(op_id=OP, state=state)))
+    assert (answer.claim.holds is m.Switch.TRUE) is holds
 
 
 def test_a_machine_without_a_node_has_no_pods() -> None:

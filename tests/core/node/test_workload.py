@@ -91,6 +91,41 @@ def test_a_whole_budget() -> None:
     assert budgets_of(({},)) == ()
 
 
+def test_a_bare_budget() -> None:
+    """Nothing but a name: it lets nobody go, and nothing of it is behind."""
+    (found,) = budgets_of((raw(),))
+    assert found == PodDisruptionBudget(
+        namespace="d", name="p", selector=None, allowed=0, healthy=0, desired=0, counted=True, spares_unready=False
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("generation", "observed", "counted"),
+    [(2, 1, False), (2, 2, True), (2, 3, True), (1, None, False), (None, 0, True), (None, -1, False)],
+)
+def test_a_budget_is_counted_when_its_newest_spec_was(
+    generation: int | None, observed: int | None, counted: bool
+) -> None:
+    """What is not there counts as 0: a spec that nobody has counted yet, and a server that tells no generation."""
+    metadata = {} if generation is None else {"generation": generation}
+    status = {} if observed is None else {"observedGeneration": observed}
+    assert budgets_of((raw(metadata=metadata, status=status),))[0].counted is counted
+
+
+@pytest.mark.parametrize(
+    ("conditions", "ready"),
+    [
+        ([{"type": "Ready", "status": "True"}], True),
+        ([{"type": "Ready", "status": "False"}], False),
+        ([{"type": "ContainersReady", "status": "True"}, {"type": "Ready", "status": "False"}], False),
+        ([{"type": "PodScheduled", "status": "True"}], False),
+    ],
+)
+def test_a_pod_is_ready_by_its_condition_of_that_type(conditions: list[dict[str, str]], ready: bool) -> None:
+    """Others say nothing of it."""
+    assert pods_of((raw(status={"conditions": conditions}),))[0].ready is ready
+
+
 def test_a_selector_that_is_not_understood_selects_nothing() -> None:
     """None at all, and one with an operator of a newer version; an empty one selects all of its namespace."""
     strange = {"matchExpressions": [{"key": "a", "operator": "Gt", "values": ["1"]}]}

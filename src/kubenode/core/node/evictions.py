@@ -59,7 +59,8 @@ def count(look: Workload, node: Node, policy: DrainPolicy, now: Now, sightings: 
     for pod in sorted(look.pods, key=lambda pod: (_tier(pod), pod.namespace, pod.name, pod.uid)):
         if _is_exempt(pod, node.metadata.name):
             continue
-        if pod.deleting or look.at <= sightings.get(f"evicted:{pod.uid}", -1):
+        asked = sightings.get(f"evicted:{pod.uid}")
+        if pod.deleting or (asked is not None and look.at <= asked):
             stuck_at = _remembered(pod, seen, node, policy, now, sightings)
             if stuck_at is None or now.elapsed < stuck_at:
                 leaving.append((pod, f"{pod} is ending"))
@@ -69,7 +70,7 @@ def count(look: Workload, node: Node, policy: DrainPolicy, now: Now, sightings: 
         else:
             able.append(pod)
     pods = [*(pod for pod, _ in (*staying, *leaving)), *able]
-    tier = min(map(_tier, pods), default=0)
+    tier = min(map(_tier, pods), default=None)
     turn = [pod for pod in able if _tier(pod) == tier]
     chosen, blocked = _allowed(turn, look.budgets, [pod for pod, _ in leaving if not pod.deleting])
     seen |= {f"evicted:{pod.uid}": now.elapsed for pod in chosen}
