@@ -10,8 +10,15 @@ from kubenode.core.hookspecs import InstanceState
 from kubenode.core.instance.evidence import ABSENCE, VISIBLE
 from kubenode.core.instance.intent import own, token_of
 from kubenode.core.instance.keep import keep
-from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, FrozenProvider
-from kubenode.core.instance.turn import LONGEST_PAUSE, PERSON, Turn, due, pause, spread
+from kubenode.core.instance.seen import (
+    LOOKED_FOR,
+    MACHINE_TAG,
+    MACHINE_UID_TAG,
+    MANAGED_TAG,
+    SET_UID_TAG,
+    FrozenProvider,
+)
+from kubenode.core.instance.turn import PERSON, Turn, due, pause, spread
 from kubenode.core.model.machine import SecretRef, SetRef
 from kubenode.core.model.meta import Switch
 from tests.core.instance.given import (
@@ -76,7 +83,10 @@ def test_the_call_is_what_the_intent_says() -> None:
         MACHINE_UID_TAG: UID,
         SET_UID_TAG: "set-uid",
     }
-    assert SET_UID_TAG not in asked(keep(case(status()))).tags
+    plain = asked(keep(case(status())))
+    assert SET_UID_TAG not in plain.tags
+    assert plain.tries == 0
+    assert LOOKED_FOR == {MANAGED_TAG: "true"}
 
 
 @pytest.mark.parametrize(
@@ -148,13 +158,27 @@ def test_the_same_is_asked_again_after_a_pause(error: str, reason: str) -> None:
     assert (effect.token, effect.tries) == (TOKEN, 1)
 
 
-def test_pauses_grow_and_are_spread_and_the_provider_may_ask_for_longer_ones() -> None:
-    """A thousand that fail at once do not come back at once."""
-    pauses = [pause(tries, "token") for tries in range(1, 12)]
-    assert pauses[0] < pauses[3] < pauses[6]
-    assert max(pauses) <= LONGEST_PAUSE * 3 // 2
-    assert len({pause(1, f"token-{number}") for number in range(1000)}) > 500
+@pytest.mark.parametrize(("tries", "seconds"), [(1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (10**6, 300)])
+def test_pauses_double_up_to_five_minutes_and_are_spread(tries: int, seconds: int) -> None:
+    """From half to one and a half: a thousand that fail at once do not come back at once."""
+    pauses = [pause(tries, f"token-{number}") / (seconds * SECOND) for number in range(1000)]
+    assert 0.5 <= min(pauses) < 0.51
+    assert 1.49 < max(pauses) < 1.5
+    assert len(set(pauses)) > 900
+
+
+def test_a_pause_is_the_same_wherever_it_is_counted() -> None:
+    """Else a recording would not replay to the nanosecond."""
+    assert (spread(SECOND, "a", "1"), spread(SECOND, "b", "1")) == (1_387_782_348, 975_559_042)
+
+
+def test_a_provider_may_ask_for_a_longer_pause() -> None:
+    """And does not have to."""
     assert due(answer("Throttled", at=5, retry_after=10 * MINUTE)) == 5 + 10 * MINUTE
+    assert (
+        due(answer("Throttled", at=5, retry_after=1)) == due(answer("Throttled", at=5)) == 5 + pause(1, TOKEN)
+    )
+    assert answer("Throttled").retry_after == 0
 
 
 @pytest.mark.parametrize(
@@ -178,10 +202,26 @@ def test_what_a_person_has_to_mend_waits_for_a_change_or_an_hour(error: str, rea
     another = keep(case(one=changed, answer=given, wanted=(THERE,))).instance
     assert another is not None
     assert (another.attempt, another.token, another.parameters) == (2, token_of(UID, 2, THERE), {"size": 2})
+    assert another.choice == 0
     stands = keep(
         case(one=changed, answer=given, problem=Problem(where="", what="ParametersInvalid: no"), wanted=())
     )
     assert (stands.instance, stands.claim.reason) == (status(), reason)
+
+
+@pytest.mark.parametrize(
+    "error", [None, "Throttled", "Unavailable", "Busy", "Ambiguous", "Odd", "AuthFailed"]
+)
+def test_what_is_not_settled_keeps_its_token_and_parameters(error: str | None) -> None:
+    """Whatever the spec says by now: a call that was lost may have made it (F36)."""
+    changed = machine(status(), infrastructure=attrs.evolve(WANTED, parameters={"size": 2}))
+    given = None if error is None else answer(error)
+    for at in (0, PERSON * 2):
+        turn = keep(case(at=at, one=changed, answer=given, wanted=(THERE,)))
+        assert turn.instance == status()
+        assert [effect.parameters for effect in turn.effects if isinstance(effect, CreateInstance)] == [
+            {"size": 1} for _ in turn.effects
+        ]
 
 
 def test_without_capacity_the_next_placement_is_tried_with_a_token_of_its_own() -> None:
@@ -207,18 +247,24 @@ def test_without_capacity_the_next_placement_is_tried_with_a_token_of_its_own() 
 
 
 @pytest.mark.parametrize(
-    "given",
+    ("given", "text"),
     [
-        answer("TokenConflict", at=MINUTE),
-        answer(at=MINUTE, instance=instance(state=InstanceState.TERMINATED)),
+        (answer("TokenConflict", at=MINUTE), "said TokenConflict"),
+        (
+            answer(at=MINUTE, instance=instance(state=InstanceState.TERMINATED)),
+            "what the token made is no more",
+        ),
     ],
 )
-def test_a_spent_token_is_no_loop(given: object) -> None:
+def test_a_spent_token_is_no_loop(given: object, text: str) -> None:
     """A look first, which shows that there is nothing of this machine; then another attempt, after a pause."""
-    turn = keep(case(status(), at=2 * MINUTE, answer=given, looked=MINUTE))
-    assert (turn.claim.reason, turn.look, turn.effects) == ("TokenConflict", MINUTE + 1, ())
+    for looked in (None, MINUTE):
+        turn = keep(case(status(), at=2 * MINUTE, answer=given, looked=looked))
+        assert (turn.claim.reason, turn.look, turn.effects) == ("TokenConflict", MINUTE + 1, ())
+        assert turn.claim.message == text
     at = MINUTE + pause(1, TOKEN)
-    assert keep(case(status(), at=at - 1, answer=given, looked=MINUTE + 1)).wake_at == at
+    paused = keep(case(status(), at=at - 1, answer=given, looked=MINUTE + 1))
+    assert (paused.wake_at, paused.claim.message) == (at, text)
     another = keep(case(status(), at=at, answer=given, looked=MINUTE + 1)).instance
     assert another is not None
     assert (another.attempt, another.choice) == (2, 0)
@@ -287,28 +333,46 @@ class TestWithoutTokens:
             assert bool(turn.effects) is shown
         assert asked(turn).token == TOKEN
 
+    def test_credentials_that_are_not_taken_say_nothing_of_the_call_before(self) -> None:
+        """It was lost: it is looked for once more before the next one."""
+        given = answer("AuthFailed", tries=2)
+        turn = keep(case(status(), blind=MINUTE, answer=given, sightings={own(TOKEN): 0}))
+        assert (turn.effects, turn.claim.reason, turn.look) == ((), "CreateAmbiguous", MINUTE)
+
     def test_what_was_refused_is_asked_again_without_a_look(self) -> None:
         """Throttled says that nothing was done."""
         given = answer("Throttled")
         assert asked(keep(case(status(), at=due(given), blind=MINUTE, answer=given)))
 
 
-def test_what_cannot_be_repeated_as_it_was_is_looked_for() -> None:
+@pytest.mark.parametrize(("blind", "shows"), [(None, VISIBLE), (MINUTE, VISIBLE), (2 * VISIBLE, 2 * VISIBLE)])
+def test_what_cannot_be_repeated_as_it_was_is_looked_for(blind: int | None, shows: int) -> None:
     """The plugin reads the parameters otherwise now, so that the token would be of something else (F36)."""
-    other = {"pinned": ("something else",), "wanted": ("something else",)}
-    turn = keep(case(status(), **other))  # type: ignore[arg-type]
-    assert (turn.effects, turn.claim.reason, turn.look) == ((), "CreateAmbiguous", VISIBLE)
-    assert keep(case(status(choice=5), **other)).effects == ()  # type: ignore[arg-type]
-    turn = keep(case(status(), at=VISIBLE, looked=VISIBLE, missing=True, sightings=turn.sightings, **other))  # type: ignore[arg-type]
-    assert turn.look == VISIBLE + ABSENCE
-    late = VISIBLE + ABSENCE
-    turn = keep(case(status(), at=late, looked=late, missing=True, sightings=turn.sightings, **other))  # type: ignore[arg-type]
+    seen: dict[str, object] = {"pinned": ("something else",), "wanted": ("something else",), "blind": blind}
+    turn = keep(case(status(), **seen))  # type: ignore[arg-type]
+    looks = sorted({*range(0, shows + 3 * ABSENCE, MINUTE // 2), shows - 1})
+    for looked in looks:
+        assert (turn.effects, turn.claim.reason, turn.instance) == ((), "CreateAmbiguous", status())
+        last = turn
+        seen = {**seen, "looked": looked, "missing": True, "sightings": turn.sightings}
+        turn = keep(case(status(), at=looked, **seen))  # type: ignore[arg-type]
+        if turn.instance != status():
+            break
     assert turn.instance is not None
-    assert (turn.instance.attempt, turn.effects) == (2, ())
+    assert (turn.instance.attempt, turn.instance.choice, turn.effects) == (2, 0, ())
+    assert looked >= shows + ABSENCE
+    assert last.look is not None
+    assert looked - MINUTE // 2 < last.look <= looked
+
+
+def test_where_the_placement_is_no_more_nothing_is_asked_for() -> None:
+    """The parameters have fewer of them, as the plugin reads them now; or it asks after a pause."""
+    for choice in (1, 5):
+        turn = keep(case(status(choice=choice), pinned=(HERE,)))
+        assert (turn.effects, turn.claim.reason) == ((), "CreateAmbiguous")
     throttled = answer("Throttled")
-    assert (
-        keep(case(status(), at=due(throttled), answer=throttled, **other)).claim.reason == "CreateAmbiguous"
-    )  # type: ignore[arg-type]
+    turn = keep(case(status(), at=due(throttled), answer=throttled, pinned=("something else",)))
+    assert (turn.effects, turn.claim.reason) == ((), "CreateAmbiguous")
 
 
 def test_another_attempt_needs_what_the_first_one_needed() -> None:

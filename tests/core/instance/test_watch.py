@@ -5,15 +5,17 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.hookspecs import InstanceState
-from kubenode.core.instance.evidence import ABSENCE, VISIBLE, doubted
+from kubenode.core.instance.dispose import RARELY, STUCK
+from kubenode.core.instance.evidence import ABSENCE, VISIBLE, dead, doubted, leaving
 from kubenode.core.instance.intent import own, terminate_op_id, token_of
 from kubenode.core.instance.keep import keep
 from kubenode.core.instance.seen import MACHINE_UID_TAG
-from kubenode.core.instance.turn import POLL, SLOW, pause
+from kubenode.core.instance.settle import ROUND
+from kubenode.core.instance.turn import FIRST_PAUSE, LONGEST_PAUSE, PERSON, POLL, SLOW, pause
 from kubenode.core.instance.watch import CREATION, JOIN
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.meta import Switch
-from tests.core.instance.given import HERE, MINUTE, TOKEN, UID, WALL, case, instance, machine, status
+from tests.core.instance.given import HERE, MINUTE, SECOND, TOKEN, UID, WALL, case, instance, machine, status
 
 S = m.InstanceStep
 MADE = status(S.MADE)
@@ -133,23 +135,37 @@ def test_a_process_that_has_just_begun_says_what_stood() -> None:
 class TestGone:
     """What proves that an instance is no more."""
 
+    def test_an_end_that_has_begun_is_none_yet(self) -> None:
+        """It counts until the provider says terminated."""
+        states = {state: instance(state=state) for state in InstanceState}
+        assert {state for state, one in states.items() if dead(one)} == {InstanceState.TERMINATED}
+        assert {state for state, one in states.items() if leaving(one)} == {
+            InstanceState.DELETING,
+            InstanceState.TERMINATED,
+        }
+
     def test_the_providers_word(self) -> None:
         """Terminated is terminated."""
         turn = keep(case(MADE, known=instance(state=InstanceState.TERMINATED)))
         assert turn.instance == attrs.evolve(MADE, step=S.GONE)
         assert (turn.claim.reason, turn.effects) == ("InstanceGone", ())
 
-    def test_two_looks_that_do_not_show_it_after_it_had_time_to_show(self) -> None:
-        """One is no proof, nor are two at once, nor any soon after it was made (F26)."""
+    @pytest.mark.parametrize(
+        ("blind", "shows"), [(None, VISIBLE), (MINUTE, VISIBLE), (2 * VISIBLE, 2 * VISIBLE)]
+    )
+    def test_two_looks_that_do_not_show_it_after_it_had_time_to_show(
+        self, blind: int | None, shows: int
+    ) -> None:
+        """One is no proof, nor are two at once, nor any soon after it was made (F26), be it long by the provider's word."""
         sightings: dict[str, int] = {}
         for looked, gone in (
             (0, False),
-            (VISIBLE - 1, False),
-            (VISIBLE, False),
-            (VISIBLE + ABSENCE - 1, False),
-            (VISIBLE + ABSENCE, True),
+            (shows - 1, False),
+            (shows, False),
+            (shows + ABSENCE - 1, False),
+            (shows + ABSENCE, True),
         ):
-            turn = keep(case(MADE, at=looked, looked=looked, missing=True, sightings=sightings))
+            turn = keep(case(MADE, at=looked, looked=looked, missing=True, blind=blind, sightings=sightings))
             sightings = dict(turn.sightings)
             assert turn.instance is not None
             assert (turn.instance.step is S.GONE) is gone
@@ -213,6 +229,8 @@ class TestGone:
             (2, 2, True),
             (20, 5, False),
             (20, 6, True),
+            (99, 9, False),
+            (99, 10, True),
             (100, 10, False),
             (100, 11, True),
         ],
@@ -281,6 +299,29 @@ class TestAgain:
         another = keep(case(gone, at=at, sightings=turn.sightings)).instance
         assert another is not None
         assert (another.step, another.attempt, another.reason) == (S.CREATING, 5, "")
+
+
+LIMITS = {
+    "between two looks at what changes": (POLL, 15 * SECOND),
+    "between two looks at what is only waited for": (SLOW, MINUTE),
+    "between two looks at one whose end is stuck": (RARELY, 5 * MINUTE),
+    "the first pause": (FIRST_PAUSE, 2 * SECOND),
+    "the longest pause": (LONGEST_PAUSE, 5 * MINUTE),
+    "for what a person has to mend": (PERSON, 60 * MINUTE),
+    "until all placements are tried once more": (ROUND, 10 * MINUTE),
+    "until a cloud shows what it made": (VISIBLE, 5 * MINUTE),
+    "between two looks that do not show it": (ABSENCE, MINUTE),
+    "until it runs": (CREATION, 15 * MINUTE),
+    "until its Node registers": (JOIN, 20 * MINUTE),
+    "until its end is stuck": (STUCK, 15 * MINUTE),
+}
+
+
+@pytest.mark.parametrize("what", LIMITS)
+def test_the_limits_are_what_the_pages_say(what: str) -> None:
+    """In nanoseconds; the tests beside this one say what happens at each."""
+    limit, told = LIMITS[what]
+    assert limit == told
 
 
 def test_the_limits_are_longer_than_looks_are_apart() -> None:
