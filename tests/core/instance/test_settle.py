@@ -17,6 +17,7 @@ from kubenode.core.instance.seen import (
     MANAGED_TAG,
     SET_UID_TAG,
     FrozenProvider,
+    ProviderAnswer,
 )
 from kubenode.core.instance.turn import PERSON, Turn, due, pause, spread
 from kubenode.core.model.machine import SecretRef, SetRef
@@ -246,33 +247,53 @@ def test_without_capacity_the_next_placement_is_tried_with_a_token_of_its_own() 
     assert (anew.attempt, anew.choice) == (2, 0)
 
 
+DEAD = answer(at=MINUTE, instance=instance(state=InstanceState.TERMINATED))
+SPENT = answer("TokenConflict", at=MINUTE)
+
+
 @pytest.mark.parametrize(
-    ("given", "text"),
+    ("given", "shows", "text"),
     [
-        (answer("TokenConflict", at=MINUTE), "said TokenConflict"),
-        (
-            answer(at=MINUTE, instance=instance(state=InstanceState.TERMINATED)),
-            "what the token made is no more",
-        ),
+        (DEAD, MINUTE + 1, "what the token made is no more"),
+        (SPENT, MINUTE + VISIBLE, "said TokenConflict"),
+        (attrs.evolve(SPENT, tries=5), MINUTE + VISIBLE, "said TokenConflict"),
     ],
 )
-def test_a_spent_token_is_no_loop(given: object, text: str) -> None:
-    """A look first, which shows that there is nothing of this machine; then another attempt, after a pause."""
-    for looked in (None, MINUTE):
-        turn = keep(case(status(), at=2 * MINUTE, answer=given, looked=looked))
-        assert (turn.claim.reason, turn.look, turn.effects) == ("TokenConflict", MINUTE + 1, ())
-        assert turn.claim.message == text
-    at = MINUTE + pause(1, TOKEN)
-    paused = keep(case(status(), at=at - 1, answer=given, looked=MINUTE + 1))
-    assert (paused.wake_at, paused.claim.message) == (at, text)
-    another = keep(case(status(), at=at, answer=given, looked=MINUTE + 1)).instance
-    assert another is not None
-    assert (another.attempt, another.choice) == (2, 0)
-    far = status(choice=1, token=token_of(UID, 1, THERE))
-    told = attrs.evolve(given, op_id=far.token)  # type: ignore[type-var]
-    fewer = keep(case(far, at=10 * MINUTE, answer=told, looked=9 * MINUTE, wanted=(HERE,))).instance
-    assert fewer is not None
-    assert fewer.choice == 0
+def test_a_spent_token_is_no_loop(given: ProviderAnswer, shows: int, text: str) -> None:
+    """A look first, which shows that there is nothing of this machine; then another attempt, after a pause.
+
+    Who says that a token was used has made something, and may not show it yet (F26).
+    """
+    for looked in (None, MINUTE, shows - 1):
+        turn = keep(case(status(), at=VISIBLE * 2, answer=given, looked=looked))
+        assert (turn.claim.reason, turn.claim.message, turn.look, turn.effects, turn.instance) == (
+            "TokenConflict",
+            text,
+            shows,
+            (),
+            status(),
+        )
+    doubted = keep(case(status(), at=VISIBLE * 2, answer=given, looked=shows, doubt="all", missing=True))
+    assert (doubted.claim.reason, doubted.instance) == ("LookDoubted", status())
+    for choice, placements, then in ((0, (HERE, THERE), 0), (1, (HERE, THERE), 1), (1, (HERE,), 0)):
+        one = status(choice=choice, token=token_of(UID, 1, (HERE, THERE)[choice]))
+        told = attrs.evolve(given, op_id=one.token)
+        another = keep(case(one, at=VISIBLE * 2, answer=told, looked=shows, wanted=placements)).instance
+        assert another is not None
+        assert (another.attempt, another.choice) == (2, then)
+
+
+def test_after_a_spent_token_there_is_a_pause() -> None:
+    """It grows with the attempts: what is terminated at once is no reason to ask ever faster."""
+    for attempt in (1, 7):
+        one = status(attempt=attempt, token=token_of(UID, attempt, HERE))
+        at = MINUTE + pause(attempt, one.token)
+        seen = {"answer": attrs.evolve(DEAD, op_id=one.token), "looked": MINUTE + 1}
+        paused = keep(case(one, at=at - 1, **seen))  # type: ignore[arg-type]
+        assert (paused.wake_at, paused.claim.message) == (at, "what the token made is no more")
+        another = keep(case(one, at=at, **seen)).instance  # type: ignore[arg-type]
+        assert another is not None
+        assert another.attempt == attempt + 1
 
 
 def test_without_credentials_the_attempt_stands_and_goes_on_when_they_are_taken() -> None:

@@ -200,6 +200,17 @@ class TestGone:
         )
         assert late.claim.reason == "InstanceMissing"
 
+    @pytest.mark.parametrize(
+        ("well", "joined", "look"), [(True, True, VISIBLE), (False, True, VISIBLE), (True, False, 1 + SLOW)]
+    )
+    def test_one_that_no_look_has_shown_yet_is_looked_at_when_it_would(
+        self, well: bool, joined: bool, look: int
+    ) -> None:
+        """It may have been terminated meanwhile, and at rest nobody looks."""
+        seen = {"known": instance(), "missing": True, "sightings": {"made:i-1": 0, "unwell:i-1": 0}}
+        turn = keep(case(MADE, at=1, looked=1, well=well, joined=joined, **seen))  # type: ignore[arg-type]
+        assert (turn.claim.reason, turn.look) == ("InstanceRunning", look)
+
     def test_a_look_that_is_doubted_proves_nothing(self) -> None:
         """An empty list is no evidence that all are gone (F22)."""
         for at in (VISIBLE, VISIBLE * 9):

@@ -199,11 +199,16 @@ def _elsewhere(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> 
 
 
 def _conflict(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
-    """Begin a new attempt once a look after the answer has shown nothing: the token is spent, or what it made is dead."""
+    """Begin a new attempt once a look has shown nothing: what the token made is dead, or the token is spent.
+
+    In which case something was made with it, perhaps a moment ago: the look begins when that would be shown.
+    """
     text = answer.text or "what the token made is no more"
-    looked = case.sight.looked
-    if looked is None or looked <= answer.at:
-        return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), look=answer.at + 1)
+    looked, shows = case.sight.looked, answer.at + (visible_within(case) if answer.error else 1)
+    if looked is None or looked < shows:
+        return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), look=shows)
+    if case.sight.doubt:
+        return waits(case, unsure(InstanceReason.LOOK_DOUBTED, case.sight.doubt))
     at = answer.at + pause(instance.attempt, instance.token)
     if case.now.elapsed < at:
         return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), wake_at=at)

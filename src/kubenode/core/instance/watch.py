@@ -37,11 +37,15 @@ def _watched(case: Case, instance: InstanceStatus) -> Turn:
             return twice(case, (one.id, *others))
         if dead(one):
             return gone(case, instance, f"the provider says that {one.id} is terminated")
-    if sight.missing and (one is None or case.now.elapsed >= visible_from(case, instance)):
+    visible = visible_from(case, instance)
+    if sight.missing and (one is None or case.now.elapsed >= visible):
         return _missing(case, instance)
     if one is None:
         return _unseen(case, instance)
-    return _seen(case, instance, one)
+    turn = _seen(case, instance, one)
+    if sight.missing and turn.look is None:
+        return attrs.evolve(turn, look=visible)  # known by the answer alone; nobody else may look in time
+    return turn
 
 
 def gone(case: Case, instance: InstanceStatus, text: str) -> Turn:
