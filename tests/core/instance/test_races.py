@@ -21,21 +21,14 @@ SPACING = 5 * SECOND
 """Between two looks, at least."""
 Crash = Literal["never", "before the write", "before the call", "before the answer"]
 Fault = Literal["none", "lost", "slow", "full", "denied", "wrong"]
-CRASHES: tuple[Crash, ...] = (
-    "never",
-    "never",
-    "never",
-    "before the write",
-    "before the call",
-    "before the answer",
-)
-FAULTS: tuple[Fault, ...] = ("none", "none", "none", "lost", "lost", "slow", "full", "denied", "wrong")
+CRASHES: tuple[Crash, ...] = ("never", "never", "before the write", "before the call", "before the answer")
+FAULTS: tuple[Fault, ...] = ("none", "lost", "lost", "slow", "full", "denied", "wrong")
 REFUSED = {"slow": "Throttled", "full": "CapacityExhausted", "denied": "AuthFailed", "wrong": "Invalid"}
 
 
 @attrs.define
 class Made:
-    """An instance as it is in truth."""
+    """An instance as it is in truth; `asked`: with which token and tags."""
 
     id: str
     asked: tuple[str, str]
@@ -78,21 +71,26 @@ class Cloud:
             if now >= one.at + self.nature.late and (one.ended is None or now < one.ended + self.nature.ended)
         }
 
-    def create(self, token: str, tags: str, now: int) -> Instance | None:
-        """Make an instance, or give that of the token; None when it was used for another request, or made one that is dead."""
+    def create(self, token: str, tags: str, now: int, fault: Fault) -> Instance | str:
+        """Make an instance, or give that of the token, whatever else there is no room for; or say why not."""
         known = [one for one in self.made if one.asked[0] == token and self.nature.blind is None]
+        if fault in REFUSED and not (known and fault in ("full", "wrong")):
+            return REFUSED[fault]
         if not known:
             known = [Made(f"i-{len(self.made)}", (token, tags), now)]
             self.made += known
-        return instance(known[0].id) if known[0].ended is None and known[0].asked == (token, tags) else None
+        is_good = known[0].ended is None and known[0].asked == (token, tags)
+        return instance(known[0].id) if is_good else "TokenConflict"
 
-    def end(self, id: str, now: int) -> bool:
-        """Terminate an instance; False when it is not known yet, or any more."""
+    def end(self, id: str, now: int, fault: Fault) -> str:
+        """Terminate an instance, or say why not: it is not known yet, or any more."""
+        if fault in REFUSED:
+            return REFUSED[fault]
         for one in self.alive:
             if one.id == id and now >= one.at + self.nature.late:
                 one.ended = now
-                return True
-        return False
+                return ""
+        return "NotFound"
 
 
 class World:
@@ -219,35 +217,32 @@ class World:
         return () if one is None else tuple(f"{self.plugin} {zone} {one.parameters}" for zone in "ab")
 
     def _call(self, effect: CloudEffect, fault: Fault) -> ProviderAnswer:
-        given, error = None, REFUSED.get(fault, "")
+        given: Instance | str
         if isinstance(effect, CreateInstance):
-            op_id = effect.token
-            if not error:
-                given = self.cloud.create(effect.token, self.tags, self.now)
-                error = "" if given is not None else "TokenConflict"
+            op_id, given = effect.token, self.cloud.create(effect.token, self.tags, self.now, fault)
             self.missing = False
         else:
-            op_id = effect.op_id
-            if not error and not self.cloud.end(effect.instance, self.now):
-                error = "NotFound"
-        if fault == "lost":
-            given, error = None, "Ambiguous"
-        if given is not None:
-            self.told[given.id] = given
-        return ProviderAnswer(op_id=op_id, at=self.now, instance=given, error=error, tries=effect.tries + 1)
+            op_id, given = effect.op_id, self.cloud.end(effect.instance, self.now, fault)
+        given = "Ambiguous" if fault == "lost" else given
+        made, error = (None, given) if isinstance(given, str) else (given, "")
+        if made is not None:
+            self.told[made.id] = made
+        return ProviderAnswer(op_id=op_id, at=self.now, instance=made, error=error, tries=effect.tries + 1)
 
 
 LATE = [(None, 0), (None, VISIBLE), (MINUTE, MINUTE), (8 * MINUTE, 8 * MINUTE)]
 NATURES = st.builds(
     lambda late, ended: Nature(*late, ended), st.sampled_from(LATE), st.sampled_from([0, 60 * MINUTE])
 )
-ATTEND = st.tuples(st.just("attend"), st.sampled_from(CRASHES), st.sampled_from(FAULTS))
+STEP = ("attend", "never", "none")
+LOST = ("attend", "never", "lost")
+ATTEND = st.sampled_from([STEP, STEP, STEP, LOST]) | st.tuples(
+    st.just("attend"), st.sampled_from(CRASHES), st.sampled_from(FAULTS)
+)
 WAIT = st.tuples(st.just("wait"), st.integers(0, 8).map(lambda halves: halves * MINUTE // 2))
 CHANGE = st.tuples(st.just("change"), st.integers(1, 2))
 OTHER = st.sampled_from([("look",), ("restart",), ("delete",), ("lose",), ("retag",), ("reread",)])
 STORIES = st.lists(ATTEND | ATTEND | ATTEND | ATTEND | WAIT | OTHER | CHANGE, max_size=30)
-STEP = ("attend", "never", "none")
-LOST = ("attend", "never", "lost")
 LATER, LATEST = Nature(None, VISIBLE, 0), Nature(8 * MINUTE, 8 * MINUTE, 0)
 
 
