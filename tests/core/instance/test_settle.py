@@ -7,7 +7,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import CreateInstance
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import InstanceState
-from kubenode.core.instance.evidence import ABSENCE, VISIBLE
+from kubenode.core.instance.evidence import VISIBLE
 from kubenode.core.instance.intent import own, token_of
 from kubenode.core.instance.keep import keep
 from kubenode.core.instance.seen import (
@@ -19,7 +19,7 @@ from kubenode.core.instance.seen import (
     FrozenProvider,
     ProviderAnswer,
 )
-from kubenode.core.instance.turn import PERSON, Turn, due, pause, spread
+from kubenode.core.instance.turn import PERSON, due, pause, spread
 from kubenode.core.model.machine import SecretRef, SetRef
 from kubenode.core.model.meta import Switch
 from tests.core.instance.given import (
@@ -31,25 +31,15 @@ from tests.core.instance.given import (
     UID,
     WANTED,
     answer,
+    asked,
     case,
     instance,
     machine,
+    said,
     status,
 )
 
 S = m.InstanceStep
-
-
-def asked(turn: Turn) -> CreateInstance:
-    """The one call of a turn."""
-    (effect,) = turn.effects
-    assert isinstance(effect, CreateInstance)
-    return effect
-
-
-def said(turn: Turn) -> tuple[Switch, str]:
-    """What a turn claims."""
-    return turn.claim.holds, turn.claim.reason
 
 
 def test_the_intent_is_written_and_nothing_is_asked_in_the_same_decision() -> None:
@@ -157,29 +147,6 @@ def test_the_same_is_asked_again_after_a_pause(error: str, reason: str) -> None:
     )
     effect = asked(keep(case(status(), at=at, answer=given)))
     assert (effect.token, effect.tries) == (TOKEN, 1)
-
-
-@pytest.mark.parametrize(("tries", "seconds"), [(1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (10**6, 300)])
-def test_pauses_double_up_to_five_minutes_and_are_spread(tries: int, seconds: int) -> None:
-    """From half to one and a half: a thousand that fail at once do not come back at once."""
-    pauses = [pause(tries, f"token-{number}") / (seconds * SECOND) for number in range(1000)]
-    assert 0.5 <= min(pauses) < 0.51
-    assert 1.49 < max(pauses) < 1.5
-    assert len(set(pauses)) > 900
-
-
-def test_a_pause_is_the_same_wherever_it_is_counted() -> None:
-    """Else a recording would not replay to the nanosecond."""
-    assert (spread(SECOND, "a", "1"), spread(SECOND, "b", "1")) == (1_387_782_348, 975_559_042)
-
-
-def test_a_provider_may_ask_for_a_longer_pause() -> None:
-    """And does not have to."""
-    assert due(answer("Throttled", at=5, retry_after=10 * MINUTE)) == 5 + 10 * MINUTE
-    assert (
-        due(answer("Throttled", at=5, retry_after=1)) == due(answer("Throttled", at=5)) == 5 + pause(1, TOKEN)
-    )
-    assert answer("Throttled").retry_after == 0
 
 
 @pytest.mark.parametrize(
@@ -318,82 +285,6 @@ def test_who_wrote_the_intent_itself_remembers_that() -> None:
     assert (
         own(TOKEN) not in keep(case(status(), sightings=mine, answer=answer("CapacityExhausted"))).sightings
     )
-
-
-class TestWithoutTokens:
-    """A provider that takes no tokens is asked again only after looks that show nothing."""
-
-    def test_the_first_call_needs_no_look_where_this_process_wrote_the_intent(self) -> None:
-        """Nobody has asked before."""
-        assert asked(keep(case(status(), blind=MINUTE, sightings={own(TOKEN): 0})))
-
-    @pytest.mark.parametrize("lost", [None, answer("Ambiguous", at=0)])
-    def test_a_repeat_waits_for_its_grace_and_two_looks(self, lost: object) -> None:
-        """The answer was lost, or this process has just begun."""
-        sightings: dict[str, int] = {}
-        turn = keep(case(status(), blind=MINUTE, answer=lost))
-        assert (turn.effects, said(turn), turn.look) == ((), (Switch.UNKNOWN, "CreateAmbiguous"), MINUTE)
-        for looked, shown in (
-            (MINUTE - 1, False),
-            (MINUTE, False),
-            (MINUTE + ABSENCE - 1, False),
-            (MINUTE + ABSENCE, True),
-        ):
-            sightings = dict(turn.sightings)
-            turn = keep(
-                case(
-                    status(),
-                    at=looked,
-                    blind=MINUTE,
-                    answer=lost,
-                    looked=looked,
-                    missing=True,
-                    sightings=sightings,
-                )
-            )
-            assert bool(turn.effects) is shown
-        assert asked(turn).token == TOKEN
-
-    def test_credentials_that_are_not_taken_say_nothing_of_the_call_before(self) -> None:
-        """It was lost: it is looked for once more before the next one."""
-        given = answer("AuthFailed", tries=2)
-        turn = keep(case(status(), blind=MINUTE, answer=given, sightings={own(TOKEN): 0}))
-        assert (turn.effects, turn.claim.reason, turn.look) == ((), "CreateAmbiguous", MINUTE)
-
-    def test_what_was_refused_is_asked_again_without_a_look(self) -> None:
-        """Throttled says that nothing was done."""
-        given = answer("Throttled")
-        assert asked(keep(case(status(), at=due(given), blind=MINUTE, answer=given)))
-
-
-@pytest.mark.parametrize(("blind", "shows"), [(None, VISIBLE), (MINUTE, VISIBLE), (2 * VISIBLE, 2 * VISIBLE)])
-def test_what_cannot_be_repeated_as_it_was_is_looked_for(blind: int | None, shows: int) -> None:
-    """The plugin reads the parameters otherwise now, so that the token would be of something else (F36)."""
-    seen: dict[str, object] = {"pinned": ("something else",), "wanted": ("something else",), "blind": blind}
-    turn = keep(case(status(), **seen))  # type: ignore[arg-type]
-    looks = sorted({*range(0, shows + 3 * ABSENCE, MINUTE // 2), shows - 1})
-    for looked in looks:
-        assert (turn.effects, turn.claim.reason, turn.instance) == ((), "CreateAmbiguous", status())
-        last = turn
-        seen = {**seen, "looked": looked, "missing": True, "sightings": turn.sightings}
-        turn = keep(case(status(), at=looked, **seen))  # type: ignore[arg-type]
-        if turn.instance != status():
-            break
-    assert turn.instance is not None
-    assert (turn.instance.attempt, turn.instance.choice, turn.effects) == (2, 0, ())
-    assert looked >= shows + ABSENCE
-    assert last.look is not None
-    assert looked - MINUTE // 2 < last.look <= looked
-
-
-def test_where_the_placement_is_no_more_nothing_is_asked_for() -> None:
-    """The parameters have fewer of them, as the plugin reads them now; or it asks after a pause."""
-    for choice in (1, 5):
-        turn = keep(case(status(choice=choice), pinned=(HERE,)))
-        assert (turn.effects, turn.claim.reason) == ((), "CreateAmbiguous")
-    throttled = answer("Throttled")
-    turn = keep(case(status(), at=due(throttled), answer=throttled, pinned=("something else",)))
-    assert (turn.effects, turn.claim.reason) == ((), "CreateAmbiguous")
 
 
 def test_another_attempt_needs_what_the_first_one_needed() -> None:

@@ -5,17 +5,15 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.hookspecs import InstanceState
-from kubenode.core.instance.dispose import RARELY, STUCK
 from kubenode.core.instance.evidence import ABSENCE, VISIBLE, dead, doubted, leaving
 from kubenode.core.instance.intent import own, terminate_op_id, token_of
 from kubenode.core.instance.keep import keep
 from kubenode.core.instance.seen import MACHINE_UID_TAG
-from kubenode.core.instance.settle import ROUND
-from kubenode.core.instance.turn import FIRST_PAUSE, LONGEST_PAUSE, PERSON, POLL, SLOW, pause
+from kubenode.core.instance.turn import POLL, SLOW, pause
 from kubenode.core.instance.watch import CREATION, JOIN
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.meta import Switch
-from tests.core.instance.given import HERE, MINUTE, SECOND, TOKEN, UID, WALL, case, instance, machine, status
+from tests.core.instance.given import HERE, MINUTE, TOKEN, UID, WALL, case, instance, machine, status
 
 S = m.InstanceStep
 MADE = status(S.MADE)
@@ -310,31 +308,3 @@ class TestAgain:
         another = keep(case(gone, at=at, sightings=turn.sightings)).instance
         assert another is not None
         assert (another.step, another.attempt, another.reason) == (S.CREATING, 5, "")
-
-
-LIMITS = {
-    "between two looks at what changes": (POLL, 15 * SECOND),
-    "between two looks at what is only waited for": (SLOW, MINUTE),
-    "between two looks at one whose end is stuck": (RARELY, 5 * MINUTE),
-    "the first pause": (FIRST_PAUSE, 2 * SECOND),
-    "the longest pause": (LONGEST_PAUSE, 5 * MINUTE),
-    "for what a person has to mend": (PERSON, 60 * MINUTE),
-    "until all placements are tried once more": (ROUND, 10 * MINUTE),
-    "until a cloud shows what it made": (VISIBLE, 5 * MINUTE),
-    "between two looks that do not show it": (ABSENCE, MINUTE),
-    "until it runs": (CREATION, 15 * MINUTE),
-    "until its Node registers": (JOIN, 20 * MINUTE),
-    "until its end is stuck": (STUCK, 15 * MINUTE),
-}
-
-
-@pytest.mark.parametrize("what", LIMITS)
-def test_the_limits_are_what_the_pages_say(what: str) -> None:
-    """In nanoseconds; the tests beside this one say what happens at each."""
-    limit, told = LIMITS[what]
-    assert limit == told
-
-
-def test_the_limits_are_longer_than_looks_are_apart() -> None:
-    """Else nothing could come up in time."""
-    assert POLL < SLOW <= MINUTE < CREATION < JOIN
