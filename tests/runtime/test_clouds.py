@@ -115,6 +115,20 @@ class TestLost:
             name="node-c1-2", uid=sim.objects(m.Node)[0]["metadata"]["uid"]
         )
 
+    def test_one_that_was_lost_before_a_look_showed_it_is_made_anew(self) -> None:
+        """What its create gave is not taken for the next attempt's instance."""
+        sim = Simulation()
+        sim.create(lax())
+        sim.create(machine())
+        sim.watch(lambda: sim.cloud.hidden.update([*sim.cloud.created.values()][:1]))
+        assert sim.run_until(lambda: read(sim).status.phase == "Running", limit=LONG)
+        terminated_behind_our_back(sim)
+        assert sim.rest(limit=LONG)
+        agree(sim, {"c1"})
+        after = read(sim).status.instance
+        assert after is not None
+        assert after.attempt == 2
+
     def test_a_cloud_that_shows_it_late_is_not_believed_too_soon(self) -> None:
         """Four minutes without showing what it made: no second instance (F26)."""
         sim = Simulation()

@@ -7,10 +7,12 @@ from typing import Any
 import attrs
 
 from kubenode.core import model as m
+from kubenode.core.decision import CreateInstance
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.instance.intent import token_of
 from kubenode.core.instance.seen import MACHINE_UID_TAG, Case, InstanceSight, ProviderAnswer
-from kubenode.core.model.meta import FINALIZER, ObjectMeta
+from kubenode.core.instance.turn import Turn
+from kubenode.core.model.meta import FINALIZER, ObjectMeta, Switch
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -85,3 +87,15 @@ def answer(error: str = "", at: int = 0, *, op_id: str = TOKEN, **given: Any) ->
 def stepped(before: m.InstanceStatus, **change: Any) -> m.InstanceStatus:
     """A status with parts changed."""
     return attrs.evolve(before, **change)
+
+
+def asked(turn: Turn) -> CreateInstance:
+    """The one call of a turn."""
+    (effect,) = turn.effects
+    assert isinstance(effect, CreateInstance)
+    return effect
+
+
+def said(turn: Turn) -> tuple[Switch, str]:
+    """What a turn claims."""
+    return turn.claim.holds, turn.claim.reason

@@ -9,7 +9,7 @@ from kubenode.core.instance.dispose import RARELY, STUCK
 from kubenode.core.instance.evidence import ABSENCE, VISIBLE
 from kubenode.core.instance.intent import own, terminate_op_id
 from kubenode.core.instance.keep import keep
-from kubenode.core.instance.leave import NOTHING_DONE, leave
+from kubenode.core.instance.leave import leave
 from kubenode.core.instance.seen import MACHINE_UID_TAG, Case, FrozenProvider, ProviderAnswer
 from kubenode.core.instance.turn import PERSON, POLL, Turn, due, spread
 from kubenode.core.model.meta import Switch
@@ -53,10 +53,11 @@ class TestMade:
     """One whose id is known."""
 
     def test_its_end_is_intended_before_it_is_asked_for(self) -> None:
-        """S9; and who wrote the intent knows that nobody has asked yet."""
-        turn = gone(case(MADE, known=instance()))
-        assert (turn.effects, turn.instance) == ((), ENDING)
-        assert own(OP) in turn.sightings
+        """S9; and who wrote the intent knows that nobody has asked yet. It needs no look: the status has the id."""
+        for known in (instance(), None):
+            turn = gone(case(MADE, known=known))
+            assert (turn.effects, turn.instance) == ((), ENDING)
+            assert own(OP) in turn.sightings
 
     def test_one_that_ran_waits_for_its_permit_and_one_that_never_ran_does_not(self) -> None:
         """Terminate needs a permit."""
@@ -100,19 +101,34 @@ class TestAsked:
         """One call, and no look before it."""
         (effect,) = gone(case(ENDING, known=instance(), sightings={own(OP): 0})).effects
         assert isinstance(effect, TerminateInstance)
-        assert (effect.instance, effect.op_id, effect.provider) == ("i-1", OP, "cloud")
+        assert (effect.instance, effect.op_id, effect.provider, effect.tries) == ("i-1", OP, "cloud", 0)
 
-    def test_a_process_that_has_just_begun_looks_first(self) -> None:
-        """The one before it may have asked: F06."""
+    def test_what_was_said_to_its_creation_is_no_answer_to_its_end(self) -> None:
+        """Else nobody would ask for it."""
+        made = answer(instance=instance())
+        assert len(gone(case(ENDING, known=instance(), answer=made, sightings={own(OP): 0})).effects) == 1
+
+    @pytest.mark.parametrize(
+        ("seen", "look"),
+        [
+            ({"known": instance()}, 5),
+            ({"known": instance(), "looked": 4}, 5),
+            ({"known": instance(), "looked": 5}, None),
+            ({"known": instance(), "looked": 5, "missing": True}, 5 + POLL),
+            ({"known": instance(state=InstanceState.DELETING), "looked": 5}, 5 + POLL),
+            ({"looked": 5}, 5 + POLL),
+            ({"looked": 5, "missing": True}, 5 + POLL),
+        ],
+    )
+    def test_a_process_that_has_just_begun_asks_when_a_look_shows_it(
+        self, seen: dict[str, object], look: int | None
+    ) -> None:
+        """The one before it may have asked (F06): a look that begins now, and the end has not begun by it."""
         turn = gone(case(ENDING, at=5))
         assert (turn.effects, turn.look, turn.claim.holds) == ((), 5, Switch.UNKNOWN)
-        early = gone(case(ENDING, at=6, looked=4, known=instance(), sightings=turn.sightings))
-        assert (early.effects, early.look) == ((), 5)
-        (effect,) = gone(case(ENDING, at=6, looked=5, known=instance(), sightings=turn.sightings)).effects
-        assert isinstance(effect, TerminateInstance)
-        for shown in ({"known": instance(state=InstanceState.DELETING)}, {"missing": True}):
-            again = gone(case(ENDING, at=6, looked=5, sightings=turn.sightings, **shown))  # type: ignore[arg-type]
-            assert (again.effects, again.look) == ((), 5 + POLL)
+        then = gone(case(ENDING, at=6, sightings=turn.sightings, **seen))  # type: ignore[arg-type]
+        assert [effect.tries for effect in then.effects] == ([0] if look is None else [])
+        assert then.look == look
 
     def test_one_that_this_process_intended_but_never_saw_is_looked_for(self) -> None:
         """Whose it is has to be certain."""
@@ -120,36 +136,25 @@ class TestAsked:
 
     def test_what_was_accepted_is_not_asked_again_and_counts_until_it_is_gone(self) -> None:
         """Looks, and a condition when it takes too long (F31)."""
-        for said in (ended(at=SECOND), ended("NotFound", at=SECOND)):
-            turn = gone(case(ENDING, at=SECOND, known=instance(), answer=said, sightings={own(OP): 0}))
-            assert (turn.effects, turn.claim.reason, turn.look, turn.wake_at) == (
-                (),
-                "Terminating",
-                SECOND + 1,
-                SECOND + STUCK,
-            )
-            assert own(OP) in turn.sightings
-            later = gone(
-                case(
-                    ENDING,
-                    at=MINUTE,
-                    looked=MINUTE,
-                    known=instance(state=InstanceState.DELETING),
-                    answer=said,
-                )
-            )
-            assert later.look == MINUTE + POLL
-            stuck = gone(case(ENDING, at=SECOND + STUCK, looked=MINUTE, known=instance(), answer=said))
-            assert (stuck.claim.reason, stuck.look, stuck.wake_at, stuck.effects) == (
-                "TerminationStuck",
-                MINUTE + RARELY,
-                None,
-                (),
-            )
+        said = ended(at=SECOND)
+        turn = gone(case(ENDING, at=SECOND, known=instance(), answer=said, sightings={own(OP): 0}))
+        assert (turn.effects, turn.claim.reason) == ((), "Terminating")
+        assert (turn.look, turn.wake_at) == (SECOND + 1, SECOND + STUCK)
+        assert own(OP) in turn.sightings
+        for looked in (SECOND - 1, SECOND):
+            before = gone(case(ENDING, at=MINUTE, looked=looked, known=instance(), answer=said))
+            assert (before.effects, before.look) == ((), SECOND + 1)
+        going = instance(state=InstanceState.DELETING)
+        later = gone(case(ENDING, at=MINUTE, looked=MINUTE, known=going, answer=said))
+        assert later.look == MINUTE + POLL
+        stuck = gone(case(ENDING, at=SECOND + STUCK, looked=MINUTE, known=instance(), answer=said))
+        assert (stuck.effects, stuck.claim.reason) == ((), "TerminationStuck")
+        assert (stuck.look, stuck.wake_at) == (MINUTE + RARELY, None)
 
-    def test_a_lost_answer_is_settled_by_a_look(self) -> None:
-        """Asked again only if it is still there."""
-        lost = ended("Ambiguous", at=SECOND)
+    @pytest.mark.parametrize("error", ["Ambiguous", "NotFound", "Odd"])
+    def test_an_answer_that_proves_nothing_is_settled_by_a_look(self, error: str) -> None:
+        """Lost, or of a cloud that does not know yet what it made: asked again only if it is still there."""
+        lost = ended(error, at=SECOND)
         at = due(lost)
         waits = gone(case(ENDING, at=at - 1, looked=SECOND + 1, known=instance(), answer=lost))
         assert (waits.effects, waits.wake_at, waits.look, waits.claim.reason) == (
@@ -205,30 +210,58 @@ class TestEvidence:
         """Terminated is terminated."""
         assert gone(case(ENDING, known=instance(state=InstanceState.TERMINATED))).instance == status(S.GONE)
 
-    def test_when_two_looks_do_not_show_it(self) -> None:
-        """NotFound is evidence, not proof."""
-        first = gone(case(ENDING, at=MINUTE, looked=MINUTE, missing=True, answer=ended()))
-        assert first.instance == ENDING
-        late = MINUTE + ABSENCE
-        second = gone(
-            case(ENDING, at=late, looked=late, missing=True, answer=ended(), sightings=first.sightings)
-        )
-        assert second.instance == status(S.GONE)
+    @pytest.mark.parametrize("said", [ended(), ended("NotFound"), None])
+    @pytest.mark.parametrize("blind", [None, MINUTE, 2 * VISIBLE])
+    def test_when_two_looks_do_not_show_it_after_it_had_time_to_show(
+        self, blind: int | None, said: ProviderAnswer | None
+    ) -> None:
+        """NotFound is evidence, not proof; of one that was just made a late cloud says it too (F26), whatever it answered."""
+        shows = max(VISIBLE, blind or 0)
+        turn = gone(case(MADE, known=instance(), sightings=keep(case(MADE, known=instance())).sightings))
+        for looked, is_gone in (
+            (MINUTE, False),
+            (MINUTE + ABSENCE, False),
+            (shows - 1, False),
+            (shows, False),
+            (shows + ABSENCE - 1, False),
+            (shows + ABSENCE, True),
+        ):
+            seen = {"known": instance(), "looked": looked, "missing": True, "blind": blind, "answer": said}
+            turn = gone(case(ENDING, at=looked, sightings=turn.sightings, **seen))  # type: ignore[arg-type]
+            assert turn.instance == status(S.GONE if is_gone else S.TERMINATING)
+
+    def test_how_old_it_is_is_remembered_while_it_waits_for_its_permit(self) -> None:
+        """Drained for an hour, and gone a minute after its end."""
+        turn = gone(case(one=machine(MADE, first_running=WALL), known=instance()), permitted=False)
+        turn = gone(case(MADE, at=VISIBLE, known=instance(), sightings=turn.sightings))
+        for looked, step in ((VISIBLE + 1, S.TERMINATING), (VISIBLE + 1 + ABSENCE, S.GONE)):
+            turn = gone(case(ENDING, at=looked, looked=looked, missing=True, sightings=turn.sightings))
+            assert turn.instance == status(step)
+
+    def test_what_is_shown_is_not_gone(self) -> None:
+        """However often."""
+        turn = gone(case(ENDING, known=instance()))
+        for looked in range(VISIBLE, 2 * VISIBLE, MINUTE):
+            seen = {"known": instance(), "looked": looked, "answer": ended()}
+            turn = gone(case(ENDING, at=looked, sightings=turn.sightings, **seen))  # type: ignore[arg-type]
+            assert (turn.instance, turn.claim.reason) == (ENDING, "Terminating")
 
     def test_a_doubted_look_lets_nothing_go(self) -> None:
-        """A wrong empty list would leave instances that nobody looks for (F22, S22)."""
+        """A wrong empty list would leave instances that nobody looks for (F22, S22). What it shows is there."""
         turn = gone(
             case(
                 ENDING,
-                at=MINUTE,
-                looked=MINUTE,
+                at=VISIBLE * 2,
+                looked=VISIBLE * 2,
                 missing=True,
                 doubt="all",
                 answer=ended(),
-                sightings={"missed:i-1": 0},
+                sightings={"made:i-1": 0, "missed:i-1": VISIBLE},
             )
         )
         assert (turn.claim.reason, turn.instance) == ("LookDoubted", ENDING)
+        shown = gone(case(ENDING, at=1, looked=1, known=instance(), doubt="all", sightings={own(OP): 0}))
+        assert len(shown.effects) == 1
 
     def test_an_attempt_that_is_given_up_says_why_while_it_goes(self) -> None:
         """And the machine that is wanted begins another one after it."""
@@ -253,24 +286,49 @@ class TestUnsettled:
             assert turn.instance is not None
             assert (turn.instance.step, turn.instance.id, turn.effects) == (S.MADE, "i-1", ())
 
-    def test_what_may_have_been_made_is_looked_for_for_as_long_as_it_may_take_to_show(self) -> None:
+    @pytest.mark.parametrize(
+        ("blind", "shows"), [(None, VISIBLE), (MINUTE, VISIBLE), (2 * VISIBLE, 2 * VISIBLE)]
+    )
+    def test_what_may_have_been_made_is_looked_for_for_as_long_as_it_may_take_to_show(
+        self, blind: int | None, shows: int
+    ) -> None:
         """Two looks after that; then nothing was made."""
-        turn = gone(case(status()))
-        assert (turn.effects, turn.claim.reason, turn.look) == ((), "CreateAmbiguous", VISIBLE)
-        first = gone(case(status(), at=VISIBLE, looked=VISIBLE, missing=True, sightings=turn.sightings))
-        assert (first.instance, first.look) == (status(), VISIBLE + ABSENCE)
-        late = VISIBLE + ABSENCE
+        turn = gone(case(status(), blind=blind))
+        assert (turn.effects, turn.claim.reason, turn.look) == ((), "CreateAmbiguous", shows)
+        for looked, look in ((shows - 1, shows), (shows, shows + ABSENCE)):
+            seen = {"blind": blind, "looked": looked, "missing": True, "sightings": turn.sightings}
+            turn = gone(case(status(), at=looked, **seen))  # type: ignore[arg-type]
+            assert (turn.instance, turn.look) == (status(), look)
+        late = shows + ABSENCE
         assert gone(
-            case(status(), at=late, looked=late, missing=True, sightings=first.sightings)
+            case(status(), at=late, blind=blind, looked=late, missing=True, sightings=turn.sightings)
         ).instance == status(S.GONE, id="")
 
-    @pytest.mark.parametrize("error", [None, *sorted(NOTHING_DONE)])
+    @pytest.mark.parametrize(
+        "seen", [{"missing": True, "doubt": "all"}, {"mine": (instance(state=InstanceState.TERMINATED),)}]
+    )
+    def test_a_look_that_says_nothing_is_followed_by_another(self, seen: dict[str, object]) -> None:
+        """A doubted one, or one that shows what an earlier attempt left."""
+        sightings = gone(case(status())).sightings
+        for looked in (VISIBLE, VISIBLE + ABSENCE):
+            turn = gone(case(status(), at=looked, looked=looked, sightings=sightings, **seen))  # type: ignore[arg-type]
+            assert (turn.instance, turn.claim.reason, turn.look) == (status(), "CreateAmbiguous", looked + 1)
+            sightings = turn.sightings
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            None, "AuthFailed", "CapacityExhausted", "Invalid", "Protected", "QuotaExceeded", "Throttled", "Unsupported",
+        ],
+    )  # fmt: skip
     def test_what_was_never_asked_for_or_was_refused_needs_one_look(self, error: str | None) -> None:
         """In case that another controller has asked."""
         said = None if error is None else answer(error)
         turn = gone(case(status(), at=3, answer=said, sightings={own(TOKEN): 0}))
         assert (turn.instance, turn.look) == (status(), 3)
         assert own(TOKEN) in turn.sightings
+        before = gone(case(status(), at=4, answer=said, looked=2, missing=True, sightings=turn.sightings))
+        assert (before.instance, before.look) == (status(), 3)
         assert gone(
             case(status(), at=4, answer=said, looked=3, missing=True, sightings=turn.sightings)
         ).instance == status(S.GONE, id="")

@@ -5,7 +5,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.hookspecs import InstanceState
-from kubenode.core.instance.evidence import ABSENCE, VISIBLE, doubted
+from kubenode.core.instance.evidence import ABSENCE, VISIBLE, dead, doubted, leaving
 from kubenode.core.instance.intent import own, terminate_op_id, token_of
 from kubenode.core.instance.keep import keep
 from kubenode.core.instance.seen import MACHINE_UID_TAG
@@ -133,23 +133,37 @@ def test_a_process_that_has_just_begun_says_what_stood() -> None:
 class TestGone:
     """What proves that an instance is no more."""
 
+    def test_an_end_that_has_begun_is_none_yet(self) -> None:
+        """It counts until the provider says terminated."""
+        states = {state: instance(state=state) for state in InstanceState}
+        assert {state for state, one in states.items() if dead(one)} == {InstanceState.TERMINATED}
+        assert {state for state, one in states.items() if leaving(one)} == {
+            InstanceState.DELETING,
+            InstanceState.TERMINATED,
+        }
+
     def test_the_providers_word(self) -> None:
         """Terminated is terminated."""
         turn = keep(case(MADE, known=instance(state=InstanceState.TERMINATED)))
         assert turn.instance == attrs.evolve(MADE, step=S.GONE)
         assert (turn.claim.reason, turn.effects) == ("InstanceGone", ())
 
-    def test_two_looks_that_do_not_show_it_after_it_had_time_to_show(self) -> None:
-        """One is no proof, nor are two at once, nor any soon after it was made (F26)."""
+    @pytest.mark.parametrize(
+        ("blind", "shows"), [(None, VISIBLE), (MINUTE, VISIBLE), (2 * VISIBLE, 2 * VISIBLE)]
+    )
+    def test_two_looks_that_do_not_show_it_after_it_had_time_to_show(
+        self, blind: int | None, shows: int
+    ) -> None:
+        """One is no proof, nor are two at once, nor any soon after it was made (F26), be it long by the provider's word."""
         sightings: dict[str, int] = {}
         for looked, gone in (
             (0, False),
-            (VISIBLE - 1, False),
-            (VISIBLE, False),
-            (VISIBLE + ABSENCE - 1, False),
-            (VISIBLE + ABSENCE, True),
+            (shows - 1, False),
+            (shows, False),
+            (shows + ABSENCE - 1, False),
+            (shows + ABSENCE, True),
         ):
-            turn = keep(case(MADE, at=looked, looked=looked, missing=True, sightings=sightings))
+            turn = keep(case(MADE, at=looked, looked=looked, missing=True, blind=blind, sightings=sightings))
             sightings = dict(turn.sightings)
             assert turn.instance is not None
             assert (turn.instance.step is S.GONE) is gone
@@ -184,6 +198,17 @@ class TestGone:
         )
         assert late.claim.reason == "InstanceMissing"
 
+    @pytest.mark.parametrize(
+        ("well", "joined", "look"), [(True, True, VISIBLE), (False, True, VISIBLE), (True, False, 1 + SLOW)]
+    )
+    def test_one_that_no_look_has_shown_yet_is_looked_at_when_it_would(
+        self, well: bool, joined: bool, look: int
+    ) -> None:
+        """It may have been terminated meanwhile, and at rest nobody looks."""
+        seen = {"known": instance(), "missing": True, "sightings": {"made:i-1": 0, "unwell:i-1": 0}}
+        turn = keep(case(MADE, at=1, looked=1, well=well, joined=joined, **seen))  # type: ignore[arg-type]
+        assert (turn.claim.reason, turn.look) == ("InstanceRunning", look)
+
     def test_a_look_that_is_doubted_proves_nothing(self) -> None:
         """An empty list is no evidence that all are gone (F22)."""
         for at in (VISIBLE, VISIBLE * 9):
@@ -213,6 +238,8 @@ class TestGone:
             (2, 2, True),
             (20, 5, False),
             (20, 6, True),
+            (99, 9, False),
+            (99, 10, True),
             (100, 10, False),
             (100, 11, True),
         ],
@@ -281,8 +308,3 @@ class TestAgain:
         another = keep(case(gone, at=at, sightings=turn.sightings)).instance
         assert another is not None
         assert (another.step, another.attempt, another.reason) == (S.CREATING, 5, "")
-
-
-def test_the_limits_are_longer_than_looks_are_apart() -> None:
-    """Else nothing could come up in time."""
-    assert POLL < SLOW <= MINUTE < CREATION < JOIN

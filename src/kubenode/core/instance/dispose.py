@@ -18,7 +18,7 @@ from kubenode.core.instance.turn import (
     unsure,
     waits,
 )
-from kubenode.core.instance.watch import gone, missed_key
+from kubenode.core.instance.watch import gone, missed_key, since_made, visible_from
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.model.meta import ref
@@ -42,11 +42,11 @@ def dispose(case: Case, instance: InstanceStatus) -> Turn:
             return waits(case, claim(False, *foreign))
         if dead(one):
             return gone(case, instance, f"the provider says that {one.id} is terminated")
-    found = absence(case, visible=0, key=missed_key(instance))
+    found = absence(case, visible=visible_from(case, instance), key=missed_key(instance))
     if found.proven:
         return gone(case, instance, f"two looks at provider {instance.provider} did not show {instance.id}")
     turn = kept_own(case, _pursued(case, instance), terminate_op_id(case.uid, instance.attempt))
-    return found.remembered(turn)
+    return since_made(case, instance, found.remembered(turn))
 
 
 def _pursued(case: Case, instance: InstanceStatus) -> Turn:
@@ -59,7 +59,7 @@ def _pursued(case: Case, instance: InstanceStatus) -> Turn:
         return _asks(case, instance, 0)
     if answer is None:
         return _looked(case, instance, case.since(f"ending:{op_id}"), 0)
-    if answer.error in ("", "NotFound"):
+    if not answer.error:
         return _accepted(case, instance, answer)
     if answer.error in SOON or answer.error in LATER:
         return postponed(case, answer) or _asks(case, instance, answer.tries)

@@ -11,7 +11,8 @@ from kubenode.core.instance.turn import INSTANCE_READY, MINUTE, Turn, claim, see
 from kubenode.core.model.condition import Claim, find
 
 VISIBLE: Final = 5 * MINUTE
-"""For so long after a create a look that does not show the instance says nothing: clouds show it later than they make it."""
+"""For so long after a create a look that does not show the instance says nothing, and longer if the provider says so:
+clouds show it later than they make it."""
 ABSENCE: Final = MINUTE
 """So long after the first look that does not show it, a second one has to say the same."""
 BORNE: Final = 5
@@ -51,21 +52,29 @@ class Absence:
         return turn if self.first is None else seen_since(turn, **{self.key: self.first})
 
 
+def visible_within(case: Case) -> int:
+    """Give how long after a create a look that does not show the instance says nothing, nanoseconds."""
+    told = case.sight.blind
+    return VISIBLE if told is None else max(VISIBLE, told)
+
+
 def absence(case: Case, *, visible: int, key: str) -> Absence:
     """Judge an instance that the last look did not show, if one was made: two looks prove it, a while apart.
 
     Args:
         case: with the last look.
-        visible: from when a look would show it.
+        visible: from when a look would show it; those that began before, whoever counted them, prove nothing.
         key: under which the first look that counts is remembered.
 
     Never from doubtful looks: an empty list is no evidence that all are gone (F22).
     """
     looked = case.sight.looked
-    if looked is None or not case.sight.missing or looked < visible or case.sight.doubt:
-        look = max(visible, 0 if looked is None else looked + 1)
-        return Absence(proven=False, first=None, look=look, key=key)
-    first = case.sightings.get(key, looked)
+    if looked is None:
+        return Absence(proven=False, first=None, look=visible, key=key)
+    if not case.sight.missing or looked < visible or case.sight.doubt:
+        return Absence(proven=False, first=None, look=max(visible, looked + 1), key=key)
+    known = case.sightings.get(key, looked)
+    first = known if known >= visible else looked
     return Absence(proven=looked - first >= ABSENCE, first=first, look=first + ABSENCE, key=key)
 
 

@@ -49,12 +49,14 @@ def _because(instance: InstanceStatus, said: Claim) -> Claim:
 
 def _renewed(case: Case, instance: InstanceStatus) -> Turn:
     """Begin another attempt; after one that never came up, only after a pause that grows."""
+    if not instance.reason:
+        return again(case, instance)
     key = f"gone:{instance.token}"
     since = case.since(key)
-    at = since + (pause(instance.attempt, instance.token) if instance.reason else 0)
+    at = since + pause(instance.attempt, instance.token)
     if case.now.elapsed < at:
         text = f"attempt {instance.attempt} came to nothing ({instance.reason}); the next one begins after a pause"
         return seen_since(
             waits(case, claim(False, InstanceReason.BACKING_OFF, text), wake_at=at), **{key: since}
         )
-    return again(case, instance, choice=0)
+    return again(case, instance)

@@ -3,13 +3,13 @@
 from typing import Final
 
 from kubenode.core.instance.dispose import dispose
-from kubenode.core.instance.evidence import VISIBLE, absence, dead, stranger
+from kubenode.core.instance.evidence import absence, dead, stranger, visible_within
 from kubenode.core.instance.intent import kept_own, own
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case
 from kubenode.core.instance.settle import settled, unsettled_key
 from kubenode.core.instance.turn import Turn, claim, seen_since, unsure, waits
-from kubenode.core.instance.watch import end, gone
+from kubenode.core.instance.watch import end, gone, since_made
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
 
 NOTHING_DONE: Final = frozenset(
@@ -35,6 +35,11 @@ def leave(case: Case, *, permitted: bool, barred: str) -> Turn | None:
         return _found_out(case, instance)
     if instance.step is InstanceStep.TERMINATING:
         return dispose(case, instance)
+    return since_made(case, instance, _ended(case, instance, permitted=permitted, barred=barred))
+
+
+def _ended(case: Case, instance: InstanceStatus, *, permitted: bool, barred: str) -> Turn:
+    """Write the intent to terminate an instance that was made, once it may be."""
     one = case.sight.known
     if one is not None and dead(one):
         return gone(case, instance, f"the provider says that {one.id} is terminated")
@@ -61,7 +66,7 @@ def _found_out(case: Case, instance: InstanceStatus) -> Turn:
     )
     if none_was_made and looked is not None and looked >= since:
         return gone(case, instance, "no instance was made")
-    judged = absence(case, visible=since + VISIBLE, key=unsettled_key(instance))
+    judged = absence(case, visible=since + visible_within(case), key=unsettled_key(instance))
     if judged.proven:
         return gone(case, instance, "no instance was made, as two looks say")
     text = "whether an instance was made is not settled; it is looked for, and terminated if it is there"

@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.hookspecs import Instance
-from kubenode.core.instance.evidence import VISIBLE, absence, dead, twice
+from kubenode.core.instance.evidence import absence, dead, twice, visible_within
 from kubenode.core.instance.intent import ask, begin, freeze, kept_own, obstacle, own, repeatable
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case, ProviderAnswer
@@ -40,6 +40,8 @@ LATER: Final[Mapping[str, InstanceReason]] = {
 """Errors that a person has to mend: asked again when the spec has changed, or after a long time."""
 ROUND: Final = 10 * MINUTE
 """After so long all placements are tried once more when none of them had capacity."""
+_NO_TOKENS: Final = "whether it was made is not known, and the provider takes no tokens: it is looked for before it is asked for again"
+_READ_OTHERWISE: Final = "it may have been made, and the provider's plugin reads its parameters otherwise now: it is looked for first"
 
 
 def settle(case: Case, instance: InstanceStatus) -> Turn:
@@ -50,16 +52,15 @@ def settle(case: Case, instance: InstanceStatus) -> Turn:
     """
     found = settled(case, instance)
     turn = found if found is not None else _unsettled(case, instance)
-    is_same = turn.instance is not None and turn.instance.token == instance.token
-    return kept_own(case, turn, instance.token) if is_same else turn
+    return kept_own(case, turn, instance.token) if turn.instance == instance else turn
 
 
 def _unsettled(case: Case, instance: InstanceStatus) -> Turn:
     answer = case.answer(instance.token)
     if answer is None or answer.error == "AuthFailed":
         return _unanswered(case, instance, answer)
-    if answer.error in LATER and changed(case):
-        return again(case, instance, choice=0)  # nothing was made by this attempt
+    if answer.error in LATER and changed(case, instance):
+        return again(case, instance)  # nothing was made by this attempt
     if answer.error in SOON or answer.error in LATER:
         return postponed(case, answer) or _asks(case, instance, answer.tries)
     if answer.error == "CapacityExhausted":
@@ -97,22 +98,32 @@ def _made(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
 def _unanswered(case: Case, instance: InstanceStatus, answer: ProviderAnswer | None) -> Turn:
     """Ask, or ask again: nobody knows whether it was asked for before this process began."""
     tries = 0 if answer is None else answer.tries
-    if not repeatable(case, instance):
-        return _unrepeatable(case, instance)
-    if case.sight.blind is None or (own(instance.token) in case.sightings and answer is None):
+    blind = case.sight.blind
+    if blind is None or (own(instance.token) in case.sightings and answer is None):
         return _asks(case, instance, tries)
-    return _blindly(case, instance, case.since(f"begun:{instance.token}"), tries)
+    since = case.since(_begun_key(instance))
+    return _looked_for(case, instance, since, blind, _NO_TOKENS) or _asks(case, instance, tries)
 
 
-def _blindly(case: Case, instance: InstanceStatus, since: int, tries: int) -> Turn:
-    """Ask a provider that takes no tokens again, when looks have shown that nothing was made."""
-    key = f"begun:{instance.token}"
-    found = absence(case, visible=since + (case.sight.blind or 0), key=unsettled_key(instance))
+def _looked_for(case: Case, instance: InstanceStatus, since: int, within: int, text: str) -> Turn | None:
+    """Look for what may have been made; None when nothing was, as two looks say.
+
+    Args:
+        case: the machine.
+        instance: what was intended.
+        since: when it was asked for, at the latest.
+        within: for so long after that a look may not show it, nanoseconds.
+        text: why it is looked for.
+    """
+    found = absence(case, visible=since + within, key=unsettled_key(instance))
     if found.proven:
-        return _asks(case, instance, tries)
-    text = "whether it was made is not known, and the provider takes no tokens: it is looked for before it is asked for again"
+        return None
     turn = waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look)
-    return seen_since(found.remembered(turn), **{key: since})
+    return seen_since(found.remembered(turn), **{_begun_key(instance): since})
+
+
+def _begun_key(instance: InstanceStatus) -> str:
+    return f"begun:{instance.token}"
 
 
 def unsettled_key(instance: InstanceStatus) -> str:
@@ -135,20 +146,15 @@ def _asks(case: Case, instance: InstanceStatus, tries: int) -> Turn:
 
 def _unrepeatable(case: Case, instance: InstanceStatus) -> Turn:
     """Look for what may have been made, when it cannot be asked for as it was: the plugin or its parameters are others."""
-    key = f"begun:{instance.token}"
-    since = case.since(key)
-    found = absence(case, visible=since + VISIBLE, key=unsettled_key(instance))
-    if found.proven:
-        return again(case, instance, choice=0)
-    text = "it may have been made, and the provider's plugin reads its parameters otherwise now: it is looked for first"
-    turn = waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, text), look=found.look)
-    return seen_since(found.remembered(turn), **{key: since})
+    since = case.since(_begun_key(instance))
+    return _looked_for(case, instance, since, visible_within(case), _READ_OTHERWISE) or again(case, instance)
 
 
 def _ambiguous(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Ask again with the same token and parameters: what was made is given, and if nothing was, it is made."""
     if case.sight.blind is not None:
-        return _blindly(case, instance, answer.at, answer.tries)
+        found = _looked_for(case, instance, answer.at, case.sight.blind, _NO_TOKENS)
+        return found or _asks(case, instance, answer.tries)
     at = due(answer)
     if case.now.elapsed < at:
         return waits(case, unsure(InstanceReason.CREATE_AMBIGUOUS, answer.text), wake_at=at)
@@ -165,19 +171,19 @@ def postponed(case: Case, answer: ProviderAnswer) -> Turn | None:
     return waits(case, said, wake_at=at) if case.now.elapsed < at else None
 
 
-def changed(case: Case) -> bool:
+def changed(case: Case, instance: InstanceStatus) -> bool:
     """Tell whether the spec asks for something else than the attempt did."""
-    instance, wanted = case.instance, case.machine.spec.infrastructure
+    wanted = case.machine.spec.infrastructure
     return (
-        instance is not None and wanted is not None and case.sight.problem is None
+        wanted is not None and case.sight.problem is None
         and (wanted.provider, wanted.parameters) != (instance.provider, instance.parameters)
     )  # fmt: skip
 
 
 def _elsewhere(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
     """Try the next placement, each with a token of its own; after the last one, all of them again, later."""
-    if changed(case):
-        return again(case, instance, choice=0)
+    if changed(case, instance):
+        return again(case, instance)
     if instance.choice + 1 < len(case.sight.wanted):
         return again(case, instance, choice=instance.choice + 1)
     at = answer.at + spread(ROUND, answer.op_id)
@@ -189,22 +195,27 @@ def _elsewhere(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> 
         )
         said = claim(False, InstanceReason.CAPACITY_EXHAUSTED, f"{tried}: {answer.text}")
         return waits(case, said, wake_at=at)
-    return again(case, instance, choice=0)
+    return again(case, instance)
 
 
 def _conflict(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:
-    """Begin a new attempt once a look after the answer has shown nothing: the token is spent, or what it made is dead."""
+    """Begin a new attempt once a look has shown nothing: what the token made is dead, or the token is spent.
+
+    In which case something was made with it, perhaps a moment ago: the look begins when that would be shown.
+    """
     text = answer.text or "what the token made is no more"
-    looked = case.sight.looked
-    if looked is None or looked <= answer.at:
-        return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), look=answer.at + 1)
+    looked, shows = case.sight.looked, answer.at + (visible_within(case) if answer.error else 1)
+    if looked is None or looked < shows:
+        return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), look=shows)
+    if case.sight.doubt:
+        return waits(case, unsure(InstanceReason.LOOK_DOUBTED, case.sight.doubt))
     at = answer.at + pause(instance.attempt, instance.token)
     if case.now.elapsed < at:
         return waits(case, claim(False, InstanceReason.TOKEN_CONFLICT, text), wake_at=at)
     return again(case, instance, choice=instance.choice if instance.choice < len(case.sight.wanted) else 0)
 
 
-def again(case: Case, instance: InstanceStatus, *, choice: int) -> Turn:
+def again(case: Case, instance: InstanceStatus, *, choice: int = 0) -> Turn:
     """Begin the next attempt by what the spec says now."""
     stopped, wanted = obstacle(case), case.machine.spec.infrastructure
     if stopped is not None or wanted is None:

@@ -69,12 +69,13 @@ def pause(tries: int, *names: str) -> int:
     >>> pause(1, "a") < pause(20, "a") <= LONGEST_PAUSE * 3 // 2
     True
     """
-    return spread(min(FIRST_PAUSE << min(tries - 1, 20), LONGEST_PAUSE), *names, str(tries))
+    doublings = min(tries - 1, LONGEST_PAUSE.bit_length())
+    return spread(min(FIRST_PAUSE << doublings, LONGEST_PAUSE), *names, str(tries))
 
 
 def spread(length: int, *names: str) -> int:
     """Give from half to one and a half of a length, by a hash: a thousand that fail at once do not come back at once."""
-    return length // 2 + length * (int(digest(*names), 16) % 1024) // 1024
+    return length // 2 + int(digest(*names), 16) % length
 
 
 def due(answer: ProviderAnswer) -> int:

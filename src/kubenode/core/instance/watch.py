@@ -5,7 +5,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.hookspecs import Instance, InstanceState
-from kubenode.core.instance.evidence import VISIBLE, absence, dead, standing, stranger, twice
+from kubenode.core.instance.evidence import absence, dead, standing, stranger, twice, visible_within
 from kubenode.core.instance.intent import own, terminate_op_id
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import Case
@@ -23,8 +23,7 @@ _STOPPED = frozenset({InstanceState.STOPPING, InstanceState.STOPPED})
 
 def watch(case: Case, instance: InstanceStatus) -> Turn:
     """Decide on an instance that was made. What is not certainly the machine's is left alone."""
-    key = visible_key(instance)
-    return seen_since(_watched(case, instance), **{key: case.since(key)})
+    return since_made(case, instance, _watched(case, instance))
 
 
 def _watched(case: Case, instance: InstanceStatus) -> Turn:
@@ -38,11 +37,15 @@ def _watched(case: Case, instance: InstanceStatus) -> Turn:
             return twice(case, (one.id, *others))
         if dead(one):
             return gone(case, instance, f"the provider says that {one.id} is terminated")
-    if sight.missing and (one is None or case.now.elapsed >= case.since(visible_key(instance)) + VISIBLE):
+    visible = visible_from(case, instance)
+    if sight.missing and (one is None or case.now.elapsed >= visible):
         return _missing(case, instance)
     if one is None:
         return _unseen(case, instance)
-    return _seen(case, instance, one)
+    turn = _seen(case, instance, one)
+    if sight.missing and turn.look is None:
+        return attrs.evolve(turn, look=visible)  # known by the answer alone; nobody else may look in time
+    return turn
 
 
 def gone(case: Case, instance: InstanceStatus, text: str) -> Turn:
@@ -51,8 +54,18 @@ def gone(case: Case, instance: InstanceStatus, text: str) -> Turn:
     return Turn(instance=status, claim=claim(False, InstanceReason.INSTANCE_GONE, text))
 
 
-def visible_key(instance: InstanceStatus) -> str:
-    """Name the sighting of an instance that was made, from which looks are given time to show it."""
+def visible_from(case: Case, instance: InstanceStatus) -> int:
+    """Give from when looks would show an instance that was made, `Now.elapsed`: since this process knows of it, and a while."""
+    return case.since(_made_key(instance)) + visible_within(case)
+
+
+def since_made(case: Case, instance: InstanceStatus, turn: Turn) -> Turn:
+    """Let a turn remember since when this process knows of an instance that was made."""
+    key = _made_key(instance)
+    return seen_since(turn, **{key: case.since(key)})
+
+
+def _made_key(instance: InstanceStatus) -> str:
     return f"made:{instance.id}"
 
 
@@ -72,8 +85,7 @@ def _missing(case: Case, instance: InstanceStatus) -> Turn:
     """Wait for a second look, or conclude from it."""
     if case.sight.doubt:
         return waits(case, unsure(InstanceReason.LOOK_DOUBTED, case.sight.doubt))
-    visible = case.since(visible_key(instance)) + VISIBLE
-    found = absence(case, visible=visible, key=missed_key(instance))
+    found = absence(case, visible=visible_from(case, instance), key=missed_key(instance))
     if found.proven:
         return gone(case, instance, f"two looks at provider {instance.provider} did not show {instance.id}")
     text = f"the last look at provider {instance.provider} did not show {instance.id}; it is looked for again"
@@ -104,7 +116,9 @@ def _seen(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
             look=_after(case, POLL),
         )
         why = f"{one.id} is {one.state.value} still"
-        return _limited(case, turn, f"starting:{one.id}", CREATION, InstanceReason.CREATION_TIMEOUT, why)
+        return _limited(
+            case, status, turn, f"starting:{one.id}", CREATION, InstanceReason.CREATION_TIMEOUT, why
+        )
     if one.state in _STOPPED:
         text = f"{one.id} is {one.state.value}; start it, or delete the Machine"
         return Turn(instance=status, claim=claim(False, InstanceReason.INSTANCE_STOPPED, text))
@@ -121,6 +135,7 @@ def _running(case: Case, instance: InstanceStatus, one: Instance) -> Turn:
     turn = attrs.evolve(turn, look=_after(case, SLOW))
     return _limited(
         case,
+        instance,
         turn,
         f"joining:{one.id}",
         JOIN,
@@ -142,12 +157,14 @@ def _after(case: Case, length: int) -> int:
     return case.now.elapsed + length if looked is None else max(looked + length, case.now.elapsed)
 
 
-def _limited(case: Case, turn: Turn, key: str, limit: int, reason: InstanceReason, why: str) -> Turn:
+def _limited(
+    case: Case, instance: InstanceStatus, turn: Turn, key: str, limit: int, reason: InstanceReason, why: str
+) -> Turn:
     """Give an instance up that takes too long: it never ran, so nothing is lost; another attempt follows."""
-    if turn.instance is None or case.machine.status.first_running is not None:
+    if case.machine.status.first_running is not None:
         return turn
     since = case.since(key)
     if case.now.elapsed < since + limit:
         return attrs.evolve(seen_since(turn, **{key: since}), wake_at=since + limit)
     text = f"{why} after {limit // MINUTE} minutes; it is terminated, and another one is asked for"
-    return end(case, turn.instance, claim(False, reason, text), reason.value)
+    return end(case, instance, claim(False, reason, text), reason.value)

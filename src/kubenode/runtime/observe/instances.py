@@ -317,6 +317,8 @@ class Instances:
                 self.noticed()
             if bond.id:
                 self._holders.setdefault((bond.provider, bond.id), {})[name] = None
+            if bond.step is InstanceStep.GONE:
+                _forget_told(self._scope(bond.provider), bond.id)
 
 
 def _nobody() -> None:
@@ -330,6 +332,16 @@ def _own(scope: _Scope, one: Instance) -> None:
     group = one.tags.get(SET_UID_TAG)
     if group is not None:
         scope.grouped.setdefault(group, {})[one.id] = None
+
+
+def _forget_told(scope: _Scope, key: str) -> None:
+    """Forget an instance that no look has shown and that is proven to be gone: nothing else would ever take it away."""
+    entry = scope.entries.get(key)
+    if entry is None or not entry.told:
+        return
+    del scope.entries[key]
+    for index, tag in ((scope.owned, MACHINE_UID_TAG), (scope.grouped, SET_UID_TAG)):
+        index.get(entry.instance.tags.get(tag, ""), {}).pop(key, None)
 
 
 def _owner(entry: _Entry) -> str:
