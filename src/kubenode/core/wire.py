@@ -71,14 +71,18 @@ def kind_of(name: str) -> type[Object]:
     return found
 
 
-def dump(obj: Object) -> Json:
-    """Write a whole object; what is None or empty by default is left out, and a status that says nothing."""
+def dump(obj: Object, by: Converter | None = None) -> Json:
+    """Write a whole object; what is None or empty by default is left out, and a status that says nothing.
+
+    Args:
+        obj: the object.
+        by: what writes its parts, as `writer` gives it; None writes them as they are sent.
+    """
+    write = (_WRITER if by is None else by).unstructure
     kind = obj.KIND
     parts = {field.wire: (getattr(obj, field.name), field.default) for field in fields_of(type(obj))}
     written = {
-        name: _WRITER.unstructure(part)
-        for name, (part, default) in parts.items()
-        if name != "status" or part != default
+        name: write(part) for name, (part, default) in parts.items() if name != "status" or part != default
     }
     return {"apiVersion": kind.api_version, "kind": kind.name, **written}
 
@@ -387,9 +391,14 @@ def is_left_out(field: Field, cls: type[Any]) -> bool:
     return not field.required and says_nothing
 
 
-def _writer() -> Converter:
+def writer(*, free: Callable[[Any], Any] = plain_copy) -> Converter:
+    """Make what writes parts of objects.
+
+    Args:
+        free: writes what is of free form.
+    """
     made = Converter(detailed_validation=False)
-    made.register_unstructure_hook(Any, plain_copy)
+    made.register_unstructure_hook(Any, free)
     made.register_unstructure_hook(datetime, format_stamp)
     made.register_unstructure_hook(timedelta, format_duration)
     made.register_unstructure_hook_factory(is_model, lambda cls: _write_hook(cls, made))
@@ -411,7 +420,7 @@ def _map_writer(cls: Any, converter: Converter) -> Callable[[Any], Any]:
     return lambda value: {key: hook(part) for key, part in value.items()}
 
 
-_WRITER: Final = _writer()
+_WRITER: Final = writer()
 _OURS: Final = _converter(forbids=True)
 _THEIRS: Final = _converter(forbids=False)
 

@@ -7,7 +7,6 @@ a default that changes does not change what was recorded. Reading takes nothing 
 
 import base64
 import enum
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import NoneType, UnionType
@@ -40,6 +39,7 @@ from kubenode.core.remedy.rehearse import RehearsalSnapshot
 from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
+from kubenode.runtime.record.text import Float, marked, text
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
 
@@ -81,21 +81,16 @@ def word_of(snapshot: Any) -> str:
     return _WORDS[type(snapshot)]
 
 
-def text(value: Any) -> str:
-    """Give JSON as one line of ASCII."""
-    return json.dumps(value, separators=(",", ":"))
-
-
 def canonical(decision: Decision[Any], word: str) -> str:
     """Give the one text of a decision: keys are sorted, so that equal decisions are equal byte for byte."""
     _, cls = SNAPSHOTS[word]
-    return json.dumps(write(decision, cls), separators=(",", ":"), sort_keys=True)
+    return text(write(decision, cls), in_order=True)
 
 
 def write_object(obj: Object) -> Json:
     """Write an object as on the wire, and beside it what its version wrote and this one does not know."""
     unknown = list(obj.metadata.unknown)
-    return {**wire.dump(obj), **({"unknown": unknown} if unknown else {})}
+    return {**wire.dump(obj, _OBJECTS), **({"unknown": unknown} if unknown else {})}
 
 
 def read_object(raw: Json) -> Object:
@@ -269,7 +264,8 @@ def _made() -> Converter:
         made.register_structure_hook(bare, _exactly(bare))
         made.register_unstructure_hook(bare, lambda value: value)
     made.register_structure_hook(Any, lambda value, _: plain_copy(value))
-    made.register_unstructure_hook(Any, plain_copy)
+    made.register_unstructure_hook(Any, marked)
+    made.register_unstructure_hook(float, Float)
     made.register_structure_hook(bytes, lambda value, _: base64.b64decode(value, validate=True))
     made.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
     made.register_structure_hook(datetime, lambda value, _: parse_stamp(value))
@@ -303,3 +299,4 @@ def _made() -> Converter:
 
 
 _CONVERTER: Final = _made()
+_OBJECTS: Final = wire.writer(free=marked)
