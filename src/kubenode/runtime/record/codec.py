@@ -59,6 +59,9 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
 }
 """The snapshots of all deciders by the word that stands in a recording, and what is decided from each."""
 _WORDS: Final[Mapping[type[Any], str]] = {snapshot: word for word, (snapshot, _) in SNAPSHOTS.items()}
+_VALUES: Final = frozenset({str, int, bool, datetime, NoneType})
+_MOST_HELD: Final = 256
+"""Values of a class without parts that are held with what is written of them."""
 _EMPTY: Final[tuple[Any, ...]] = (None, "", (), {}, frozenset())
 
 
@@ -250,7 +253,32 @@ def _write_class(cls: Any, converter: Converter) -> Callable[[Any], Json]:
     how: dict[str, Any] = {
         field.name: override(omit_if_default=True) for field in fields if _default(field) in _EMPTY
     }
-    return make_dict_unstructure_fn(cls, converter, **how)
+    hook = make_dict_unstructure_fn(cls, converter, **how)
+    return _once(hook) if all(_is_value(field.type) for field in fields) else hook
+
+
+def _is_value(cls: Any) -> bool:
+    """Tell whether a type is of single values, or one of those or None."""
+    parts = [_bare(part) for part in get_args(cls)] if _is_union(cls) else [_bare(cls)]
+    return all(is_enum(part) or part in _VALUES for part in parts)
+
+
+def _once(writes: wire.Writes) -> wire.Writes:
+    """Write a value of a class without parts once, as long as it is held.
+
+    Reading gives equal ones as one object, and a decision what it was given: most values of a record stood in the one before.
+    """
+    known: dict[int, tuple[Any, Json]] = {}
+
+    def write_once(value: Any) -> Json:
+        found = known.get(id(value))
+        if found is None:  # what is known is held, so nothing else has its id
+            if len(known) >= _MOST_HELD:
+                known.clear()
+            found = known[id(value)] = (value, writes(value))
+        return found[1]
+
+    return write_once
 
 
 def _default(field: "attrs.Attribute[Any]") -> Any:
@@ -299,4 +327,4 @@ def _made() -> Converter:
 
 
 _CONVERTER: Final = _made()
-_OBJECTS: Final = wire.writer(free=marked)
+_OBJECTS: Final = wire.writer(free=marked, plain=_once)
