@@ -4,7 +4,7 @@ import asyncio
 import gc
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,13 +16,16 @@ from kubenode.core import wire
 from kubenode.core.crd import schema_of
 from kubenode.core.errors import Expired, Forbidden, ServerFailed
 from kubenode.core.model import Kind
+from kubenode.core.policy import Policy
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.engine.drive import AT_A_TIME, Driver
+from kubenode.runtime.engine.loop import Engine, Input, Step
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.faults import Fault, FaultyStore
 from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.live import LiveHosts
+from kubenode.runtime.store.cache import Cache
 from kubenode.runtime.store.contract import Listing, Patch, Watch, WatchEvent
 from kubenode.runtime.store.embedded import EmbeddedStore
 
@@ -358,3 +361,55 @@ def test_a_call_that_is_dropped_before_it_began_is_decided_again(caplog: pytest.
     assert caplog.text.count("event=dropped") >= 1
     assert made["metadata"]["finalizers"]
     assert made["status"]["phase"]
+
+
+class Silent(EmbeddedStore):
+    """A server that never answers."""
+
+    async def find(self, kind: Kind, **_: Any) -> Listing:
+        """Wait for ever."""
+        return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]  # it has no result
+
+
+class Alarms(Engine):
+    """Has nothing to do but to be woken, after these pauses in turn; None: by an input alone."""
+
+    def __init__(self, *pauses: float | None) -> None:
+        super().__init__(Cache((m.Machine,)), (), policy=Policy)
+        self._pauses = iter(pauses)
+        self.woken: list[float] = []
+        self.stepped = asyncio.Event()
+
+    def step(
+        self, inputs: Iterable[Input], now: m.Now, *, term: int | None = 0, most: int | None = None
+    ) -> Step:
+        """Note when it was woken, and ask for the next time."""
+        self.woken.append(now.elapsed / 1e9)
+        self.stepped.set()
+        pause = next(self._pauses, None)
+        return Step(calls=(), wake_at=None if pause is None else now.elapsed + int(pause * 1e9))
+
+
+def test_it_is_woken_in_time_whatever_it_was_to_be_woken_for_before() -> None:
+    """A time that comes before the last one asked for, and one after it; a pause that is over already ends at once."""
+
+    async def play() -> list[float]:
+        engine = Alarms(3600, 0.1, 0.3, 0.0, 0.1)
+        driver = Driver(engine, Silent((), clock=lambda: datetime.now(UTC)), SystemClock())
+        running = asyncio.create_task(driver.run())
+        await engine.stepped.wait()
+        engine.stepped.clear()
+        driver.stir()  # in the middle of an hour
+        await engine.stepped.wait()
+        driver.stir()  # its alarm for the second step rings in the third one's pause
+        async with asyncio.timeout(PATIENCE):
+            while len(engine.woken) < 6:
+                await asyncio.sleep(0.01)
+        driver.stop()
+        await running
+        return engine.woken
+
+    woken = asyncio.run(play())
+    assert woken[5] - woken[1] >= 0.1
+    assert woken == sorted(woken)
+    assert len(woken) == 6

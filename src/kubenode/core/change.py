@@ -44,17 +44,21 @@ def patch_between(old: Any, new: Any) -> Json | None:
     """
     if type(old) is not type(new):
         return wire.patch_of({} if old is None else wire.dump_part(old), wire.dump_part(new))
-    before: Json = {}
-    after: Json = {}
+    gone: Json = {}
+    patch: Json = {}
     cls: Any = type(new)
     for part in _written(cls):
         one, other = getattr(old, part.name), getattr(new, part.name)
-        if one is not other and one != other:
-            if one != part.blank:
-                before[part.wire] = wire.dump_part(one)
-            if other != part.blank:
-                after[part.wire] = wire.dump_part(other)
-    return wire.patch_of(before, after) if before or after else None
+        if one is other or one == other:
+            continue
+        if _differ_as_lists(one, other):  # it is replaced whole, so what stands need not be written
+            patch[part.wire] = wire.dump_part(other)
+            continue
+        before = {} if one == part.blank else {part.wire: wire.dump_part(one)}
+        after = {} if other == part.blank else {part.wire: wire.dump_part(other)}
+        for name, value in (wire.patch_of(before, after) or {}).items():
+            (gone if value is None else patch)[name] = value
+    return {**gone, **patch} or None
 
 
 def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
@@ -82,6 +86,18 @@ def read_again(raw: Json, cls: type[T], known: Json, before: T) -> T:
         return cls(**values)
     except Exception:  # the walk of `wire.read` tells where
         return wire.read(raw, cls)
+
+
+def _differ_as_lists(one: Any, other: Any) -> bool:
+    """Tell whether two values are lists and differ as they are written; the first items that do tell it."""
+    if type(one) is not tuple or type(other) is not tuple or not other:
+        return False
+    return len(one) != len(other) or any(
+        this is not that
+        and this != that
+        and wire.patch_of({"": wire.dump_part(this)}, {"": wire.dump_part(that)})
+        for this, that in zip(one, other, strict=True)
+    )
 
 
 @functools.cache

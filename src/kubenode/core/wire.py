@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import NoneType, UnionType
-from typing import Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Any, Final, TypeAlias, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -42,6 +42,7 @@ from kubenode.core.reading import (
 from kubenode.core.schema import NOWHERE, defaulted, prune, validate
 
 T = TypeVar("T", bound=Object)
+Writes: TypeAlias = Callable[[Any], Json]
 
 _MOST_SHARED: Final = 1024
 """Values of a class without parts that are kept to be given again."""
@@ -71,14 +72,18 @@ def kind_of(name: str) -> type[Object]:
     return found
 
 
-def dump(obj: Object) -> Json:
-    """Write a whole object; what is None or empty by default is left out, and a status that says nothing."""
+def dump(obj: Object, by: Converter | None = None) -> Json:
+    """Write a whole object; what is None or empty by default is left out, and a status that says nothing.
+
+    Args:
+        obj: the object.
+        by: what writes its parts, as `writer` gives it; None writes them as they are sent.
+    """
+    write = (_WRITER if by is None else by).unstructure
     kind = obj.KIND
     parts = {field.wire: (getattr(obj, field.name), field.default) for field in fields_of(type(obj))}
     written = {
-        name: _WRITER.unstructure(part)
-        for name, (part, default) in parts.items()
-        if name != "status" or part != default
+        name: write(part) for name, (part, default) in parts.items() if name != "status" or part != default
     }
     return {"apiVersion": kind.api_version, "kind": kind.name, **written}
 
@@ -336,7 +341,7 @@ def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Calla
     hook = make_dict_structure_fn(
         cls, converter, _cattrs_forbid_extra_keys=forbid, _cattrs_detailed_validation=False, **_spelling(cls)
     )
-    if all(field.told.form in (Form.SCALAR, Form.ENUM) for field in fields_of(cls)):
+    if _is_plain(cls):
         return _sharing(hook)
     if not (is_kind and forbids):
         return hook
@@ -347,6 +352,11 @@ def _model_hook(cls: type[Any], converter: Converter, *, forbids: bool) -> Calla
         return hook(value, bare)
 
     return read_kind
+
+
+def _is_plain(cls: type[Any]) -> bool:
+    """Tell whether a class has no parts, but only values."""
+    return all(field.told.form in (Form.SCALAR, Form.ENUM) for field in fields_of(cls))
 
 
 def _sharing(hook: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -387,12 +397,22 @@ def is_left_out(field: Field, cls: type[Any]) -> bool:
     return not field.required and says_nothing
 
 
-def _writer() -> Converter:
+def writer(
+    *, free: Callable[[Any], Any] = plain_copy, plain: Callable[[Writes], Writes] = lambda writes: writes
+) -> Converter:
+    """Make what writes parts of objects.
+
+    Args:
+        free: writes what is of free form.
+        plain: is given what writes a class without parts, and gives what does so in its place.
+    """
     made = Converter(detailed_validation=False)
-    made.register_unstructure_hook(Any, plain_copy)
+    made.register_unstructure_hook(Any, free)
     made.register_unstructure_hook(datetime, format_stamp)
     made.register_unstructure_hook(timedelta, format_duration)
-    made.register_unstructure_hook_factory(is_model, lambda cls: _write_hook(cls, made))
+    made.register_unstructure_hook_factory(
+        is_model, lambda cls: plain(_write_hook(cls, made)) if _is_plain(cls) else _write_hook(cls, made)
+    )
     made.register_unstructure_hook(IntOrPercent, lambda value: value.wire)
     # A value that an enumeration does not know was kept as text by `read`.
     made.register_unstructure_hook_factory(is_enum, lambda _: lambda value: getattr(value, "value", value))
@@ -411,7 +431,7 @@ def _map_writer(cls: Any, converter: Converter) -> Callable[[Any], Any]:
     return lambda value: {key: hook(part) for key, part in value.items()}
 
 
-_WRITER: Final = _writer()
+_WRITER: Final = writer()
 _OURS: Final = _converter(forbids=True)
 _THEIRS: Final = _converter(forbids=False)
 

@@ -1,6 +1,7 @@
 """A record is one line of JSON, and read it is equal; also where the stories of the demo do not go."""
 
 import json
+import weakref
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import step
 from kubenode.core.accept.decide import AcceptSnapshot
-from kubenode.core.decision import AnswerRequest, Decision, DeleteToken, PatchNode, RunSteps, SetEntry
+from kubenode.core.decision import AnswerRequest, Decision, DeleteToken, Note, PatchNode, RunSteps, SetEntry
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.enrol.request import RequestState, SigningRequest
@@ -204,3 +205,23 @@ def test_durations_and_either_or_of_their_types() -> None:
         ((1, "a"), tuple[int, str]),
     ):
         assert codec.read(codec.write(value, cls), cls) == value
+
+
+def test_a_value_that_is_seen_again_is_written_once() -> None:
+    """Another one never is taken for it, though it stands where the first one stood; and only so many are held."""
+    asked: list[str] = []
+
+    def write(note: Note) -> m.Json:
+        asked.append(note.text)
+        return {"text": note.text}
+
+    once = codec._once(write)
+    kept = Note(code="A", text="kept")
+    assert [once(kept), once(kept), once(attrs.evolve(kept))] == 3 * [{"text": "kept"}]
+    assert asked == ["kept", "kept"]
+    for number in range(4 * codec._MOST_HELD):
+        assert once(Note(code="A", text=str(number))) == {"text": str(number)}
+    assert len(asked) == 2 + 4 * codec._MOST_HELD
+    held = weakref.ref(kept)
+    del kept
+    assert held() is None

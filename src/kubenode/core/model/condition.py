@@ -70,17 +70,23 @@ def stated(
     """Turn claims into conditions; a stamp moves only when the status does, so that at rest stays at rest.
 
     Returns:
-        In the order of the claims, which is the order people read; conditions of `old` not claimed are dropped.
+        In the order of the claims, which is the order people read; conditions of `old` not claimed are dropped, and
+        those that say the same are the very same objects.
     """
     before = {condition.type: condition for condition in old}
 
     def one(claim: Claim) -> Condition:
         known = before.get(claim.type)
-        same = known is not None and known.status is claim.holds
+        message = claim.message[:2048]
+        if known is None or known.status is not claim.holds:
+            since = wall.replace(microsecond=0)
+        elif (known.reason, known.message, known.observed_generation) == (claim.reason, message, generation):
+            return known
+        else:
+            since = known.last_transition_time
         return Condition(
-            type=claim.type, status=claim.holds, reason=claim.reason, message=claim.message[:2048],
-            observed_generation=generation,
-            last_transition_time=known.last_transition_time if known is not None and same else wall.replace(microsecond=0),
+            type=claim.type, status=claim.holds, reason=claim.reason, message=message, observed_generation=generation,
+            last_transition_time=since,
         )  # fmt: skip
 
     return tuple(one(claim) for claim in claims)

@@ -9,11 +9,12 @@ from kubenode.core.model.quantity import nanoseconds
 
 
 def _check(value: object) -> None:
-    what = f"{value!r} is no datetime"
-    if isinstance(value, datetime):
-        if value.tzinfo is not None:
-            return
+    if not isinstance(value, datetime):
+        what = f"{value!r} is no datetime"
+    elif value.tzinfo is None:
         what = f"{value.isoformat()} has no time zone"
+    else:
+        return
     raise InvalidObjectError((Problem(where="now", what=what, fix="datetime.now(UTC)"),))
 
 

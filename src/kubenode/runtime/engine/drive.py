@@ -61,6 +61,7 @@ class Driver:
         self.calls: Counter[tuple[str, str]] = Counter()
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         self._resting: list[asyncio.Future[int | None]] = []
         self._trouble: dict[type[Object], tuple[type[ApiError], str]] = {}
 
@@ -103,6 +104,8 @@ class Driver:
 
     def _unfollowed(self, *why: type[ApiError]) -> tuple[str, ...]:
         """Say which kinds cannot be listed or watched for one of these reasons."""
+        if not self._trouble:  # it is asked before every step
+            return ()
         return tuple(
             f"{kind.KIND.name}: {text}"
             for kind, (error, text) in self._trouble.items()
@@ -146,6 +149,7 @@ class Driver:
                 if self._failure is not None:
                     raise self._failure
             finally:
+                self._silence()
                 left = (*follow, *self._calls)
                 for task in left:
                     task.cancel()
@@ -174,15 +178,27 @@ class Driver:
                 waiter.set_result(self._wake_at)
 
     async def _sleep(self, wake_at: int | None) -> None:
-        if self._inbox:
+        pause = None if wake_at is None else (wake_at - self._clock.now().elapsed) / 1e9
+        if self._inbox or (pause is not None and pause <= 0):
             await asyncio.sleep(0)  # let calls and watches have their turn
             return
-        pause = None if wake_at is None else max(0.0, (wake_at - self._clock.now().elapsed) / 1e9)
-        try:
-            async with asyncio.timeout(pause):
-                await self._stirred.wait()
-        except TimeoutError:
+        if pause is not None:
+            self._wake_in(pause)
+        await self._stirred.wait()
+
+    def _wake_in(self, pause: float) -> None:
+        """Be stirred after some seconds, or before: an alarm that rings too soon costs less than setting it anew each step."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + pause
+        if self._alarm is not None and loop.time() < self._alarm.when() <= at:
             return
+        self._silence()
+        self._alarm = loop.call_at(at, self._stirred.set)
+
+    def _silence(self) -> None:
+        alarm, self._alarm = self._alarm, None
+        if alarm is not None:
+            alarm.cancel()
 
     def _ended(self, call: Call | Relist, task: asyncio.Task[None]) -> None:
         self._calls.pop(task, None)

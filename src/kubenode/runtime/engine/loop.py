@@ -248,6 +248,8 @@ class Engine:
 
     def denied(self) -> tuple[str, ...]:
         """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
+        if not self._denied:  # it is asked after every step
+            return ()
         return tuple(sorted({text.rpartition("is forbidden: ")[2] for text in self._denied.values()}))
 
     def pending(self) -> int:

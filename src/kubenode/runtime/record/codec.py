@@ -7,7 +7,6 @@ a default that changes does not change what was recorded. Reading takes nothing 
 
 import base64
 import enum
-import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from types import NoneType, UnionType
@@ -40,6 +39,7 @@ from kubenode.core.remedy.rehearse import RehearsalSnapshot
 from kubenode.core.remedy.repair import RepairSnapshot
 from kubenode.core.risk.decide import FleetSnapshot
 from kubenode.core.rollout.decide import RolloutSnapshot
+from kubenode.runtime.record.text import Float, marked, text
 
 Hook: TypeAlias = Callable[[Any, Any], Any]
 
@@ -59,6 +59,9 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
 }
 """The snapshots of all deciders by the word that stands in a recording, and what is decided from each."""
 _WORDS: Final[Mapping[type[Any], str]] = {snapshot: word for word, (snapshot, _) in SNAPSHOTS.items()}
+_VALUES: Final = frozenset({str, int, bool, datetime, NoneType})
+_MOST_HELD: Final = 256
+"""Values of a class without parts that are held with what is written of them."""
 _EMPTY: Final[tuple[Any, ...]] = (None, "", (), {}, frozenset())
 
 
@@ -81,21 +84,16 @@ def word_of(snapshot: Any) -> str:
     return _WORDS[type(snapshot)]
 
 
-def text(value: Any) -> str:
-    """Give JSON as one line of ASCII."""
-    return json.dumps(value, separators=(",", ":"))
-
-
 def canonical(decision: Decision[Any], word: str) -> str:
     """Give the one text of a decision: keys are sorted, so that equal decisions are equal byte for byte."""
     _, cls = SNAPSHOTS[word]
-    return json.dumps(write(decision, cls), separators=(",", ":"), sort_keys=True)
+    return text(write(decision, cls), in_order=True)
 
 
 def write_object(obj: Object) -> Json:
     """Write an object as on the wire, and beside it what its version wrote and this one does not know."""
     unknown = list(obj.metadata.unknown)
-    return {**wire.dump(obj), **({"unknown": unknown} if unknown else {})}
+    return {**wire.dump(obj, _OBJECTS), **({"unknown": unknown} if unknown else {})}
 
 
 def read_object(raw: Json) -> Object:
@@ -255,7 +253,32 @@ def _write_class(cls: Any, converter: Converter) -> Callable[[Any], Json]:
     how: dict[str, Any] = {
         field.name: override(omit_if_default=True) for field in fields if _default(field) in _EMPTY
     }
-    return make_dict_unstructure_fn(cls, converter, **how)
+    hook = make_dict_unstructure_fn(cls, converter, **how)
+    return _once(hook) if all(_is_value(field.type) for field in fields) else hook
+
+
+def _is_value(cls: Any) -> bool:
+    """Tell whether a type is of single values, or one of those or None."""
+    parts = [_bare(part) for part in get_args(cls)] if _is_union(cls) else [_bare(cls)]
+    return all(is_enum(part) or part in _VALUES for part in parts)
+
+
+def _once(writes: wire.Writes) -> wire.Writes:
+    """Write a value of a class without parts once, as long as it is held.
+
+    Reading gives equal ones as one object, and a decision what it was given: most values of a record stood in the one before.
+    """
+    known: dict[int, tuple[Any, Json]] = {}
+
+    def write_once(value: Any) -> Json:
+        found = known.get(id(value))
+        if found is None:  # what is known is held, so nothing else has its id
+            if len(known) >= _MOST_HELD:
+                known.clear()
+            found = known[id(value)] = (value, writes(value))
+        return found[1]
+
+    return write_once
 
 
 def _default(field: "attrs.Attribute[Any]") -> Any:
@@ -269,7 +292,8 @@ def _made() -> Converter:
         made.register_structure_hook(bare, _exactly(bare))
         made.register_unstructure_hook(bare, lambda value: value)
     made.register_structure_hook(Any, lambda value, _: plain_copy(value))
-    made.register_unstructure_hook(Any, plain_copy)
+    made.register_unstructure_hook(Any, marked)
+    made.register_unstructure_hook(float, Float)
     made.register_structure_hook(bytes, lambda value, _: base64.b64decode(value, validate=True))
     made.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
     made.register_structure_hook(datetime, lambda value, _: parse_stamp(value))
@@ -303,3 +327,4 @@ def _made() -> Converter:
 
 
 _CONVERTER: Final = _made()
+_OBJECTS: Final = wire.writer(free=marked, plain=_once)

@@ -21,6 +21,7 @@ from kubenode.core.model import Json
 from kubenode.core.policy import Policy
 from kubenode.runtime.record import codec
 from kubenode.runtime.record.record import Record
+from kubenode.runtime.record.text import text
 
 FORMAT: Final = "knrec"
 VERSION: Final = 1
@@ -54,7 +55,7 @@ class Recorder:
         except OSError as error:
             raise _wrong(self._path, f"cannot be written: {error.strerror}") from None
         head = {"format": FORMAT, "version": VERSION, "kubenode": version("kubenode")}
-        self._write(codec.text({**head, "policy": _policy_written(self._policies[0])}))
+        self._write(text({**head, "policy": _policy_written(self._policies[0])}))
         return self
 
     def __exit__(
@@ -85,7 +86,7 @@ class Recorder:
             if known is policy or known == policy:
                 self._policies[number] = policy  # the next comparison is of one object with itself
                 return number
-        self._write(codec.text({"policy": _policy_written(policy)}))
+        self._write(text({"policy": _policy_written(policy)}))
         self._policies.append(policy)
         return len(self._policies) - 1
 

@@ -11,6 +11,7 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.engine.apply import Act
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.record import codec
+from kubenode.runtime.record.text import text
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +40,7 @@ class Record:
         """Write it as one line of JSON, without the policy, which is the same for most decisions."""
         word = codec.word_of(self.snapshot)
         snapshot, decision = codec.SNAPSHOTS[word]
-        return codec.text({
+        return text({
             "now": codec.write(self.now, m.Now), "controller": self.controller, "key": self.key, "kind": word,
             "snapshot": codec.write(self.snapshot, snapshot), "decision": codec.write(self.decision, decision),
             "acts": codec.write(self.acts, tuple[Act, ...]),

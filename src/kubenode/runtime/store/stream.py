@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _FINAL: Final = (Expired, Refused, ObjectNotFound)
 """What no later attempt can mend: the watch is over."""
+_TYPES: Final[Mapping[str, EventType]] = {one.value: one for one in EventType}
 
 
 class Lines:
@@ -46,6 +47,7 @@ class Lines:
 
 @attrs.define(eq=False)
 class _Connected:
+    request: Request
     response: aiohttp.ClientResponse
     since: int
     lines: Lines = attrs.field(factory=Lines)
@@ -152,12 +154,12 @@ class KubeWatch:
                 await self._recover(error)
 
     async def _receive(self) -> None:
-        request = self._request()
         if self._connected is None:
+            request = self._request()
             response = await self._transport.stream(request)
-            self._connected = _Connected(response, self._elapsed())
+            self._connected = _Connected(request, response, self._elapsed())
         connected = self._connected
-        with self._transport.reaching(request):
+        with self._transport.reaching(connected.request):
             chunk = await _chunk(connected.response)
         for line in connected.lines.cut(chunk):
             if line:
@@ -197,7 +199,7 @@ class KubeWatch:
             else:
                 # Each event must move the resume point, or the next connection would repeat it.
                 _ = obj["metadata"]["resourceVersion"]
-                return WatchEvent(type=EventType(kind), object=clean(self._kind, obj))
+                return WatchEvent(type=_TYPES[kind], object=clean(self._kind, obj))
         except (ValueError, LookupError, TypeError, AttributeError) as strange:
             raise ServerFailed(
                 f"a line of the watch of {self._kind.plural} is no event: {strange!r}"

@@ -142,6 +142,11 @@ class Transport:
         self._connector: Connector | None = None
         self._identities = Identities(load, limits.call.total_seconds(), self._elapsed)
         self._places = asyncio.Semaphore(limits.in_flight)
+        connect = limits.connect.total_seconds()
+        self._per_call = aiohttp.ClientTimeout(total=limits.call.total_seconds(), sock_connect=connect)
+        self._per_stream = aiohttp.ClientTimeout(
+            total=None, sock_connect=connect, sock_read=limits.silence.total_seconds()
+        )
         self._warned: set[str] = set()
         self.warnings: deque[str] = deque(maxlen=_WARNINGS_KEPT)
         self.requests: Counter[tuple[str, int]] = Counter()
@@ -205,13 +210,8 @@ class Transport:
         Raises:
             ApiError: what the answer means, or Unreachable when there was none.
         """
-        limit = aiohttp.ClientTimeout(
-            total=None,
-            sock_connect=self.limits.connect.total_seconds(),
-            sock_read=self.limits.silence.total_seconds(),
-        )
         with self.reaching(request):
-            response = await self._ask_known(request, limit)
+            response = await self._ask_known(request, self._per_stream)
             if response.status == 200:
                 return response
             async with response:
@@ -220,11 +220,8 @@ class Transport:
         raise Unreachable(f"{request.method} {request.path}: HTTP {answer.code} is no stream")
 
     async def _attempt(self, request: Request) -> Json:
-        limit = aiohttp.ClientTimeout(
-            total=self.limits.call.total_seconds(), sock_connect=self.limits.connect.total_seconds()
-        )
         with self.reaching(request):
-            async with self._places, await self._ask_known(request, limit) as response:
+            async with self._places, await self._ask_known(request, self._per_call) as response:
                 self._tell_warnings(response)
                 answer = await _answer(response)
         return read(answer, has_test=request.has_test)
