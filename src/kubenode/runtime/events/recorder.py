@@ -28,7 +28,7 @@ from kubenode.runtime.events.correlate import Correlator, Write
 from kubenode.runtime.events.notice import Listener, Notice
 from kubenode.runtime.store.contract import MergePatch, Store
 from kubenode.runtime.store.events import EVENT
-from kubenode.runtime.store.installed import how_to_be_allowed
+from kubenode.runtime.store.installed import how_to_be_allowed, refusal
 
 LOG = logging.getLogger("kubenode.events")
 MOST_WAITING: Final = 1000
@@ -94,7 +94,7 @@ class Recorder:
 
     def lost(self) -> tuple[str, ...]:
         """Say where no Events may be written any more, with the fix."""
-        return tuple(sorted(f"forbidden: {denied.text}" for denied in self._denied.values()))
+        return tuple(sorted(denied.text for denied in self._denied.values()))
 
     def decided(self, decided: Decided) -> None:
         """Hear a decision; what it brings about is told when its acts are done."""
@@ -213,7 +213,7 @@ class Recorder:
 
     def _deny(self, write: Write, error: Forbidden) -> None:
         """Keep what was refused, to be tried again."""
-        text = f"{str(error).rpartition('is forbidden: ')[2]}{how_to_be_allowed(error)}"
+        text = refusal(error)
         denied = self._denied.get(write.namespace)
         told = "" if denied is None else denied.text
         if denied is None:
