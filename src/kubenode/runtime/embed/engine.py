@@ -232,7 +232,7 @@ class Engine:
             return ("it does not run",)
         lease = self._leading.trouble
         return (
-            *self._driver.troubles(), *self._driver.engine.unlisted(), *self._untold(), *((f"lease: {lease}",) if lease else ()),
+            *self._driver.troubles(), *self._driver.engine.unlisted(), *self._lost_besides(), *((f"lease: {lease}",) if lease else ()),
         )  # fmt: skip
 
     def figures(self) -> Figures:
@@ -431,10 +431,12 @@ class Engine:
     def _lost(self) -> tuple[str, ...]:
         driver = self._driver.lost() if self._driver is not None else ()
         lease = self._leading.lost
-        return (*driver, *self._untold(), *((f"lease: {lease}",) if lease else ()))
+        return (*driver, *self._lost_besides(), *((f"lease: {lease}",) if lease else ()))
 
-    def _untold(self) -> tuple[str, ...]:
-        return self._events.lost() if self._events is not None else ()
+    def _lost_besides(self) -> tuple[str, ...]:
+        """Say which rights are lacking for what is asked and told beside the driver."""
+        asked = self._outside.lost() if self._outside is not None else ()
+        return (*asked, *(self._events.lost() if self._events is not None else ()))
 
     def _led(self) -> None:
         if self._driver is not None:
