@@ -67,7 +67,7 @@ def kills(binaries: Path, folder: Path, *, seed: int) -> None:
         for proxy in by:
             proxy.fault = fault
         stage.begin()
-        stage.finish(patience=600)
+        stage.finish(patience=720)
         assert {story: fault.of(story) for story in STORIES} == dict.fromkeys(STORIES, count)
         assert min(fault.killed[story, when] for story in STORIES for when in WHEN) > 0, fault.killed
 
