@@ -24,6 +24,7 @@ from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.embed import Engine, Plugins
 from kubenode.runtime.manifests import install, to_yaml
 from kubenode.runtime.sim.stories.hung import kernel_lines
+from kubenode.runtime.store.installed import INSTALL
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.lease import DEGRADED
 from kubenode.runtime.store.rights import Right, lease_events, lease_rights
@@ -218,11 +219,13 @@ def test_a_controller_on_older_definitions_does_not_start(cluster: Cluster, tmp_
     assert "it would drop status.observedGeneration" in said
 
 
-def without(cluster: Cluster, verbs: str, resource: str) -> None:
-    """Take some verbs on one resource away from the controller."""
+def without(cluster: Cluster, verbs: str, resource: str, namespace: str | None = None) -> None:
+    """Take some verbs on one resource, or on those of one namespace, away from the controller."""
+    wanted = ("Role" if namespace else "ClusterRole", CONTROLLER, namespace)
     role = next(
-        one for one in install() if (one["kind"], one["metadata"]["name"]) == ("ClusterRole", CONTROLLER)
-    )
+        one for one in install()
+        if (one["kind"], one["metadata"].get("name"), one["metadata"].get("namespace")) == wanted
+    )  # fmt: skip
     role = yaml.safe_load(yaml.safe_dump(role))
     kept = []
     for rule in role["rules"]:
@@ -399,6 +402,25 @@ def rolling(cluster: Cluster) -> None:
     until("Running", ready, logs=agent.log)
 
 
+def condition(cluster: Cluster) -> Any:
+    """Read what the Lease says of its holder; empty when that can do all."""
+    annotations = cluster.lease()["metadata"].get("annotations") or {}
+    return json.loads(annotations.get(DEGRADED, "{}"))
+
+
+def described(cluster: Cluster) -> str:
+    """Give the Events of the Lease, as kubectl shows them."""
+    return cluster.plane.kubectl("describe", "lease", CONTROLLER, "-n", NAMESPACE).partition("Events:")[2]
+
+
+def has_led(cluster: Cluster) -> Process:
+    """Start a controller that leads."""
+    controller = cluster.controller()
+    controller.until_ready()
+    until("the lead", controller.leads, logs=controller.log)
+    return controller
+
+
 LOST = {
     "patch machines/status": (work_of_a_machine, 'cannot patch resource "machines/status"'),
     "list,watch nodes": (work_of_a_machine, 'cannot list resource "nodes"'),
@@ -412,9 +434,7 @@ def test_a_lost_right_degrades_and_its_return_is_noticed(cluster: Cluster, right
     """Readiness, the metric, a condition and an Event name it; granted again, the work is done without a restart."""
     work, words = LOST[right]
     verbs, resource = right.split()
-    controller = cluster.controller()
-    controller.until_ready()
-    until("the lead", controller.leads, logs=controller.log)
+    controller = has_led(cluster)
     if work is work_of_a_permit:
         rolling(cluster)
     without(cluster, verbs, resource)
@@ -424,35 +444,103 @@ def test_a_lost_right_degrades_and_its_return_is_noticed(cluster: Cluster, right
         until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
     done = work(cluster)
 
-    def condition() -> Any:
-        annotations = cluster.lease()["metadata"].get("annotations") or {}
-        return json.loads(annotations.get(DEGRADED, "{}"))
-
-    def described() -> str:
-        return cluster.plane.kubectl("describe", "lease", CONTROLLER, "-n", NAMESPACE).partition("Events:")[2]
-
     try:
         until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
         code, text = controller.get("readyz")
-        assert (code, "fix: grant the rights" in text or "forbidden:" in text) == (503, True)
+        assert code == 503
+        assert f"fix: grant the rights: {INSTALL}" in text
         assert 'kubenode_engine_ready{engine="kubenode"} 0.0' in controller.get("metrics")[1]
-        until("the condition", lambda: words in condition().get("message", ""), logs=controller.log)
-        assert (condition()["type"], condition()["status"]) == ("Degraded", "True")
-        until(
-            "the Event", lambda: re.search(rf"Warning +Degraded .*{words}", described()), logs=controller.log
-        )
+        until("the condition", lambda: words in condition(cluster).get("message", ""), logs=controller.log)
+        assert (condition(cluster)["type"], condition(cluster)["status"]) == ("Degraded", "True")
+        told = rf"Warning +Degraded .*{words}"
+        until("the Event", lambda: re.search(told, described(cluster)), logs=controller.log)
         assert controller.get("healthz")[0] == 200
         assert not done()
     finally:
         installed(cluster.plane)
     until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
     until("the work", done, logs=controller.log)
-    until("no condition", lambda: not condition())
-    until("the Event", lambda: re.search(r"Normal +Restored ", described()), logs=controller.log)
+    until("no condition", lambda: not condition(cluster))
+    until("the Event", lambda: re.search(r"Normal +Restored ", described(cluster)), logs=controller.log)
+    assert controller.popen.poll() is None
+
+
+def test_a_lost_right_to_tell_events_degrades_too(cluster: Cluster) -> None:
+    """The work goes on; readiness, the condition and an Event where it still may name it, and what was last is told later."""
+    words = 'cannot create resource "events"'
+    controller = has_led(cluster)
+    without(cluster, "create,patch", "events", "default")
+    time.sleep(1)  # an authorizer is told of a role by a watch
+    done = work_of_a_machine(cluster)
+    try:
+        until("the work", done, logs=controller.log)
+        until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
+        assert controller.get("readyz")[0] == 503
+        assert f"fix: grant the rights: {INSTALL}" in controller.get("readyz")[1]
+        until("the condition", lambda: words in condition(cluster).get("message", ""), logs=controller.log)
+        told = rf"Warning +Degraded .*{words}"
+        until("the Event", lambda: re.search(told, described(cluster)), logs=controller.log)
+        assert controller.log().count("event=event-dropped") == 1
+        assert controller.leads()
+    finally:
+        installed(cluster.plane)
+    until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
+    until("no condition", lambda: not condition(cluster))
+    until("the Event", lambda: re.search(r"Normal +Restored ", described(cluster)), logs=controller.log)
+    assert controller.popen.poll() is None
+
+
+def test_a_lost_right_to_the_lease_ends_the_lead_and_its_return_begins_another(cluster: Cluster) -> None:
+    """Nothing can be written on it: readiness, one line of the log and an Event say so; it decides nothing, and lives on."""
+    words = 'cannot patch resource "leases"'
+    controller = has_led(cluster)
+    without(cluster, "create,get,patch", "leases", NAMESPACE)
+    try:
+        until("the loss", lambda: "lease: " in controller.get("readyz")[1], logs=controller.log)
+        assert controller.get("readyz")[0] == 503
+        assert f"fix: grant the rights: {INSTALL}" in controller.get("readyz")[1]
+        told = rf"Warning +Degraded .*{words}"
+        until("the Event", lambda: re.search(told, described(cluster)), logs=controller.log)
+        until("the end of its term", lambda: not controller.leads(), logs=controller.log)
+        done = work_of_a_machine(cluster)
+        time.sleep(5)
+        assert not done()
+        (line,) = re.findall(r".*event=lease-trouble.*", controller.log())
+        assert words in line
+        assert f"fix: grant the rights: {INSTALL}" in line
+        assert controller.get("healthz")[0] == 200
+    finally:
+        installed(cluster.plane)
+    until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
+    until("the work", done, logs=controller.log)
+    until(
+        "the Event", lambda: re.search(r"Normal +Leading .*term 2", described(cluster)), logs=controller.log
+    )
     assert controller.popen.poll() is None
 
 
 # Two of them.
+
+
+def test_one_that_observes_writes_nothing_but_its_lease(cluster: Cluster) -> None:
+    """By the audit log, with all the rights of a controller and work to do; it says what it would do, and leads nobody away."""
+    grant_second(cluster.plane)
+    before = len(cluster.audit())
+    observer = cluster.controller("--observe-only", user=SECOND_USER)
+    observer.until_ready()
+    done = work_of_a_machine(cluster)
+    would = r"event=would key=machine/(late-\d+) acts='SetFinalizers Machine \1'"
+    until("what it would do", lambda: re.search(would, observer.log()), logs=observer.log)
+    leading = cluster.controller()
+    until("the work of the real one", done, logs=leading.log)
+    observer.end()
+    wrote = {
+        (one["objectRef"]["resource"], one["objectRef"].get("name", OBSERVER))
+        for one in cluster.audit()[before:]
+        if one["user"]["username"] == SECOND_USER and one["verb"] in ("create", "patch", "delete", "update")
+    }
+    assert wrote - {("selfsubjectaccessreviews", OBSERVER)} == {("leases", OBSERVER)}
+    assert cluster.lease(OBSERVER)["metadata"]["name"] == OBSERVER
 
 
 def test_a_leader_that_was_stopped_does_not_act_when_it_wakes(cluster: Cluster) -> None:

@@ -1,8 +1,10 @@
 """The judge of runs on a real cluster finds what it is there to find, each in a log of its own making."""
 
 import json
+import signal
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.runtime.store.contract import JsonPatch, MergePatch
 from kubenode.runtime.testing.servers import CONTROLLER_USER, SECOND_USER
+from tests.cluster.faults.forked import Forked
 from tests.cluster.faults.judge import acts_of, audited, hosts_of, judge, unled
 from tests.cluster.faults.older import forget, forgotten
 from tests.cluster.faults.plot import HUNG, SCARRED, STORIES, cast, embedded
@@ -197,6 +200,18 @@ def test_the_older_one_forgets() -> None:
     told = {"op": "add", "path": "/spec/operation", "value": {"opID": "o", "steps": [{"action": "Repair"}]}}
     assert forgotten("Machine", asked) == JsonPatch((test, told))
     assert forget("Machine", {"spec": None}) == {"spec": None}
+
+
+def test_a_forked_program_is_the_program(tmp_path: Path) -> None:
+    """What it says goes to its log, and its exit status is what the command's is; it can be killed."""
+    done = Forked(["version"], tmp_path / "version")
+    assert (done.wait(60), (tmp_path / "version").read_text().strip()) == (0, version("kubenode"))
+    assert Forked(["no-such-word"], tmp_path / "wrong").wait(60) == 2
+    assert "no-such-word" in (tmp_path / "wrong").read_text()
+    killed = Forked(["controller", "--kubeconfig", str(tmp_path / "none")], tmp_path / "killed")
+    killed.kill()
+    assert killed.wait(60) == -signal.SIGKILL
+    assert killed.poll() == -signal.SIGKILL
 
 
 def test_the_end_that_runs_are_compared_with_is_a_good_one() -> None:

@@ -21,17 +21,16 @@ from kubenode.core.errors import (
     Refused,
     Unreachable,
 )
-from kubenode.core.model import KINDS, Json, Kind, Machine, Node
+from kubenode.core.model import KINDS, Json, Kind, Node
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.store.contract import EventType, JsonPatch, MergePatch, Watch, WatchEvent
 from kubenode.runtime.store.following import as_is
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Limits, Timing
 from kubenode.runtime.testing import ControlPlane
+from tests.cluster.following import KIND, follow, machine, noted
 
 pytestmark = pytest.mark.cluster
-
-KIND = Machine.KIND
 
 
 @pytest.fixture(scope="module")
@@ -42,16 +41,6 @@ def plane(control_plane: ControlPlane) -> ControlPlane:
     names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
     control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
     return control_plane
-
-
-def machine(name: str) -> Json:
-    """Give a Machine to create."""
-    return {
-        "apiVersion": KIND.api_version,
-        "kind": KIND.name,
-        "metadata": {"name": name},
-        "spec": {"host": {"address": "192.0.2.1"}},
-    }
 
 
 def on(
@@ -198,35 +187,6 @@ def test_items_of_a_core_list_name_their_kind(plane: ControlPlane) -> None:
         await store.delete(kind, "kube-node")
 
     on(plane, look)
-
-
-async def follow(store: KubeStore, name: str, seen: list[str]) -> None:
-    """List and watch as the engine does, and note each change of one object's label `step`, until it is gone."""
-    while not seen or seen[-1] != "gone":
-        listing = await store.find(KIND)
-        held = {item["metadata"]["name"]: item for item in listing.items}
-        _note(seen, held.get(name))
-        watch = await store.watch(KIND, resource_version=listing.resource_version)
-        # A server that has just begun may have forgotten: then the list says what was missed.
-        with suppress(Expired):
-            while seen[-1] != "gone":
-                for event in await watch.events():
-                    if event.object["metadata"].get("name") == name:
-                        _note(seen, None if event.type is EventType.DELETED else event.object)
-        await watch.close()
-
-
-def _note(seen: list[str], obj: Json | None) -> None:
-    now = "gone" if obj is None else str(obj["metadata"].get("labels", {}).get("step", "made"))
-    if seen[-1:] != [now]:
-        seen.append(now)
-
-
-async def noted(seen: list[str], step: str) -> None:
-    """Wait until a change was noted."""
-    async with asyncio.timeout(60):
-        while step not in seen:
-            await asyncio.sleep(0.05)
 
 
 def test_whoever_follows_a_kind_misses_nothing_in_a_restart(plane: ControlPlane) -> None:

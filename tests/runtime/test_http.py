@@ -22,6 +22,7 @@ from kubenode.runtime.http import address, served
 from kubenode.runtime.store.contract import Patch
 from kubenode.runtime.store.embedded import now_or_never
 from kubenode.runtime.store.events import EVENT
+from kubenode.runtime.store.installed import INSTALL
 from kubenode.runtime.store.lease import DEGRADED, LEASE, Lease
 from tests.runtime.embed.world import LEDGER, OURS, REBOOT, hung_cluster, nothing_left, sick, until, well
 
@@ -132,7 +133,10 @@ def test_a_right_that_is_lost_is_told_and_its_return_is_noticed() -> None:
         async with engine:
             await until(condition)
             status, text = await ask("readyz")
-            assert (status, text) == (503, 'forbidden: User "x" cannot patch resource "machines/status"\n')
+            assert (status, text) == (
+                503,
+                f'forbidden: User "x" cannot patch resource "machines/status"; fix: grant the rights: {INSTALL}\n',
+            )
             said = condition()
             assert (said["type"], said["status"], said["message"]) == ("Degraded", "True", text.strip())
             assert (await ask("healthz"))[0] == 200

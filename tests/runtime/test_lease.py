@@ -90,7 +90,11 @@ class Watched(LeaseKeeper):
     def __init__(self, store: Any, time: FakeTime, lease: Lease = MINE) -> None:
         self.terms: list[tuple[int, int | None]] = []
         self._time = time
-        super().__init__(lease, store, changed=self._note, clock=time, sleep=time.sleep, jitter=lambda: 0.0)
+        self.troubles: list[str] = []
+        super().__init__(
+            lease, store, changed=self._note, troubled=lambda: self.troubles.append(self.trouble),
+            clock=time, sleep=time.sleep, jitter=lambda: 0.0,
+        )  # fmt: skip
 
     def _note(self) -> None:
         self.terms.append((round(self._time.now().elapsed / 1e9), self.term()))
@@ -207,11 +211,41 @@ def test_a_release_that_fails_is_no_failure(caplog: pytest.LogCaptureFixture) ->
     ],
 )
 def test_trouble_is_told_with_its_fix_and_forgotten_when_it_is_over(error: Exception, says: str) -> None:
-    """Readiness shows it."""
+    """Readiness shows it; that a right was lost is told apart."""
     keeper, _ = kept(1, fails(error))
     assert says in keeper.trouble
+    assert keeper.lost == (keeper.trouble if isinstance(error, Forbidden) else "")
+    assert keeper.troubles == [keeper.trouble]
     keeper, _ = kept(10, fails(error))
-    assert (keeper.trouble, keeper.term()) == ("", 1)
+    assert (keeper.trouble, keeper.lost, keeper.term()) == ("", "", 1)
+    assert [bool(one) for one in keeper.troubles] == [True, False]
+
+
+def test_a_right_that_is_lost_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Whichever verb is refused next; another kind of trouble after it is another line."""
+
+    class Shut(Store):
+        """It may be made, and neither renewed nor read after that."""
+
+        async def get(self, kind: Kind, name: str) -> Json:
+            """Refuse it, and be away in the end."""
+            if time.now().elapsed > 20e9:
+                raise ServerFailed("503", status={"code": 503})
+            if self.writes:
+                raise Forbidden("cannot get")
+            return await super().get(kind, name)
+
+    time = Time(30)
+    store = Shut(time)
+    store.faults = [None, fails(Forbidden("cannot patch"))]
+
+    async def main() -> None:
+        with pytest.raises(Stop):
+            await Watched(store, time).keep()
+
+    asyncio.run(main())
+    lines = [one.getMessage() for one in caplog.records if "lease-trouble" in one.getMessage()]
+    assert [("cannot patch" in line, "503" in line) for line in lines] == [(True, False), (False, True)]
 
 
 def test_a_missing_namespace_is_told_with_its_fix() -> None:

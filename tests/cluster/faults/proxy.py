@@ -123,6 +123,16 @@ class Proxy:
 
         self._call(change())
 
+    def freeze(self) -> None:
+        """Let nothing more through on the connections there are, not even that an end has gone; others are taken as ever."""
+
+        async def change() -> None:
+            self._flows, frozen = asyncio.Event(), self._flows
+            self._flows.set()
+            frozen.clear()
+
+        self._call(change())
+
     # In the loop.
 
     def _call(self, what: Coroutine[Any, Any, None]) -> None:
@@ -184,8 +194,9 @@ class Proxy:
         up_reader, up_writer = await asyncio.open_connection(LOOPBACK, self._inner)
         both = {writer, up_writer}
         self._open |= both
+        flows = self._flows
         try:
-            ways = (self._pass(reader, up_writer), self._pass(up_reader, writer))
+            ways = (self._pass(reader, up_writer, flows), self._pass(up_reader, writer, flows))
             tasks = [asyncio.ensure_future(way) for way in ways]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -196,12 +207,15 @@ class Proxy:
             for one in both:
                 one.transport.abort()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, flows: asyncio.Event
+    ) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
-                await self._flows.wait()
+                await flows.wait()
                 writer.write(data)
                 await writer.drain()
+        await flows.wait()  # that one end is gone is not told the other, either
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         asked = Asked(

@@ -12,8 +12,11 @@ from aiohttp import web
 from tests.cluster.faults.plot import STORIES
 from tests.cluster.faults.proxy import Asked, Fault, Lost, Proxy
 
-PATIENCE: Final = 6
-"""A kill that waits for one story's writes takes any write after so many others."""
+WRITES: Final = {"import": 28, "hung": 29, "upgrade": 27, "outage": 90}
+"""What each story has at least; where nothing is wrong, it has up to half as many more."""
+
+WHEN: Final = ("before", "after", "told")
+"""Of a kill: before the server has the write, once it is done, once its answer was told."""
 
 
 def story_of(asked: Asked) -> str:
@@ -89,45 +92,42 @@ class Breaking(Fault):
 
 
 class Killing(Fault):
-    """Kills whoever leads around one of its writes: before the server has it, once it is done, or once it was told.
+    """Kills whoever leads around its writes, so often on each story: before the server has one, once it is done, or once it was told.
 
-    One for all controllers: only one of them writes at a time.
+    One for all controllers: only one of them writes at a time. The points of a story are drawn, by a generator of its
+    own, from the writes that it has at least, so every story gets all of its kills, from its beginning to its end.
 
-    The stories take turns: a kill waits for a write of the next one's, and takes any after some others.
+    Args:
+        seed: of all draws.
+        kills: how many there are on each story.
+        kill: kills the controller behind a proxy.
     """
 
     def __init__(self, seed: int, kills: int, kill: Callable[[Proxy], None]) -> None:
-        self._drawn = random.Random(seed)
-        self._left = kills
+        self._drawn = {story: random.Random(f"{story} {seed}") for story in STORIES}
+        self._left = dict.fromkeys(STORIES, kills)
+        self._writes = dict(WRITES)
         self._kill = kill
-        self._stories = list(STORIES)
-        self.killed = Counter[tuple[str, str]]()
-        self._draw()
-
-    def _draw(self) -> None:
-        self._stories.append(self._stories.pop(0))
-        self._writes = self._drawn.randrange(3)
-        self._others = 0
-        self._when = self._drawn.choice(["before", "after", "told"])
         self._struck: Asked | None = None
+        self._when = ""
+        self.killed = Counter[tuple[str, str]]()
+        """How often it was on which story, and when."""
 
-    @property
-    def left(self) -> int:
-        """How many kills are still to come."""
-        return self._left
+    def of(self, story: str) -> int:
+        """How many kills a story has had."""
+        return sum(count for (one, _), count in self.killed.items() if one == story)
 
     async def before(self, asked: Asked) -> web.Response | None:
         """Kill before the write, or mark it."""
-        if self._left == 0 or self._struck is not None or not asked.writes:
+        if not asked.writes:
             return None
-        self._others += 1
-        if story_of(asked) == self._stories[0]:
-            self._writes -= 1
-        if self._writes >= 0 and self._others < PATIENCE:
-            return None
-        self._struck = asked
+        if self._struck is not None:  # what comes behind it is lost with its process
+            await asyncio.Event().wait()
+        self._when = self._draw(story_of(asked))
+        if self._when:
+            self._struck = asked
         if self._when == "before":
-            self._strike(asked)
+            self._strike()
             raise Lost
         return None
 
@@ -136,13 +136,27 @@ class Killing(Fault):
         if asked is not self._struck:
             return
         if self._when == "after":
-            self._strike(asked)
+            self._strike()
             raise Lost
         # The answer goes first.
-        asyncio.get_running_loop().call_later(0.002, self._strike, asked)
+        asyncio.get_running_loop().call_later(0.002, self._strike)
 
-    def _strike(self, asked: Asked) -> None:
-        self._left -= 1
-        self.killed[story_of(asked), self._when] += 1
-        self._kill(asked.proxy)
-        self._draw()
+    def _draw(self, story: str) -> str:
+        """Draw what becomes of a write: when to kill, or empty; so many of the writes that are left as there are kills left."""
+        left = self._left.get(story, 0)
+        drawn = self._drawn.get(story)
+        if not left or drawn is None:
+            return ""
+        strikes = drawn.random() * max(self._writes[story], left) < left
+        when = drawn.choice(WHEN) if strikes else ""
+        if when != "before":
+            self._writes[story] -= 1
+        return when
+
+    def _strike(self) -> None:
+        assert self._struck is not None
+        story = story_of(self._struck)
+        self._left[story] -= 1
+        self.killed[story, self._when] += 1
+        self._kill(self._struck.proxy)
+        self._struck = None

@@ -5,15 +5,17 @@ from datetime import timedelta
 from typing import Any
 
 import attrs
+import pytest
 
 from kubenode.core import model as m
-from kubenode.core.errors import ServerFailed
+from kubenode.core.errors import ApiError, Forbidden, ServerFailed
 from kubenode.core.identity import deletion_op_id
 from kubenode.core.model.meta import FINALIZER
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.embed import EmbeddedStore, Engine
 from kubenode.runtime.embed.workloads import Workloads
 from kubenode.runtime.store.contract import Listing, MergePatch
+from kubenode.runtime.store.installed import INSTALL
 from tests.runtime.embed.world import LEDGER, OURS, nothing_left, until, well
 
 PODS = m.Pod.KIND.within("default")
@@ -24,6 +26,7 @@ class Counting(EmbeddedStore):
 
     fails = 0
     looks = 0
+    error: ApiError = ServerFailed("try again")
 
     async def find(self, kind: m.Kind, **more: Any) -> Listing:
         """Count."""
@@ -31,7 +34,7 @@ class Counting(EmbeddedStore):
             self.looks += 1
             assert more["fields"], "all Pods of the cluster were asked for"
             if self.looks <= self.fails:
-                raise ServerFailed("try again")
+                raise self.error
         return await super().find(kind, **more)
 
 
@@ -125,6 +128,50 @@ def test_what_cannot_be_listed_is_asked_for_again() -> None:
         await until(lambda: stirred)
         assert (store.looks, stirred) == (4, ["n1"])
         await looking.end()
+
+    asyncio.run(run())
+
+
+def test_who_may_not_look_says_so_once_until_it_may(caplog: pytest.LogCaptureFixture) -> None:
+    """The engine is stirred by the loss and by its end; of one that is forgotten nothing is said."""
+    lost = (f"forbidden: x cannot list pods; fix: grant the rights: {INSTALL}",)
+
+    async def run() -> None:
+        store, stirred, clock = ending(), list[str](), SystemClock()
+        store.error, store.fails = Forbidden("pods is forbidden: x cannot list pods"), 5
+        looking = workloads(store, stirred, clock)
+        looking("n1", "n1", clock.now())
+        await until(lambda: stirred)
+        assert looking.lost() == lost
+        await until(lambda: len(stirred) == 2)
+        assert (looking.lost(), store.looks, stirred) == ((), 6, ["n1", "n1"])
+        assert len([one for one in caplog.records if "pods-unknown" in one.getMessage()]) == 1
+        store.fails = 1000
+        looking("n2", "n2", clock.now())
+        await until(lambda: looking.lost() == lost)
+        looking("n2", "", clock.now())
+        assert looking.lost() == ()
+        await looking.end()
+
+    asyncio.run(run())
+
+
+def test_an_engine_that_may_not_look_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its drain stands still, and readiness says why; when it may look again the drain goes on."""
+    monkeypatch.setitem(Workloads.__init__.__kwdefaults__, "again", 0.05)
+
+    async def run() -> None:
+        store = ending()
+        await pod(store, "web")
+        store.error, store.fails = Forbidden("pods is forbidden: x cannot list pods"), 1_000_000
+        async with Engine(store, plugins=OURS) as engine:
+            await store.delete(m.Machine.KIND, "n1")
+            await until(lambda: store.looks > 3)
+            assert engine.unready() == (f"forbidden: x cannot list pods; fix: grant the rights: {INSTALL}",)
+            assert "deletionTimestamp" not in (await store.get(PODS, "web"))["metadata"]
+            store.fails = 0
+            await until(lambda: (found := state(store)) and found.state is m.DrainState.DRAINED)
+            assert engine.unready() == ()
 
     asyncio.run(run())
 

@@ -19,6 +19,8 @@ from kubenode.runtime.events.notice import Listener, Notice
 from kubenode.runtime.events.recorder import MOST_WAITING, Recorder
 from kubenode.runtime.store.embedded import now_or_never
 from kubenode.runtime.store.events import EVENT
+from kubenode.runtime.store.installed import INSTALL
+from kubenode.runtime.store.lease import LEASE
 from tests.runtime.embed.world import LEDGER, OURS, REBOOT, hung_cluster, nothing_left, sick, until, well
 
 HOME = EVENT.within("default")
@@ -72,7 +74,7 @@ class Deaf(EmbeddedStore):
         return await super().create(kind, obj, **more)
 
 
-@pytest.mark.parametrize("error", [Forbidden("events is forbidden"), Unreachable("no answer"), None])
+@pytest.mark.parametrize("error", [Forbidden("is forbidden: events"), Unreachable("no answer"), None])
 def test_a_server_that_takes_no_events_costs_nothing(
     error: Exception | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,7 +89,10 @@ def test_a_server_that_takes_no_events_costs_nothing(
         async with Engine(store, plugins=OURS) as engine:
             await engine.settled()
             assert store.objects(m.RemedyOperationJob) != ()
-            assert engine.unready() == ()
+            lost = isinstance(error, Forbidden)
+            assert engine.unready() == (
+                ("forbidden: events; fix: grant the rights: " + INSTALL,) if lost else ()
+            )
         return engine
 
     with nothing_left():
@@ -99,12 +104,67 @@ def test_a_server_that_takes_no_events_costs_nothing(
         assert len([one for one in caplog.records if "event-dropped" in one.message]) == 1
 
 
+class Barred(EmbeddedStore):
+    """A store that takes no Events in `default`, as long as it says why."""
+
+    def __init__(self) -> None:
+        super().__init__(cel=False)
+        self.error: Exception | None = Forbidden("x is forbidden: y cannot create events")
+        self.asked = 0
+
+    async def create(self, kind: Kind, obj: m.Json, **more: Any) -> m.Json:
+        """Refuse it there."""
+        if kind.namespace == "default":
+            self.asked += 1
+            if self.error is not None:
+                raise self.error
+        return await super().create(kind, obj, **more)
+
+
+def test_where_the_right_is_lost_one_is_kept_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others there are dropped unasked, those elsewhere are told; also a server that is away meanwhile is left alone."""
+    monkeypatch.setattr(module, "FIRST_PAUSE", 0.2)
+    monkeypatch.setattr(module, "LONGEST_PAUSE", 0.3)
+    lost = ("forbidden: y cannot create events; fix: grant the rights: " + INSTALL,)
+    elsewhere = LEASE.within("kubenode-system")
+
+    async def main() -> None:
+        store = Barred()
+        seen: list[tuple[str, ...]] = []
+        recorder = Recorder(store, SystemClock(), "test", changed=lambda: seen.append(recorder.lost()))
+        home = Home(store, recorder)
+        running = asyncio.create_task(recorder.run())
+        for number in range(5):
+            home.put(f"phase {number}")
+        about = m.Ref(kind="Lease", name="l", uid="u-l")
+        recorder.say(Notice(about=about, reason="Degraded", message="events", kind=elsewhere))
+        await until(lambda: recorder.counts.get("written") == 1)
+        assert (store.asked, seen) == (1, [lost])
+        store.error = Unreachable("no answer")
+        await until(lambda: store.asked == 3)
+        assert recorder.lost() == lost
+        store.error = None
+        await until(lambda: recorder.counts.get("written") == 2)
+        assert (seen, recorder.lost()) == ([lost, ()], ())
+        assert [one["message"] for one in events(store)] == ["phase 4"]
+        assert recorder.counts == {"written": 2, "dropped": 4}
+        store.error = Forbidden("again")
+        home.put("phase 5")
+        home.put("phase 6")
+        await until(lambda: bool(recorder.lost()))
+        recorder.end()
+        await running
+        assert recorder.counts == {"written": 2, "dropped": 6}
+
+    asyncio.run(main())
+
+
 class Home:
     """A recorder at work on a store, and notices put into it."""
 
-    def __init__(self, store: EmbeddedStore) -> None:
+    def __init__(self, store: EmbeddedStore, recorder: Recorder | None = None) -> None:
         self.store = store
-        self.recorder = Recorder(store, SystemClock(), "test")
+        self.recorder = recorder or Recorder(store, SystemClock(), "test")
 
     def put(self, message: str, name: str = "n1") -> None:
         """Tell something."""

@@ -119,7 +119,9 @@ class Engine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
         self._degraded = Degraded(self._lost, self._clock, self._said_of_lease)
-        self._leading = Leading(lease_of(lease), store, self._clock, self._led, self._degraded.condition)
+        self._leading = Leading(
+            lease_of(lease), store, self._clock, self._led, self._look_again, self._degraded.condition
+        )
         self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
         self._hosting = Hosting()
@@ -128,7 +130,9 @@ class Engine:
         self._outside: Outside | None = None
         self._outlets: tuple[Outlet, ...] = ()
         self._teller = Teller(observes=observe_only)
-        self._events = None if observe_only else Recorder(store, self._clock, identity)
+        self._events = (
+            None if observe_only else Recorder(store, self._clock, identity, changed=self._look_again)
+        )
         self._telling: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -227,7 +231,9 @@ class Engine:
         if not self.runs or self._driver is None:
             return ("it does not run",)
         lease = self._leading.trouble
-        return (*self._troubles(), *self._driver.engine.unlisted(), *((f"lease: {lease}",) if lease else ()))
+        return (
+            *self._driver.troubles(), *self._driver.engine.unlisted(), *self._lost_besides(), *((f"lease: {lease}",) if lease else ()),
+        )  # fmt: skip
 
     def figures(self) -> Figures:
         """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
@@ -356,7 +362,7 @@ class Engine:
             ),
             clouds=Clouds(
                 Instances(plugins, resync=RESYNC), clock=clock, post=self._post, stir=self._stir,
-                leads=lambda: self._leading.leads, ended=self._look_ended, name=name,
+                leads=lambda: self._leading.leads, ended=self._look_again, name=name,
             ),
         )  # fmt: skip
 
@@ -414,7 +420,7 @@ class Engine:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key(controller, name)))
 
-    def _look_ended(self) -> None:
+    def _look_again(self) -> None:
         if self._driver is not None:
             self._driver.stir()
 
@@ -422,11 +428,15 @@ class Engine:
         answers = () if self._outside is None else self._outside.waits_for()
         return (*self._leading.waits(), *answers)
 
-    def _troubles(self) -> tuple[str, ...]:
-        return self._driver.troubles() if self._driver is not None else ()
-
     def _lost(self) -> tuple[str, ...]:
-        return self._driver.lost() if self._driver is not None else ()
+        driver = self._driver.lost() if self._driver is not None else ()
+        lease = self._leading.lost
+        return (*driver, *self._lost_besides(), *((f"lease: {lease}",) if lease else ()))
+
+    def _lost_besides(self) -> tuple[str, ...]:
+        """Say which rights are lacking for what is asked and told beside the driver."""
+        asked = self._outside.lost() if self._outside is not None else ()
+        return (*asked, *(self._events.lost() if self._events is not None else ()))
 
     def _led(self) -> None:
         if self._driver is not None:

@@ -31,16 +31,19 @@ class Leading:
         store: where it is.
         clock: for durations and stamps.
         changed: is called when a term has begun or ended.
+        troubled: is called when the trouble with the lease is another, or over.
         degraded: gives the condition that says what cannot be done at the moment.
     """
 
     def __init__(
         self, lease: Lease | None, store: Store, clock: Clock, changed: Callable[[], None],
-        degraded: Callable[[], str],
+        troubled: Callable[[], None], degraded: Callable[[], str],
     ) -> None:  # fmt: skip
         self._keeper = None
         if lease is not None:
-            self._keeper = LeaseKeeper(lease, store, changed=changed, degraded=degraded, clock=clock)
+            self._keeper = LeaseKeeper(
+                lease, store, changed=changed, troubled=troubled, degraded=degraded, clock=clock
+            )
         self._task: asyncio.Task[None] | None = None
 
     def start(self, name: str, ended: Callable[[asyncio.Task[None]], None]) -> None:
@@ -68,6 +71,11 @@ class Leading:
     def trouble(self) -> str:
         """Why the lease could not be read or written the last time; empty when it could."""
         return "" if self._keeper is None else self._keeper.trouble
+
+    @property
+    def lost(self) -> str:
+        """The same, where it is that the right to it was taken away."""
+        return "" if self._keeper is None else self._keeper.lost
 
     def waits(self) -> tuple[str, ...]:
         """Say who leads, where it is not this engine."""

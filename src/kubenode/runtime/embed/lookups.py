@@ -11,7 +11,8 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
-from kubenode.core.errors import ApiError
+from kubenode.core.errors import ApiError, Forbidden
+from kubenode.runtime.store.installed import how_to_be_allowed, refusal
 
 A = TypeVar("A")
 LOG = logging.getLogger("kubenode.engine")
@@ -27,11 +28,13 @@ class Lookup(Generic[A]):
         of: what it is about; about another thing nothing is known.
         found: the last answer.
         task: which looks it up, while one does.
+        refused: which right it lacks to look, with the fix; empty when it lacks none.
     """
 
     of: str
     found: A | None = None
     task: "asyncio.Task[None] | None" = None
+    refused: str = ""
 
 
 class Lookups(Generic[A]):
@@ -57,6 +60,10 @@ class Lookups(Generic[A]):
     def busy(self) -> bool:
         """Whether a lookup is under way."""
         return any(one.task is not None for one in self._known.values())
+
+    def lost(self) -> tuple[str, ...]:
+        """Say which rights are lacking to look, each once, with its fix."""
+        return tuple(sorted({one.refused for one in self._known.values() if one.refused}))
 
     async def end(self) -> None:
         """Look up no more; what is under way is dropped."""
@@ -99,9 +106,18 @@ class Lookups(Generic[A]):
             try:
                 known.found = await call()
             except ApiError as error:
-                LOG.warning("%s error=%s: %s", unknown, type(error).__name__, error)
+                self._failed(key, known, error, unknown)
                 await asyncio.sleep(self._again)
                 continue
-            known.task = None
+            known.task, known.refused = None, ""
             self._stir(key)
             return
+
+    def _failed(self, key: str, known: Lookup[A], error: ApiError, unknown: str) -> None:
+        """Tell of it; a right that is lacking is told once, and to the engine, too."""
+        refused = refusal(error) if isinstance(error, Forbidden) else ""
+        level = logging.DEBUG if refused and refused == known.refused else logging.WARNING
+        LOG.log(level, "%s error=%s: %s%s", unknown, type(error).__name__, error, how_to_be_allowed(error))
+        if refused != known.refused:
+            known.refused = refused
+            self._stir(key)

@@ -42,6 +42,14 @@ class Outside:
         )
         return tuple(f"{who} have not answered yet" for who, one in asked if one.busy)
 
+    def lost(self) -> tuple[str, ...]:
+        """Say what may not be asked any more, with the fix."""
+        return tuple(sorted({text for one in self._looking for text in one.lost()}))
+
+    @property
+    def _looking(self) -> tuple[Definitions, Definitions, Workloads]:
+        return self.set_crd, self.machine_crd, self.workloads
+
     @property
     def workers(self) -> tuple[Workers, ...]:
         """The threads of all, to be ended with the engine."""
@@ -51,5 +59,5 @@ class Outside:
     async def end(self) -> None:
         """End all that is done in tasks."""
         await self.clouds.end()
-        for one in (self.set_crd, self.machine_crd, self.workloads):
+        for one in self._looking:
             await one.end()

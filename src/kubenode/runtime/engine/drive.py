@@ -23,7 +23,7 @@ from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store, Watch
 from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.following import follow, in_turn
-from kubenode.runtime.store.installed import INSTALL, how_to_be_allowed
+from kubenode.runtime.store.installed import INSTALL, how_to_be_allowed, refusal
 
 LOG = logging.getLogger("kubenode.engine")
 AT_A_TIME: Final = 100
@@ -113,7 +113,7 @@ class Driver:
         )
 
     def _denied(self) -> tuple[str, ...]:
-        return tuple(f"forbidden: {text}" for text in self.engine.denied())
+        return tuple(sorted(set(map(refusal, self.engine.denied()))))
 
     def _may_decide(self) -> int | None:
         """Give the term to decide in; None while another leads, and while a kind may not be seen any more.

@@ -195,7 +195,7 @@ class Engine:
         self._repeats: set[Key] = set()
         self._troubled: set[Key] = set()
         self._unsynced = set(cache.kinds)
-        self._denied: dict[Key, str] = {}
+        self._denied: dict[Key, Forbidden] = {}
         self._term: int | None = 0
 
     def step(
@@ -246,11 +246,9 @@ class Engine:
         """Say which kinds were not listed yet."""
         return tuple(sorted(f"{kind.KIND.name}: not listed yet" for kind in self._unsynced))
 
-    def denied(self) -> tuple[str, ...]:
-        """Say which rights calls were refused for, each once; a key that has what it wanted is no longer among them."""
-        if not self._denied:  # it is asked after every step
-            return ()
-        return tuple(sorted({text.rpartition("is forbidden: ")[2] for text in self._denied.values()}))
+    def denied(self) -> tuple[Forbidden, ...]:
+        """Give the refusals of calls for want of a right; a key that has what it wanted is no longer among them."""
+        return tuple(self._denied.values())
 
     def pending(self) -> int:
         """Give the number of keys that wait or are in hand."""
@@ -316,7 +314,7 @@ class Engine:
         if done.error is not None:
             self._acts_of.pop(done.key, None)
         if isinstance(done.error, Forbidden):
-            self._denied[done.key] = str(done.error)
+            self._denied[done.key] = done.error
         elif done.error is None:
             self._denied.pop(done.key, None)
         if done.error is not None or done.key in self._repeats:

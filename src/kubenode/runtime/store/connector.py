@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _FAILS: Final = (aiohttp.ClientError, OSError)
 _KEPT_S: Final = 60
 """How long a connection is kept idle, less than the 90 s of the server: a handshake costs as much as three calls."""
+_END_S: Final = 0.05
+"""How long the other side may take to end TLS. A half-open connection never does, and asyncio would keep it for 30 s."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -28,11 +30,16 @@ class Connector(aiohttp.TCPConnector):
     def __init__(self, limits: "Limits", timing: "Timing") -> None:
         # Our places are the limit of calls; a limit of connections would make calls wait for watches.
         super().__init__(limit=0, keepalive_timeout=_KEPT_S)
+        self._ssl_shutdown_timeout = _END_S  # to give it as an argument is deprecated
         self._every = nanoseconds(limits.reconnect)
         self._timing = timing
         self._is_doubted = False
         self._failed: int | None = None
         self._turn = asyncio.Lock()
+
+    async def close(self, *, abort_ssl: bool = True) -> None:
+        """End all connections at once."""
+        await super().close(abort_ssl=abort_ssl)
 
     def doubt(self) -> None:
         """Be told that something broke on the way: the next connection is tried alone."""

@@ -47,6 +47,11 @@ def how_to_be_allowed(error: Exception) -> str:
     return ""
 
 
+def refusal(error: Forbidden) -> str:
+    """Say which right a write lacked, whatever object it was of, and how to get it."""
+    return f"forbidden: {str(error).rpartition('is forbidden: ')[2]}{how_to_be_allowed(error)}"
+
+
 async def leaves(get: Get, cls: type[Object]) -> bool:
     """Ask the server whether the CRD of a kind is being deleted, or gone."""
     found = await _definition(get, cls)

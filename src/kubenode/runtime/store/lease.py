@@ -18,6 +18,7 @@ from kubenode.core.errors import (
     AlreadyExists,
     ApiError,
     Conflict,
+    Forbidden,
     InvalidObjectError,
     ObjectNotFound,
     Problem,
@@ -101,6 +102,7 @@ class LeaseKeeper:
         lease: which one.
         store: where it is.
         changed: is called when a term has begun or ended; in the loop's thread.
+        troubled: is called when the trouble with the Lease is another, or over.
         degraded: gives the condition that says what a leader cannot do, which its Lease then carries; empty when it can do all.
         clock: for durations by its monotonic reading, and for stamps that people read.
         sleep: waits for some seconds.
@@ -109,13 +111,14 @@ class LeaseKeeper:
 
     def __init__(
         self, lease: Lease, store: Store, *, changed: Callable[[], None] = lambda: None,
-        degraded: Callable[[], str] = str, clock: Clock | None = None,
+        troubled: Callable[[], None] = lambda: None, degraded: Callable[[], str] = str, clock: Clock | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, jitter: Callable[[], float] | None = None,
     ) -> None:  # fmt: skip
         self._lease = lease
         self._kind = LEASE.within(lease.namespace)
         self._store = store
         self._changed = changed
+        self._troubled = troubled
         self._degraded = degraded
         self._clock = clock if clock is not None else SystemClock()
         self._sleep = sleep
@@ -124,6 +127,8 @@ class LeaseKeeper:
         self._told: int | None = None
         self.trouble = ""
         """Why the Lease could not be read or written the last time; empty when it could."""
+        self.lost = ""
+        """The same, where it is that the right to it was taken away."""
         self.ref = Ref(kind=LEASE.name, name=lease.name)
         """Which incarnation it is, as last seen."""
 
@@ -179,7 +184,7 @@ class LeaseKeeper:
                 answer = await self._ask(act)
         except (ApiError, TimeoutError) as error:
             answer = Lost()
-            self._say(f"{_said(error)}{_advice(error, self._lease)}")
+            self._say(f"{_said(error)}{_advice(error, self._lease)}", is_lost=isinstance(error, Forbidden))
         else:
             self._say("")
         every = self._lease.times.every
@@ -245,10 +250,13 @@ class LeaseKeeper:
             transitions=int(spec.get("leaseTransitions") or 0), version=str(raw["metadata"]["resourceVersion"]),
         )  # fmt: skip
 
-    def _say(self, trouble: str) -> None:
-        if trouble and trouble != self.trouble:
+    def _say(self, trouble: str, *, is_lost: bool = False) -> None:
+        if trouble == self.trouble:
+            return
+        if trouble and not (is_lost and self.lost):  # a right is lost once, whichever verb is refused next
             LOG.warning("event=lease-trouble lease=%s error=%s", self._lease.name, trouble)
-        self.trouble = trouble
+        self.trouble, self.lost = trouble, trouble if is_lost else ""
+        self._troubled()
 
     def _tell(self) -> None:
         """Tell of a term that has begun or ended."""
