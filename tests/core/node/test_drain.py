@@ -326,6 +326,29 @@ def test_what_has_ended_has_ended(state: m.DrainState) -> None:
     assert (other.record.state, evicted(other)) == (m.DrainState.DRAINING, ["web-1"])
 
 
+@pytest.mark.parametrize(
+    ("lower", "higher"), [(1_999_999_999, 2_000_000_000), (2_000_000_999, 2_000_001_000)]
+)
+def test_the_tiers_are_those_of_the_system_classes(lower: int, higher: int) -> None:
+    """system-cluster-critical and what is above, then system-node-critical and what is above; between them all are alike."""
+    answer = drain(case(pod("a", priority=higher), pod("b", priority=lower)))
+    assert evicted(answer) == ["b"]
+    alike = drain(case(pod("a", priority=higher), pod("b", priority=higher + 500)))
+    assert evicted(alike) == ["a", "b"]
+
+
+@pytest.mark.parametrize(("age", "acts"), [(4_999_999_999, True), (5_000_000_000, False)])
+def test_a_look_is_acted_on_for_five_seconds(age: int, acts: bool) -> None:
+    """Nanoseconds."""
+    look = Workload(node="n", pods=(pod(),), at=START.elapsed - age)
+    assert bool(drain(case(workload=look)).evictions) is acts
+
+
+def test_ten_are_evicted_at_once() -> None:
+    """And the eleventh with the next look."""
+    assert len(evicted(drain(case(*(pod(f"w{at:02}") for at in range(11)))))) == 10
+
+
 def test_pods_of_a_later_tier_are_told_as_that_and_no_more() -> None:
     """Also one that is ending by itself, and one that is waited for."""
     later = {"priority": 2_000_000_000}
