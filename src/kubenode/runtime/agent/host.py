@@ -134,3 +134,37 @@ class RealHost:
     async def run(self, effect: RunSteps) -> None:
         """Journal the steps and start them, unless their op-id is known."""
         self._work.begin(effect.op_id, effect.steps)
+
+
+class Onlooker:
+    """A host that is looked at and nothing else; implements `Hosts` for who wants to know what would be done.
+
+    Args:
+        about: what is known of it.
+        root: where its files are.
+        run: runs programs.
+    """
+
+    def __init__(self, about: About, *, root: Path, run: Runner) -> None:
+        self._about = about
+        units, packages = Units(run, _unwaiting), Packages(run, _unwaiting)
+        self._looker = Looker(Tree(root), units, packages, run)
+
+    def seen(self, machine: str) -> HostSeen | None:
+        """Give what is known of the host: nothing of what was done on it."""
+        about = self._about
+        return HostSeen(
+            boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address()
+        )  # fmt: skip
+
+    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
+        """Look at the host; raises CannotLook."""
+        return self._looker.look(probes)
+
+    async def run(self, effect: RunSteps) -> None:
+        """Refuse: this only looks."""
+        raise TypeError(f"{effect.op_id} is not run: this only looks")
+
+
+def _unwaiting(seconds: float) -> None:
+    raise TypeError(f"a look does not wait {seconds} s")
