@@ -98,20 +98,19 @@ class Tree:
         """
         try:
             with self._folder_of(path) as (folder, name):
-                return NOTHING if folder is None else _found(path, name, folder)
+                if folder is not None:
+                    return _found(path, name, folder)
+            return attrs.evolve(NOTHING, missing=self._missing(path))
         except OSError as error:
             raise _failed(path, error) from error
 
-    def missing(self, path: str) -> int:
+    def _missing(self, path: str) -> int:
         """Give how many folders of a path are not there, counted from its end."""
         parts = path.split("/")[1:-1]
         for count in range(len(parts), -1, -1):
-            try:
-                with self._walked(parts[:count]) as folder:
-                    if folder is not None:
-                        return len(parts) - count
-            except OSError as error:
-                raise _failed(path, error) from error
+            with self._walked(parts[:count]) as folder:
+                if folder is not None:
+                    return len(parts) - count
         return len(parts)
 
     def write(self, path: str, content: bytes, mode: int) -> None:

@@ -77,17 +77,16 @@ class Units:
         """Ask for a reboot. Raises StepFailed when it is refused."""
         self._call("reboot")
 
-    def _call(self, verb: str, unit: str = "") -> None:
-        if unit and not is_unit(unit):
-            raise StepFailed(f"{unit!r} is not the name of a unit such as kubelet.service")
-        named = ("--", unit) if unit else ()
+    def _call(self, verb: str, unit: str | None = None) -> None:
+        if unit is not None:
+            _check(unit)
+        named = () if unit is None else ("--", unit)
         ran = self._run(("systemctl", "--no-ask-password", verb, *named), START_LIMIT)
         if not ran.succeeded:
-            raise StepFailed(told(f"systemctl {verb} {unit}".strip(), ran))
+            raise StepFailed(told(" ".join(("systemctl", verb, *named[1:])), ran))
 
     def _show(self, unit: str) -> Mapping[str, str]:
-        if not is_unit(unit):
-            raise StepFailed(f"{unit!r} is not the name of a unit such as kubelet.service")
+        _check(unit)
         ran = self._run(("systemctl", "show", f"--property={','.join(_SHOWN)}", "--", unit), LOOK_LIMIT)
         if not ran.succeeded:
             raise StepFailed(told(f"systemctl show {unit}", ran))
@@ -101,6 +100,11 @@ class Units:
         state, result = found["ActiveState"], found["Result"]
         more = f" ({found['SubState']}, {result})" if result and result != "success" else ""
         return f"{unit} does not stay up: it is {state}{more}; see journalctl -u {unit}"
+
+
+def _check(unit: str) -> None:
+    if not is_unit(unit):
+        raise StepFailed(f"{unit!r} is not the name of a unit such as kubelet.service")
 
 
 def _is_up(found: Mapping[str, str]) -> bool:
