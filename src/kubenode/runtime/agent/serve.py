@@ -22,6 +22,7 @@ from kubenode.runtime.agent.connection import by_kubeconfig
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
 from kubenode.runtime.agent.host import About, Onlooker, RealHost, boot_id, own_address
+from kubenode.runtime.agent.kept import KeptStore
 from kubenode.runtime.agent.own import OwnMachine
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.engine.drive import Driver, survived
@@ -29,12 +30,15 @@ from kubenode.runtime.engine.loop import Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.transport import Limits
 
 LOG = logging.getLogger("kubenode.agent")
 
 GRACE: Final = 20.0
 """Seconds that a step under way has to end when the agent is told to stop; else the next agent takes it up."""
 _REST_EVERY: Final = 0.2
+_LIMITS: Final = Limits(patience=timedelta(seconds=10))
+"""A server that does not answer is soon taken for one that is away."""
 
 
 @attrs.frozen(kw_only=True)
@@ -147,11 +151,12 @@ class _Agent:
         wanted = self._wanted
         if wanted.enrolment is not None:
             await enrol(wanted.enrolment, self._wall())
-        store = OwnMachine.of(wanted.machine, wanted.connection)
+        store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS)
         self._url = wanted.connection().url
         engine = agents(self._host, self._plugins, fault=survived, inspect=wanted.inspect)
         async with store:
-            driver = self._driver = Driver(engine, store, self._clock, hands=self._host)
+            kept = KeptStore(store, wanted.machine, wanted.state)
+            driver = self._driver = Driver(engine, kept, self._clock, hands=self._host)
             LOG.info(
                 "event=started machine=%s node=%s version=%s", wanted.machine, wanted.node, wanted.version
             )
