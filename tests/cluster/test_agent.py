@@ -272,7 +272,7 @@ def test_a_certificate_is_renewed_in_time(world: World, host: Callable[[str], Ag
 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
-        await asyncio.sleep(min(seconds, 0.2))
+        await asyncio.sleep(min(seconds, 60.0))
 
     async def run() -> None:
         now = datetime.now(UTC)
@@ -281,8 +281,14 @@ def test_a_certificate_is_renewed_in_time(world: World, host: Callable[[str], Ag
         begin, end = valid(first)
         assert timedelta(hours=1) < end - begin
         await enrol(attrs.evolve(wanted, token_file=None), now)  # it has one
+
+        def later() -> datetime:
+            """Let the time of the first one be nearly over, and the second be new."""
+            held = agent.state.joinpath("identity.pem").read_bytes()
+            return begin + (end - begin) * 0.8 if held == first else valid(held)[0]
+
         async with OwnMachine.of("a6", wanted.connection) as store:
-            renewal = asyncio.create_task(renew(store, wanted, lambda: begin + (end - begin) * 0.8, sleep))
+            renewal = asyncio.create_task(renew(store, wanted, later, sleep))
             while agent.state.joinpath("identity.pem").read_bytes() == first:
                 assert not renewal.done()
                 await asyncio.sleep(0.1)
