@@ -149,7 +149,8 @@ class Debian:
 
     def _shown(self, name: str) -> str:
         unit = self.state["units"].get(name)
-        if unit is None:
+        file = unit.get("file") if unit is not None else None
+        if unit is None or (file and not unit["id"] and not self.path(file).exists()):
             return "LoadState=not-found\nActiveState=inactive\nInvocationID=\n"
         return (
             f"LoadState=loaded\nActiveState={unit['active']}\nSubState=x\nResult=success\nType=simple\n"

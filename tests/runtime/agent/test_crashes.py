@@ -7,6 +7,7 @@ between.
 import os
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def agent(folder: Path, disk: Disk | None = None, boot: str = FIRST) -> RealHost
 
 def done(host: RealHost) -> None:
     """Wait until it rests, and end it."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not host.idle():
         assert time.monotonic() < end, "it does not come to rest"
         time.sleep(0.001)
@@ -73,6 +74,8 @@ def life(folder: Path, disk: MortalDisk, boot: str = FIRST) -> int:
             host._work.begin(OP, STEPS)
             done(host)
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -151,7 +154,8 @@ def violations(folder: Path, way: Way, *, again: int = 0) -> Iterator[str]:
             boot = SECOND
             Debian(place).boot()
         if again:
-            assert life(place, MortalDisk(again, power=way.power), boot) in (0, DEAD)
+            code = life(place, MortalDisk(again, power=way.power), boot)
+            assert code in (0, DEAD), (at, code)
             if way.power:
                 Debian(place).boot()
                 boot = "boot-3"

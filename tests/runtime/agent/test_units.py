@@ -91,7 +91,10 @@ def test_a_unit_that_runs_once_is_up_when_that_went_well() -> None:
 
 def test_a_unit_is_stopped() -> None:
     """Or it is told that it goes on."""
-    Systemd("inactive 1").units.stop("app.service")
+    Systemd("active 1", "inactive 1").units.stop("app.service")
+    rests = Systemd("inactive 1")
+    rests.units.stop("app.service")
+    assert rests.calls == []
     with pytest.raises(StepFailed, match=r"app\.service is deactivating after it was stopped"):
         Systemd("deactivating 1").units.stop("app.service")
 

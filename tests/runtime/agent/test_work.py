@@ -184,6 +184,20 @@ def test_every_kind_of_step_is_undone(host: Host, what: str) -> None:
     assert any(one != before for one in seen)
 
 
+def test_a_unit_that_a_file_brought_is_stopped_again(host: Host) -> None:
+    """It was not there before; nor is its file afterwards."""
+    path = "/etc/systemd/system/more.service"
+    state = host.debian.state
+    state["units"]["more.service"] = {"active": "inactive", "reads": path, "read": "", "id": "", "file": path}
+    host.debian.change(units=state["units"])
+    file = WriteFile(path=path, content=b"[Service]", then=RestartUnit(unit="more.service"))
+    host.run(file, write(b"bad"))
+    assert host.said()[1].endswith("; the host is as it was before")
+    assert host.debian.state["units"]["more.service"]["active"] == "inactive"
+    assert host.debian.state["units"]["more.service"]["id"]
+    assert not host.debian.path("/etc/systemd").exists()
+
+
 def test_a_reboot_is_asked_for_and_judged_by_the_boot(host: Host) -> None:
     """Until the boot is another one it is under way; the steps after it follow then; it happens once."""
     host.run(write(b"new"), Reboot(), InstallPackage(package="tool", version="2.0", then=None))

@@ -129,9 +129,6 @@ class Executor:
         """Give what lets the unit of a step be as it was: it has read what the step brings."""
         if then is None:
             return ()
-        state = self._units.state(then.unit)
-        if state is None:
-            return ()
         return (then,) if self._units.runs(then.unit) else (StopUnit(unit=then.unit),)
 
     def _restart(self, then: RestartUnit | None) -> None:

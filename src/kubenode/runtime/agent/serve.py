@@ -31,6 +31,7 @@ from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.client import Connection
 from kubenode.runtime.store.transport import Limits
+from kubenode.runtime.threads import called
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -102,10 +103,10 @@ class _Agent:
         self._loop = asyncio.get_running_loop()
         self._driver: Driver | None = None
         self._work: asyncio.Task[None] | None = None
-        self._url = ""
+        self._address = ""
         _own_folder(wanted.state)
         about = About(
-            machine=wanted.machine, node=wanted.node, boot_id=boot_id(), version=wanted.version, address=self._address
+            machine=wanted.machine, node=wanted.node, boot_id=boot_id(), version=wanted.version, address=lambda: self._address
         )  # fmt: skip
         self._host = RealHost(about, wanted.state, self._told, root=wanted.root, run=wanted.run)
 
@@ -140,10 +141,6 @@ class _Agent:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
 
-    def _address(self) -> str:
-        parts = urlsplit(self._url)
-        return own_address(parts.hostname, parts.port or 443) if parts.hostname else ""
-
     def _wall(self) -> datetime:
         return self._clock.now().wall
 
@@ -152,7 +149,6 @@ class _Agent:
         if wanted.enrolment is not None:
             await enrol(wanted.enrolment, self._wall())
         store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS)
-        self._url = wanted.connection().url
         engine = agents(self._host, self._plugins, fault=survived, inspect=wanted.inspect)
         async with store:
             kept = KeptStore(store, wanted.machine, wanted.state)
@@ -166,7 +162,8 @@ class _Agent:
     @asynccontextmanager
     async def _beside(self, store: OwnMachine) -> AsyncIterator[None]:
         """Renew the certificate meanwhile, and end when all is done if that is wanted."""
-        tasks: list[asyncio.Task[None]] = []
+        self._address = await called("kubenode address", self._own_address)
+        tasks = [asyncio.create_task(self._readdress())]
         if self._wanted.enrolment is not None:
             tasks.append(asyncio.create_task(renew(store, self._wanted.enrolment, self._wall)))
         if self._wanted.once:
@@ -177,6 +174,16 @@ class _Agent:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _own_address(self) -> str:
+        """Give the host's own address as the server sees it; it may ask a name server, and wait."""
+        parts = urlsplit(self._wanted.connection().url)
+        return own_address(parts.hostname or "", parts.port or 443)
+
+    async def _readdress(self) -> None:
+        while True:
+            await asyncio.sleep(self._wanted.inspect.total_seconds())
+            self._address = await called("kubenode address", self._own_address)
 
     async def _rested(self) -> None:
         driver = self._driver

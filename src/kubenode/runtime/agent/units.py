@@ -15,6 +15,7 @@ SETTLE: Final = 2.0
 _EVERY: Final = 0.5
 _SHOWN: Final = ("LoadState", "ActiveState", "SubState", "Result", "Type", "NeedDaemonReload", "InvocationID")
 _NOT_THERE: Final = "not-found"
+_RESTS: Final = ("inactive", "failed")
 
 
 class Units:
@@ -57,7 +58,7 @@ class Units:
         self._call("restart", unit)
         waited, found = 0.0, self._show(unit)
         while not _is_up(found):
-            if waited >= START_LIMIT or found["ActiveState"] in ("failed", "inactive"):
+            if waited >= START_LIMIT or found["ActiveState"] in _RESTS:
                 raise StepFailed(self._why(unit, found))
             self._sleep(_EVERY)
             waited, found = waited + _EVERY, self._show(unit)
@@ -67,10 +68,12 @@ class Units:
             raise StepFailed(self._why(unit, again))
 
     def stop(self, unit: str) -> None:
-        """Stop a unit. Raises StepFailed when it goes on."""
+        """Stop a unit; one that is not there, or does not run, is left as it is. Raises StepFailed when it goes on."""
+        if self._show(unit)["ActiveState"] in _RESTS:
+            return
         self._call("stop", unit)
         found = self._show(unit)
-        if found["ActiveState"] not in ("inactive", "failed"):
+        if found["ActiveState"] not in _RESTS:
             raise StepFailed(f"{unit} is {found['ActiveState']} after it was stopped")
 
     def reboot(self) -> None:

@@ -23,8 +23,8 @@ LOG = logging.getLogger("kubenode.agent")
 
 MOST_TURNS: Final = 3
 """How often an operation is taken up after a crash: once forwards, then back, and once more back."""
-_END_EVERY: Final = 30.0
-"""Seconds after which the end of an operation, which could not be written, is tried again."""
+_AGAIN: Final = 30.0
+"""Seconds after which what could not be written is tried again."""
 
 
 class Work:
@@ -101,8 +101,6 @@ class Work:
 
     def _start(self, op_id: str, *, again: bool) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
-        if again:
-            self._take_up(self._journal.operation(op_id))
         thread = threading.Thread(
             target=self._run, args=(op_id,), kwargs={"again": again}, name=f"kubenode {op_id}", daemon=True
         )
@@ -120,9 +118,17 @@ class Work:
 
     def _run(self, op_id: str, *, again: bool) -> None:
         try:
+            self._guarded(op_id, again=again)
+        except Stopped:
+            LOG.info("event=cut-short op=%s", op_id)
+
+    def _guarded(self, op_id: str, *, again: bool) -> None:
+        try:
+            if again:
+                self._take_up(self._journal.operation(op_id))
             self._worked(op_id, again=again)
         except Stopped:
-            LOG.info("event=stopped op=%s", op_id)
+            raise
         except Exception as error:
             LOG.critical("event=bug op=%s error=%r", op_id, error, exc_info=error)
             self._end(op_id, JournalState.FAILED, f"a bug of ours: {type(error).__name__}: {error}")
@@ -181,17 +187,20 @@ class Work:
         return amiss
 
     def _end(self, op_id: str, state: JournalState, message: str = "") -> None:
-        """Write that an operation is over, however long that cannot be done: until then it counts as running."""
-        while True:
-            try:
-                self._journal.ended(op_id, state, self._boot_id, message)
-            except JournalFailed as error:
-                LOG.warning("event=end-not-written op=%s error=%s", op_id, error)
-                self.pause(_END_EVERY)
-            else:
-                break
+        self._written(lambda: self._journal.ended(op_id, state, self._boot_id, message))
         LOG.info("event=ended op=%s state=%s message=%r", op_id, state.value, message)
         self._told()
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Write what has to stand in the journal before anything else, however long that cannot be done."""
+        while True:
+            try:
+                write()
+            except JournalFailed as error:
+                LOG.warning("event=not-written error=%s", error)
+                self.pause(_AGAIN)
+            else:
+                return
 
 
 def _turned(one: Open, why: str) -> Open:
