@@ -100,17 +100,14 @@ class _Heard:
     def _read(self) -> None:
         if self._stream is None:
             return
-        file = self._stream.fileno()
-        with suppress(OSError, ValueError):
-            while part := os.read(file, 65536):
+        with self._stream as stream:  # closed here, however long a child holds the other end
+            while part := os.read(stream.fileno(), 65536):
                 self._head += part[: KEPT - len(self._head)]
                 self._tail = (self._tail + part)[-KEPT:]
 
     def end(self) -> None:
         """Wait for the end of the stream; not for long, since a child that outlives its parent may hold it open."""
         self._thread.join(_LINGER)
-        if self._stream is not None and not self._thread.is_alive():
-            self._stream.close()
 
     def head(self) -> str:
         return self._head.decode(errors="replace")
