@@ -1,4 +1,4 @@
-"""PKCS#10: a certificate request taken apart, for core to judge. The only user of `cryptography` outside tests.
+"""PKCS#10: a certificate request taken apart, for core to judge. `runtime/agent/keys.py` makes them.
 
 What the API server would sign is what has to be judged, so nothing is accepted that two readers could read in two ways:
 one PEM block and not a byte besides.

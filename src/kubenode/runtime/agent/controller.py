@@ -6,6 +6,7 @@ that one did (`Stirred`), and once a period though nothing was heard.
 The same engine runs it: a real agent has one machine, a simulation has hundreds.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
-from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.errors import InvalidObjectError, KubenodeError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
 from kubenode.core.host.decide import HostSeen, NodeSnapshot, decide
 from kubenode.core.host.inspection import period
@@ -28,6 +29,12 @@ from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
 
+LOG = logging.getLogger("kubenode.agent")
+
+
+class CannotLook(KubenodeError):
+    """A host could not be looked at, so nothing is known of it now."""
+
 
 class Hosts(Protocol):
     """The hosts whose agents run here."""
@@ -36,7 +43,7 @@ class Hosts(Protocol):
         """Give what is known of a host; None when it has no agent, or the agent is down or cut off."""
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at a host."""
+        """Look at a host. Raises CannotLook when nobody can tell how it is."""
 
     async def run(self, effect: RunSteps) -> None:
         """Start the steps under their op-id and journal them; what became of them is seen later."""
@@ -81,11 +88,12 @@ class AgentController:
             return None
         components = self._components(machine)
         known = values(machine, host.address)
-        found = {
+        looked = {
             name: self._judged(machine, name, components[entry.component], known)
             for name, entry in sorted(machine.spec.components.items())
             if entry.component in components
         }
+        found = {name: one for name, one in looked.items() if one is not None}
         snapshot = NodeSnapshot(
             machine=machine,
             components=components,
@@ -106,8 +114,12 @@ class AgentController:
 
     def _judged(
         self, machine: m.Machine, name: str, component: m.MachineComponent, known: Mapping[str, str]
-    ) -> "_Judged":
-        """Ask the driver of an entry, and the component's own probes, what is there and what is to be done."""
+    ) -> "_Judged | None":
+        """Ask the driver of an entry, and the component's own probes, what is there and what is to be done.
+
+        Returns:
+            None where the host cannot be looked at: nothing is known then, and nothing is done.
+        """
         unknown = Have(version="", config=ConfigState.UNKNOWN, state=m.Running.ABSENT)
         where = f"MachineComponent {component.metadata.name}"
         driver = self._plugins.components.get(component.spec.driver)
@@ -126,6 +138,9 @@ class AgentController:
             seen = self._hosts.look(machine.metadata.name, looks)
             have, failing = probed(driver.judge(want, seen), spec, state, seen)
             return _Judged(have, driver.plan(want, have), failing)
+        except CannotLook as error:
+            LOG.warning("event=not-looked entry=%s error=%s", name, error)
+            return None
         except InvalidObjectError as error:
             return _Judged(unknown, Problem(where=where, what=f"ParametersInvalid: {error}"))
         except Exception as error:

@@ -2,6 +2,8 @@
 
 import typer
 
+from kubenode.runtime.cli.agent import HELP as AGENT
+from kubenode.runtime.cli.agent import agent
 from kubenode.runtime.cli.controller import HELP as CONTROLLER
 from kubenode.runtime.cli.controller import controller
 from kubenode.runtime.cli.demo import HELP as DEMO
@@ -42,6 +44,7 @@ app.command(epilog=PLUGINS)(plugins)
 app.command(epilog=VERSION)(version)
 app.add_typer(sim, name="sim")
 app.command(epilog=CONTROLLER)(controller)
+app.command(epilog=AGENT)(agent)
 app.command(epilog=UNINSTALL)(uninstall)
 app.add_typer(machine, name="machine")
 app.add_typer(rollout, name="rollout")

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.live import LiveHosts
+from kubenode.runtime.store.client import load
 
 sim = typer.Typer(no_args_is_help=True, help="Simulated hosts against a real API server.")
 
@@ -54,9 +56,10 @@ def agent(
 async def serve(spec: HostSpec, agent_config: Path, kubelet_config: Path, kmsg: Path | None) -> None:
     """Run one host until a signal."""
     kubelet = connect(kubelet_config, field_manager="kubelet")
-    from kubenode.runtime.sim.own import OwnMachine  # what it needs is there: a store was made
+    from kubenode.runtime.agent.own import OwnMachine  # what it needs is there: a store was made
 
-    async with OwnMachine.of(spec.machine, agent_config) as agent_store, kubelet as kubelet_store:
+    agent = OwnMachine.of(spec.machine, partial(load, agent_config))
+    async with agent as agent_store, kubelet as kubelet_store:
         hosts = LiveHosts(agent_store, kubelet_store, SystemClock(), Plugins.discover())
         hosts.add({spec.machine: spec})
         loop = asyncio.get_running_loop()

@@ -1,18 +1,19 @@
 """What a single agent asks a server for: its own Machine, by name, which is all that it may read of Machines."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import attrs
 
 from kubenode.core.model import Json, Kind, Machine
+from kubenode.runtime.store.client import Connection
 from kubenode.runtime.store.contract import Listing
 from kubenode.runtime.store.following import Followed
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.stream import KubeWatch
 
 T = TypeVar("T")
+FIELD_MANAGER = "kubenode-agent"
 
 
 class OwnMachine(KubeStore):
@@ -21,9 +22,15 @@ class OwnMachine(KubeStore):
     _machine = ""
 
     @classmethod
-    def of(cls, machine: str, kubeconfig: Path) -> Self:
-        """Give the store of the agent of a machine, with its credentials; inert until entered."""
-        made = cls.connect(kubeconfig=kubeconfig, field_manager="kubenode-agent")
+    def of(cls, machine: str, load: Callable[[], Connection], **more: Any) -> Self:
+        """Give the store of the agent of a machine; inert until entered.
+
+        Args:
+            machine: its name.
+            load: gives how to reach the server, with the agent's credentials.
+            more: limits and timing, as of a KubeStore.
+        """
+        made = cls(load, field_manager=FIELD_MANAGER, **more)
         made._machine = machine
         return made
 

@@ -1,0 +1,59 @@
+"""Every change that the agent itself makes to a disk, one method each: what tests let fail, and where they let it die.
+
+What is read is not here. A name is always one part of a path, within a folder that is open already.
+"""
+
+import os
+from typing import Final
+
+NOT_FOLLOWED: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class Disk:
+    """The disk as the kernel gives it; every method raises OSError."""
+
+    def create(self, name: str, folder: int, mode: int, flags: int = os.O_WRONLY | os.O_EXCL) -> int:
+        """Make a file and open it."""
+        return os.open(name, flags | os.O_CREAT | NOT_FOLLOWED, mode, dir_fd=folder)
+
+    def write(self, file: int, data: bytes) -> None:
+        """Write all of it."""
+        left = memoryview(data)
+        while left:
+            left = left[os.write(file, left) :]
+
+    def cut(self, file: int, length: int) -> None:
+        """End a file there."""
+        os.ftruncate(file, length)
+
+    def sync(self, descriptor: int) -> None:
+        """Return when a file, or what a folder lists, would survive a power cut."""
+        os.fsync(descriptor)
+
+    def mode(self, file: int, mode: int) -> None:
+        """Set the permissions, whatever the umask."""
+        os.fchmod(file, mode)
+
+    def owner(self, file: int, user: int, group: int) -> None:
+        """Set whose it is."""
+        os.fchown(file, user, group)
+
+    def rename(self, old: str, new: str, folder: int) -> None:
+        """Put a file in the place of another, within its folder."""
+        os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
+
+    def link(self, target: str, name: str, folder: int) -> None:
+        """Make a symbolic link."""
+        os.symlink(target, name, dir_fd=folder)
+
+    def unlink(self, name: str, folder: int) -> None:
+        """Remove a file or a link."""
+        os.unlink(name, dir_fd=folder)
+
+    def make_folder(self, name: str, folder: int, mode: int = 0o755) -> None:
+        """Make a folder."""
+        os.mkdir(name, mode, dir_fd=folder)
+
+    def remove_folder(self, name: str, folder: int) -> None:
+        """Remove an empty folder."""
+        os.rmdir(name, dir_fd=folder)

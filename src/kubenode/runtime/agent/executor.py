@@ -1,0 +1,162 @@
+"""One step after another on a real host: what is noted before a step, how it is done, how it is undone.
+
+Every step can be done again: it was perhaps done already when the agent or the host died. Every way back can be gone
+again, also of a step that never began.
+"""
+
+from collections.abc import Mapping
+from typing import Final, Protocol, assert_never
+
+from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from kubenode.runtime.agent.acts import PutBack, Undo
+from kubenode.runtime.agent.journal import Begun
+from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.tree import StepFailed, Tree
+from kubenode.runtime.agent.units import Units
+
+BOOT: Final = "boot"
+INVOCATION: Final = "invocation"
+REBOOT_LIMIT: Final = 600.0
+"""Seconds after which a host that was told to reboot, and is still there, has not done it."""
+_EVERY: Final = 1.0
+
+
+class Pause(Protocol):
+    """Waits, unless the agent is told to stop."""
+
+    def __call__(self, seconds: float) -> None:
+        """Wait; raises Stopped."""
+
+
+class Stopped(Exception):
+    """The agent is told to stop; what it is at is taken up by the next one."""
+
+
+class Executor:
+    """Does and undoes steps on one host.
+
+    Args:
+        tree: its files.
+        units: its units.
+        packages: its packages.
+        boot_id: of this boot.
+        pause: waits while the host goes down.
+    """
+
+    def __init__(self, tree: Tree, units: Units, packages: Packages, boot_id: str, pause: Pause) -> None:
+        self._tree = tree
+        self._units = units
+        self._packages = packages
+        self._boot_id = boot_id
+        self._pause = pause
+
+    def before(self, step: Step) -> Begun:
+        """Look at what a step will change, and give its way back; nothing is changed.
+
+        Raises:
+            StepFailed: there would be no way back, or nobody can tell.
+        """
+        match step:
+            case WriteFile():
+                was = PutBack(path=step.path, was=self._tree.found(step.path))
+                return Begun(undo=(was, *self._unit_back(step.then)))
+            case InstallPackage():
+                version = self._packages.version(step.package)
+                return Begun(undo=(*_package_back(step.package, version), *self._unit_back(step.then)))
+            case RemovePackage():
+                version = self._packages.version(step.package)
+                return Begun(undo=_package_back(step.package, version) if version else ())
+            case RestartUnit():
+                marks = {INVOCATION: self._units.invocation(step.unit)}
+                return Begun(
+                    undo=() if self._units.runs(step.unit) else (StopUnit(unit=step.unit),), marks=marks
+                )
+            case StopUnit():
+                return Begun(undo=(RestartUnit(unit=step.unit),) if self._units.runs(step.unit) else ())
+            case Reboot():
+                return Begun(undo=(), marks={BOOT: self._boot_id})
+            case _:
+                assert_never(step)
+
+    def do(self, step: Step, marks: Mapping[str, str], *, again: bool) -> None:
+        """Do a step.
+
+        Args:
+            step: which.
+            marks: what was noted before it was begun first.
+            again: whether it was perhaps done before.
+
+        Raises:
+            StepFailed: it could not be done.
+            Stopped: the agent is told to stop while it waits.
+        """
+        match step:
+            case WriteFile():
+                self._tree.write(step.path, step.content, step.mode)
+                self._restart(step.then)
+            case InstallPackage():
+                self._packages.install(step.package, step.version)
+                self._restart(step.then)
+            case RemovePackage():
+                self._packages.remove(step.package)
+            case RestartUnit():
+                if not (again and self._has_restarted(step.unit, marks)):
+                    self._units.restart(step.unit)
+            case StopUnit():
+                self._units.stop(step.unit)
+            case Reboot():
+                self._reboot(marks)
+            case _:
+                assert_never(step)
+
+    def undo(self, act: Undo) -> None:
+        """Do one act of a way back; raises StepFailed."""
+        match act:
+            case PutBack():
+                self._tree.put(act.path, act.was)
+            case InstallPackage():
+                self._packages.install(act.package, act.version)
+            case RemovePackage():
+                self._packages.remove(act.package)
+            case RestartUnit():
+                self._units.restart(act.unit)
+            case StopUnit():
+                self._units.stop(act.unit)
+            case _:
+                assert_never(act)
+
+    def _unit_back(self, then: RestartUnit | None) -> tuple[Undo, ...]:
+        """Give what lets the unit of a step be as it was: it has read what the step brings."""
+        if then is None:
+            return ()
+        return (then,) if self._units.runs(then.unit) else (StopUnit(unit=then.unit),)
+
+    def _restart(self, then: RestartUnit | None) -> None:
+        if then is not None:
+            self._units.restart(then.unit)
+
+    def _has_restarted(self, unit: str, marks: Mapping[str, str]) -> bool:
+        now = self._units.invocation(unit)
+        return bool(now) and now != marks.get(INVOCATION)
+
+    def _reboot(self, marks: Mapping[str, str]) -> None:
+        """Reboot, unless that has been done: the boot is another one. Asked twice in one boot it is one reboot."""
+        if marks.get(BOOT) != self._boot_id:
+            return
+        self._units.reboot()
+        waited = 0.0
+        while waited < REBOOT_LIMIT:
+            self._pause(_EVERY)
+            waited += _EVERY
+        raise StepFailed(
+            f"the host was told to reboot and is still in the same boot after {REBOOT_LIMIT:.0f} s"
+        )
+
+
+def _package_back(package: str, version: str) -> tuple[Undo, ...]:
+    if not version:
+        return (RemovePackage(package=package),)
+    return (InstallPackage(package=package, version=version, then=None),)
+
+
+__all__ = ["BOOT", "INVOCATION", "Executor", "Pause", "StepFailed", "Stopped"]

@@ -1,0 +1,170 @@
+"""The host that this agent runs on, as `Hosts` wants it: what is known of it, how it looks, and steps that are run on it."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from kubenode.core.decision import RunSteps
+from kubenode.core.hookspecs import Seen
+from kubenode.core.host.decide import HostSeen
+from kubenode.core.step import Probe
+from kubenode.runtime.agent.commands import Commands, Runner
+from kubenode.runtime.agent.disk import Disk
+from kubenode.runtime.agent.executor import Executor, Pause
+from kubenode.runtime.agent.journal import Journal
+from kubenode.runtime.agent.look import Looker
+from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.tree import Tree
+from kubenode.runtime.agent.units import Units
+from kubenode.runtime.agent.work import Work
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boot_id(path: Path = BOOT_ID) -> str:
+    """Give the id of this boot, as the kernel made it up. Raises OSError."""
+    return path.read_text(encoding="ascii").strip()
+
+
+def own_address(host: str, port: int) -> str:
+    """Give the address from which this host reaches another; empty when it does not. Nothing is sent."""
+    for family, *_, address in _resolved(host, port):
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect(address)
+                return str(probe.getsockname()[0])
+            except OSError:
+                continue
+    return ""
+
+
+def _resolved(
+    host: str, port: int
+) -> list[tuple[socket.AddressFamily, int, int, str, tuple[str | int, ...]]]:
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM))  # type: ignore[arg-type]  # of IP only
+    except OSError:
+        return []
+
+
+@attrs.frozen(kw_only=True)
+class About:
+    """What an agent is told of its host.
+
+    Attributes:
+        machine: the name of its Machine.
+        node: the name of its Node.
+        boot_id: of this boot.
+        version: of the agent.
+        address: gives the host's own address; empty while it has none.
+    """
+
+    machine: str
+    node: str
+    boot_id: str
+    version: str
+    address: Callable[[], str] = str
+
+
+class RealHost:
+    """One host, under a root; implements `Hosts`. To be closed.
+
+    Args:
+        about: what is known of it.
+        state: the agent's own folder, where nobody else may write.
+        told: is told when steps have ended; from another thread.
+        root: where its files are; another one than "/" is for tests.
+        run: runs programs.
+        disk: does what is done to files.
+        sleep: waits for some seconds, while a unit settles or another has the package manager; raises Stopped.
+
+    Raises:
+        JournalFailed: the journal cannot be opened, or another agent has it.
+    """
+
+    def __init__(
+        self, about: About, state: Path, told: Callable[[], None], *, root: Path = Path("/"), run: Runner | None = None,
+        disk: Disk | None = None, sleep: Pause | None = None,
+    ) -> None:  # fmt: skip
+        self._about = about
+        self._journal = Journal(state, disk)
+        commands = run if run is not None else Commands()
+        tree = Tree(root, disk)
+        pause = sleep if sleep is not None else self._pause
+        units, packages = Units(commands, pause), Packages(commands, pause)
+        self._looker = Looker(tree, units, packages, commands)
+        executor = Executor(tree, units, packages, about.boot_id, pause)
+        self._work = Work(self._journal, executor, about.boot_id, told)
+
+    def _pause(self, seconds: float) -> None:
+        self._work.pause(seconds)
+
+    def resume(self) -> None:
+        """Take up what was cut short; called once, before anything else, and it needs no server."""
+        self._work.resume()
+
+    def idle(self) -> bool:
+        """Tell whether no steps run."""
+        return self._work.idle()
+
+    def close(self, within: float) -> bool:
+        """Begin no further step and wait; give whether all ended. What did not is taken up by the next agent."""
+        ended = self._work.stop(within)
+        if ended:
+            self._journal.close()
+        return ended
+
+    def seen(self, machine: str) -> HostSeen | None:
+        """Give what is known of the host; None for another machine."""
+        about = self._about
+        if machine != about.machine:
+            return None
+        return HostSeen(
+            boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
+            journal=self._work.entries(),
+        )  # fmt: skip
+
+    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
+        """Look at the host; raises CannotLook."""
+        return self._looker.look(probes)
+
+    async def run(self, effect: RunSteps) -> None:
+        """Journal the steps and start them, unless their op-id is known."""
+        self._work.begin(effect.op_id, effect.steps)
+
+
+class Onlooker:
+    """A host that is looked at and nothing else; implements `Hosts` for who wants to know what would be done.
+
+    Args:
+        about: what is known of it.
+        root: where its files are.
+        run: runs programs.
+    """
+
+    def __init__(self, about: About, *, root: Path, run: Runner) -> None:
+        self._about = about
+        units, packages = Units(run, _unwaiting), Packages(run, _unwaiting)
+        self._looker = Looker(Tree(root), units, packages, run)
+
+    def seen(self, machine: str) -> HostSeen | None:
+        """Give what is known of the host: nothing of what was done on it."""
+        about = self._about
+        return HostSeen(
+            boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address()
+        )  # fmt: skip
+
+    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
+        """Look at the host; raises CannotLook."""
+        return self._looker.look(probes)
+
+    async def run(self, effect: RunSteps) -> None:
+        """Refuse: this only looks."""
+        raise TypeError(f"{effect.op_id} is not run: this only looks")
+
+
+def _unwaiting(seconds: float) -> None:
+    raise TypeError(f"a look does not wait {seconds} s")

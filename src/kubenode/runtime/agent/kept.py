@@ -1,0 +1,278 @@
+"""What an agent keeps of its Machine, so that it goes on while the API server is away, also after a start.
+
+While the server is away, what was last seen stands for it: the agent is told that, and what it reports is stored there.
+So drift is healed by the same rules, three repairs an hour. No operation is begun: whoever asked for it has taken it
+back, or has acted otherwise, since. When the server is back all is read anew, and the report of that moment is written.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from kubenode.core.errors import ApiError, Conflict, Expired, ObjectNotFound, ServerFailed, Unreachable
+from kubenode.core.model import Json, Kind, Machine, MachineComponent
+from kubenode.runtime.agent.tree import StepFailed, Tree
+from kubenode.runtime.store.contract import EventType, Listing, MergePatch, Patch, Store, Watch, WatchEvent
+from kubenode.runtime.store.following import Followed, follow
+from kubenode.runtime.store.patches import merged
+
+LOG = logging.getLogger("kubenode.agent")
+T = TypeVar("T")
+
+FILE: Final = "/applied.json"
+_PRIVATE: Final = 0o600
+_RETRY: Final = 10.0
+"""Seconds after which a server that is away is tried again: from as many to twice as many, so that agents spread out."""
+_FORMAT: Final = 1
+_KEPT_KINDS: Final = (Machine.KIND.name, MachineComponent.KIND.name)
+_CHANCE: Final = secrets.SystemRandom().random
+
+
+class KeptStore:
+    """The store of an agent whose server may go away.
+
+    Args:
+        server: where the objects are.
+        machine: the one that is kept, and with it the components that its entries name.
+        state: the agent's own folder.
+        retry: seconds after which a server that is away is tried again, at least.
+        jitter: gives a number from 0 up to 1.
+    """
+
+    def __init__(
+        self, server: Store, machine: str, state: Path, *, retry: float = _RETRY,
+        jitter: Callable[[], float] = _CHANCE,
+    ) -> None:  # fmt: skip
+        self._server = server
+        self._name = machine
+        self._tree = Tree(state)
+        self._retry = retry
+        self._jitter = jitter
+        self._machine: Json | None = None
+        self._components: dict[str, Json] = {}
+        self._versions: dict[str, str] = {}
+        self._away: _Away | None = None
+        self._load()
+
+    @property
+    def is_away(self) -> bool:
+        """Whether what is kept stands for the server."""
+        return self._away is not None
+
+    async def follow(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
+        """Give all objects of a kind, and a watch of what happens after that; of a server that is away, what is kept."""
+        seen: dict[str, Json] = {}
+
+        def noted(raw: Json) -> T:
+            seen[raw["metadata"]["name"]] = raw
+            return read(raw)
+
+        is_machine = kind.name == Machine.KIND.name
+        try:
+            found, watch = await follow(self._server, kind, noted if is_machine else read)
+        except ApiError as error:
+            if self._machine is None or kind.name not in _KEPT_KINDS or not _is_silence(error):
+                raise
+            LOG.warning("event=server-away kind=%s error=%s", kind.name, error)
+            return self._from_kept(kind, read)
+        self._versions[kind.name] = found.resource_version
+        if not is_machine:
+            return found, watch
+        self._away = None
+        await self._keep(seen.get(self._name))
+        return found, _Kept(watch, self._hear)
+
+    def _from_kept(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
+        held: Mapping[str, Json] = self._components
+        watch = _Away(self._is_back, self._retry, self._jitter)
+        if kind.name == Machine.KIND.name:
+            held = {} if self._machine is None else {self._name: _without_operation(self._machine)}
+            self._away = watch
+        items = tuple(read(raw) for _, raw in sorted(held.items()))
+        return Followed(items=items, resource_version=str(self._version(kind))), watch
+
+    def _version(self, kind: Kind) -> int:
+        """Give the newest resourceVersion that is known of a kind: of its listing, or of the Machine since."""
+        is_machine = kind.name == Machine.KIND.name
+        own = 0 if self._machine is None or not is_machine else _version(self._machine)
+        return max(own, int(self._versions.get(kind.name, "0")))
+
+    async def _is_back(self) -> bool:
+        try:
+            await self._server.get(Machine.KIND, self._name)
+        except ApiError as error:
+            return not _is_silence(error)
+        return True
+
+    async def get(self, kind: Kind, name: str) -> Json:
+        """Give one object. Raises ObjectNotFound."""
+        return await self._server.get(kind, name)
+
+    async def find(self, kind: Kind, **options: Any) -> Listing:
+        """Give all objects of a kind that are there; options are the server's."""
+        return await self._server.find(kind, **options)
+
+    async def create(self, kind: Kind, obj: Json) -> Json:
+        """Create an object and give it as stored."""
+        return await self._server.create(kind, obj)
+
+    async def patch(self, kind: Kind, name: str, patch: Patch, *, subresource: str = "") -> Json:
+        """Change an object and give it as stored; while the server is away, a report is stored here."""
+        held, away = self._machine, self._away
+        is_report = (kind.name, name, subresource) == (Machine.KIND.name, self._name, "status")
+        if away is None or held is None or not is_report or not isinstance(patch, MergePatch):
+            stored = await self._server.patch(kind, name, patch, subresource=subresource)
+            if is_report:  # the server may go away before its watch has told of it
+                await self._hear(stored)
+            return stored
+        wanted = patch.body.get("metadata") or {}
+        metadata = held["metadata"]
+        if any(wanted.get(one, metadata[one]) != metadata[one] for one in ("uid", "resourceVersion")):
+            raise Conflict(f"{kind.name} {name}: it has changed since")
+        version = str(self._version(kind) + 1)
+        stored = {
+            **held, "metadata": {**metadata, "resourceVersion": version},
+            "status": merged(held.get("status"), patch.body["status"]),
+        }  # fmt: skip
+        await self._keep(stored)
+        away.tell(WatchEvent(type=EventType.MODIFIED, object=_without_operation(stored)))
+        return stored
+
+    async def delete(
+        self, kind: Kind, name: str, *, uid: str | None = None, resource_version: str | None = None
+    ) -> Json:
+        """Delete an object."""
+        return await self._server.delete(kind, name, uid=uid, resource_version=resource_version)
+
+    async def evict(
+        self, namespace: str, name: str, *, uid: str | None = None, grace: int | None = None
+    ) -> Json:
+        """Ask for the eviction of a Pod."""
+        return await self._server.evict(namespace, name, uid=uid, grace=grace)
+
+    async def watch(
+        self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False
+    ) -> Watch:
+        """Watch a kind on the server."""
+        return await self._server.watch(
+            kind, resource_version=resource_version, bookmarks=bookmarks, initial=initial
+        )
+
+    async def _keep(self, machine: Json | None) -> None:
+        """Keep the Machine as it is now, and the components that it names; forget them when it is gone."""
+        self._machine = machine
+        if machine is None:
+            self._components = {}
+            self._save()
+            return
+        named = _named(machine)
+        self._components = {name: raw for name, raw in self._components.items() if name in named}
+        for name in sorted(named - self._components.keys()):  # they never change
+            try:
+                self._components[name] = await self._server.get(MachineComponent.KIND, name)
+            except ApiError as error:
+                level = logging.DEBUG if isinstance(error, ObjectNotFound) else logging.WARNING
+                LOG.log(level, "event=component-not-kept name=%s error=%s", name, error)
+        self._save()
+
+    async def _hear(self, machine: Json | None) -> None:
+        """Keep what a watch or the answer to a write tells; these may overtake each other."""
+        held = self._machine
+        if machine is not None and held is not None and _uid(machine) == _uid(held):
+            behind = _version(machine) - _version(held)
+            if behind < 0 or (behind == 0 and _named(machine) <= self._components.keys()):
+                return
+        await self._keep(machine)
+
+    def _save(self) -> None:
+        held = {
+            "format": _FORMAT, "machine": self._machine, "components": self._components, "versions": self._versions,
+        }  # fmt: skip
+        try:
+            self._tree.write(FILE, json.dumps(held).encode(), _PRIVATE)
+        except StepFailed as error:
+            LOG.warning("event=not-kept error=%s", error)
+
+    def _load(self) -> None:
+        """Read what an earlier agent kept; what is not whole, or of another machine, is nothing."""
+        try:
+            raw = self._tree.read(FILE)
+            held = json.loads(raw) if raw is not None else {}
+            if held.get("format") != _FORMAT or held["machine"]["metadata"]["name"] != self._name:
+                return
+            self._machine, self._components = held["machine"], dict(held["components"])
+            self._versions = dict(held["versions"])
+        except (StepFailed, ValueError, LookupError, TypeError, AttributeError) as error:
+            LOG.warning("event=kept-not-read error=%s: %s", type(error).__name__, error)
+
+
+class _Kept:
+    """A watch of Machines that keeps what it tells."""
+
+    def __init__(self, watch: Watch, keep: Callable[[Json | None], Any]) -> None:
+        self._watch = watch
+        self._keep = keep
+
+    async def events(self) -> tuple[WatchEvent, ...]:
+        found = await self._watch.events()
+        told = [event for event in found if event.type is not EventType.BOOKMARK]
+        if told:
+            last = told[-1]
+            await self._keep(None if last.type is EventType.DELETED else last.object)
+        return found
+
+    async def close(self) -> None:
+        await self._watch.close()
+
+
+class _Away:
+    """A watch of what is kept: it tells of our own reports, and is over when the server is back."""
+
+    def __init__(self, is_back: Callable[[], Any], retry: float, jitter: Callable[[], float]) -> None:
+        self._is_back = is_back
+        self._retry = retry
+        self._jitter = jitter
+        self._told: asyncio.Queue[WatchEvent] = asyncio.Queue()
+
+    def tell(self, event: WatchEvent) -> None:
+        self._told.put_nowait(event)
+
+    async def events(self) -> tuple[WatchEvent, ...]:
+        """Wait for a report of ours. Raises Expired when the server is back."""
+        while True:
+            try:
+                async with asyncio.timeout(self._retry * (1 + self._jitter())):
+                    return (await self._told.get(),)
+            except TimeoutError:
+                if await self._is_back():
+                    raise Expired("the server is back") from None
+
+    async def close(self) -> None:
+        return
+
+
+def _is_silence(error: ApiError) -> bool:
+    """Tell whether a server is away: there is no answer, or none that means anything."""
+    return isinstance(error, Unreachable | ServerFailed)
+
+
+def _uid(machine: Json) -> str:
+    return str(machine["metadata"]["uid"])
+
+
+def _version(machine: Json) -> int:
+    return int(machine["metadata"]["resourceVersion"])
+
+
+def _named(machine: Json) -> set[str]:
+    """Give the components that the entries of a Machine name."""
+    entries = (machine.get("spec") or {}).get("components") or {}
+    return {entry["component"] for entry in entries.values()}
+
+
+def _without_operation(machine: Json) -> Json:
+    return {**machine, "spec": {name: part for name, part in machine["spec"].items() if name != "operation"}}

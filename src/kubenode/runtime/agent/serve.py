@@ -1,0 +1,233 @@
+"""The agent of one host: what was cut short is made good first, then it enrols, then the engine runs until it is told to stop."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+
+from kubenode.core.decision import Decision
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.host.inspection import INSPECT_EVERY
+from kubenode.runtime.agent.commands import Commands, Runner
+from kubenode.runtime.agent.connection import by_kubeconfig
+from kubenode.runtime.agent.controller import agents
+from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
+from kubenode.runtime.agent.host import About, Onlooker, RealHost, boot_id, own_address
+from kubenode.runtime.agent.kept import KeptStore
+from kubenode.runtime.agent.own import OwnMachine
+from kubenode.runtime.clock import Clock, SystemClock
+from kubenode.runtime.engine.drive import Driver, survived
+from kubenode.runtime.engine.loop import Stirred
+from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.store.client import Connection
+from kubenode.runtime.store.transport import Limits
+from kubenode.runtime.threads import called
+
+LOG = logging.getLogger("kubenode.agent")
+
+GRACE: Final = 20.0
+"""Seconds that a step under way has to end when the agent is told to stop; else the next agent takes it up."""
+_REST_EVERY: Final = 0.2
+_LIMITS: Final = Limits(patience=timedelta(seconds=10))
+"""A server that does not answer is soon taken for one that is away."""
+
+
+@attrs.frozen(kw_only=True)
+class Serving:
+    """What an agent is told.
+
+    Attributes:
+        machine: the name of its Machine.
+        node: the name of its Node.
+        state: its own folder; made when it is not there.
+        enrolment: with what it becomes the agent; None: a kubeconfig says who it is.
+        kubeconfig: ready credentials.
+        inspect: how often the host is looked at though nothing was heard.
+        version: of the agent.
+        once: end when all is done that can be done now.
+        root: where the host's files are; another one than "/" is for tests.
+        run: runs programs.
+    """
+
+    machine: str
+    node: str
+    state: Path
+    enrolment: Enrolment | None = None
+    kubeconfig: Path | None = None
+    inspect: timedelta = INSPECT_EVERY
+    version: str
+    once: bool = False
+    root: Path = Path("/")
+    run: Runner = attrs.field(factory=Commands)
+
+    def connection(self) -> Connection:
+        """Give how to reach the server. Raises InvalidObjectError."""
+        if self.kubeconfig is not None:
+            return by_kubeconfig(self.kubeconfig)
+        if self.enrolment is None:
+            problem = Problem(
+                where="agent", what="neither a server nor a kubeconfig is named", fix="--server"
+            )
+            raise InvalidObjectError((problem,))
+        return self.enrolment.connection()
+
+
+async def serve(wanted: Serving, plugins: Plugins, clock: Clock | None = None) -> None:
+    """Run until SIGTERM or SIGINT.
+
+    Raises:
+        InvalidObjectError: what was given is wrong.
+        NotEnrolled: the host cannot become the agent.
+        JournalFailed: the journal cannot be opened, or another agent runs here.
+    """
+    await _Agent(wanted, plugins, clock if clock is not None else SystemClock()).serve()
+
+
+class _Agent:
+    """One agent, from its start to its end."""
+
+    def __init__(self, wanted: Serving, plugins: Plugins, clock: Clock) -> None:
+        self._wanted = wanted
+        self._plugins = plugins
+        self._clock = clock
+        self._loop = asyncio.get_running_loop()
+        self._driver: Driver | None = None
+        self._work: asyncio.Task[None] | None = None
+        self._address = ""
+        _own_folder(wanted.state)
+        about = About(
+            machine=wanted.machine, node=wanted.node, boot_id=boot_id(), version=wanted.version, address=lambda: self._address
+        )  # fmt: skip
+        self._host = RealHost(about, wanted.state, self._told, root=wanted.root, run=wanted.run)
+
+    async def serve(self) -> None:
+        """Live until told to stop."""
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        for number in numbers:
+            self._loop.add_signal_handler(number, self._stop)
+        try:
+            self._host.resume()  # it needs no server
+            self._work = asyncio.create_task(self._live())
+            with suppress(asyncio.CancelledError):
+                await self._work
+        finally:
+            for number in numbers:
+                self._loop.remove_signal_handler(number)
+            if not self._host.close(GRACE):
+                LOG.warning("event=cut-short why='a step did not end in time; the next agent takes it up'")
+            LOG.info("event=stopped")
+
+    def _stop(self) -> None:
+        if self._driver is not None:
+            self._driver.stop()
+        elif self._work is not None:
+            self._work.cancel()
+
+    def _told(self) -> None:
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            self._loop.call_soon_threadsafe(self._stir)
+
+    def _stir(self) -> None:
+        if self._driver is not None:
+            self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
+
+    def _wall(self) -> datetime:
+        return self._clock.now().wall
+
+    async def _live(self) -> None:
+        wanted = self._wanted
+        if wanted.enrolment is not None:
+            await enrol(wanted.enrolment, self._wall())
+        store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS)
+        engine = agents(self._host, self._plugins, fault=survived, inspect=wanted.inspect)
+        async with store:
+            kept = KeptStore(store, wanted.machine, wanted.state)
+            driver = self._driver = Driver(engine, kept, self._clock, hands=self._host)
+            LOG.info(
+                "event=started machine=%s node=%s version=%s", wanted.machine, wanted.node, wanted.version
+            )
+            async with self._beside(store):
+                await driver.run()
+
+    @asynccontextmanager
+    async def _beside(self, store: OwnMachine) -> AsyncIterator[None]:
+        """Renew the certificate meanwhile, and end when all is done if that is wanted."""
+        self._address = await called("kubenode address", self._own_address)
+        tasks = [asyncio.create_task(self._readdress())]
+        if self._wanted.enrolment is not None:
+            tasks.append(asyncio.create_task(renew(store, self._wanted.enrolment, self._wall)))
+        if self._wanted.once:
+            tasks.append(asyncio.create_task(self._rested()))
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _own_address(self) -> str:
+        """Give the host's own address as the server sees it; it may ask a name server, and wait."""
+        parts = urlsplit(self._wanted.connection().url)
+        return own_address(parts.hostname or "", parts.port or 443)
+
+    async def _readdress(self) -> None:
+        while True:
+            await asyncio.sleep(self._wanted.inspect.total_seconds())
+            self._address = await called("kubenode address", self._own_address)
+
+    async def _rested(self) -> None:
+        driver = self._driver
+        if driver is None:
+            return
+        rested = 0
+        while rested < 2:  # what has just ended is looked at once more
+            await driver.rest()
+            rested = rested + 1 if self._host.idle() else 0
+            await asyncio.sleep(_REST_EVERY)
+        driver.stop()
+
+
+def _own_folder(state: Path) -> None:
+    """Make the agent's own folder, or see to it that it is its own.
+
+    Raises:
+        InvalidObjectError: others may write there, or it cannot be made.
+    """
+    fix = f"chmod 700 {state}, or name another --state-dir"
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = state.stat()
+    except OSError as error:
+        raise InvalidObjectError((Problem(where=str(state), what=str(error.strerror), fix=fix),)) from error
+    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        what = "others than this user may get into it, and it will hold a key"
+        raise InvalidObjectError((Problem(where=str(state), what=what, fix=fix),))
+
+
+async def planned(wanted: Serving, plugins: Plugins, clock: Clock | None = None) -> Decision[Any] | None:
+    """Look at the host and say what would be done on it; nothing is done, reported or journalled.
+
+    Returns:
+        What the agent would decide if it knew nothing of what was done before; None when there is no such Machine.
+
+    Raises:
+        KubenodeError: the server cannot be asked.
+    """
+    about = About(machine=wanted.machine, node=wanted.node, boot_id=boot_id(), version=wanted.version)
+    moment = (clock if clock is not None else SystemClock()).now()
+    engine = agents(Onlooker(about, root=wanted.root, run=wanted.run), plugins)
+    async with OwnMachine.of(wanted.machine, wanted.connection) as store:
+        for kind in engine.cache.kinds:
+            found = await store.find(kind.KIND)
+            engine.cache.replace(kind, found.items, int(found.resource_version))
+    return await asyncio.to_thread(partial(engine.ask, "agent", wanted.machine, moment))

@@ -1,0 +1,216 @@
+"""Operations on a real host, each in a thread of its own: steps in order, the way back when one fails, and after a crash.
+
+An operation that was cut short goes on where it was, once. Cut short again, it goes the way back: whatever a step does
+to the agent or the host, it is not repeated for ever.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import attrs
+
+from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.step import Reboot, RestartUnit, Step
+from kubenode.runtime.agent.acts import named
+from kubenode.runtime.agent.executor import BOOT, Executor, Stopped
+from kubenode.runtime.agent.journal import Journal, JournalFailed, Open
+from kubenode.runtime.agent.tree import StepFailed
+
+LOG = logging.getLogger("kubenode.agent")
+
+MOST_TURNS: Final = 3
+"""How often an operation is taken up after a crash: once forwards, then back, and once more back."""
+_AGAIN: Final = 30.0
+"""Seconds after which what could not be written is tried again."""
+
+
+class Work:
+    """What is done on one host.
+
+    Args:
+        journal: of the host.
+        executor: does the steps.
+        boot_id: of this boot.
+        told: is told when an operation is over; in the operation's thread.
+    """
+
+    def __init__(self, journal: Journal, executor: Executor, boot_id: str, told: Callable[[], None]) -> None:
+        self._journal = journal
+        self._executor = executor
+        self._boot_id = boot_id
+        self._told = told
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._unwritten: dict[str, JournalEntry] = {}
+
+    def entries(self) -> dict[str, JournalEntry]:
+        """What the journal knows, and what failed because it could not be written."""
+        return {**self._unwritten, **self._journal.entries}
+
+    def pause(self, seconds: float) -> None:
+        """Wait; raises Stopped when the agent is told to stop."""
+        if self._stopping.wait(seconds):
+            raise Stopped
+
+    def begin(self, op_id: str, steps: Sequence[Step]) -> None:
+        """Journal steps and start them, unless this op-id is known: then nothing is run again.
+
+        Where the journal cannot be written nothing is begun; that is known as a failure, until the agent ends.
+        """
+        if op_id in self.entries():
+            return
+        try:
+            self._journal.began(op_id, self._boot_id, steps)
+        except JournalFailed as error:
+            LOG.warning("event=not-begun op=%s error=%s", op_id, error)
+            self._unwritten[op_id] = JournalEntry(
+                state=JournalState.FAILED, boot_id=self._boot_id, message=str(error)
+            )
+            self._told()
+            return
+        LOG.info("event=begun op=%s steps=%d", op_id, len(steps))
+        self._start(op_id, again=False)
+
+    def resume(self) -> None:
+        """Take up what was not over when the agent or the host died; called once, before anything is begun."""
+        for op_id, entry in self._journal.entries.items():
+            if op_id in self._journal.lost:
+                with suppress(JournalFailed):  # it is known as lost again the next time
+                    self._journal.ended(op_id, entry.state, self._boot_id, entry.message)
+        for one in self._journal.open:
+            if one.boot_id != self._boot_id and _is_over_by_reboot(one, self._boot_id):
+                # The reboot ended it, and whoever asked for it is told by its boot.
+                with suppress(JournalFailed):
+                    self._journal.ended(one.op_id, JournalState.STARTED, one.boot_id)
+            else:
+                self._start(one.op_id, again=True)
+
+    def stop(self, within: float) -> bool:
+        """Begin no further step, and wait for those under way; tell whether they ended."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(within)
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def idle(self) -> bool:
+        """Tell whether nothing runs."""
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _start(self, op_id: str, *, again: bool) -> None:
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        thread = threading.Thread(
+            target=self._run, args=(op_id,), kwargs={"again": again}, name=f"kubenode {op_id}", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def _take_up(self, one: Open) -> None:
+        back = one.back or one.turns > 0
+        why = one.why or ("it was cut short twice" if back else "")
+        LOG.warning(
+            "event=taken-up op=%s step=%d back=%s turns=%d", one.op_id, len(one.begun), back, one.turns
+        )
+        with suppress(JournalFailed):  # then the next crash counts as this one
+            self._journal.turns(one.op_id, self._boot_id, back=back, why=why, again=True)
+
+    def _run(self, op_id: str, *, again: bool) -> None:
+        try:
+            self._guarded(op_id, again=again)
+        except Stopped:
+            LOG.info("event=cut-short op=%s", op_id)
+
+    def _guarded(self, op_id: str, *, again: bool) -> None:
+        try:
+            if again:
+                self._take_up(self._journal.operation(op_id))
+            self._worked(op_id, again=again)
+        except Stopped:
+            raise
+        except Exception as error:
+            LOG.critical("event=bug op=%s error=%r", op_id, error, exc_info=error)
+            self._end(op_id, JournalState.FAILED, f"a bug of ours: {type(error).__name__}: {error}")
+
+    def _worked(self, op_id: str, *, again: bool) -> None:
+        """Do what is left of an operation, forwards or back."""
+        one = self._journal.operation(op_id)
+        if not one.back:
+            why = self._forwards(one, again=again)
+            if not why:
+                self._end(op_id, JournalState.DONE)
+                return
+            LOG.warning("event=step-failed op=%s error=%s", op_id, why)
+            with suppress(JournalFailed):  # a crash on the way back then begins with the step that failed
+                self._journal.turns(op_id, self._boot_id, back=True, why=why)
+            one = self._journal.operation(op_id)
+            one = one if one.back else _turned(one, why)
+        elif one.turns > MOST_TURNS:
+            self._end(
+                op_id, JournalState.FAILED, f"{one.why}; the way back was cut short too, and is given up"
+            )
+            return
+        amiss = self._back(one)
+        end = "; the host is as it was before" if not amiss else f"; and on the way back: {'; '.join(amiss)}"
+        self._end(op_id, JournalState.FAILED, f"{one.why}{end if one.begun else ''}")
+
+    def _forwards(self, one: Open, *, again: bool) -> str:
+        """Do the steps that are left; give why one failed, or nothing."""
+        half = len(one.begun) - 1 if again else -1
+        for index in range(max(half, 0), len(one.steps)):
+            if self._stopping.is_set():
+                raise Stopped
+            step = one.steps[index]
+            try:
+                if index == half:  # its way back is known from before, when the host was as it was
+                    begun = one.begun[index]
+                else:
+                    begun = self._executor.before(step)
+                    self._journal.begins(one.op_id, index, begun)
+                LOG.info("event=step op=%s step=%d does=%r", one.op_id, index, named(step))
+                self._executor.do(step, begun.marks, again=index == half)
+            except (StepFailed, JournalFailed) as error:
+                return f"step {index + 1} of {len(one.steps)}, {named(step)}: {error}"
+        return ""
+
+    def _back(self, one: Open) -> list[str]:
+        """Undo what was begun, the last first; give what could not be undone."""
+        amiss: list[str] = []
+        for begun in reversed(one.begun):
+            for act in begun.undo:
+                LOG.info("event=undo op=%s does=%r", one.op_id, named(act))
+                try:
+                    self._executor.undo(act)
+                except StepFailed as error:
+                    amiss.append(f"{named(act)}: {error}")
+        return amiss
+
+    def _end(self, op_id: str, state: JournalState, message: str = "") -> None:
+        self._written(lambda: self._journal.ended(op_id, state, self._boot_id, message))
+        LOG.info("event=ended op=%s state=%s message=%r", op_id, state.value, message)
+        self._told()
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Write what has to stand in the journal before anything else, however long that cannot be done."""
+        while True:
+            try:
+                write()
+            except JournalFailed as error:
+                LOG.warning("event=not-written error=%s", error)
+                self.pause(_AGAIN)
+            else:
+                return
+
+
+def _turned(one: Open, why: str) -> Open:
+    """Give an operation that goes back though that could not be written."""
+    return attrs.evolve(one, back=True, why=why)
+
+
+def _is_over_by_reboot(one: Open, boot_id: str) -> bool:
+    """Tell whether there is nothing to go on with in another boot: units were to be restarted, or the host."""
+    if not all(isinstance(step, RestartUnit | Reboot) for step in one.steps):
+        return False
+    rebooting = bool(one.begun) and isinstance(one.steps[len(one.begun) - 1], Reboot)
+    return not (rebooting and one.begun[-1].marks.get(BOOT) != boot_id)

@@ -1,0 +1,306 @@
+"""`kubenode agent` against a real server: from a token to a host that is kept as its Machine says."""
+
+import asyncio
+import json
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from kubenode.core.host.drift import delay
+from kubenode.core.model import Machine
+from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
+from kubenode.runtime.agent.keys import valid
+from kubenode.runtime.agent.own import OwnMachine
+from kubenode.runtime.testing import install
+from kubenode.runtime.testing.controlplane import ControlPlane
+from tests.cluster.access import CSRS, MACHINES, MERGE, conditions, let_read
+from tests.cluster.test_enrolment import KUBENODE, World
+from tests.cluster.waiting import until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+COMPONENTS = "/apis/kubenode.dev/v1alpha1/machinecomponents"
+
+
+@pytest.fixture(scope="module")
+def world(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A control plane of its own, installed with enrolment, and a controller."""
+    with ControlPlane.start(control_plane_folder) as running:
+        install(running, enrolment=True)
+        made = World(running, tmp_path_factory.mktemp("agent"))
+        try:
+            made.start()
+            yield made
+        finally:
+            made.stop()
+
+
+class Agent:
+    """A host: its folder, and the agent that runs there or does not."""
+
+    def __init__(self, world: World, machine: str, folder: Path) -> None:
+        self.world = world
+        self.machine = machine
+        self.folder = folder
+        self.state = folder / "state"
+        self.log = folder / "agent.log"
+        self.token = folder / "token"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def command(self, *more: str, token: bool = True) -> list[str]:
+        """Give how it is started."""
+        plane = self.world.plane
+        given = ("--token-file", str(self.token)) if token else ()
+        return [
+            "agent", self.machine, "--server", plane.url, "--ca", str(plane.ca_file), *given, "--state-dir", str(self.state),
+            "--node", f"node-{self.machine}", "--inspect-seconds", "10", *more,
+        ]  # fmt: skip
+
+    def start(self, *, token: bool = True) -> None:
+        """Start it."""
+        with self.log.open("ab") as out:
+            self._process = subprocess.Popen(
+                [KUBENODE, *self.command("-v", token=token)], stdout=out, stderr=subprocess.STDOUT
+            )
+
+    def end(self, how: signal.Signals) -> int:
+        """End it; give how it exits."""
+        assert self._process is not None
+        self._process.send_signal(how)
+        return self._process.wait(timeout=60)
+
+    def tail(self) -> str:
+        """Give the end of its log."""
+        return self.log.read_text()[-4000:]
+
+    def report(self) -> Any:
+        """Give what it says of itself in the Machine."""
+        return self.world.admin.get(f"{MACHINES}/{self.machine}").get("status", {}).get("agent", {})
+
+
+def issue(world: World, agent: Agent) -> None:
+    """Give a host its token, as a person does."""
+    told = subprocess.run(
+        [KUBENODE, "machine", "token", agent.machine, "--kubeconfig", str(world.plane.admin_kubeconfig)],
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    agent.token.touch(mode=0o600)
+    agent.token.write_text(told.stdout)
+
+
+def wants(world: World, machine: Any, path: Path, content: str) -> str:
+    """Let a machine have a file; give the name of the entry, one whose repair is not put off for long."""
+    name = next(
+        n
+        for n in (f"conf{i}" for i in range(1000))
+        if delay(machine["metadata"]["uid"], n, 0) < 1_000_000_000
+    )
+    of = machine["metadata"]["name"]
+    body = {
+        "apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineComponent", "metadata": {"name": f"{of}-conf"},
+        "spec": {"driver": "file", "version": "1", "parameters": {"path": str(path), "content": content}},
+    }  # fmt: skip
+    status, made = world.admin.call("POST", COMPONENTS, body)
+    assert status == 201, made
+    entry = {"set": "by-hand", "component": f"{of}-conf", "revision": "1", "batch": 1, "state": "Running"}
+    status, made = world.admin.call(
+        "PATCH", f"{MACHINES}/{of}", {"spec": {"components": {name: entry}}}, MERGE
+    )
+    assert status == 200, made["message"]
+    return name
+
+
+@pytest.fixture
+def host(world: World, tmp_path: Path) -> Iterator[Callable[[str], Agent]]:
+    """Make hosts whose agents are gone afterwards."""
+    made: list[Agent] = []
+
+    def make(name: str) -> Agent:
+        world.machine(name)
+        agent = Agent(world, name, tmp_path)
+        made.append(agent)
+        return agent
+
+    yield make
+    for agent in made:
+        if agent._process is not None and agent._process.poll() is None:
+            agent._process.kill()
+            agent._process.wait(timeout=60)
+
+
+def test_a_host_enrols_and_is_kept_as_its_machine_says(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """With a key that is made there; it writes what is wanted, heals it, and goes on where it was after a crash."""
+    agent = host("a1")
+    machine = world.admin.get(f"{MACHINES}/a1")
+    path = tmp_path / "etc" / "app.conf"
+    name = wants(world, machine, path, "right\n")
+    issue(world, agent)
+    agent.start()
+
+    def at_target() -> bool:
+        found = agent.report().get("components", {}).get(name, {})
+        return (found.get("version"), found.get("config")) == ("1", "Current") and not found.get("drifting")
+
+    until("the file", lambda: path.exists() and path.read_text() == "right\n", logs=agent.tail)
+    until("the report", at_target, logs=agent.tail)
+    said = agent.report()
+    assert said["nodeName"] == "node-a1"
+    assert said["bootID"] == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    identity = agent.state / "identity.pem"
+    assert stat.S_IMODE(identity.stat().st_mode) == 0o600
+    assert not (agent.state / "next.key").exists()
+
+    path.write_text("wrong\n")
+    until("the repair", lambda: path.read_text() == "right\n", logs=agent.tail)
+    until("the report", at_target, logs=agent.tail)
+    assert agent.report()["components"][name]["driftedAt"]
+
+    before = identity.read_bytes()
+    agent.end(signal.SIGKILL)
+    agent.token.unlink()
+    path.write_text("wrong again\n")
+    agent.start(token=False)
+    until("the repair", lambda: path.read_text() == "right\n", logs=agent.tail)
+    assert agent.end(signal.SIGTERM) == 0, agent.tail()
+    assert identity.read_bytes() == before
+    requests = world.admin.get(CSRS)["items"]
+    ours = [one for one in requests if one["metadata"]["name"].startswith("kubenode-a1-")]
+    assert [conditions(one) for one in ours] == [{"Approved": "Enrolled"}]
+    key = identity.read_text().splitlines()[1]
+    texts = (agent.log.read_text(), (agent.state / "journal").read_text(), json.dumps(requests))
+    assert not any(key in text or "right" in text for text in texts)
+
+
+def test_it_never_imports_the_kubernetes_package(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """Nor any cloud's: it enrols, does what is wanted, and says what it has loaded."""
+    agent = host("a2")
+    path = tmp_path / "once.conf"
+    wants(world, world.admin.get(f"{MACHINES}/a2"), path, "once\n")
+    issue(world, agent)
+    code = (
+        "import sys\nfrom kubenode.runtime.cli import main\n"
+        "try:\n    main()\nfinally:\n    print('\\n'.join(sys.modules))\n"
+        "    print(open('/proc/self/status').read())"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *agent.command("--once")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    assert path.read_text() == "once\n"
+    loaded = {line.partition(".")[0] for line in ran.stdout.splitlines()}
+    assert "aiohttp" in loaded
+    assert not loaded & {
+        "kubernetes",
+        "boto3",
+        "botocore",
+        "aliyunsdkcore",
+        "aliyunsdkecs",
+        "hypothesis",
+        "plotly",
+    }
+
+
+def test_a_dry_run_says_what_would_be_done(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """Without doing it, and without showing what is in a file."""
+    agent = host("a3")
+    machine = world.admin.get(f"{MACHINES}/a3")
+    path = tmp_path / "dry.conf"
+    wants(world, machine, path, "secret\n")
+    let_read(world.admin, machine)
+    config = world.plane.kubeconfig(
+        "kubenode:agent:a3", ("kubenode:agents", f"kubenode:uid:{machine['metadata']['uid']}")
+    )
+    command = [
+        KUBENODE, "agent", "a3", "--kubeconfig", config, "--state-dir", agent.state, "--dry-run",
+    ]  # fmt: skip
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert f"    write {path}\n" in told.stdout
+    found = json.loads(
+        subprocess.run([*command, "-o", "json"], capture_output=True, check=True, timeout=60).stdout
+    )
+    assert [(step["act"], step["path"], step["bytes"]) for step in found["steps"]] == [
+        ("WriteFile", str(path), 7)
+    ]
+    assert "secret" not in told.stdout + json.dumps(found)
+    assert not path.exists()
+    assert not agent.state.exists()
+    assert agent.report() == {}
+
+
+def test_a_token_that_is_none_ends_it_with_what_to_do(world: World, host: Callable[[str], Agent]) -> None:
+    """Of another Machine: denied, with the reason; the key stays for the next try."""
+    agent, other = host("a4"), host("a5")
+    issue(world, other)  # both have one folder
+    ran = subprocess.run(
+        [KUBENODE, *agent.command()], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.returncode == 3, ran.stderr
+    assert "was denied: RequesterUnknown" in ran.stderr
+    assert "fix: " in ran.stderr
+    assert agent.token.read_text()[:23] not in ran.stderr
+    assert not (agent.state / "identity.pem").exists()
+    assert world.admin.get(f"{MACHINES}/a4").get("status", {}).get("enrolment") is None
+
+
+def test_a_certificate_is_renewed_in_time(world: World, host: Callable[[str], Agent]) -> None:
+    """With a new key, by the old certificate; the new one works."""
+    agent = host("a6")
+    issue(world, agent)
+    agent.state.mkdir(mode=0o700)
+    wanted = Enrolment(
+        machine="a6", server=world.plane.url, authority=world.plane.ca_file, state=agent.state, token_file=agent.token
+    )  # fmt: skip
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await asyncio.sleep(min(seconds, 60.0))
+
+    async def run() -> None:
+        now = datetime.now(UTC)
+        await enrol(wanted, now)
+        first = agent.state.joinpath("identity.pem").read_bytes()
+        begin, end = valid(first)
+        assert timedelta(hours=1) < end - begin
+        await enrol(attrs.evolve(wanted, token_file=None), now)  # it has one
+
+        def later() -> datetime:
+            """Let the time of the first one be nearly over, and the second be new."""
+            held = agent.state.joinpath("identity.pem").read_bytes()
+            return begin + (end - begin) * 0.8 if held == first else valid(held)[0]
+
+        async with OwnMachine.of("a6", wanted.connection) as store:
+            renewal = asyncio.create_task(renew(store, wanted, later, sleep))
+            while agent.state.joinpath("identity.pem").read_bytes() == first:
+                assert not renewal.done()
+                await asyncio.sleep(0.1)
+            renewal.cancel()
+        assert slept[0] == 0.0
+        async with OwnMachine.of("a6", wanted.connection) as store:
+            assert (await store.get(Machine.KIND, "a6"))["metadata"]["name"] == "a6"
+
+    asyncio.run(run())
+    reasons = [
+        conditions(one)
+        for one in world.admin.get(CSRS)["items"]
+        if one["metadata"]["name"].startswith("kubenode-a6-")
+    ]
+    assert sorted(map(str, reasons)) == ["{'Approved': 'Enrolled'}", "{'Approved': 'Renewed'}"]

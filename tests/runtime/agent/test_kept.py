@@ -1,0 +1,314 @@
+"""An agent whose API server goes away heals what it knows, also after a start, and tells of it when the server is back."""
+
+import asyncio
+import json
+import stat
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kubenode.core import model as m
+from kubenode.core.crd import schema_of
+from kubenode.core.errors import Conflict, Expired, Unreachable
+from kubenode.core.host.drift import delay
+from kubenode.core.model import Json
+from kubenode.runtime.agent.controller import agents
+from kubenode.runtime.agent.host import About, RealHost
+from kubenode.runtime.agent.kept import KeptStore
+from kubenode.runtime.clock import SystemClock
+from kubenode.runtime.engine.drive import Driver
+from kubenode.runtime.engine.loop import Stirred
+from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.store.contract import JsonPatch, MergePatch
+from kubenode.runtime.store.embedded import EmbeddedStore
+from tests.runtime.agent.debian import Debian
+
+PATIENCE = 30
+CONF = "/etc/app.conf"
+API = "kubenode.dev/v1alpha1"
+
+
+class Line:
+    """The way to a server, which can be cut."""
+
+    def __init__(self, api: EmbeddedStore) -> None:
+        self._api = api
+        self._cut = asyncio.Event()
+        self.asked = 0
+
+    def cut(self) -> None:
+        """Let nothing through, and break what is open."""
+        self._cut.set()
+
+    def mend(self) -> None:
+        """Let all through."""
+        self._cut.clear()
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def call(*args: Any, **more: Any) -> Any:
+            self.asked += 1
+            if self._cut.is_set():
+                raise Unreachable("the way is cut")
+            found = await getattr(self._api, name)(*args, **more)
+            return Broken(found, self._cut) if name == "watch" else found
+
+        if name == "follow":
+            raise AttributeError(name)
+        return call
+
+
+class Broken:
+    """A watch that ends when the way is cut."""
+
+    def __init__(self, watch: Any, cut: asyncio.Event) -> None:
+        self._watch = watch
+        self._cut = cut
+
+    async def events(self) -> Any:
+        """Wait for events, or for the end."""
+        tasks = {asyncio.ensure_future(self._watch.events()), asyncio.create_task(self._cut.wait())}
+        done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
+        if self._cut.is_set():
+            for task in done:
+                task.exception()
+            raise Unreachable("the way is cut")
+        return done.pop().result()
+
+    async def close(self) -> None:
+        """End it."""
+        await self._watch.close()
+
+
+async def made(folder: Path, *, operation: bool = False) -> tuple[EmbeddedStore, str]:
+    """Make a store with a Machine that wants a file; give the entry's name, of which repairs are not put off."""
+    kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
+    api = EmbeddedStore(kinds, clock=lambda: datetime.now(UTC))
+    parameters = {"path": CONF, "content": "right"}
+    await api.create(m.MachineComponent.KIND, {
+        "apiVersion": API, "kind": "MachineComponent", "metadata": {"name": "conf-1"},
+        "spec": {"driver": "file", "version": "1", "parameters": parameters},
+    })  # fmt: skip
+    machine = await api.create(m.Machine.KIND, {
+        "apiVersion": API, "kind": "Machine", "metadata": {"name": "m1"}, "spec": {"host": {"address": "10.0.0.1"}},
+    })  # fmt: skip
+    uid = machine["metadata"]["uid"]
+    name = next(
+        n for n in map("conf{}".format, range(10**6)) if all(delay(uid, n, i) < 10**9 for i in (0, 1))
+    )
+    entry = {"set": "s", "component": "conf-1", "revision": "1", "state": "Running"}
+    spec: Json = {"components": {name: entry}}
+    if operation:
+        steps = [{"action": "Reboot"}]
+        spec["operation"] = {"opID": "op-1", "job": "j", "attempt": 1, "action": "reboot", "steps": steps}
+    await api.patch(m.Machine.KIND, "m1", MergePatch({"spec": spec}))
+    (folder / "state").mkdir(mode=0o700)
+    Debian(folder).path("/etc").mkdir()
+    return api, name
+
+
+class Agent:
+    """An agent that runs for a while."""
+
+    def __init__(self, line: Line, folder: Path) -> None:
+        self.kept = KeptStore(line, "m1", folder / "state", retry=0.05)  # type: ignore[arg-type]
+        self._loop = asyncio.get_running_loop()
+        debian = Debian(folder)
+        self.path = debian.path(CONF)
+        about = About(machine="m1", node="n1", boot_id="b", version="1")
+        self.host = RealHost(about, folder / "state", self._told, root=debian.root, run=debian)
+        self.driver = Driver(agents(self.host, Plugins.discover()), self.kept, SystemClock(), hands=self.host)
+
+    def _told(self) -> None:
+        self._loop.call_soon_threadsafe(self.stir)
+
+    def stir(self) -> None:
+        """Let it look at the host."""
+        self.driver.tell(Stirred(key=Key("agent", "m1")))
+
+    @asynccontextmanager
+    async def runs(self) -> Any:
+        """Run; then end it."""
+        self.host.resume()
+        task = asyncio.create_task(self.driver.run())
+        try:
+            yield self
+        finally:
+            self.driver.stop()
+            await asyncio.wait_for(task, PATIENCE)
+            assert self.host.close(10)
+
+    async def heals(self) -> None:
+        """Break the file, and wait until it is right again."""
+        self.path.write_text("wrong")
+        self.stir()
+        await until(lambda: self.path.read_text() == "right")
+
+
+async def until(true: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(PATIENCE):
+        while not true():
+            await asyncio.sleep(0.02)
+
+
+async def report(api: EmbeddedStore, name: str) -> Json:
+    """Give what the server knows of the component."""
+    status = (await api.get(m.Machine.KIND, "m1")).get("status") or {}
+    found: Json = ((status.get("agent") or {}).get("components") or {}).get(name) or {}
+    return found
+
+
+async def reported(api: EmbeddedStore, name: str, what: str) -> None:
+    """Wait until the server has been told something of it."""
+    async with asyncio.timeout(PATIENCE):
+        while not (await report(api, name)).get(what):
+            await asyncio.sleep(0.02)
+
+
+def test_drift_is_healed_while_the_server_is_away(tmp_path: Path) -> None:
+    """In the life in which it went away, and in the next, which never saw it; then it is told."""
+
+    async def run() -> None:
+        api, name = await made(tmp_path)
+        line = Line(api)
+        async with Agent(line, tmp_path).runs() as agent:
+            await until(agent.path.exists)
+            await reported(api, name, "version")
+            line.cut()
+            await until(lambda: agent.kept.is_away)
+            before = await api.get(m.Machine.KIND, "m1")
+            await agent.heals()
+        async with Agent(line, tmp_path).runs() as agent:
+            await until(lambda: agent.kept.is_away)
+            await agent.heals()
+            assert await api.get(m.Machine.KIND, "m1") == before
+            line.mend()
+            await until(lambda: not agent.kept.is_away)
+            await agent.driver.rest()
+            assert (await report(api, name))["config"] == "Current"
+            agent.path.write_text("wrong")
+            agent.stir()
+            await reported(api, name, "drifting")
+
+    asyncio.run(run())
+
+
+def test_without_anything_kept_a_server_is_waited_for(tmp_path: Path) -> None:
+    """The host is left as it is."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        line = Line(api)
+        line.cut()
+        async with Agent(line, tmp_path).runs() as agent:
+            await until(lambda: line.asked > 4)
+            assert not agent.kept.is_away
+            assert not agent.path.exists()
+            line.mend()
+            await until(agent.path.exists)
+
+    asyncio.run(run())
+
+
+def read(raw: Json) -> Json:
+    """Read nothing."""
+    return raw
+
+
+def test_what_is_kept_asks_for_no_operation(tmp_path: Path) -> None:
+    """Whoever asked has long acted otherwise: a host that was cut off does not reboot by an old word."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path, operation=True)
+        line = Line(api)
+        kept = KeptStore(line, "m1", tmp_path / "state", retry=0.01)  # type: ignore[arg-type]
+        found, watch = await kept.follow(m.Machine.KIND, read)
+        assert found.items[0]["spec"]["operation"]
+        line.cut()
+        with pytest.raises(Unreachable):
+            await watch.events()
+        found, _ = await kept.follow(m.Machine.KIND, read)
+        assert "operation" not in found.items[0]["spec"]
+        assert found.items[0]["spec"]["components"]
+        components, _ = await kept.follow(m.MachineComponent.KIND, read)
+        assert [one["metadata"]["name"] for one in components.items] == ["conf-1"]
+        with pytest.raises(Unreachable):
+            await kept.follow(m.RiskPolicy.KIND, read)
+
+    asyncio.run(run())
+
+
+def test_a_report_is_stored_here_by_the_rules_of_the_server(tmp_path: Path) -> None:
+    """By uid and version, and told by the watch; everything else waits for the server."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        line = Line(api)
+        kept = KeptStore(line, "m1", tmp_path / "state", retry=0.01)  # type: ignore[arg-type]
+        await kept.follow(m.Machine.KIND, read)
+        line.cut()
+        found, watch = await kept.follow(m.Machine.KIND, read)
+        meta = found.items[0]["metadata"]
+        body = {
+            "metadata": {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]},
+            "status": {"agent": {"version": "9"}},
+        }
+        stored = await kept.patch(m.Machine.KIND, "m1", MergePatch(body), subresource="status")
+        (event,) = await watch.events()
+        assert event.object["status"] == stored["status"] == {"agent": {"version": "9"}}
+        assert int(stored["metadata"]["resourceVersion"]) > int(meta["resourceVersion"])
+        with pytest.raises(Conflict):
+            await kept.patch(m.Machine.KIND, "m1", MergePatch(body), subresource="status")
+        with pytest.raises(Unreachable):
+            await kept.patch(m.Machine.KIND, "m1", MergePatch({"spec": {"labels": {"a": "b"}}}))
+        with pytest.raises(Unreachable):
+            await kept.patch(m.Machine.KIND, "m1", JsonPatch(()), subresource="status")
+        line.mend()
+        with pytest.raises(Expired, match="the server is back"):
+            await watch.events()
+        assert (await kept.follow(m.Machine.KIND, read))[0].items[0].get("status", {}).get("agent") is None
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b'{"format":2}', b'{"format":1,"machine":{}}', b"\xff"]
+)
+def test_what_is_not_whole_is_nothing(tmp_path: Path, content: bytes) -> None:
+    """A file that was damaged, or that a later version wrote."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        line = Line(api)
+        line.cut()
+        (tmp_path / "state" / "applied.json").write_bytes(content)
+        with pytest.raises(Unreachable):
+            await KeptStore(line, "m1", tmp_path / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+
+
+def test_what_is_kept_is_of_one_machine_private_and_goes_with_it(tmp_path: Path) -> None:
+    """Another machine's is not taken for it; a deleted one is forgotten."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        line = Line(api)
+        kept = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+        _, watch = await kept.follow(m.Machine.KIND, read)
+        file = tmp_path / "state" / "applied.json"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        other = KeptStore(line, "m2", tmp_path / "state")  # type: ignore[arg-type]
+        assert other._machine is None
+        await api.delete(m.Machine.KIND, "m1")
+        await watch.events()
+        assert json.loads(file.read_text())["machine"] is None
+
+    asyncio.run(run())

@@ -1,0 +1,173 @@
+"""Packages: exact versions, and a package manager that is busy, interrupted, out of date or told to leave one alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kubenode.runtime.agent.commands import Ran
+from kubenode.runtime.agent.packages import LOCK_LIMIT, Packages
+from kubenode.runtime.agent.tree import StepFailed
+from tests.runtime.agent.debian import Debian
+
+LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)"
+INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
+
+
+class World:
+    """A Debian, its packages, and how long was waited."""
+
+    def __init__(self, folder: Path) -> None:
+        self.debian = Debian(folder)
+        self.debian.package("tool", "1.0", "2.0", "0.9")
+        self.slept: list[float] = []
+        self.packages = Packages(self.debian, self.slept.append)
+
+    def changes(self) -> list[list[str]]:
+        """What was called besides looks."""
+        return [call for call in self.debian.calls() if call[0] != "dpkg-query"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """One host."""
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize("version", ["2.0", "0.9"])
+def test_a_package_is_brought_to_an_exact_version(world: World, version: str) -> None:
+    """Up or down, by one call that asks nothing, removes nothing and keeps configuration; then there is nothing to do."""
+    world.packages.install("tool", version)
+    world.packages.install("tool", version)
+    assert world.packages.version("tool") == version
+    (call,) = world.changes()
+    assert call[0] == "apt-get"
+    assert call[-2:] == ["--", f"tool={version}"]
+    assert {"-y", "--no-remove", "--allow-downgrades", "-oDpkg::Options::=--force-confold"} <= set(call)
+
+
+def test_another_package_manager_is_waited_for(world: World) -> None:
+    """Until it has ended."""
+    world.debian.change(trouble=[LOCKED, LOCKED])
+    world.packages.install("tool", "2.0")
+    assert world.packages.version("tool") == "2.0"
+    assert len(world.slept) == 2
+
+
+def test_but_not_for_ever(world: World) -> None:
+    """It may hang; the text says what to do."""
+    world.debian.change(trouble=[LOCKED] * 1000)
+    with pytest.raises(
+        StepFailed, match=r"installing tool=2\.0: another package manager has run for 300 s; end it"
+    ):
+        world.packages.install("tool", "2.0")
+    assert sum(world.slept) == LOCK_LIMIT
+    assert world.packages.version("tool") == "1.0"
+
+
+def test_an_interrupted_dpkg_is_repaired_first(world: World) -> None:
+    """Though another one has the lock in between."""
+    world.debian.change(
+        trouble=[INTERRUPTED, "dpkg: error: dpkg frontend lock was locked by another process with pid 7"]
+    )
+    world.packages.install("tool", "2.0")
+    calls = [call[0] for call in world.changes()]
+    assert calls == ["apt-get", "dpkg", "dpkg", "apt-get"]
+    assert world.changes()[1][-2:] == ["--configure", "-a"]
+    assert world.packages.version("tool") == "2.0"
+
+
+def test_an_interrupted_dpkg_that_cannot_be_repaired_is_told(world: World) -> None:
+    """In its own words; and not tried for ever."""
+    world.debian.change(
+        trouble=[
+            INTERRUPTED,
+            "dpkg: error processing package x (--configure):\n installed x package post-installation script subprocess returned error exit status 1",
+        ]
+    )
+    with pytest.raises(StepFailed, match=r"dpkg --configure -a: dpkg: error processing package x"):
+        world.packages.install("tool", "2.0")
+    assert len(world.changes()) == 2
+
+
+def test_lists_that_are_old_are_fetched_once(world: World) -> None:
+    """A version that is nowhere is told after that."""
+    with pytest.raises(StepFailed, match=r"installing tool=3\.0: E: Version '3\.0' for 'tool' was not found"):
+        world.packages.install("tool", "3.0")
+    assert [call[-1] for call in world.changes()] == ["tool=3.0", "update", "tool=3.0"]
+
+
+def test_a_hold_is_not_lifted(world: World) -> None:
+    """Somebody wants the package as it is: neither installed over nor removed."""
+    world.debian.change(held=["tool"])
+    for act in (lambda: world.packages.install("tool", "2.0"), lambda: world.packages.remove("tool")):
+        with pytest.raises(StepFailed, match=r"tool is held at 1\.0; apt-mark unhold tool"):
+            act()
+    assert world.changes() == []
+    world.packages.install("tool", "1.0")  # what is there already is no matter of a hold
+
+
+def test_a_package_is_removed_and_nothing_besides(world: World) -> None:
+    """By dpkg, which refuses where another one needs it; and only if it is there."""
+    world.packages.remove("tool")
+    world.packages.remove("tool")
+    assert world.changes() == [["dpkg", "--remove", "--", "tool"]]
+    assert world.packages.version("tool") == ""
+
+
+@pytest.mark.parametrize("name", ["-oAPT::x=1", "--purge", "a b", "a;b", "", "a/b", "a=1"])
+def test_what_is_no_package_reaches_no_program(world: World, name: str) -> None:
+    """Not as an option, not as two."""
+    for act in (lambda: world.packages.install(name, "1"), lambda: world.packages.version(name)):
+        with pytest.raises(StepFailed, match="is not the name of a package"):
+            act()
+    assert world.debian.calls() == []
+
+
+@pytest.mark.parametrize("version", ["", "-1", "1 2", "1*", "1;x", "$(x)", "1\n"])
+def test_what_is_no_version_reaches_no_program(world: World, version: str) -> None:
+    """A pattern would let apt choose."""
+    with pytest.raises(StepFailed, match="is not the version of a package"):
+        world.packages.install("tool", version)
+    assert world.debian.calls() == []
+
+
+ANSWERS: dict[str, tuple[Ran, str]] = {
+    "whole": (Ran(code=0, out="install ok installed 1:2.0-1\n"), "1:2.0-1"),
+    "half": (Ran(code=0, out="install ok half-configured 2.0\n"), ""),
+    "removed": (Ran(code=0, out="deinstall ok config-files 2.0\n"), ""),
+    "two": (Ran(code=0, out="unknown ok not-installed \ninstall ok installed 3\n"), "3"),
+    "none": (Ran(code=1, tail="no packages found"), ""),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+def test_a_version_is_one_that_is_whole(what: str) -> None:
+    """What is half configured is not installed."""
+    ran, version = ANSWERS[what]
+    assert Packages(lambda argv, limit: ran, print).version("tool") == version
+
+
+def test_nobody_can_tell_when_dpkg_cannot() -> None:
+    """That is no answer, least of all that a package is absent."""
+    broken: dict[str, Callable[..., Ran]] = {
+        "code": lambda argv, limit: Ran(code=2, tail="dpkg-query: error: failed to open"),
+        "time": lambda argv, limit: Ran(code=None),
+        "gone": lambda argv, limit: Ran(code=127, tail="there is no program dpkg-query"),
+    }
+    for run in broken.values():
+        with pytest.raises(StepFailed):
+            Packages(run, print).version("tool")
+
+
+def test_a_package_that_is_broken_is_installed_anew() -> None:
+    """Though its version is the right one."""
+    calls: list[list[str]] = []
+
+    def run(argv: list[str], limit: float) -> Ran:
+        calls.append(list(argv))
+        state = "reinstreq" if len(calls) == 1 else "ok"
+        return Ran(code=0, out=f"install {state} installed 2.0\n")
+
+    Packages(run, print).install("tool", "2.0")
+    assert "--reinstall" in calls[1]

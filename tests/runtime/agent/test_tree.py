@@ -1,0 +1,169 @@
+"""Files below a root: nothing leaves it, nothing is half there, and what was there can be put back."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from kubenode.runtime.agent.disk import Disk
+from kubenode.runtime.agent.tree import MOST, Form, StepFailed, Tree, Was
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A root, and a secret outside of it."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("secret")
+    made = tmp_path / "root"
+    (made / "etc").mkdir(parents=True)
+    return made
+
+
+BAD = ("etc/x", "/", "//etc/x", "/etc/../../outside/secret", "/etc/./x", "/etc/x/", "/etc/\n", "/etc/\0", "")
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_what_is_no_plain_path_is_refused(root: Path, path: str) -> None:
+    """Before anything is opened."""
+    tree = Tree(root)
+    for act in (lambda: tree.read(path), lambda: tree.found(path), lambda: tree.write(path, b"x", 0o644)):
+        with pytest.raises(StepFailed, match="not a plain absolute path"):
+            act()
+
+
+def test_no_link_in_a_path_is_followed(root: Path, tmp_path: Path) -> None:
+    """Out of the root or within it, relative or absolute: nothing is read there, and nothing is written."""
+    (root / "out").symlink_to(tmp_path / "outside")
+    (root / "up").symlink_to("../outside")
+    (root / "in").symlink_to("etc")
+    (root / "etc" / "app").write_text("app")
+    tree = Tree(root)
+    for folder in ("out", "up"):
+        assert tree.read(f"/{folder}/secret") is None
+        with pytest.raises(
+            StepFailed, match=r"is a symbolic link to .*outside; write the path that it stands for"
+        ):
+            tree.write(f"/{folder}/secret", b"x", 0o644)
+        with pytest.raises(StepFailed, match="symbolic link"):
+            tree.put(f"/{folder}/secret", Was(form=Form.ABSENT, missing=1))
+    assert tree.read("/in/app") is None
+    with pytest.raises(StepFailed, match="/in is a symbolic link to etc"):
+        tree.found("/in/app")
+    assert (tmp_path / "outside" / "secret").read_text() == "secret"
+    assert sorted(os.listdir(tmp_path / "outside")) == ["secret"]
+
+
+def test_a_link_at_the_end_is_replaced_and_not_followed(root: Path, tmp_path: Path) -> None:
+    """And put back as a link."""
+    secret = tmp_path / "outside" / "secret"
+    (root / "etc" / "conf").symlink_to(secret)
+    tree = Tree(root)
+    was = tree.found("/etc/conf")
+    assert was == Was(form=Form.LINK, target=str(secret))
+    assert tree.read("/etc/conf") is None
+    tree.write("/etc/conf", b"new", 0o600)
+    assert (tree.read("/etc/conf"), secret.read_text()) == (b"new", "secret")
+    tree.put("/etc/conf", was)
+    assert os.readlink(root / "etc" / "conf") == str(secret)
+
+
+def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(root: Path, tmp_path: Path) -> None:
+    """What is open stays what it was: the walk holds folders, not names."""
+
+    class Swapping(Disk):
+        def create(self, name: str, folder: int, mode: int, flags: int = os.O_WRONLY | os.O_EXCL) -> int:
+            (root / "etc").rename(root / "was")
+            (root / "etc").symlink_to(tmp_path / "outside")
+            return super().create(name, folder, mode, flags)
+
+    Tree(root, Swapping()).write("/etc/secret", b"new", 0o644)
+    assert (tmp_path / "outside" / "secret").read_text() == "secret"
+    assert (root / "was" / "secret").read_text() == "new"
+
+
+def test_a_file_is_written_with_its_mode_whatever_the_umask(root: Path) -> None:
+    """And with the folders that it lacks; these go again with it, unless something was put into them."""
+    tree = Tree(root)
+    before = os.umask(0o077)
+    try:
+        tree.write("/opt/app/conf.d/x", b"one", 0o640)
+    finally:
+        os.umask(before)
+    path = root / "opt" / "app" / "conf.d" / "x"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o755
+    (root / "opt" / "other").write_text("x")
+    tree.put("/opt/app/conf.d/x", Was(form=Form.ABSENT, missing=3))
+    assert os.listdir(root / "opt") == ["other"]
+
+
+def test_a_file_keeps_its_owner(root: Path) -> None:
+    """Replaced and put back."""
+    path = root / "etc" / "x"
+    path.write_text("old")
+    os.chown(path, 7, 8)
+    path.chmod(0o4711)
+    tree = Tree(root)
+    was = tree.found("/etc/x")
+    tree.write("/etc/x", b"new", 0o600)
+    assert (path.stat().st_uid, path.stat().st_gid, path.read_text()) == (7, 8, "new")
+    tree.put("/etc/x", was)
+    assert (path.read_text(), path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == ("old", 7, 0o4711)
+
+
+def test_what_is_no_file_is_left_alone(root: Path) -> None:
+    """A folder, a pipe that nobody writes to, a file that is too large to be kept."""
+    (root / "etc" / "folder").mkdir()
+    os.mkfifo(root / "etc" / "pipe")
+    with (root / "etc" / "large").open("wb") as file:
+        file.truncate(MOST + 2)
+    tree = Tree(root)
+    for name in ("folder", "pipe"):
+        assert tree.read(f"/etc/{name}") is None
+        with pytest.raises(StepFailed, match="is no plain file; move it away"):
+            tree.found(f"/etc/{name}")
+        with pytest.raises(StepFailed, match="is no plain file"):
+            tree.write(f"/etc/{name}", b"x", 0o644)
+    assert len(tree.read("/etc/large") or b"") == MOST + 1
+    with pytest.raises(StepFailed, match=f"more than {MOST} bytes"):
+        tree.found("/etc/large")
+    assert tree.read("/etc/large/x") is None
+    with pytest.raises(StepFailed, match="Not a directory"):
+        tree.write("/etc/large/x", b"x", 0o644)
+
+
+class Failing(Disk):
+    """A disk on which one kind of act fails."""
+
+    def __init__(self, what: str) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        setattr(self, what, fail)
+
+
+@pytest.mark.parametrize("what", ["create", "write", "mode", "sync", "rename"])
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(root: Path, what: str) -> None:
+    """Whichever act it is that fails."""
+    path = root / "etc" / "x"
+    path.write_text("old")
+    tree = Tree(root, Failing(what))
+    with pytest.raises(StepFailed, match="/etc/x: No space left on device"):
+        tree.write("/etc/x", b"new", 0o644)
+    assert (path.read_text(), os.listdir(root / "etc")) == ("old", ["x"])
+
+
+def test_what_a_write_left_behind_is_taken_away_by_the_next(root: Path) -> None:
+    """A crash leaves a file beside the one that was to be."""
+
+    class Dying(Disk):
+        def rename(self, old: str, new: str, folder: int) -> None:
+            raise SystemExit  # nothing is tidied
+
+    with pytest.raises(SystemExit):
+        Tree(root, Dying()).write("/etc/x", b"1", 0o644)
+    assert len(os.listdir(root / "etc")) == 1
+    Tree(root).write("/etc/x", b"2", 0o644)
+    assert os.listdir(root / "etc") == ["x"]
