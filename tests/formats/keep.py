@@ -25,7 +25,7 @@ from kubenode.core.identity import digest
 from kubenode.core.model.risk import LEDGER
 from kubenode.core.risk import ledger
 from kubenode.runtime.engine.apply import Act
-from kubenode.runtime.record import codec
+from kubenode.runtime.record import codec, replay
 from kubenode.runtime.sim.story import Stage
 from tests.formats.making import made
 from tests.runtime.record.conftest import record
@@ -202,7 +202,7 @@ def lines() -> Iterator[str]:
 
 
 def main() -> None:
-    """Write the files of this version; recordings only where what is recorded has changed since they were written."""
+    """Write the files of this version; recordings only where what is recorded, or decided, has changed since they were written."""
     if is_released():
         raise SystemExit(
             f"{THIS} is released, and its files stand: raise the version in pyproject.toml first"
@@ -213,7 +213,8 @@ def main() -> None:
     path.write_text("".join(f"{line}\n" for line in lines()), encoding="ascii")
     for story in STORIES:
         kept = RECORDINGS / f"{THIS}-{story}.knrec.gz"
-        if not kept.exists() or before.get("recording") != head()["recording"]:
+        stands = kept.exists() and before.get("recording") == head()["recording"]
+        if not stands or replay(kept).changes:
             kept.write_bytes(_recorded(story))
 
 
