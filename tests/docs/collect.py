@@ -28,6 +28,8 @@ OTHERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "runtime/store": "reasons and codes of the API server's Status objects, which Kubernetes documents",
         "runtime/testing": "as in runtime/store",
+        "runtime/agent/commands.py": "exit codes of programs that the agent runs on its host",
+        "runtime/agent/look.py": "exit codes and HTTP statuses of checks",
         "core/wish/freeze.py": "reasons of freezes, which a person writes",
         "providers/aliyun": "error codes of the cloud's API",
         "providers/aws": "error codes of the cloud's API",
