@@ -209,6 +209,15 @@ def test_a_freeze_or_a_hold_stops_replacement_within_one_decision_and_its_end_is
     assert [type(effect) for effect in after.effects] == [Delete]
 
 
+def test_a_freeze_of_another_place_is_none_of_its_business() -> None:
+    """It is neither woken by its end nor remembers it."""
+    world = due()
+    until = world.now.wall + timedelta(minutes=5)
+    free = decide(world.snapshot(), Policy())
+    assert decide(world.snapshot(), _frozen(m.Scope.ZONE, "elsewhere", until)) == free
+    assert free.wake_at is None
+
+
 def _frozen(scope: m.Scope, name: str, until: datetime | None = None) -> Policy:
     freeze = m.Freeze(scope=scope, name=name, until=until, reason="power")
     spec = m.RiskPolicySpec(freeze=(freeze,))
