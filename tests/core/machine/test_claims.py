@@ -24,6 +24,10 @@ KNOWN = with_status(HEARD, node_ref=m.NodeRef(name="node-7", uid="node-uid"))
 STRANGER = with_status(KNOWN, agent=agent(node_name="other"))
 UNREAD = with_meta(node(), unknown=("spec.taints[0].x",))  # type: ignore[type-var]
 
+PRESSED = attrs.evolve(
+    node(), status=m.NodeStatus(conditions=(m.NodeCondition(type="DiskPressure", status=F), *node().status.conditions))
+)  # fmt: skip
+
 Row = tuple[World, m.Switch, str, str]
 
 AGENT: dict[str, Row] = {
@@ -51,6 +55,7 @@ NODE: dict[str, Row] = {
     "not ready": (World(machine=HEARD, node=node(F)), F, "NodeNotReady", "Node node-7: Kubelet: says so"),
     "silent": (World(machine=HEARD, node=node(U)), U, "NodeSilent", "Node node-7: Kubelet: says so"),
     "ready": (World(machine=HEARD, node=node()), T, "NodeReady", ""),
+    "ready is said last": (World(machine=HEARD, node=PRESSED), T, "NodeReady", ""),
 }  # fmt: skip
 
 LABELS: dict[str, tuple[World, Marks | None, tuple[m.Switch, str, str] | None]] = {
