@@ -10,18 +10,23 @@ from kubenode.core.machine.conditions import (
     instance_claim,
     labels_claim,
     node_claim,
+    rolled_out_claim,
     summary,
 )
 from kubenode.core.machine.phase import Phase
-from kubenode.core.model.condition import Claim
+from kubenode.core.model.condition import Claim, Condition
 from kubenode.core.node.sync import Marks
-from tests.core.machine.world import World, agent, entry, machine, node, report, with_meta, with_status
+from tests.core.machine.world import START, World, agent, entry, machine, node, report, with_meta, with_status
 
 T, F, U = m.Switch.TRUE, m.Switch.FALSE, m.Switch.UNKNOWN
 HEARD = with_status(machine(), agent=agent())
 KNOWN = with_status(HEARD, node_ref=m.NodeRef(name="node-7", uid="node-uid"))
 STRANGER = with_status(KNOWN, agent=agent(node_name="other"))
 UNREAD = with_meta(node(), unknown=("spec.taints[0].x",))  # type: ignore[type-var]
+
+PRESSED = attrs.evolve(
+    node(), status=m.NodeStatus(conditions=(m.NodeCondition(type="DiskPressure", status=F), *node().status.conditions))
+)  # fmt: skip
 
 Row = tuple[World, m.Switch, str, str]
 
@@ -50,6 +55,7 @@ NODE: dict[str, Row] = {
     "not ready": (World(machine=HEARD, node=node(F)), F, "NodeNotReady", "Node node-7: Kubelet: says so"),
     "silent": (World(machine=HEARD, node=node(U)), U, "NodeSilent", "Node node-7: Kubelet: says so"),
     "ready": (World(machine=HEARD, node=node()), T, "NodeReady", ""),
+    "ready is said last": (World(machine=HEARD, node=PRESSED), T, "NodeReady", ""),
 }  # fmt: skip
 
 LABELS: dict[str, tuple[World, Marks | None, tuple[m.Switch, str, str] | None]] = {
@@ -135,6 +141,29 @@ def test_without_an_agent_nothing_is_reported() -> None:
     one = machine(components={"kubelet": entry()})
     assert components_claim(World(machine=one).seen).reason == "NotReported"
     assert told(components_claim(World(machine=machine()).seen)) == (T, "AllAtTarget", "0 at target")
+
+
+@pytest.mark.parametrize(
+    ("known", "says", "expected"),
+    [
+        ("Progressing", report(), (F, "Progressing", "as before")),
+        ("Progressing", report(drifting=True), (F, "ComponentDrifted", "kubelet: its version is none")),
+        ("ComponentDrifted", report(), (T, "AllAtTarget", "1 at target")),
+        ("", report(), (T, "AllAtTarget", "1 at target")),
+    ],
+)
+def test_while_a_rollout_has_it_in_hand_only_progress_is_said_on(
+    known: str, says: m.ComponentReport, expected: tuple[m.Switch, str, str]
+) -> None:
+    """Whatever else was said is over with what it was of; somebody may have taken the condition away."""
+    before = Condition(
+        type="ComponentsReady", status=F, reason=known, message="as before", last_transition_time=START.wall
+    )
+    one = with_status(
+        machine(components={"kubelet": entry()}), agent=agent(components={"kubelet": says}),
+        conditions=(before,) if known else (),
+    )  # fmt: skip
+    assert told(rolled_out_claim(World(machine=one).seen)) == expected
 
 
 def test_only_what_is_to_be_created_claims_an_instance() -> None:

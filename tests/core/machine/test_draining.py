@@ -165,6 +165,46 @@ def test_a_deletion_without_its_permit_takes_back_what_was_left() -> None:
     assert not world.node.spec.unschedulable
 
 
+@pytest.mark.parametrize("given", [{"node": None}, {"rival": "m2"}])
+def test_where_no_node_is_to_be_drained_no_permit_is_waited_for(given: dict[str, Any]) -> None:
+    """None is there, or it is not certain that it is this machine's; then a person is told at once that none can end the host."""
+    world = running(deletion_policy=m.DeletionPolicy.TERMINATE)
+    assert world.machine is not None
+    world = attrs.evolve(world, machine=deleted(world.machine), **given)
+    world.settle()
+    assert world.told().startswith("Deleting: Ready=False/TerminateUnsupported ")
+
+
+def test_a_host_whose_drain_is_contested_and_untold_waits() -> None:
+    """Another Machine says it is the Node, and somebody took the conditions away."""
+    world = leaving(permitted=True)
+    assert world.machine is not None
+    world.machine, world.rival = with_status(world.machine, conditions=()), "other"
+    world.settle()
+    assert world.told().startswith("Deleting: Ready=False/Draining ")
+    assert reason(world) == ""
+
+
+def test_nobody_looks_at_the_pods_of_a_host_that_is_released() -> None:
+    """Whatever is permitted: it goes on as it is."""
+    world = running()
+    assert world.machine is not None
+    world.machine, world.holds = deleted(world.machine), frozenset({deletion_op_id("uid-m1")})
+    assert not needs_look(world.seen)
+
+
+@pytest.mark.parametrize("given", [{"host": None}, {"infrastructure": m.Infrastructure(provider="cloud")}])
+def test_a_machine_whose_spec_says_nothing_is_not_drained(given: dict[str, Any]) -> None:
+    """It is not known what it is, so its Node is left alone."""
+    world = asked(running())
+    assert world.machine is not None
+    world.machine = attrs.evolve(world.machine, spec=attrs.evolve(world.machine.spec, **given))
+    decision = world.decide()
+    assert decision.effects == ()
+    assert decision.status is not None
+    assert decision.status.drain is None
+
+
 def test_a_machine_that_never_ran_needs_no_permit_to_go() -> None:
     """Nothing that is done to it does."""
     world = running(deletion_policy=m.DeletionPolicy.TERMINATE)

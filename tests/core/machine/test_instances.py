@@ -14,6 +14,7 @@ from kubenode.core.machine.draining import needs_look
 from kubenode.core.machine.instance import barred_by_crd, turn_of
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL
 from kubenode.core.model.world import Pod
+from kubenode.core.node.cordon import CORDONED_BY
 from tests.core.machine.world import (
     POLICY,
     START,
@@ -45,6 +46,7 @@ def shown(state: InstanceState = InstanceState.RUNNING) -> InstanceSight:
     return attrs.evolve(SEEN, known=one, looked=START.elapsed)
 
 
+RELEASED = attrs.evolve(CREATED, spec=attrs.evolve(CREATED.spec, deletion_policy=m.DeletionPolicy.RELEASE))
 RAN = with_status(
     CREATED, instance=made(), node_ref=REF, agent=agent(), first_running=START.wall, phase="Running"
 )
@@ -78,12 +80,45 @@ def test_from_intent_to_running_step_by_step() -> None:
     [
         machine(), with_meta(CREATED, finalizers=()), with_meta(CREATED, unknown=("spec.x",)),
         with_status(CREATED, phase="Hibernating"), machine(infrastructure=m.Infrastructure(provider="cloud")),
-        deleted(attrs.evolve(CREATED, spec=attrs.evolve(CREATED.spec, deletion_policy=m.DeletionPolicy.RELEASE))),
+        machine(host=None), deleted(with_status(RELEASED, instance=made())),
     ],
 )  # fmt: skip
 def test_nothing_is_asked_for_what_is_not_to_be_made_here(one: m.Machine) -> None:
-    """Imported, a newer version's, released, or before its finalizer (S22)."""
+    """Imported, a newer version's, of a spec that says nothing, released, or before its finalizer (S22)."""
     assert turn_of(World(machine=one, sight=SEEN).seen) is None
+
+
+def test_who_waits_for_a_provider_says_so_and_who_runs_does_not() -> None:
+    """A decision that an instance keeps from going on is marked, and noted."""
+    waits = World(machine=CREATED, sight=InstanceSight()).decide()
+    assert (waits.deferred, [one.code for one in waits.notes]) == (True, ["InstanceWanted", "Creating"])
+    runs = World(machine=RAN, node=node(), sight=shown()).decide()
+    assert (runs.deferred, [one.code for one in runs.notes]) == (False, ["Healthy"])
+
+
+def test_a_machine_whose_node_is_gone_is_known_to_be_that_node_still() -> None:
+    """Its instance runs: the Node may come back, and then it is no other's."""
+    status = World(machine=RAN, sight=shown()).decide().status
+    assert status is not None
+    assert status.node_ref == REF
+
+
+@pytest.mark.parametrize(
+    ("there", "joined", "well"),
+    [
+        (node(), True, True),
+        (node(m.Switch.FALSE), True, False),
+        (node(None), True, False),
+        (None, False, False),
+    ],
+)
+def test_an_instance_has_joined_with_its_node_and_is_well_with_its_kubelet(
+    there: m.Node | None, joined: bool, well: bool
+) -> None:
+    """By these a look at the provider is of use."""
+    case = World(machine=RAN, node=there, sight=shown()).seen.case
+    assert case is not None
+    assert (case.joined, case.well) == (joined, well)
 
 
 class TestNodes:
@@ -97,9 +132,33 @@ class TestNodes:
         assert isinstance(effect, Delete)
         assert decision.status is not None
         assert decision.status.instance == made(m.InstanceStep.GONE)
-        assert [one.reason for one in decision.status.conditions if one.type == "InstanceReady"] == [
-            "InstanceGone"
-        ]
+        assert decision.status.node_ref == REF
+        said = {one.type: one.reason for one in decision.status.conditions}
+        assert said["InstanceReady"] == "InstanceGone"
+        assert "LabelsSynced" not in said, "nothing is written to a Node that goes"
+
+    def test_it_goes_although_a_permit_asks_for_its_drain(self) -> None:
+        """There is nothing left to drain, and the one write of this decision is its deletion."""
+        world = World(machine=RAN, node=node(), sight=shown(InstanceState.TERMINATED), pods=(WEB,))
+        world.holds, world.drains, world.hold = frozenset({"remedy-1"}), "remedy-1", m.Cause.REMEDY
+        assert [type(one) for one in world.decide().effects] == [Delete]
+
+    def test_it_goes_with_a_machine_that_has_no_instance(self) -> None:
+        """Somebody took the status away: no instance is left, so no Node of it is."""
+        world = World(machine=deleted(CREATED), node=node(), sight=SEEN)
+        assert [type(one) for one in world.decide().effects] == [Delete]
+        world.settle()
+        assert (world.machine, world.node) == (None, None)
+
+    @pytest.mark.parametrize("goes", [False, True])
+    def test_a_cordon_stays_while_the_instance_is_terminated(self, goes: bool) -> None:
+        """Whoever asked for it may be through: no Pod comes to a Node whose instance is on its way out."""
+        one = with_status(RAN, instance=made(m.InstanceStep.TERMINATING))
+        closed = attrs.evolve(
+            node(annotations={CORDONED_BY: "remedy-1"}), spec=m.NodeSpec(unschedulable=True)
+        )
+        world = World(machine=deleted(one) if goes else one, node=closed, sight=shown())
+        assert not any(isinstance(effect, PatchNode) for effect in world.decide().effects)
 
     def test_before_it_is_gone_no_other_is_intended(self) -> None:
         """Also when this process sees only what the one before it has written."""
@@ -136,15 +195,19 @@ class TestNodes:
         world = World(**{"machine": RAN, "node": node(), "sight": shown(InstanceState.TERMINATED), **given})  # type: ignore[arg-type]
         assert not any(isinstance(effect, Delete) for effect in world.decide().effects)
 
+    @pytest.mark.parametrize("step", [m.InstanceStep.MADE, m.InstanceStep.TERMINATING, m.InstanceStep.GONE])
     @pytest.mark.parametrize(
         ("registered", "goes"), [("", True), ("cloud://i-1", True), ("cloud://i-2", False)]
     )
-    def test_a_node_that_another_instance_registered_as_stays(self, registered: str, goes: bool) -> None:
-        """The name was given again."""
-        one = with_status(RAN, instance=made(provider_id="cloud://i-1"))
+    def test_a_node_that_another_instance_registered_as_stays(
+        self, registered: str, goes: bool, step: m.InstanceStep
+    ) -> None:
+        """The name was given again. It is a conflict for a person only as long as there are two to choose from."""
+        one = with_status(RAN, instance=made(step, provider_id="cloud://i-1"))
         other = attrs.evolve(node(), spec=m.NodeSpec(provider_id=registered))
         world = World(machine=one, node=other, sight=shown(InstanceState.TERMINATED))
         assert any(isinstance(effect, Delete) for effect in world.decide().effects) is goes
+        assert (world.seen.contest is not None) is (step is m.InstanceStep.MADE and not goes)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +269,7 @@ class TestDeletion:
         """The machine's set says so."""
         held = frozenset({deletion_op_id(UID)})
         decision = self.world(made(), holds=held, barred="mass").decide()
+        assert decision.effects == (), "nor is its Node drained"
         assert decision.status is not None
         assert decision.status.instance == made()
 
@@ -325,3 +389,30 @@ def test_without_its_permit_what_a_drain_left_is_taken_back() -> None:
     world.holds, world.drains, world.hold = frozenset(), "", None
     world.settle()
     assert not world.node.spec.unschedulable
+
+
+def test_a_drain_that_is_contested_and_untold_is_waited_for() -> None:
+    """Another Machine says it is the Node, and somebody took the conditions away: nothing is terminated meanwhile."""
+    world = World(machine=deleted(RAN), node=node(), sight=shown(), pods=(WEB,))
+    world.holds = frozenset({deletion_op_id(UID)})
+    world.settle()
+    assert world.machine is not None
+    world.machine, world.rival = with_status(world.machine, conditions=()), "m2"
+    decision = world.decide()
+    assert (decision.effects, decision.deferred) == ((), True)
+    assert [(one.code, one.text) for one in decision.notes] == [
+        ("Draining", "its Node is to be drained first")
+    ]
+    assert decision.status is not None
+    assert decision.status.instance == made()
+    assert "Drained" not in {one.type for one in decision.status.conditions}
+
+
+def test_with_a_contested_node_an_instance_is_terminated_undrained() -> None:
+    """It is certain whose the instance is; whose the Node is, is not, so nothing is done to that."""
+    world = World(machine=deleted(RAN), node=node(), rival="m2", sight=shown(), pods=(WEB,))
+    world.holds = frozenset({deletion_op_id(UID)})
+    decision = world.decide()
+    assert decision.effects == ()
+    assert decision.status is not None
+    assert decision.status.instance == made(m.InstanceStep.TERMINATING)

@@ -75,6 +75,20 @@ def test_those_that_are_counted_do_not_count_again() -> None:
     assert said(one, members) == {""}
 
 
+def test_one_that_is_counted_goes_while_others_wait_to_be() -> None:
+    """It was acknowledged with those that were lost with it; those that are deleted now are another loss."""
+    members = pool(20, gone=9)
+    one = owner(29, acknowledged_losses=1)
+    one = attrs.evolve(one, status=attrs.evolve(one.status, lost=1, losing=(members[20].metadata.uid,)))
+    assert [barred(one, members, each) == "" for each in members[20:]] == [True] + [False] * 8
+
+
+def test_deletions_of_others_bar_nothing_of_one_that_nobody_deletes() -> None:
+    """A person may still delete it, and then it is one of theirs."""
+    members = pool(20, gone=9)
+    assert barred(owner(29), members, members[0]) == ""
+
+
 def test_one_of_a_set_that_leaves_waits_for_the_sets_word() -> None:
     """Its CRD may be what was deleted: the set records whom it deletes, and only those go."""
     members = pool(2, gone=2)
@@ -105,14 +119,26 @@ def test_a_set_that_leaves_records_whom_it_deletes_before_it_does() -> None:
         attrs.evolve(each, metadata=attrs.evolve(each.metadata, uid=f"other-{number}"))
         for number, each in enumerate(members)
     ]
-    full = tuple(m.Leaver(name=f"x{number}", uid=f"x{number}") for number in range(RECORD_LIMIT))
-    gone = [machine(f"x{number}", deletion_timestamp=START) for number in range(RECORD_LIMIT)]
-    gone = [attrs.evolve(each, metadata=attrs.evolve(each.metadata, uid=each.metadata.name)) for each in gone]
-    crowded = attrs.evolve(leaving, status=attrs.evolve(leaving.status, going=full))
-    seen = attrs.evolve(world.snapshot(), set=crowded, machines=(*stays, *gone))
-    assert decide(seen, Policy()).effects == ()
+    for length in (RECORD_LIMIT, RECORD_LIMIT + 1):
+        gone = [machine(f"x{number}", deletion_timestamp=START) for number in range(length)]
+        full = tuple(m.Leaver(name=each.metadata.name, uid=each.metadata.uid) for each in gone)
+        crowded = attrs.evolve(leaving, status=attrs.evolve(leaving.status, going=full))
+        seen = attrs.evolve(world.snapshot(), set=crowded, machines=(*stays, *gone))
+        assert decide(seen, Policy()).effects == ()
     again = attrs.evolve(leaving, status=attrs.evolve(leaving.status, going=there[:2]))
     repeat = decide(attrs.evolve(world.snapshot(), set=again), Policy())
     assert repeat.status is not None
-    assert {leaver.uid for leaver in repeat.status.going} >= {each.uid for each in there[:2]}
+    assert repeat.status.going == there[:EFFECT_LIMIT], "each once"
     assert len(repeat.effects) == EFFECT_LIMIT
+
+
+def test_a_set_that_leaves_forgets_whom_it_recorded_when_they_are_gone() -> None:
+    """The record names those that are there."""
+    one = owner(1)
+    gone = m.Leaver(name="m", uid="uid-of-before")
+    leaving = attrs.evolve(
+        one, metadata=attrs.evolve(one.metadata, deletion_timestamp=START), status=attrs.evolve(one.status, going=(gone,))
+    )  # fmt: skip
+    decision = decide(World(set=leaving, machines={"m": machine("m")}).snapshot(), Policy())
+    assert decision.status is not None
+    assert decision.status.going == (m.Leaver(name="m", uid="uid-m"),)

@@ -18,10 +18,10 @@ from kubenode.core.machineset.decide import decide
 from kubenode.core.machineset.order import Standing, standing, zone_of
 from kubenode.core.machineset.outdated import outdated, stamp
 from kubenode.core.model.condition import find
-from kubenode.core.model.machineset import TEMPLATE_ANNOTATION, Strategy, StrategyType
+from kubenode.core.model.machineset import RECORD_LIMIT, TEMPLATE_ANNOTATION, Strategy, StrategyType
 from kubenode.core.model.meta import HOLD_LABEL, ZONE_LABEL
 from kubenode.core.policy import Policy
-from tests.core.machineset.world import World, owner, running
+from tests.core.machineset.world import START, World, machine, owner, running
 
 REPLACE = Strategy(type=StrategyType.REPLACE)
 
@@ -207,6 +207,28 @@ def test_a_freeze_or_a_hold_stops_replacement_within_one_decision_and_its_end_is
     )
     after = decide(world.snapshot(now=later, sightings=decision.sightings), policy)
     assert [type(effect) for effect in after.effects] == [Delete]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "goes"), [(RECORD_LIMIT - 1, 1), (RECORD_LIMIT, 0), (RECORD_LIMIT + 1, 0)]
+)
+def test_nobody_is_replaced_whom_the_record_has_no_room_for(recorded: int, goes: int) -> None:
+    """Two are due; those that were chosen before are still on their way out."""
+    world = due(strategy=Strategy(type=StrategyType.REPLACE, max_surge=2))
+    before = [machine(f"x{number}", deletion_timestamp=START) for number in range(recorded)]
+    going = tuple(m.Leaver(name=one.metadata.name, uid=one.metadata.uid) for one in before)
+    crowded = attrs.evolve(world.set, status=attrs.evolve(world.set.status, going=going))
+    seen = world.snapshot(set=crowded, machines=(*world.machines.values(), *before))
+    assert [type(effect) for effect in decide(seen, Policy()).effects] == [Delete] * goes
+
+
+def test_a_freeze_of_another_place_is_none_of_its_business() -> None:
+    """It is neither woken by its end nor remembers it."""
+    world = due()
+    until = world.now.wall + timedelta(minutes=5)
+    free = decide(world.snapshot(), Policy())
+    assert decide(world.snapshot(), _frozen(m.Scope.ZONE, "elsewhere", until)) == free
+    assert free.wake_at is None
 
 
 def _frozen(scope: m.Scope, name: str, until: datetime | None = None) -> Policy:

@@ -257,4 +257,6 @@ def test_an_orphan_is_told_of_after_two_looks_and_nothing_is_done_to_it() -> Non
     assert told(second).startswith("1 instances were made for machines of this set that are no more: i-1;")
     assert looked(begin + ABSENCE, dict(second.sightings)).sightings == {}
     many = {f"orphan:i-{number}": 0 for number in range(12)}
-    assert " and 2 more;" in told(looked(ABSENCE, many, *(key.partition(":")[2] for key in many)))
+    names = [key.partition(":")[2] for key in many]
+    assert " and 2 more;" in told(looked(ABSENCE, many, *names))
+    assert "i-9; nothing is done" in told(looked(ABSENCE, many, *names[:10])), "all ten are named"

@@ -9,6 +9,7 @@ from kubenode.core import model as m
 from kubenode.core.identity import op_id
 from kubenode.core.rollout.batch import batch_size, max_unavailable, next_batch, next_number
 from kubenode.core.rollout.decide import needs_permit
+from kubenode.core.rollout.hooks import NOTHING_ASKED, Findings
 from kubenode.core.rollout.inspect import GateState, judge_gate, proves
 from kubenode.core.rollout.revision import begun, excused, is_approved, joins, named_to_skip, write
 from kubenode.core.rollout.tally import TallyView
@@ -228,3 +229,24 @@ def test_only_updated_members_are_inspected() -> None:
     assert (gate.state, gate.suspects) == (GateState.PASSED, ())
     gate = judge_gate(batch, [seat("bad"), seat("good", available=False)], timedelta(0), now, None)
     assert (gate.state, gate.suspects) == (GateState.INCONCLUSIVE, ("good",))
+
+
+@pytest.mark.parametrize(
+    ("findings", "state", "ends"),
+    [
+        (NOTHING_ASKED, GateState.OBSERVING, True), (Findings(silent=("smoke",)), GateState.INSPECTING, True),
+        (Findings(failed="no"), GateState.FAILED, False), (Findings(doubtful="?"), GateState.DOUBTFUL, False),
+    ],
+)  # fmt: skip
+def test_the_end_of_the_observation_is_told_while_it_may_open_the_gate(
+    findings: Findings, state: GateState, ends: bool
+) -> None:
+    """What a hook found does not pass with time, so nobody is woken for it."""
+    member = m.Member(name="a", uid="uid-a", op_id="a", state=m.MemberState.UPDATED)
+    batch, now = m.Batch(number=1, opened_at=START, members=(member,)), m.Now.at(START)
+    minute = timedelta(minutes=1)
+    gate = judge_gate(batch, [seat("a")], minute, now, None, findings=findings)
+    assert gate.state is state
+    assert gate.until == (now.plus(minute).elapsed if ends else None)
+    over = judge_gate(batch, [seat("a")], minute, now.plus(minute), now.elapsed, findings=findings)
+    assert over.until is None

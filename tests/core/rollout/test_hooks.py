@@ -246,6 +246,11 @@ def test_an_inconclusive_answer_pauses_and_is_asked_again_after_a_minute() -> No
     world.rollout()
     world.rollout()
     assert (count_of(world), results(world)[0].since) == (2, since), "it says so since the first time"
+    world.now = world.now.plus(ASK_AGAIN)
+    world.answers = {"errors": Inconclusive(text="half the data")}
+    while results(world)[0].text != "half the data":
+        assert world.rollout()
+    assert results(world)[0].since == world.now.wall, "what it says now it says since now"
     again(world, 1)
     world.answers = {"errors": Pass()}
     world.settle()

@@ -323,7 +323,7 @@ def test_a_batch_is_stamped_in_whole_seconds() -> None:
         (("op-n1", "GivenUp"), {"op-n1"}, "Failed"), (("op-n1", "GivenUp"), set(), "Waiting"),
         (("op-n1", "Draining"), {"op-n1"}, "Waiting"), (("op-n1", "Drained"), {"op-n1"}, "Waiting"),
         (("op-x", "GivenUp"), {"op-n1"}, "Waiting"), (("op-x", "GivenUp"), {"op-n1", "op-x"}, "Failed"),
-        (None, {"op-n1"}, "Waiting"), (("op-n1", "GivenUp"), {"op-x"}, "Waiting"),
+        (None, {"op-n1"}, "Waiting"), (("op-n1", "GivenUp"), {"op-x"}, "Waiting"), (("op-x", "GivenUp"), {"op-x"}, "Waiting"),
     ],
 )  # fmt: skip
 def test_a_member_whose_node_could_not_be_drained_fails(

@@ -42,6 +42,7 @@ from kubenode.core.model.machine import DeletionPolicy, DrainRecord, MachineStat
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, Switch, ref
 from kubenode.core.model.world import Node
 from kubenode.core.node.cordon import uncordon
+from kubenode.core.node.drain import DRAINED
 from kubenode.core.node.mirror import Mirror, plan_mirror
 from kubenode.core.node.sync import Marks, label_value, plan_marks, plan_removal
 from kubenode.core.policy import Policy
@@ -51,6 +52,8 @@ __all__ = ["MachineSnapshot", "decide"]
 _HANDS_OFF_NODE = frozenset({Signal.UNACTIONABLE, Signal.CONTESTED, Signal.INSTANCE_WANTED})
 _HANDS_OFF_DRAIN = frozenset({Signal.UNACTIONABLE, Signal.INSTANCE_WANTED})
 _NONE = Draining()
+_UNTOLD = Claim.of(DRAINED, False, MachineReason.DRAINING.value, "its Node is to be drained first")
+"""Stands in a message for a condition Drained that somebody took away."""
 
 
 def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
@@ -239,7 +242,7 @@ def _not_ours_to_end(seen: MachineSnapshot) -> Decision[MachineStatus]:
 
 
 def _drains_first(seen: MachineSnapshot, draining: Draining, turn: Turn | None) -> Decision[MachineStatus]:
-    said = draining.claims[0]
+    said = next(iter(draining.claims), _UNTOLD)
     return Decision(
         status=_leaving(seen, MachineReason.DRAINING, said.message, turn, draining), effects=_in_order(draining, ()),
         notes=(Note(code=said.reason, text=said.message),), wake_at=draining.wake_at,

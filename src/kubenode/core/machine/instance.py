@@ -14,7 +14,7 @@ from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.turn import Turn, claim
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.snapshot import MachineSnapshot
-from kubenode.core.model.instance import InstanceStep
+from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import DeletionPolicy
 from kubenode.core.model.meta import FINALIZER
 
@@ -59,21 +59,20 @@ def barred_by_crd(leaving: bool | None) -> str:
 
 def is_gone(seen: MachineSnapshot, turn: Turn) -> bool:
     """Tell whether its instance is no more, by the status or by this turn."""
-    stored = seen.machine.status.instance
-    return any(one is not None and one.step is InstanceStep.GONE for one in (stored, turn.instance))
+    return InstanceStep.GONE in (_step(seen.machine.status.instance), _step(turn.instance))
 
 
 def before_another(seen: MachineSnapshot, turn: Turn) -> Turn:
     """Give the turn of a machine whose Node goes before another instance is asked for."""
     stored = seen.machine.status.instance
-    kept = stored if stored is not None and stored.step is InstanceStep.GONE else turn.instance
+    kept = stored if _step(stored) is InstanceStep.GONE else turn.instance
     said = claim(False, InstanceReason.INSTANCE_GONE, "the instance is no more, and its Node goes")
     return attrs.evolve(turn, instance=kept, claim=said, effects=(), wake_at=None, deferred=False)
 
 
 def begins_to_end(seen: MachineSnapshot, turn: Turn) -> bool:
     """Tell whether this turn writes the intent to terminate: until then nothing is lost, and the Node is drained first."""
-    return seen.instance_made and turn.instance is not None and turn.instance.step is InstanceStep.TERMINATING
+    return seen.instance_made and _step(turn.instance) is InstanceStep.TERMINATING
 
 
 def until_drained(seen: MachineSnapshot, turn: Turn) -> Turn:
@@ -87,3 +86,7 @@ def told(turn: Turn | None) -> tuple[Note, ...]:
     if turn is None or not turn.deferred:
         return ()
     return (Note(code=turn.claim.reason, text=turn.claim.message),)
+
+
+def _step(instance: InstanceStatus | None) -> InstanceStep | None:
+    return None if instance is None else instance.step

@@ -123,7 +123,7 @@ class MachineSnapshot:
             text = f"the agent says it is Node {agent.node_name}, but this machine is Node {name}"
             return MachineReason.NODE_CHANGED, text
         instance, node = self.machine.status.instance, self.node
-        if node is None or instance is None or not self.instance_made:
+        if node is None or instance is None or instance.step is not InstanceStep.MADE:
             return None
         if _differ(node.spec.provider_id, instance.provider_id):
             text = f"Node {node.metadata.name} has providerID {node.spec.provider_id}, but the instance is {instance.provider_id}"

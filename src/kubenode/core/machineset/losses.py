@@ -73,7 +73,7 @@ def judge_losses(
     gone = {uid: since for uid, since in first.items() if uid not in there}
     recent = [uid for uid in sorted(first) if first[uid] + span > now.elapsed]
     live = sum(one.metadata.deletion_timestamp is None for one in members)
-    unasked = min(len(recent), max(0, owner.spec.replicas - live))
+    unasked = min(len(recent), owner.spec.replicas - live)
     held = status.lost > owner.spec.acknowledged_losses
     limit = 0 if held else 1 if live == 0 else borne(len(members) + len(gone))
     fresh = _recorded(recent, gone, RECORD_LIMIT - len(losing)) if unasked > limit else []
@@ -111,7 +111,7 @@ def barred(owner: MachineSet, members: Sequence[Machine], machine: Machine) -> s
     live = sum(one.metadata.deletion_timestamp is None for one in members)
     recent = [one for one in stamps if stamp is not None and timedelta(0) <= stamp - one < WINDOW]
     limit = 1 if live == 0 else borne(len(members))
-    if machine.metadata.uid in known or min(len(recent), max(0, owner.spec.replicas - live)) <= limit:
+    if machine.metadata.uid in known or min(len(recent), owner.spec.replicas - live) <= limit:
         return ""
     return f"{len(recent)} machines of MachineSet {name} are being deleted at once by somebody else; it has to count them first"
 

@@ -4,6 +4,7 @@ import enum
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from kubenode.core.identity import digest
 from kubenode.core.model.condition import find
@@ -23,6 +24,18 @@ class Standing(enum.Enum):
     AVAILABLE = "available"
     UNAVAILABLE = "unavailable"
     DELETING = "deleting"
+
+
+class Rank(enum.Enum):
+    """Whom a set deletes first, in the order in which they stand here."""
+
+    NAMED = "a person named it"
+    UNHEALTHY = "it has failed, or has run and its Node is not Ready"
+    YOUNG = "it never ran"
+    REST = "all else"
+
+
+_PLACES: Final[Mapping[Rank, int]] = {rank: place for place, rank in enumerate(Rank)}
 
 
 def is_ready(machine: Machine) -> bool:
@@ -69,7 +82,7 @@ def victims(machines: Iterable[Machine], order: DeleteOrder, count: int) -> tupl
     """
     left = {machine.metadata.uid: machine for machine in machines}
     crowd = Counter(map(zone_of, left.values()))
-    fixed = {uid: (_rank(machine), _wish(machine, order)) for uid, machine in left.items()}
+    fixed = {uid: (_PLACES[_rank(machine)], _wish(machine, order)) for uid, machine in left.items()}
     chosen: list[Machine] = []
     while left and len(chosen) < count:
         uid = min(left, key=lambda uid: (fixed[uid][0], -crowd[zone_of(left[uid])], fixed[uid][1]))
@@ -78,15 +91,14 @@ def victims(machines: Iterable[Machine], order: DeleteOrder, count: int) -> tupl
     return tuple(chosen)
 
 
-def _rank(machine: Machine) -> int:
-    """Give -1 for those that a person named, 0 for the unhealthy, 1 for those that never ran, 2 for the rest."""
+def _rank(machine: Machine) -> Rank:
     if DELETE_FIRST in machine.metadata.annotations:
-        return -1
+        return Rank.NAMED
     if machine.status.phase == _FAILED:
-        return 0
+        return Rank.UNHEALTHY
     if machine.status.first_running is None:
-        return 1
-    return 2 if is_ready(machine) else 0
+        return Rank.YOUNG
+    return Rank.REST if is_ready(machine) else Rank.UNHEALTHY
 
 
 def _wish(machine: Machine, order: DeleteOrder) -> tuple[float, str, str]:
