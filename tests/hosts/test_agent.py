@@ -36,7 +36,7 @@ sleep 60
 
 @pytest.fixture(scope="module")
 def world(session_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A controller beside the hosts, with the rights of the manifests and no more, and a policy that is in nobody's way."""
+    """A controller beside the hosts, with the rights of the manifests and no more."""
     with session_stage.network.inside():
         plane = session_stage.control_plane
         install(plane, enrolment=True)
@@ -153,7 +153,7 @@ def test_a_running_node_is_imported_upgraded_and_healed(
 
 
 def _stands_at(node: Kept, action: str) -> None:
-    """Begin the upgrade, and wait until dpkg stands still within it."""
+    """Let dpkg stand still before it does this, the next time: `unpack` or `configure`."""
     host = node.host
     host.write("/srv/stand", _STANDS, mode=0o755)
     host.write("/etc/dpkg/dpkg.cfg.d/stand", "pre-invoke=/srv/stand\n")
@@ -174,7 +174,7 @@ def _upgraded_once(node: Kept, runtime: str, platform: str) -> None:
     ended = [
         record for record in node.journal() if record["is"] == "ended" and record["op"] == installs[0]["op"]
     ]
-    assert [record["state"] for record in ended] == ["Done"]
+    assert [record["state"] for record in ended] == ["done"]
 
 
 @pytest.mark.parametrize("action", ["unpack", "configure"])
