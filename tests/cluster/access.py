@@ -46,8 +46,8 @@ class Client:
                 path.write_bytes(certificate + key)
                 tls.load_cert_chain(path)
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        port = int(plane.url.rpartition(":")[2])
-        self._connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=tls)
+        address, _, port = plane.url.removeprefix("https://").partition(":")
+        self._connection = http.client.HTTPSConnection(address, int(port), timeout=30, context=tls)
 
     def call(
         self, method: str, path: str, body: Any = None, content_type: str = "application/json",

@@ -25,7 +25,7 @@ KUBENODE: Final = "/opt/kubenode/bin/kubenode"
 
 _LIBRARY: Final = "opt/kubenode/lib"
 _REPOSITORY: Final = Path(__file__).resolve().parents[2]
-_EXTRAS: Final = ("cli", "enrolment")
+_EXTRAS: Final = ("cli", "agent")
 # Of Debian bookworm, whatever runs the tests: Python 3.11, and a C library that is newer than these names.
 _FOR_THE_IMAGE: Final = (
     "--only-binary=:all:",
@@ -86,7 +86,10 @@ def ours(folder: Path) -> Path:
 def _required() -> tuple[str, ...]:
     project = tomllib.loads((_REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    return tuple(sorted({*project["dependencies"], *(one for extra in _EXTRAS for one in extras[extra])}))
+    wanted = {*project["dependencies"], *(one for extra in _EXTRAS for one in extras[extra])}
+    return tuple(
+        sorted(one for one in wanted if not one.startswith("kubenode["))
+    )  # that is one of these extras
 
 
 def _pip() -> tuple[str, ...]:

@@ -34,10 +34,11 @@ API = "kubenode.dev/v1alpha1"
 
 
 class Line:
-    """The way to a server, which can be cut."""
+    """The way to a server, which can be cut; when it is silent, what is open does not hear of that."""
 
-    def __init__(self, api: EmbeddedStore) -> None:
+    def __init__(self, api: EmbeddedStore, *, silent: bool = False) -> None:
         self._api = api
+        self._silent = silent
         self._cut = asyncio.Event()
         self.asked = 0
 
@@ -53,9 +54,10 @@ class Line:
         async def call(*args: Any, **more: Any) -> Any:
             self.asked += 1
             if self._cut.is_set():
+                await asyncio.sleep(0.01)
                 raise Unreachable("the way is cut")
             found = await getattr(self._api, name)(*args, **more)
-            return Broken(found, self._cut) if name == "watch" else found
+            return Broken(found, self._cut) if name == "watch" and not self._silent else found
 
         if name == "follow":
             raise AttributeError(name)
@@ -193,6 +195,30 @@ def test_drift_is_healed_while_the_server_is_away(tmp_path: Path) -> None:
             await until(lambda: not agent.kept.is_away)
             await agent.driver.rest()
             assert (await report(api, name))["config"] == "Current"
+            agent.path.write_text("wrong")
+            agent.stir()
+            await reported(api, name, "drifting")
+
+    asyncio.run(run())
+
+
+def test_a_cut_that_no_watch_hears_of_is_noticed_by_a_report(tmp_path: Path) -> None:
+    """A real watch rides out that its server is away; the drift is healed all the same."""
+
+    async def run() -> None:
+        api, name = await made(tmp_path)
+        line = Line(api, silent=True)
+        async with Agent(line, tmp_path).runs() as agent:
+            await until(agent.path.exists)
+            await reported(api, name, "version")
+            await agent.driver.rest()
+            line.cut()
+            assert not agent.kept.is_away
+            await agent.heals()
+            assert agent.kept.is_away
+            assert not (await report(api, name)).get("driftedAt")
+            line.mend()
+            await until(lambda: not agent.kept.is_away)
             agent.path.write_text("wrong")
             agent.stir()
             await reported(api, name, "drifting")

@@ -11,11 +11,23 @@ import pytest
 from kubenode.core.decision import RunSteps
 from kubenode.core.host.journal import JournalState
 from kubenode.core.model import Disruption, Ref
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from kubenode.core.step import (
+    InstallPackage,
+    PackageVersion,
+    ReadFile,
+    Reboot,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    WriteFile,
+)
+from kubenode.runtime.agent.controller import CannotLook
 from kubenode.runtime.agent.executor import Stopped
 from kubenode.runtime.agent.host import About, RealHost
 from kubenode.runtime.agent.journal import Journal, JournalFailed
-from tests.runtime.agent.debian import Debian
+from tests.runtime.agent.debian import Debian, nothing
 
 CONF, UNIT = "/etc/app/app.conf", "app.service"
 
@@ -196,6 +208,38 @@ def test_a_unit_that_a_file_brought_is_stopped_again(host: Host) -> None:
     assert host.debian.state["units"]["more.service"]["active"] == "inactive"
     assert host.debian.state["units"]["more.service"]["id"]
     assert not host.debian.path("/etc/systemd").exists()
+
+
+def test_systemd_reads_a_drop_in_of_a_new_folder(host: Host) -> None:
+    """Which it does not see by itself: NeedDaemonReload stays no. On the way back it is told again."""
+    path = f"/etc/systemd/system/{UNIT}.d/10-more.conf"
+    host.run(WriteFile(path=path, content=b"[Service]", then=RestartUnit(unit=UNIT)), write(b"bad"))
+    assert host.said()[1].endswith("; the host is as it was before")
+    calls = [" ".join(call[2:]) for call in host.debian.calls("systemctl") if "show" not in call]
+    reload, restart = "daemon-reload", f"restart -- {UNIT}"
+    assert calls[:2] == [reload, restart]
+    assert calls[-2:] == [reload, restart]
+
+
+def test_what_is_half_done_is_not_looked_at(host: Host) -> None:
+    """While steps run, what was found before they began stands; what was not looked at before is not known."""
+    file, package = (ReadFile(CONF), UnitState(UNIT)), (PackageVersion("tool"),)
+    assert host.agent.look("m1", file).files[CONF] == b"old"
+    seen: list[object] = []
+
+    def point(_: str) -> None:
+        seen.append(host.debian.path(CONF).read_text())
+        seen.append(host.agent.look("m1", file).files[CONF])
+        with pytest.raises(CannotLook, match="under way"):
+            host.agent.look("m1", package)
+
+    host.debian.point = point
+    host.run(write(b"new"))
+    host.debian.point = nothing
+    assert seen == ["new", b"old"] * 2
+    assert host.said()[0] is JournalState.DONE
+    assert host.agent.look("m1", file).files[CONF] == b"new"
+    assert host.agent.look("m1", package).packages["tool"] == "1.0"
 
 
 def test_a_reboot_is_asked_for_and_judged_by_the_boot(host: Host) -> None:

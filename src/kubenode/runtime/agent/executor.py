@@ -19,6 +19,9 @@ INVOCATION: Final = "invocation"
 REBOOT_LIMIT: Final = 600.0
 """Seconds after which a host that was told to reboot, and is still there, has not done it."""
 _EVERY: Final = 1.0
+_UNIT_FOLDERS: Final = tuple(
+    f"{top}/systemd/system/" for top in ("/etc", "/run", "/usr/lib", "/usr/local/lib")
+)  # no other path leads there, since a link in a path is not followed
 
 
 class Pause(Protocol):
@@ -93,6 +96,7 @@ class Executor:
         match step:
             case WriteFile():
                 self._tree.write(step.path, step.content, step.mode)
+                self._reread(step.path)
                 self._restart(step.then)
             case InstallPackage():
                 self._packages.install(step.package, step.version)
@@ -114,6 +118,7 @@ class Executor:
         match act:
             case PutBack():
                 self._tree.put(act.path, act.was)
+                self._reread(act.path)
             case InstallPackage():
                 self._packages.install(act.package, act.version)
             case RemovePackage():
@@ -134,6 +139,11 @@ class Executor:
     def _restart(self, then: RestartUnit | None) -> None:
         if then is not None:
             self._units.restart(then.unit)
+
+    def _reread(self, path: str) -> None:
+        """Let systemd read its files anew if this is one of them: it does not see a folder of drop-ins that is new."""
+        if path.startswith(_UNIT_FOLDERS):
+            self._units.reload()
 
     def _has_restarted(self, unit: str, marks: Mapping[str, str]) -> bool:
         now = self._units.invocation(unit)

@@ -12,6 +12,7 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.commands import Commands, Runner
+from kubenode.runtime.agent.controller import CannotLook
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.executor import Executor, Pause
 from kubenode.runtime.agent.journal import Journal
@@ -21,6 +22,8 @@ from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.agent.work import Work
 
+_MOST_LOOKS: Final = 64
+"""Looks that are kept: as many as a Machine has components at most."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -98,6 +101,7 @@ class RealHost:
         self._looker = Looker(tree, units, packages, commands)
         executor = Executor(tree, units, packages, about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
+        self._looks: dict[tuple[Probe, ...], Seen] = {}
 
     def _pause(self, seconds: float) -> None:
         self._work.pause(seconds)
@@ -128,8 +132,24 @@ class RealHost:
         )  # fmt: skip
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at the host; raises CannotLook."""
-        return self._looker.look(probes)
+        """Look at the host; while steps run, give what was found before.
+
+        What is half done is no state: a new file whose unit still runs with the old one would be at target, and a unit
+        between its stop and its start would have drifted.
+
+        Raises:
+            CannotLook: nobody can tell; or steps run, and this was not looked at before.
+        """
+        if not self.idle():
+            if probes not in self._looks:
+                raise CannotLook("steps are under way")
+            return self._looks[probes]
+        found = self._looker.look(probes)
+        self._looks.pop(probes, None)
+        self._looks[probes] = found
+        if len(self._looks) > _MOST_LOOKS:
+            del self._looks[next(iter(self._looks))]
+        return found
 
     async def run(self, effect: RunSteps) -> None:
         """Journal the steps and start them, unless their op-id is known."""

@@ -56,6 +56,7 @@ class KeptStore:
         self._components: dict[str, Json] = {}
         self._versions: dict[str, str] = {}
         self._away: _Away | None = None
+        self._watching: _Kept | None = None
         self._load()
 
     @property
@@ -84,7 +85,8 @@ class KeptStore:
             return found, watch
         self._away = None
         await self._keep(seen.get(self._name))
-        return found, _Kept(watch, self._hear)
+        self._watching = _Kept(watch, self._hear)
+        return found, self._watching
 
     def _from_kept(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
         held: Mapping[str, Json] = self._components
@@ -125,7 +127,12 @@ class KeptStore:
         held, away = self._machine, self._away
         is_report = (kind.name, name, subresource) == (Machine.KIND.name, self._name, "status")
         if away is None or held is None or not is_report or not isinstance(patch, MergePatch):
-            stored = await self._server.patch(kind, name, patch, subresource=subresource)
+            try:
+                stored = await self._server.patch(kind, name, patch, subresource=subresource)
+            except ApiError as error:
+                if is_report and self._watching is not None and _is_silence(error):
+                    self._watching.doubt()
+                raise
             if is_report:  # the server may go away before its watch has told of it
                 await self._hear(stored)
             return stored
@@ -211,17 +218,36 @@ class KeptStore:
 
 
 class _Kept:
-    """A watch of Machines that keeps what it tells."""
+    """A watch of Machines that keeps what it tells, until it is doubted.
+
+    A watch rides out that its server is away, and a cut line is silent: only a report that does not get through tells.
+    """
 
     def __init__(self, watch: Watch, keep: Callable[[Json | None], Any]) -> None:
         self._watch = watch
         self._keep = keep
+        self._doubted = asyncio.Event()
+
+    def doubt(self) -> None:
+        """Let it be over, so that its server is asked anew."""
+        self._doubted.set()
 
     async def events(self) -> tuple[WatchEvent, ...]:
-        found = await self._watch.events()
-        told = [event for event in found if event.type is not EventType.BOOKMARK]
-        if told:
-            last = told[-1]
+        """Wait for events, and keep the Machine. Raises Expired when it is doubted."""
+        told = asyncio.ensure_future(self._watch.events())
+        doubted = asyncio.ensure_future(self._doubted.wait())
+        try:
+            await asyncio.wait((told, doubted), return_when=asyncio.FIRST_COMPLETED)
+            if not told.done():
+                raise Expired("a report did not get through")
+            found = told.result()
+        finally:
+            for task in (told, doubted):
+                task.cancel()
+            await asyncio.gather(told, doubted, return_exceptions=True)
+        changes = [event for event in found if event.type is not EventType.BOOKMARK]
+        if changes:
+            last = changes[-1]
             await self._keep(None if last.type is EventType.DELETED else last.object)
         return found
 

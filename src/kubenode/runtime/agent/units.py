@@ -52,7 +52,7 @@ class Units:
         """
         shown = self._show(unit)
         if shown["NeedDaemonReload"] == "yes" or shown["LoadState"] == _NOT_THERE:
-            self._call("daemon-reload")
+            self.reload()
         if shown["ActiveState"] == "failed":
             self._call("reset-failed", unit)  # else it may be refused for having failed too often
         self._call("restart", unit)
@@ -75,6 +75,10 @@ class Units:
         found = self._show(unit)
         if found["ActiveState"] not in _RESTS:
             raise StepFailed(f"{unit} is {found['ActiveState']} after it was stopped")
+
+    def reload(self) -> None:
+        """Let systemd read all unit files anew; nothing is restarted. Raises StepFailed."""
+        self._call("daemon-reload")
 
     def reboot(self) -> None:
         """Ask for a reboot. Raises StepFailed when it is refused."""
