@@ -44,6 +44,7 @@ class Host:
         self.debian.package("tool", "1.0", "2.0")
         (folder / "state").mkdir()
         self.told = 0
+        self.hears: Callable[[], object] = lambda: None
         self.boot = 1
         self.waited = 0
         self.start()
@@ -63,6 +64,7 @@ class Host:
 
     def _heard(self) -> None:
         self.told += 1
+        self.hears()
 
     def _sleep(self, seconds: float) -> None:
         """Time stands still; who waits for the host to go down waits until the agent is ended."""
@@ -240,6 +242,16 @@ def test_what_is_half_done_is_not_looked_at(host: Host) -> None:
     assert host.said()[0] is JournalState.DONE
     assert host.agent.look("m1", file).files[CONF] == b"new"
     assert host.agent.look("m1", package).packages["tool"] == "1.0"
+
+
+def test_who_is_told_of_the_end_finds_what_was_done(host: Host) -> None:
+    """Nobody comes a second time, so the steps are over when their end is told."""
+    file = (ReadFile(CONF),)
+    assert host.agent.look("m1", file).files[CONF] == b"old"
+    seen: list[bytes] = []
+    host.hears = lambda: seen.append(host.agent.look("m1", file).files[CONF])
+    host.run(write(b"new"))
+    assert seen == [b"new"]
 
 
 def test_a_reboot_is_asked_for_and_judged_by_the_boot(host: Host) -> None:

@@ -140,7 +140,7 @@ class RealHost:
         Raises:
             CannotLook: nobody can tell; or steps run, and this was not looked at before.
         """
-        if not self.idle():
+        if self._work.is_under_way():
             if probes not in self._looks:
                 raise CannotLook("steps are under way")
             return self._looks[probes]

@@ -44,6 +44,7 @@ class Work:
         self._told = told
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._under_way: set[str] = set()
         self._unwritten: dict[str, JournalEntry] = {}
 
     def entries(self) -> dict[str, JournalEntry]:
@@ -96,8 +97,12 @@ class Work:
         return not any(thread.is_alive() for thread in self._threads)
 
     def idle(self) -> bool:
-        """Tell whether nothing runs."""
+        """Tell whether nothing runs, and everybody has been told."""
         return not any(thread.is_alive() for thread in self._threads)
+
+    def is_under_way(self) -> bool:
+        """Tell whether an operation has begun and is not over; one that is over is not, while its end is still told."""
+        return bool(self._under_way)
 
     def _start(self, op_id: str, *, again: bool) -> None:
         self._threads = [thread for thread in self._threads if thread.is_alive()]
@@ -105,6 +110,7 @@ class Work:
             target=self._run, args=(op_id,), kwargs={"again": again}, name=f"kubenode {op_id}", daemon=True
         )
         self._threads.append(thread)
+        self._under_way.add(op_id)
         thread.start()
 
     def _take_up(self, one: Open) -> None:
@@ -189,6 +195,7 @@ class Work:
     def _end(self, op_id: str, state: JournalState, message: str = "") -> None:
         self._written(lambda: self._journal.ended(op_id, state, self._boot_id, message))
         LOG.info("event=ended op=%s state=%s message=%r", op_id, state.value, message)
+        self._under_way.discard(op_id)  # before anybody is told: who then looks at the host finds it at rest
         self._told()
 
     def _written(self, write: Callable[[], None]) -> None:
