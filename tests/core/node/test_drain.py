@@ -419,6 +419,13 @@ def test_an_ended_drain_whose_condition_is_gone_claims_it_again(state: m.DrainSt
     assert (answer.claim.holds is m.Switch.TRUE) is holds
 
 
+@pytest.mark.parametrize("state", [m.DrainState.DRAINED, m.DrainState.FORCED, m.DrainState.GIVEN_UP])
+def test_an_ended_drain_evicts_nobody_who_is_left_or_comes(state: m.DrainState) -> None:
+    """It has ended for good."""
+    answer = drain(case(pod(), record=m.DrainRecord(op_id=OP, state=state)))
+    assert (answer.record.state, answer.evictions, answer.wake_at) == (state, (), None)
+
+
 def test_a_machine_without_a_node_has_no_pods() -> None:
     """Nothing is to be done."""
     answer = nothing_there(OP)

@@ -14,7 +14,7 @@ from kubenode.core.inspection import Awaited, Fail, Inconclusive, Inspected, Pas
 from kubenode.core.model.condition import find
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import decide
-from kubenode.core.rollout.hooks import ASK_AGAIN, TEXT_LIMIT, content, due
+from kubenode.core.rollout.hooks import ASK_AGAIN, content, due
 from kubenode.core.rollout.hooks import find as find_answers
 from kubenode.core.rollout.revision import rolled_back
 from tests.core.rollout.world import World, rolled_out
@@ -279,7 +279,7 @@ def test_a_failure_is_told_before_what_cannot_be_told() -> None:
     while len(results(world) if world.owner.status.batch else ()) < 3:
         assert world.rollout() or world.risk() or world.agents()
     assert said(world)[2].startswith(f"errors failed: {'x' * 200}; third failed: 503; to ask again")
-    assert len(results(world)[1].text) == TEXT_LIMIT
+    assert len(results(world)[1].text) == 1024
 
 
 def test_what_is_asked_decides_whose_answer_it_is() -> None:
@@ -421,6 +421,35 @@ def test_a_hook_that_cannot_be_asked_any_more_stops_the_next_batch(problem: Prob
     world.settle()
     assert said(world)[:2] == ("Paused", reason)
     assert len(world.touched) == 2
+
+
+@pytest.mark.parametrize("problem", [MISSING, WRONG])
+def test_a_hook_that_cannot_be_asked_holds_up_nothing_that_is_complete(problem: Problem) -> None:
+    """It only keeps a batch from opening, and none is to open."""
+    world = rolling(SMOKE)
+    world.answers = {"smoke": Pass()}
+    world.settle()
+    world.answers = {"smoke": problem}
+    world.settle()
+    assert said(world)[0] == "Complete"
+
+
+def test_nothing_is_asked_about_a_set_that_goes_or_is_not_understood() -> None:
+    """Nor while nobody has said which revision it is about."""
+    world = rolling()
+    while not world.asked:
+        assert world.rollout() or world.risk() or world.agents()
+        world.snapshot()
+    owner = world.owner
+    assert len(due(owner, world.now, world.sightings)) == 1
+    goes = attrs.evolve(owner.metadata, deletion_timestamp=world.now.wall)
+    newer = attrs.evolve(owner.metadata, unknown=("spec.rollout.later",))
+    for other in (
+        attrs.evolve(owner, metadata=goes),
+        attrs.evolve(owner, metadata=newer),
+        attrs.evolve(owner, status=attrs.evolve(owner.status, update=None)),
+    ):
+        assert due(other, world.now, world.sightings) == ()
 
 
 def test_what_ends_by_itself_is_progress_and_what_waits_for_a_person_is_none() -> None:

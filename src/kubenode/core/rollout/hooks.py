@@ -129,7 +129,7 @@ def due(owner: MachineComponentSet, now: Now, sightings: Mapping[str, int]) -> t
         if not _is_open(known.get(hook.name), of, again, last, now, observed=observed):
             continue
         asked = (owner.metadata.uid, status.update.number, batch.number, hook.name)
-        key = digest(*asked, of, again, last or 0, observed)
+        key = digest(*asked, of, again, "" if last is None else last, observed)
         asks.append(
             Ask(id=key, hook=hook, revision=status.update, batch=batch, of=of, observed=observed, again=again)
         )
