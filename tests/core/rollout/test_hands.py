@@ -266,12 +266,12 @@ def test_a_component_that_drains_waits_until_its_node_is_drained(
     assert decision.deferred
 
 
-def test_a_machine_that_is_held_says_so_and_not_that_it_is_drained() -> None:
+def test_what_a_freeze_holds_up_says_so_and_not_that_it_is_drained() -> None:
     """What has to go first is told: a drain that ends would change nothing."""
     world = permitted(disruption=m.Disruption.DRAIN)
     drains(world, m.DrainState.DRAINING)
-    world.evolve(next(iter(world.seats)), held=True)
-    assert [note.code for note in decide(world.snapshot(), Policy()).notes] == ["Held"]
+    codes = [note.code for note in decide(world.snapshot(), frozen(m.Scope.CLUSTER)).notes]
+    assert codes == ["Frozen"]
 
 
 @pytest.mark.parametrize("state", [m.DrainState.DRAINED, m.DrainState.FORCED])

@@ -251,6 +251,7 @@ def test_an_inconclusive_answer_pauses_and_is_asked_again_after_a_minute() -> No
     while results(world)[0].text != "half the data":
         assert world.rollout()
     assert results(world)[0].since == world.now.wall, "what it says now it says since now"
+    assert count_of(world) == 3
     again(world, 1)
     world.answers = {"errors": Pass()}
     world.settle()
