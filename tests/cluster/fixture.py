@@ -1,10 +1,11 @@
-"""The fixture `control_plane`: one real control plane for all tests of a session that ask for it.
+"""The fixture `control_plane`: one real control plane for all tests of a session that ask for it; `plane`: the same with our kinds.
 
 Registered by `pytest_plugins = ["tests.cluster.fixture"]` in `tests/conftest.py`. Where there is none to be
 had, the tests are skipped with the reason, and fail when the variable CI is set. One server is shared, so
 each test makes a namespace or names of its own.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import NoReturn
 
 import pytest
 
+from kubenode.core.crd import crds
 from kubenode.runtime.testing import ControlPlane
 from tests.cluster.build import ControlPlaneUnavailable, control_plane_binaries
 
@@ -39,6 +41,16 @@ def control_plane(control_plane_folder: Path) -> Iterator[ControlPlane]:
     """Yield a running control plane, shared by all tests of the session."""
     with ControlPlane.start(control_plane_folder) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def plane(control_plane: ControlPlane) -> ControlPlane:
+    """Return the control plane with our kinds on it."""
+    for crd in crds():
+        control_plane.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd))
+    names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
+    return control_plane
 
 
 def refuse(reason: str, *, in_ci: bool) -> NoReturn:

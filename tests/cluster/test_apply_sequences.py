@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import attrs
 import pytest
 
-from kubenode.core.crd import crds, schema_of
+from kubenode.core.crd import schema_of
 from kubenode.core.errors import ApiError
 from kubenode.core.model import Json, Machine
 from kubenode.runtime.store.contract import (
@@ -41,16 +41,6 @@ LABEL = "m"
 STAMP = "2026-01-01T00:00:00Z"
 OWN = ("uid", "resourceVersion", "creationTimestamp")
 TEXTS = ("1", "2")
-
-
-@pytest.fixture(scope="module")
-def plane(control_plane: ControlPlane) -> ControlPlane:
-    """Return the control plane with our kinds on it."""
-    for crd in crds():
-        control_plane.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd))
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    return control_plane
 
 
 @attrs.frozen

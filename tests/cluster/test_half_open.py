@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import json
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from kubenode.core.crd import crds
 from kubenode.core.errors import Unreachable
 from kubenode.runtime.store.contract import EventType, MergePatch
 from kubenode.runtime.store.following import as_is
@@ -28,16 +26,6 @@ LIMIT = 2.0
 SHORT = Limits(
     call=timedelta(seconds=LIMIT), connect=timedelta(seconds=LIMIT), silence=timedelta(seconds=LIMIT)
 )
-
-
-@pytest.fixture(scope="module")
-def plane(control_plane: ControlPlane) -> ControlPlane:
-    """Return the control plane with our kinds on it."""
-    for crd in crds():
-        control_plane.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd))
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    return control_plane
 
 
 @pytest.fixture

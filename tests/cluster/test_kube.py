@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from kubenode.core.crd import crds
 from kubenode.core.errors import (
     AlreadyExists,
     ApiError,
@@ -31,16 +30,6 @@ from kubenode.runtime.testing import ControlPlane
 from tests.cluster.following import KIND, follow, machine, noted
 
 pytestmark = pytest.mark.cluster
-
-
-@pytest.fixture(scope="module")
-def plane(control_plane: ControlPlane) -> ControlPlane:
-    """Return the control plane with our kinds on it."""
-    for crd in crds():
-        control_plane.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd))
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    return control_plane
 
 
 def on(

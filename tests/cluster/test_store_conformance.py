@@ -2,11 +2,9 @@
 
 import asyncio
 import itertools
-import json
 
 import pytest
 
-from kubenode.core.crd import crds
 from kubenode.core.model import Machine
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.testing import ControlPlane
@@ -15,16 +13,6 @@ from kubenode.runtime.testing.store import CASES, Case
 pytestmark = pytest.mark.cluster
 
 NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def plane(control_plane: ControlPlane) -> ControlPlane:
-    """Return the control plane with our kinds on it."""
-    for crd in crds():
-        control_plane.kubectl("apply", "--server-side", "-f", "-", input=json.dumps(crd))
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds()]
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=30s", *names)
-    return control_plane
 
 
 @pytest.mark.parametrize(
