@@ -19,7 +19,6 @@ from kubenode.core.model import Machine
 from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
 from kubenode.runtime.agent.keys import valid
 from kubenode.runtime.agent.own import OwnMachine
-from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
 from tests.cluster.access import CSRS, MACHINES, MERGE, conditions, let_read
 from tests.cluster.test_enrolment import KUBENODE, World
@@ -33,14 +32,9 @@ COMPONENTS = "/apis/kubenode.dev/v1alpha1/machinecomponents"
 @pytest.fixture(scope="module")
 def world(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A control plane of its own, installed with enrolment, and a controller."""
-    with ControlPlane.start(control_plane_folder) as running:
-        install(running, enrolment=True)
-        made = World(running, tmp_path_factory.mktemp("agent"))
-        try:
-            made.start()
-            yield made
-        finally:
-            made.stop()
+    folder = tmp_path_factory.mktemp("agent")
+    with ControlPlane.start(control_plane_folder) as running, World.on(running, folder) as made:
+        yield made
 
 
 class Agent:

@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import attrs
 import pytest
@@ -62,6 +63,18 @@ class World:
         self.admin = admin(plane)
         self.log = folder / "controller.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    @contextmanager
+    def on(cls, plane: ControlPlane, folder: Path) -> Iterator[Self]:
+        """Install with enrolment, and run a controller for a while."""
+        install(plane, enrolment=True)
+        world = cls(plane, folder)
+        try:
+            world.start()
+            yield world
+        finally:
+            world.stop()
 
     def start(self) -> None:
         """Start the controller, with the rights of the manifests and no more."""
@@ -138,14 +151,9 @@ class World:
 @pytest.fixture(scope="module")
 def world(control_plane_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A control plane of its own, installed with enrolment, and a controller."""
-    with ControlPlane.start(control_plane_folder) as running:
-        install(running, enrolment=True)
-        made = World(running, tmp_path_factory.mktemp("enrolment"))
-        try:
-            made.start()
-            yield made
-        finally:
-            made.stop()
+    folder = tmp_path_factory.mktemp("enrolment")
+    with ControlPlane.start(control_plane_folder) as running, World.on(running, folder) as made:
+        yield made
 
 
 def good(world: World, machine: Any, name: str, **more: Any) -> Asked:

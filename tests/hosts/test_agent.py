@@ -9,7 +9,6 @@ from typing import Final
 
 import pytest
 
-from kubenode.runtime.testing import install
 from tests.cluster.test_enrolment import World
 from tests.cluster.waiting import until
 from tests.hosts.agent import UNIT, Kept, kept
@@ -37,15 +36,9 @@ sleep 60
 @pytest.fixture(scope="module")
 def world(session_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A controller beside the hosts, with the rights of the manifests and no more."""
-    with session_stage.network.inside():
-        plane = session_stage.control_plane
-        install(plane, enrolment=True)
-        made = World(plane, tmp_path_factory.mktemp("controller"))
-        try:
-            made.start()
-            yield made
-        finally:
-            made.stop()
+    folder = tmp_path_factory.mktemp("controller")
+    with session_stage.network.inside(), World.on(session_stage.control_plane, folder) as made:
+        yield made
 
 
 @pytest.fixture
