@@ -43,8 +43,8 @@ _STRIPPED: Final = "-s -w"
 _TELL_EVERY_S: Final = 15.0
 
 
-class ControlPlaneUnavailable(Exception):
-    """Says why there is no control plane on this machine, and what to do about it."""
+class Unavailable(Exception):
+    """Says why tests cannot have on this machine what they need, and what to do about it."""
 
     def __init__(self, reason: str, *, fix: str) -> None:
         """Join both into the message.
@@ -56,6 +56,10 @@ class ControlPlaneUnavailable(Exception):
         super().__init__(f"{reason}; fix: {fix}")
         self.reason = reason
         self.fix = fix
+
+
+class ControlPlaneUnavailable(Unavailable):
+    """There is no control plane on this machine."""
 
 
 def control_plane_binaries(environ: Mapping[str, str] = os.environ) -> Path:

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from tests.cluster.build import (
-    ControlPlaneUnavailable,
+    Unavailable,
     control_plane_binaries,
     kubelet_folder,
     kubernetes_version,
@@ -23,7 +23,6 @@ from tests.hosts import bundle
 from tests.hosts.image import root_image
 from tests.hosts.kubelet import PROGRAM
 from tests.hosts.stage import Stage
-from tests.hosts.tools import HostsUnavailable
 
 NEXT_KUBELET: Final = "/srv/kubelet-next"
 """Where a host of the layer `kubelet` has a kubelet that says a later version, to upgrade to."""
@@ -107,5 +106,5 @@ def _find() -> Parts | str:
             kubelet_folder(following) / "kubelet",
             following,
         )
-    except (HostsUnavailable, ControlPlaneUnavailable) as unavailable:
+    except Unavailable as unavailable:
         return str(unavailable)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.cluster.build import cache_folder
+from tests.cluster.build import Unavailable, cache_folder
 
 TOOLS: Final = {
     "debootstrap": "debootstrap",
@@ -23,19 +23,8 @@ TOOLS: Final = {
 """The programs that the test hosts need on the machine, and the Debian package of each."""
 
 
-class HostsUnavailable(Exception):
-    """Says why there are no test hosts on this machine, and what to do about it."""
-
-    def __init__(self, reason: str, *, fix: str) -> None:
-        """Join both into the message.
-
-        Args:
-            reason: what is missing or wrong.
-            fix: what the reader can do.
-        """
-        super().__init__(f"{reason}; fix: {fix}")
-        self.reason = reason
-        self.fix = fix
+class HostsUnavailable(Unavailable):
+    """There are no test hosts on this machine."""
 
 
 def hosts_cache(environ: Mapping[str, str] = os.environ) -> Path:
