@@ -421,6 +421,27 @@ def has_led(cluster: Cluster) -> Process:
     return controller
 
 
+def says(controller: Process, words: str) -> None:
+    """Wait until readiness says what is lost, and see that it says how to mend it."""
+    until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
+    code, text = controller.get("readyz")
+    assert code == 503
+    assert f"fix: grant the rights: {INSTALL}" in text
+
+
+def tells(cluster: Cluster, controller: Process, event: str) -> None:
+    """Wait for an Event of the Lease; a pattern of its type, reason and message."""
+    until("the Event", lambda: re.search(event, described(cluster)), logs=controller.log)
+
+
+def recovers(cluster: Cluster, controller: Process) -> None:
+    """Wait until nothing is lost any more, and that is told; it is the same process."""
+    until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
+    until("no condition", lambda: not condition(cluster))
+    tells(cluster, controller, r"Normal +Restored ")
+    assert controller.popen.poll() is None
+
+
 LOST = {
     "patch machines/status": (work_of_a_machine, 'cannot patch resource "machines/status"'),
     "list,watch nodes": (work_of_a_machine, 'cannot list resource "nodes"'),
@@ -445,24 +466,17 @@ def test_a_lost_right_degrades_and_its_return_is_noticed(cluster: Cluster, right
     done = work(cluster)
 
     try:
-        until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
-        code, text = controller.get("readyz")
-        assert code == 503
-        assert f"fix: grant the rights: {INSTALL}" in text
+        says(controller, words)
         assert 'kubenode_engine_ready{engine="kubenode"} 0.0' in controller.get("metrics")[1]
         until("the condition", lambda: words in condition(cluster).get("message", ""), logs=controller.log)
         assert (condition(cluster)["type"], condition(cluster)["status"]) == ("Degraded", "True")
-        told = rf"Warning +Degraded .*{words}"
-        until("the Event", lambda: re.search(told, described(cluster)), logs=controller.log)
+        tells(cluster, controller, rf"Warning +Degraded .*{words}")
         assert controller.get("healthz")[0] == 200
         assert not done()
     finally:
         installed(cluster.plane)
-    until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
     until("the work", done, logs=controller.log)
-    until("no condition", lambda: not condition(cluster))
-    until("the Event", lambda: re.search(r"Normal +Restored ", described(cluster)), logs=controller.log)
-    assert controller.popen.poll() is None
+    recovers(cluster, controller)
 
 
 def test_a_lost_right_to_tell_events_degrades_too(cluster: Cluster) -> None:
@@ -474,20 +488,14 @@ def test_a_lost_right_to_tell_events_degrades_too(cluster: Cluster) -> None:
     done = work_of_a_machine(cluster)
     try:
         until("the work", done, logs=controller.log)
-        until("the loss", lambda: words in controller.get("readyz")[1], logs=controller.log)
-        assert controller.get("readyz")[0] == 503
-        assert f"fix: grant the rights: {INSTALL}" in controller.get("readyz")[1]
+        says(controller, words)
         until("the condition", lambda: words in condition(cluster).get("message", ""), logs=controller.log)
-        told = rf"Warning +Degraded .*{words}"
-        until("the Event", lambda: re.search(told, described(cluster)), logs=controller.log)
+        tells(cluster, controller, rf"Warning +Degraded .*{words}")
         assert controller.log().count("event=event-dropped") == 1
         assert controller.leads()
     finally:
         installed(cluster.plane)
-    until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
-    until("no condition", lambda: not condition(cluster))
-    until("the Event", lambda: re.search(r"Normal +Restored ", described(cluster)), logs=controller.log)
-    assert controller.popen.poll() is None
+    recovers(cluster, controller)
 
 
 def test_a_lost_right_to_the_lease_ends_the_lead_and_its_return_begins_another(cluster: Cluster) -> None:
@@ -496,11 +504,8 @@ def test_a_lost_right_to_the_lease_ends_the_lead_and_its_return_begins_another(c
     controller = has_led(cluster)
     without(cluster, "create,get,patch", "leases", NAMESPACE)
     try:
-        until("the loss", lambda: "lease: " in controller.get("readyz")[1], logs=controller.log)
-        assert controller.get("readyz")[0] == 503
-        assert f"fix: grant the rights: {INSTALL}" in controller.get("readyz")[1]
-        told = rf"Warning +Degraded .*{words}"
-        until("the Event", lambda: re.search(told, described(cluster)), logs=controller.log)
+        says(controller, "lease: ")
+        tells(cluster, controller, rf"Warning +Degraded .*{words}")
         until("the end of its term", lambda: not controller.leads(), logs=controller.log)
         done = work_of_a_machine(cluster)
         time.sleep(5)
@@ -513,9 +518,7 @@ def test_a_lost_right_to_the_lease_ends_the_lead_and_its_return_begins_another(c
         installed(cluster.plane)
     until("its return", lambda: controller.get("readyz")[0] == 200, logs=controller.log)
     until("the work", done, logs=controller.log)
-    until(
-        "the Event", lambda: re.search(r"Normal +Leading .*term 2", described(cluster)), logs=controller.log
-    )
+    tells(cluster, controller, r"Normal +Leading .*term 2")
     assert controller.popen.poll() is None
 
 
