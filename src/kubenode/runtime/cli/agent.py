@@ -100,15 +100,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one an option
 
 
 class CannotServe(CouldNotTell):
-    """The agent cannot be the agent of this host.
-
-    Attributes:
-        fix: what to do about it.
-    """
-
-    def __init__(self, message: str, fix: str) -> None:
-        self.fix = fix
-        super().__init__(message)
+    """The agent cannot be the agent of this host."""
 
 
 def _print(wanted: "Serving", decision: Decision[Any] | None, output: Output) -> None:

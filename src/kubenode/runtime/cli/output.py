@@ -41,7 +41,15 @@ Format: TypeAlias = Annotated[Output, typer.Option("-o", "--output", help="json,
 
 
 class CouldNotTell(KubenodeError):
-    """The question has an answer, but it is not to be had from what was given."""
+    """The question has an answer, but it is not to be had from what was given.
+
+    Attributes:
+        fix: what to do about it; empty where nobody knows.
+    """
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        self.fix = fix
+        super().__init__(message)
 
 
 def document(value: Any, output: Output = Output.JSON) -> None:
