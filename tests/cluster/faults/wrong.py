@@ -12,8 +12,8 @@ from aiohttp import web
 from tests.cluster.faults.plot import STORIES
 from tests.cluster.faults.proxy import Asked, Fault, Lost, Proxy
 
-WRITES: Final = {"import": 28, "hung": 29, "upgrade": 27, "outage": 90}
-"""What each story has at least; where nothing is wrong, it has up to half as many more."""
+WRITES: Final = {"import": 25, "hung": 25, "upgrade": 25, "outage": 80}
+"""What each story has at least, also on a quiet machine, which writes less often; where nothing is wrong, it has up to half as many more."""
 
 WHEN: Final = ("before", "after", "told")
 """Of a kill: before the server has the write, once it is done, once its answer was told."""
