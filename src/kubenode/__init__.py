@@ -12,19 +12,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kubenode.core import parts as model
-    from kubenode.core.deciding import (
-        FleetSnapshot,
-        MachineSetSnapshot,
-        MachineSnapshot,
-        NodeSnapshot,
-        RemedySnapshot,
-        RolloutSnapshot,
-        decide,
-    )
+    from kubenode.core.deciding import decide
     from kubenode.core.decision import Decision
     from kubenode.core.errors import InvalidObjectError, KubenodeError, PluginError
     from kubenode.core.explain import explain
     from kubenode.core.hookspecs import hookimpl
+    from kubenode.core.host.snapshot import NodeSnapshot
+    from kubenode.core.machine.snapshot import MachineSnapshot
+    from kubenode.core.machineset.crew import MachineSetSnapshot
     from kubenode.core.model import (
         Machine,
         MachineComponent,
@@ -35,6 +30,9 @@ if TYPE_CHECKING:
         RiskPolicy,
     )
     from kubenode.core.policy import Policy
+    from kubenode.core.remedy.decide import RemedySnapshot
+    from kubenode.core.risk.decide import FleetSnapshot
+    from kubenode.core.rollout.decide import RolloutSnapshot
     from kubenode.runtime.embed import EmbeddedStore, Engine
     from kubenode.runtime.loading import dump, load
     from kubenode.runtime.plugins import Plugins
@@ -88,9 +86,7 @@ __all__ = [
 # Hidden from type checkers, which would else believe that every name exists.
 if not TYPE_CHECKING:
     _HOMES = {
-        "kubenode.core.deciding": (
-            "FleetSnapshot MachineSetSnapshot MachineSnapshot NodeSnapshot RemedySnapshot RolloutSnapshot decide"
-        ),
+        "kubenode.core.deciding": "decide",
         "kubenode.core.decision": "Decision",
         "kubenode.core.errors": "InvalidObjectError KubenodeError PluginError",
         "kubenode.core.explain": "explain",
@@ -99,6 +95,13 @@ if not TYPE_CHECKING:
             "Machine MachineComponent MachineComponentSet MachineSet NodeRemedier RemedyOperationJob RiskPolicy"
         ),
         "kubenode.core.policy": "Policy",
+        # Each where it is, so that a decider is loaded by who makes a snapshot for it.
+        "kubenode.core.host.snapshot": "NodeSnapshot",
+        "kubenode.core.machine.snapshot": "MachineSnapshot",
+        "kubenode.core.machineset.crew": "MachineSetSnapshot",
+        "kubenode.core.remedy.decide": "RemedySnapshot",
+        "kubenode.core.risk.decide": "FleetSnapshot",
+        "kubenode.core.rollout.decide": "RolloutSnapshot",
         "kubenode.runtime.embed": "EmbeddedStore Engine",
         "kubenode.runtime.loading": "dump load",
         "kubenode.runtime.plugins": "Plugins",

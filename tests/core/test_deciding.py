@@ -8,15 +8,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.byhand import make_machine, make_node, make_tally
-from kubenode.core.deciding import (
-    FleetSnapshot,
-    MachineSetSnapshot,
-    MachineSnapshot,
-    NodeSnapshot,
-    RemedySnapshot,
-    RolloutSnapshot,
-    decide,
-)
+from kubenode.core.deciding import decide
 from kubenode.core.decision import Create, Verdict
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.health.zones import ZoneTally
@@ -31,6 +23,14 @@ from kubenode.core.remedy.repair import decide as decide_repair
 from kubenode.core.risk.decide import decide as decide_fleet
 from kubenode.core.rollout.decide import decide as decide_rollout
 from kubenode.core.rollout.tally import Seat
+from kubenode.core.snapshots import (
+    FleetSnapshot,
+    MachineSetSnapshot,
+    MachineSnapshot,
+    NodeSnapshot,
+    RemedySnapshot,
+    RolloutSnapshot,
+)
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 POLICY = Policy.default()

@@ -12,14 +12,7 @@ from hypothesis import strategies as st
 from kubenode.core import explain as explaining
 from kubenode.core import model as m
 from kubenode.core.byhand import make_machine, make_node
-from kubenode.core.deciding import (
-    MachineSetSnapshot,
-    MachineSnapshot,
-    NodeSnapshot,
-    RemedySnapshot,
-    Snapshot,
-    decide,
-)
+from kubenode.core.deciding import decide
 from kubenode.core.decision import Note, Verdict
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import WhatIf, explain, what_if
@@ -34,6 +27,13 @@ from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import in_order
 from kubenode.core.risk.decide import FleetSnapshot, SetRoom
 from kubenode.core.risk.decide import decide as decide_fleet
+from kubenode.core.snapshots import (
+    MachineSetSnapshot,
+    MachineSnapshot,
+    NodeSnapshot,
+    RemedySnapshot,
+    Snapshot,
+)
 from tests.core.host import seen as agents
 from tests.core.remedy import test_properties as remedies
 from tests.core.remedy.world import World as RemedyWorld

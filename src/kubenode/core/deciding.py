@@ -4,20 +4,14 @@ The engine calls the deciders themselves. This one is for people: it says what i
 lets the stamps of a hand-made snapshot stand in for sightings, and gives the Decision its verdict.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar, assert_never, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 import attrs
 
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.host.decide import NodeSnapshot
-from kubenode.core.host.decide import decide as decide_node
-from kubenode.core.machine.decide import MachineSnapshot
-from kubenode.core.machine.decide import decide as decide_machine
-from kubenode.core.machineset.decide import MachineSetSnapshot
-from kubenode.core.machineset.decide import decide as decide_machineset
 from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, Enrolment, MachineStatus
@@ -26,33 +20,19 @@ from kubenode.core.model.now import Now
 from kubenode.core.model.remedy import NodeRemedier, RemedyOperationJobStatus
 from kubenode.core.model.risk import RiskLedgerStatus, RiskPolicy
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.decide import RemedySnapshot, open_job
-from kubenode.core.remedy.decide import decide as decide_remedy
-from kubenode.core.remedy.ladder import open_repair
-from kubenode.core.remedy.repair import RepairSnapshot
-from kubenode.core.remedy.repair import decide as decide_repair
-from kubenode.core.remedy.stamps import stamps
-from kubenode.core.risk.decide import FleetSnapshot
-from kubenode.core.risk.decide import decide as decide_fleet
-from kubenode.core.rollout.decide import RolloutSnapshot
-from kubenode.core.rollout.decide import decide as decide_rollout
-from kubenode.core.rollout.hooks import closing
 
-__all__ = [
-    "FleetSnapshot", "MachineSetSnapshot", "MachineSnapshot", "NodeSnapshot", "RemedySnapshot", "RolloutSnapshot",
-    "Snapshot", "decide",
-]  # fmt: skip
+if TYPE_CHECKING:
+    from kubenode.core.snapshots import (
+        FleetSnapshot,
+        MachineSetSnapshot,
+        MachineSnapshot,
+        NodeSnapshot,
+        RemedySnapshot,
+        RepairSnapshot,
+        RolloutSnapshot,
+        Snapshot,
+    )
 
-Snapshot: TypeAlias = (
-    MachineSnapshot
-    | MachineSetSnapshot
-    | RolloutSnapshot
-    | NodeSnapshot
-    | RemedySnapshot
-    | FleetSnapshot
-    | RepairSnapshot
-)
-"""The last one is in no public list: recorded runs hold it, and `kubenode explain` asks here about it."""
 S = TypeVar("S")
 
 _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
@@ -74,20 +54,20 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
 
 
 @overload
-def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]: ...
+def decide(seen: "MachineSnapshot", policy: Policy) -> Decision[MachineStatus]: ...
 @overload
-def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus]: ...
+def decide(seen: "MachineSetSnapshot", policy: Policy) -> Decision[MachineSetStatus]: ...
 @overload
-def decide(seen: RolloutSnapshot, policy: Policy) -> Decision[MachineComponentSetStatus]: ...
+def decide(seen: "RolloutSnapshot", policy: Policy) -> Decision[MachineComponentSetStatus]: ...
 @overload
-def decide(seen: NodeSnapshot, policy: Policy) -> Decision[AgentStatus]: ...
+def decide(seen: "NodeSnapshot", policy: Policy) -> Decision[AgentStatus]: ...
 @overload
-def decide(seen: RemedySnapshot, policy: Policy) -> Decision[RemedyOperationJobStatus]: ...
+def decide(seen: "RemedySnapshot", policy: Policy) -> Decision[RemedyOperationJobStatus]: ...
 @overload
-def decide(seen: FleetSnapshot, policy: Policy) -> Decision[RiskLedgerStatus]: ...
+def decide(seen: "FleetSnapshot", policy: Policy) -> Decision[RiskLedgerStatus]: ...
 @overload
-def decide(seen: Snapshot, policy: Policy) -> Decision[Any]: ...
-def decide(seen: Snapshot, policy: Policy) -> Decision[Any]:
+def decide(seen: "Snapshot", policy: Policy) -> Decision[Any]: ...
+def decide(seen: "Snapshot", policy: Policy) -> Decision[Any]:
     """Decide what is next, from a snapshot alone: no clock, no I/O, the same answer every time.
 
     Args:
@@ -106,6 +86,7 @@ def decide(seen: Snapshot, policy: Policy) -> Decision[Any]:
 
     >>> from datetime import UTC, datetime
     >>> from kubenode.core.byhand import make_machine, make_node
+    >>> from kubenode.core.remedy.decide import RemedySnapshot
     >>> now = datetime(2026, 3, 2, 9, tzinfo=UTC)
     >>> node = make_node("n7", zone="b")
     >>> seen = RemedySnapshot(machine=make_machine(node, since=now), node=node, now=now)
@@ -113,48 +94,117 @@ def decide(seen: Snapshot, policy: Policy) -> Decision[Any]:
     <Verdict.IGNORE: 'ignore'>
     """
     _check_policy(policy)
-    return judged(_decided(seen, policy), standing(seen))
+    way = _way(seen)
+    return judged(way.decide(seen, policy), way.standing(seen))
 
 
-def _decided(seen: Snapshot, policy: Policy) -> Decision[Any]:
-    match seen:
-        case MachineSnapshot():
-            return decide_machine(seen, policy)
-        case MachineSetSnapshot():
-            return decide_machineset(seen, policy)
-        case RolloutSnapshot():
-            return decide_rollout(_rollout_by_hand(seen), policy)
-        case NodeSnapshot():
-            return decide_node(seen, policy)
-        case RemedySnapshot():
-            return decide_remedy(_remedy_by_hand(seen, policy), policy)
-        case FleetSnapshot():
-            return decide_fleet(seen, policy)
-        case RepairSnapshot():
-            return decide_repair(seen, policy)
-        case _:
-            raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(__all__[:6])}")
-
-
-def standing(seen: Snapshot) -> Any:
+def standing(seen: "Snapshot") -> Any:
     """Give the status that stands when it is decided, None when there is none: what differs from it is an act."""
-    match seen:
-        case MachineSnapshot():
-            return seen.machine.status
-        case MachineSetSnapshot() | RolloutSnapshot():
-            return seen.set.status
-        case NodeSnapshot():
-            return seen.machine.status.agent
-        case RemedySnapshot():
-            job = open_job(seen.jobs)
-            return None if job is None else job.status
-        case RepairSnapshot():
-            job = open_repair(seen.jobs)
-            return None if job is None else job.status
-        case FleetSnapshot():
-            return None if seen.ledger is None else seen.ledger.status
-        case _:
-            assert_never(seen)
+    return _way(seen).standing(seen)
+
+
+@attrs.frozen
+class _Way:
+    """Who decides a kind of snapshot, and what stands before."""
+
+    decide: Callable[[Any, Policy], Decision[Any]]
+    standing: Callable[[Any], Any]
+
+
+def _way(seen: "Snapshot") -> _Way:
+    """Give the way of a snapshot by its type; a decider is loaded by who has made a snapshot for it, and by nobody else."""
+    for cls in type(seen).__mro__:
+        way = _WAYS.get((cls.__module__, cls.__qualname__))
+        if way is not None:
+            return way()
+    raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(_PUBLIC)}")
+
+
+def _machine() -> _Way:
+    from kubenode.core.machine.decide import decide as decide_machine
+
+    return _Way(decide_machine, _status_of_machine)
+
+
+def _machineset() -> _Way:
+    from kubenode.core.machineset.decide import decide as decide_machineset
+
+    return _Way(decide_machineset, _status_of_set)
+
+
+def _rollout() -> _Way:
+    from kubenode.core.rollout.decide import decide as decide_rollout
+
+    return _Way(lambda seen, policy: decide_rollout(_rollout_by_hand(seen), policy), _status_of_set)
+
+
+def _node() -> _Way:
+    from kubenode.core.host.decide import decide as decide_node
+
+    return _Way(decide_node, _status_of_agent)
+
+
+def _remedy() -> _Way:
+    from kubenode.core.remedy.decide import decide as decide_remedy
+
+    return _Way(
+        lambda seen, policy: decide_remedy(_remedy_by_hand(seen, policy), policy), _status_of_open_job
+    )
+
+
+def _fleet() -> _Way:
+    from kubenode.core.risk.decide import decide as decide_fleet
+
+    return _Way(decide_fleet, _status_of_ledger)
+
+
+def _repair() -> _Way:
+    from kubenode.core.remedy.repair import decide as decide_repair
+
+    return _Way(decide_repair, _status_of_open_repair)
+
+
+_WAYS: Final[Mapping[tuple[str, str], Callable[[], _Way]]] = MappingProxyType({
+    ("kubenode.core.risk.decide", "FleetSnapshot"): _fleet,
+    ("kubenode.core.machineset.crew", "MachineSetSnapshot"): _machineset,
+    ("kubenode.core.machine.snapshot", "MachineSnapshot"): _machine,
+    ("kubenode.core.host.snapshot", "NodeSnapshot"): _node,
+    ("kubenode.core.remedy.decide", "RemedySnapshot"): _remedy,
+    ("kubenode.core.rollout.decide", "RolloutSnapshot"): _rollout,
+    ("kubenode.core.remedy.repair", "RepairSnapshot"): _repair,
+})  # fmt: skip
+"""By where a snapshot's class is and its name; the last one is in no public list."""
+_PUBLIC: Final = tuple(name for _, name in _WAYS)[:6]
+
+
+def _status_of_machine(seen: "MachineSnapshot") -> MachineStatus:
+    return seen.machine.status
+
+
+def _status_of_set(seen: "MachineSetSnapshot | RolloutSnapshot") -> Any:
+    return seen.set.status
+
+
+def _status_of_agent(seen: "NodeSnapshot") -> AgentStatus | None:
+    return seen.machine.status.agent
+
+
+def _status_of_open_job(seen: "RemedySnapshot") -> RemedyOperationJobStatus | None:
+    from kubenode.core.remedy.decide import open_job
+
+    job = open_job(seen.jobs)
+    return None if job is None else job.status
+
+
+def _status_of_open_repair(seen: "RepairSnapshot") -> RemedyOperationJobStatus | None:
+    from kubenode.core.remedy.ladder import open_repair
+
+    job = open_repair(seen.jobs)
+    return None if job is None else job.status
+
+
+def _status_of_ledger(seen: "FleetSnapshot") -> RiskLedgerStatus | None:
+    return None if seen.ledger is None else seen.ledger.status
 
 
 def _check_policy(policy: object) -> None:
@@ -182,16 +232,21 @@ def judged(decision: Decision[S], stored: S | None) -> Decision[S]:
     return attrs.evolve(decision, moved=moved and bool(names))
 
 
-def _remedy_by_hand(seen: RemedySnapshot, policy: Policy) -> RemedySnapshot:
+def _remedy_by_hand(seen: "RemedySnapshot", policy: Policy) -> "RemedySnapshot":
     if not seen.now.by_hand:
         return seen
+    from kubenode.core.remedy.decide import open_job
+    from kubenode.core.remedy.stamps import stamps
+
     known = stamps(policy.remediers, seen.node, open_job(seen.jobs))
     return attrs.evolve(seen, sightings={**known, **seen.sightings})
 
 
-def _rollout_by_hand(seen: RolloutSnapshot) -> RolloutSnapshot:
+def _rollout_by_hand(seen: "RolloutSnapshot") -> "RolloutSnapshot":
     update, batch = seen.set.status.update, seen.set.status.batch
     if not seen.now.by_hand or update is None or batch is None or batch.closed_at is None:
         return seen
+    from kubenode.core.rollout.hooks import closing
+
     known = {closing(update.number, batch.number): Now.at(batch.closed_at).elapsed}
     return attrs.evolve(seen, sightings={**known, **seen.sightings})

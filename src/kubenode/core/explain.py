@@ -10,15 +10,7 @@ from typing import Any, Generic
 
 import attrs
 
-from kubenode.core.deciding import (
-    FleetSnapshot,
-    MachineSetSnapshot,
-    MachineSnapshot,
-    RemedySnapshot,
-    RolloutSnapshot,
-    Snapshot,
-    decide,
-)
+from kubenode.core.deciding import decide
 from kubenode.core.decision import Decision, Note, Verdict
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.levers import fleet, remedy, rollout
@@ -27,6 +19,14 @@ from kubenode.core.levers.machine import change_of_machine, change_of_set
 from kubenode.core.model.quantity import format_duration
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask, in_order
+from kubenode.core.snapshots import (
+    FleetSnapshot,
+    MachineSetSnapshot,
+    MachineSnapshot,
+    RemedySnapshot,
+    RolloutSnapshot,
+    Snapshot,
+)
 
 CHANGE_LIMIT = 8
 """Most changes that one counterfactual makes."""

@@ -5,9 +5,9 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from kubenode.core.deciding import FleetSnapshot, RemedySnapshot, Snapshot
 from kubenode.core.decision import Decision, Note
 from kubenode.core.policy import Policy
+from kubenode.core.snapshots import FleetSnapshot, RemedySnapshot, Snapshot
 
 S = TypeVar("S", bound=Snapshot)
 Zoned = TypeVar("Zoned", RemedySnapshot, FleetSnapshot)

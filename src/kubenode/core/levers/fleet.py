@@ -2,7 +2,6 @@
 
 import attrs
 
-from kubenode.core.deciding import FleetSnapshot
 from kubenode.core.decision import Note
 from kubenode.core.health.freeze import spelled
 from kubenode.core.levers.change import Change, zone_outage
@@ -10,6 +9,7 @@ from kubenode.core.model.risk import RiskPolicy
 from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.reach import named, own_scopes, scopes
+from kubenode.core.snapshots import FleetSnapshot
 
 _IN_FLIGHT = frozenset({"InFlight", "StormCooldown"})
 

@@ -2,13 +2,13 @@
 
 import attrs
 
-from kubenode.core.deciding import MachineSetSnapshot, MachineSnapshot
 from kubenode.core.decision import Note
 from kubenode.core.levers.change import Change
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machineset.claims import Reason
 from kubenode.core.model.machine import DeletionPolicy
 from kubenode.core.policy import Policy
+from kubenode.core.snapshots import MachineSetSnapshot, MachineSnapshot
 
 
 def change_of_machine(seen: MachineSnapshot, policy: Policy, note: Note) -> Change[MachineSnapshot] | None:

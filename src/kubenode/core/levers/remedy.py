@@ -2,11 +2,11 @@
 
 import attrs
 
-from kubenode.core.deciding import RemedySnapshot
 from kubenode.core.decision import Note
 from kubenode.core.levers.change import Change, zone_outage
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.ladder import is_closed
+from kubenode.core.snapshots import RemedySnapshot
 
 
 def change(

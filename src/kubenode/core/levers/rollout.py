@@ -4,7 +4,6 @@ from bisect import bisect_left
 
 import attrs
 
-from kubenode.core.deciding import RolloutSnapshot
 from kubenode.core.decision import Note
 from kubenode.core.errors import Problem
 from kubenode.core.levers.change import Change
@@ -17,6 +16,7 @@ from kubenode.core.rollout.hooks import content
 from kubenode.core.rollout.inspect import suspects_of
 from kubenode.core.rollout.progress import Code, Reason, some
 from kubenode.core.rollout.tally import Rate, place_of
+from kubenode.core.snapshots import RolloutSnapshot
 
 
 def change(

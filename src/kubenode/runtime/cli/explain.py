@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import attrs
 import typer
 
-from kubenode.core.deciding import FleetSnapshot, MachineSnapshot, RemedySnapshot, RolloutSnapshot, Snapshot
 from kubenode.core.decision import Verdict
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.explain import Explanation
 from kubenode.core.explain import explain as explained
 from kubenode.core.remedy.repair import RepairSnapshot
+from kubenode.core.snapshots import FleetSnapshot, MachineSnapshot, RemedySnapshot, RolloutSnapshot, Snapshot
 from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig
 from kubenode.runtime.cli.output import UNKNOWN, CouldNotTell, Format, Output, document, examples, fail
 from kubenode.runtime.cli.replay import warn
