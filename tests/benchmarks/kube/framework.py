@@ -1,6 +1,7 @@
 """kopf on the same job, as its documentation tells people to do it: a handler of updates of the spec, which patches the status.
 
-Tuned: nothing is posted as Events, no other kinds are looked for, and its own notes stand in annotations alone.
+Tuned: nothing is posted as Events, no other kinds are looked for, and its own notes stand in annotations alone. Its workers are not
+limited, as it is by default: each keeps its object for `idle_timeout` after the last event, so a limit would be one of objects a second.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ from typing import Any
 import kopf
 
 from tests.benchmarks.kube.contestant import given, ready
-from tests.benchmarks.kube.raw import IN_FLIGHT
 
 
 @kopf.on.login()
@@ -32,7 +32,6 @@ def tune(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.scanning.disabled = True
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage()
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage()
-    settings.batching.worker_limit = IN_FLIGHT
     ready()
 
 

@@ -19,7 +19,7 @@ _EXISTS: Final = 409
 _ATTEMPTS: Final = 10
 _PAUSE_S: Final = 1.0
 IN_FLIGHT: Final = 16
-"""Writes at a time, of every contestant and of the writer."""
+"""Writes at a time, of every contestant but kopf, which has no such limit, and of the writer."""
 
 
 class Server:
