@@ -35,7 +35,9 @@ def signed(builder: x509.CertificateSigningRequestBuilder, key: Any = KEY) -> by
     return builder.sign(key, digest).public_bytes(Encoding.PEM)
 
 
-def found(pem: bytes, conditions: tuple[Any, ...] = (), **spec: Any) -> CertificateSigningRequest:
+def found(
+    pem: bytes, conditions: tuple[Any, ...] = (), certificate: str = "", **spec: Any
+) -> CertificateSigningRequest:
     """Give the object that a server would serve with it."""
     raw = {
         "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
@@ -44,7 +46,7 @@ def found(pem: bytes, conditions: tuple[Any, ...] = (), **spec: Any) -> Certific
             "request": base64.b64encode(pem).decode(), "signerName": "s", "usages": ["client auth"], "username": "who",
             "groups": ["g"], "uid": "x", "extra": {"a": ["b"]}, "expirationSeconds": 600, **spec,
         },
-        "status": {"conditions": list(conditions), "certificate": "eA=="},
+        "status": {"conditions": list(conditions), "certificate": certificate},
     }  # fmt: skip
     return wire.read(raw, CertificateSigningRequest)
 
@@ -173,9 +175,17 @@ def test_no_bytes_make_it_fail(noise: bytes, at: int, value: int) -> None:
     )
 
 
+def test_a_certificate_ends_a_request_that_was_approved() -> None:
+    """And no other."""
+    approved = ({"type": "Approved", "status": "True", "reason": "x"},)
+    assert read(GOOD, conditions=approved, certificate="eA==").state is RequestState.ENDED
+    assert read(GOOD, certificate="eA==").state is RequestState.PENDING
+
+
 @pytest.mark.parametrize(("types", "state"), [
     ((), RequestState.PENDING), (("Approved",), RequestState.APPROVED), (("Denied",), RequestState.DENIED),
     (("Approved", "Denied"), RequestState.DENIED), (("Failed",), RequestState.PENDING),
+    (("Approved", "Failed"), RequestState.ENDED),
 ])  # fmt: skip
 def test_what_was_answered_is_read_from_the_conditions(types: tuple[str, ...], state: RequestState) -> None:
     """Denied is for ever."""

@@ -70,7 +70,9 @@ def state_of(found: CertificateSigningRequest) -> RequestState:
     said = {one.type for one in found.status.conditions if one.status is Switch.TRUE}
     if "Denied" in said:
         return RequestState.DENIED
-    return RequestState.APPROVED if "Approved" in said else RequestState.PENDING
+    if "Approved" not in said:
+        return RequestState.PENDING
+    return RequestState.ENDED if found.status.certificate or "Failed" in said else RequestState.APPROVED
 
 
 def _parsed(text: str) -> x509.CertificateSigningRequest | None:

@@ -8,7 +8,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.decision import AnswerRequest, Decision, DeleteToken
-from kubenode.core.enrol.decide import EnrolSnapshot, decide
+from kubenode.core.enrol.decide import FETCHED_WITHIN, EnrolSnapshot, decide
 from kubenode.core.enrol.identity import NAME_LIMIT, check_enrollable, groups_of, token_group
 from kubenode.core.enrol.request import EnrolReason, RequestState, SigningRequest, machine_of
 from kubenode.core.errors import InvalidObjectError
@@ -84,15 +84,39 @@ def test_a_token_is_taken_for_a_key_before_anything_is_approved() -> None:
     )  # fmt: skip
 
 
-def test_a_token_is_deleted_once_its_request_is_approved() -> None:
-    """Not before it is seen to be; then nothing is left to do."""
-    approved = request(state=RequestState.APPROVED)
-    third = decided(approved, of=machine(HELD))
-    assert third.effects == (
+def test_a_token_is_left_until_its_request_has_ended() -> None:
+    """The agent fetches with it what the signer is slow to give; the approval alone changes nothing more."""
+    found = decided(request(state=RequestState.APPROVED), of=machine(HELD))
+    assert (found.status, found.effects, found.notes, found.wake_at) == (None, (), (), None)
+
+
+def test_a_token_is_deleted_when_the_agent_had_time_to_fetch_its_certificate() -> None:
+    """Fifteen seconds after the first request of it was seen to have ended, to the nanosecond; then nothing is left to do."""
+    late, ended = request("a", state=RequestState.ENDED, created=WALL), request(state=RequestState.ENDED)
+    key, due = "ended:r-uid", FETCHED_WITHIN // timedelta(microseconds=1) * 1000
+    first = decided(late, ended, of=machine(HELD))
+    assert (first.status, first.effects) == (None, ())
+    assert (first.sightings, first.wake_at) == ({key: 5}, 5 + due)
+    seen = EnrolSnapshot(
+        name="m1", machine=machine(HELD), requests=(late, ended), now=m.Now(wall=WALL, elapsed=4 + due), sightings={key: 5}
+    )  # fmt: skip
+    still = decide(seen, Policy())
+    assert (still.effects, still.sightings, still.wake_at) == ((), {key: 5}, 5 + due)
+    over = decide(attrs.evolve(seen, now=m.Now(wall=WALL, elapsed=5 + due)), Policy())
+    assert over.effects == (
         DeleteToken(machine=m.Ref(kind="Machine", name="m1", uid=UID), token_id=TOKEN, resource_version="7"),
     )
-    at_rest = decided(approved, of=machine(SPENT))
-    assert (at_rest.status, at_rest.effects, at_rest.notes) == (None, (), ())
+    assert (over.sightings, over.wake_at) == ({}, None)
+    at_rest = decide(attrs.evolve(seen, machine=machine(SPENT)), Policy())
+    assert (at_rest.status, at_rest.effects, at_rest.notes, at_rest.wake_at) == (None, (), (), None)
+
+
+def test_a_request_of_another_token_that_has_ended_deletes_none() -> None:
+    """Nor does it wake anybody; nor one of a Machine that holds no token."""
+    ended = request(token=NEXT_TOKEN, state=RequestState.ENDED)
+    for held in (HELD, SPENT, None):
+        found = decided(ended, of=machine(held))
+        assert (found.effects, found.sightings, found.wake_at) == ((), {}, None)
 
 
 REFUSED: dict[str, tuple[Any, EnrolReason]] = {
@@ -193,6 +217,7 @@ def test_a_machine_of_a_newer_version_is_left_alone() -> None:
     {"signer": "kubernetes.io/kubelet-serving"}, {"signer": "kubernetes.io/kube-apiserver-client-kubelet"},
     {"common_name": "kubenode:agent:m2"}, {"common_name": "kubenode:agent:"}, {"common_name": "system:node:m1"},
     {"common_name": "kubenode:agents"}, {"state": RequestState.DENIED}, {"state": RequestState.APPROVED},
+    {"state": RequestState.ENDED},
 ])  # fmt: skip
 def test_what_is_nobodys_or_anothers_business_is_never_touched(other: Any) -> None:
     """Not even to refuse it; nor what was answered already."""
@@ -209,12 +234,13 @@ def test_a_renewal_is_approved_by_the_certificate_of_this_machine_alone() -> Non
         assert found.status is None
 
 
-def test_an_approved_renewal_is_at_rest() -> None:
+@pytest.mark.parametrize("state", [RequestState.APPROVED, RequestState.ENDED])
+def test_an_approved_renewal_is_at_rest(state: RequestState) -> None:
     """It came with no token, so there is none to delete, whatever became of the one before."""
-    approved = renewal(state=RequestState.APPROVED)
+    approved = renewal(state=state)
     for held in (None, HELD, SPENT):
         found = decided(approved, of=machine(held))
-        assert (found.status, found.effects, found.notes) == (None, (), ())
+        assert (found.status, found.effects, found.notes, found.wake_at) == (None, (), (), None)
 
 
 # Tokens that come twice.
@@ -241,9 +267,10 @@ def test_one_token_is_approved_once() -> None:
     assert answers(decided(again, of=machine(SPENT))) == {"again": (False, "TokenUsed")}
 
 
-def test_a_token_that_a_person_approved_from_is_used() -> None:
+@pytest.mark.parametrize("state", [RequestState.APPROVED, RequestState.ENDED])
+def test_a_token_that_a_person_approved_from_is_used(state: RequestState) -> None:
     """Though nothing of it is written down."""
-    approved = request(state=RequestState.APPROVED)
+    approved = request(state=state)
     found = decided(approved, request("again", key=OTHER_KEY, created=WALL), of=machine())
     assert answers(found) == {"again": (False, "TokenUsed")}
     assert found.status is None

@@ -55,6 +55,15 @@ class World:
         )  # fmt: skip
         self.keep()
 
+    def sign(self, index: int) -> None:
+        """Let the signer answer one that was approved."""
+        waiting = [one for one in self.requests.values() if one.state is RequestState.APPROVED]
+        if waiting:
+            one = waiting[index % len(waiting)]
+            version = str(next(self._versions))
+            self.requests[one.name] = attrs.evolve(one, state=RequestState.ENDED, version=version)
+            self.keep()
+
     def forget(self, index: int) -> None:
         """Let the server clean an answered request away, or a person delete one."""
         if self.requests:
@@ -71,6 +80,9 @@ class World:
             now=m.Now(wall=START + timedelta(minutes=1), elapsed=1),
         )
         decision = decide(seen, Policy())
+        if decision.wake_at is not None:
+            later = m.Now(wall=seen.now.wall, elapsed=decision.wake_at)
+            decision = decide(attrs.evolve(seen, now=later, sightings=decision.sightings), Policy())
         todo: list[m.Enrolment | Effect] = [*decision.effects]
         if decision.status is not None and decision.status != machine.status.enrolment:
             todo.insert(0, decision.status)
@@ -120,14 +132,15 @@ class World:
 ASKS = st.tuples(st.just("ask"), st.sampled_from(["token1", "token2"]), st.sampled_from(sorted(KEYS)))
 DECIDES = st.tuples(st.just("decide"), st.integers(0, 4), st.integers(0, 4))
 FORGETS = st.tuples(st.just("forget"), st.integers(0, 9), st.just(0))
+SIGNS = st.tuples(st.just("sign"), st.integers(0, 9), st.just(0))
 
 
-@given(st.lists(ASKS | DECIDES | DECIDES | FORGETS, max_size=40))
+@given(st.lists(ASKS | DECIDES | DECIDES | SIGNS | FORGETS, max_size=40))
 def test_no_two_keys_are_ever_approved_from_one_token(story: list[tuple[str, str, int]]) -> None:
     """Controllers decide on states of any age, die between any two writes, and requests come and go."""
     world = World()
     for what, one, other in story:
-        getattr(world, what)(one, other) if what != "forget" else world.forget(int(one))
+        getattr(world, what)(*((one, other) if what in ("ask", "decide") else (one,)))
         assert all(len(set(keys)) <= 1 for keys in world.approved.values()), world.approved
 
 
@@ -142,11 +155,14 @@ def test_each_token_is_good_for_its_first_key_once(
     for writes in crashes:
         world.decide(0, writes)
     for _ in range(50):
-        if not world.decide(0, 9):
+        acted = world.decide(0, 9)
+        signed = any(one.state is RequestState.APPROVED for one in world.requests.values())
+        world.sign(0)
+        if not acted and not signed:
             break
     else:
         raise AssertionError("it does not come to rest")
-    assert {one.state for one in world.requests.values()} <= {RequestState.APPROVED, RequestState.DENIED}
+    assert {one.state for one in world.requests.values()} <= {RequestState.ENDED, RequestState.DENIED}
     for token, keys in world.asked.items():
         if keys:
             assert world.approved[token] == keys[:1]

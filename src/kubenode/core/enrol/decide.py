@@ -1,12 +1,14 @@
 """Which certificate requests for the agent of one machine are approved.
 
 A bootstrap token is good for one key. Before anything is approved, the key of the first good request that came with a
-token is written into the Machine's status, by compare-and-swap. Only that key is approved, once; then the token is
-deleted; then the status says so. Whatever crashes in between, and however many requests race: what is written says
-which key it is, and no other key is ever approved from that token.
+token is written into the Machine's status, by compare-and-swap. Only that key is approved, once; when the signer has
+answered and the agent had time to fetch the certificate, with that token, the token is deleted; then the status says
+so. Whatever crashes in between, and however many requests race: what is written says which key it is, and no other
+key is ever approved from that token.
 """
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Final
 
 import attrs
@@ -23,11 +25,17 @@ from kubenode.core.enrol.request import (
 from kubenode.core.model.machine import Enrolment, Machine
 from kubenode.core.model.meta import Ref, ref
 from kubenode.core.model.now import Now, moment
+from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.world import CertificateSigningRequest
 from kubenode.core.policy import Policy
 
 _MOST_SAID: Final = 512
 """Characters of a refusal: it repeats what strangers wrote."""
+
+FETCHED_WITHIN: Final = timedelta(seconds=15)
+"""How long a token is left after its request has ended: an agent asks for its certificate every five seconds."""
+
+_APPROVED: Final = frozenset({RequestState.APPROVED, RequestState.ENDED})
 
 _NO_TOKEN: Final = Enrolment(token_id="", key="", spent=True)
 
@@ -58,7 +66,7 @@ def decide(seen: EnrolSnapshot, policy: Policy) -> Decision[Enrolment]:
 
     Returns:
         The wanted `status.enrolment` of the Machine, None to leave it alone; answers to requests, approvals first; the
-        deletion of a token that was used. No deadline: a request is answered as soon as it is seen.
+        deletion of a token that was used. The only deadline is that of a deletion: a request is answered as soon as it is seen.
 
     Invariants: a request that came with a token is approved only when `status.enrolment`, as read, names that token and
     the request's key, and no request of that token was approved before; `status.enrolment` changes to another token
@@ -86,8 +94,20 @@ def decide(seen: EnrolSnapshot, policy: Policy) -> Decision[Enrolment]:
             answers.approve(request, EnrolReason.RENEWED, f"by the certificate of {request.username}")
     if machine is None:
         return answers.decision(None)
-    used = frozenset(token_of(one) for one in ours if one.state is RequestState.APPROVED) - {""}
-    return answers.decision(_by_token(machine, good, used, answers))
+    used = frozenset(token_of(one) for one in ours if one.state in _APPROVED) - {""}
+    wanted = _by_token(machine, good, used, answers)
+    token = _open_token(machine)
+    ended = (one for one in ours if one.state is RequestState.ENDED and token_of(one) == token)
+    first = next(ended, None) if token else None
+    if first is not None:
+        answers.delete_later(machine, token, first, seen)
+    return answers.decision(wanted)
+
+
+def _open_token(machine: Machine) -> str:
+    """Give the token that is held for a key and not deleted yet; empty when there is none."""
+    held = machine.status.enrolment or _NO_TOKEN
+    return "" if held.spent else held.token_id
 
 
 def _by_token(
@@ -102,7 +122,7 @@ def _by_token(
         answers: to which theirs are added.
     """
     held = machine.status.enrolment or _NO_TOKEN
-    open_token = "" if held.spent else held.token_id
+    open_token = _open_token(machine)
     is_waited_for = any((token_of(one), one.key) == (open_token, held.key) for one in good)
     approved = set(used)
     wanted: Enrolment | None = None
@@ -121,8 +141,6 @@ def _by_token(
             wanted = Enrolment(token_id=token, key=request.key)
             text = f"token {token} is for the key of {request.name} and no other"
             answers.notes.append(Note(code=EnrolReason.TOKEN_TAKEN.value, text=text))
-    if open_token in used:
-        answers.delete(machine, open_token)
     return wanted
 
 
@@ -134,6 +152,8 @@ class _Answers:
         self._approved: list[Effect] = []
         self._refused: list[Effect] = []
         self._deleted: list[Effect] = []
+        self._sightings: dict[str, int] = {}
+        self._wake_at: int | None = None
 
     def approve(self, request: SigningRequest, reason: EnrolReason, text: str) -> None:
         self._approved.append(_answer(request, reason, text, approved=True))
@@ -151,9 +171,27 @@ class _Answers:
             self._deleted.append(DeleteToken(machine=ref(machine), token_id=token, resource_version=version))
             self.notes.append(Note(code=EnrolReason.TOKEN_DELETED.value, text=f"token {token} was used"))
 
+    def delete_later(
+        self, machine: Machine, token: str, request: SigningRequest, seen: EnrolSnapshot
+    ) -> None:
+        """Delete the token of a request that has ended, when its agent had time to fetch with it what was signed."""
+        key = f"ended:{request.uid}"
+        since = seen.sightings.get(key, seen.now.elapsed)
+        over = since + nanoseconds(FETCHED_WITHIN)
+        if seen.now.elapsed >= over:
+            self.delete(machine, token)
+        else:
+            self._sightings[key], self._wake_at = since, over
+
     def decision(self, status: Enrolment | None) -> Decision[Enrolment]:
         effects = (*self._approved, *self._refused, *self._deleted)
-        return Decision(status=status, effects=effects, notes=tuple(self.notes))
+        return Decision(
+            status=status,
+            effects=effects,
+            notes=tuple(self.notes),
+            sightings=self._sightings,
+            wake_at=self._wake_at,
+        )
 
 
 def _answer(request: SigningRequest, reason: EnrolReason, text: str, *, approved: bool) -> AnswerRequest:

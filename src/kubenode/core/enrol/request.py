@@ -20,10 +20,11 @@ ANSWERED_WITHIN: Final = timedelta(hours=1)
 
 
 class RequestState(enum.Enum):
-    """What was answered."""
+    """What was answered; ended is one that was approved when its signer has given a certificate, or has failed."""
 
     PENDING = "Pending"
     APPROVED = "Approved"
+    ENDED = "Ended"
     DENIED = "Denied"
 
 

@@ -82,9 +82,14 @@ class CertificateSigningRequestSpec:
 
 @attrs.frozen(kw_only=True)
 class CertificateSigningRequestStatus:
-    """What was answered, as far as we look at it."""
+    """What was answered, as far as we look at it.
+
+    Attributes:
+        certificate: what was signed, base64; empty before.
+    """
 
     conditions: tuple[NodeCondition, ...] = ()
+    certificate: str = ""
 
 
 @attrs.frozen(kw_only=True)
