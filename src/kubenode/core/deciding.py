@@ -6,10 +6,11 @@ lets the stamps of a hand-made snapshot stand in for sightings, and gives the De
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 import attrs
 
+from kubenode.core import snapshots
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.model.componentset import MachineComponentSetStatus
@@ -20,18 +21,6 @@ from kubenode.core.model.now import Now
 from kubenode.core.model.remedy import NodeRemedier, RemedyOperationJobStatus
 from kubenode.core.model.risk import RiskLedgerStatus, RiskPolicy
 from kubenode.core.policy import Policy
-
-if TYPE_CHECKING:
-    from kubenode.core.snapshots import (
-        FleetSnapshot,
-        MachineSetSnapshot,
-        MachineSnapshot,
-        NodeSnapshot,
-        RemedySnapshot,
-        RepairSnapshot,
-        RolloutSnapshot,
-        Snapshot,
-    )
 
 S = TypeVar("S")
 
@@ -54,20 +43,20 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
 
 
 @overload
-def decide(seen: "MachineSnapshot", policy: Policy) -> Decision[MachineStatus]: ...
+def decide(seen: "snapshots.MachineSnapshot", policy: Policy) -> Decision[MachineStatus]: ...
 @overload
-def decide(seen: "MachineSetSnapshot", policy: Policy) -> Decision[MachineSetStatus]: ...
+def decide(seen: "snapshots.MachineSetSnapshot", policy: Policy) -> Decision[MachineSetStatus]: ...
 @overload
-def decide(seen: "RolloutSnapshot", policy: Policy) -> Decision[MachineComponentSetStatus]: ...
+def decide(seen: "snapshots.RolloutSnapshot", policy: Policy) -> Decision[MachineComponentSetStatus]: ...
 @overload
-def decide(seen: "NodeSnapshot", policy: Policy) -> Decision[AgentStatus]: ...
+def decide(seen: "snapshots.NodeSnapshot", policy: Policy) -> Decision[AgentStatus]: ...
 @overload
-def decide(seen: "RemedySnapshot", policy: Policy) -> Decision[RemedyOperationJobStatus]: ...
+def decide(seen: "snapshots.RemedySnapshot", policy: Policy) -> Decision[RemedyOperationJobStatus]: ...
 @overload
-def decide(seen: "FleetSnapshot", policy: Policy) -> Decision[RiskLedgerStatus]: ...
+def decide(seen: "snapshots.FleetSnapshot", policy: Policy) -> Decision[RiskLedgerStatus]: ...
 @overload
-def decide(seen: "Snapshot", policy: Policy) -> Decision[Any]: ...
-def decide(seen: "Snapshot", policy: Policy) -> Decision[Any]:
+def decide(seen: "snapshots.Snapshot", policy: Policy) -> Decision[Any]: ...
+def decide(seen: "snapshots.Snapshot", policy: Policy) -> Decision[Any]:
     """Decide what is next, from a snapshot alone: no clock, no I/O, the same answer every time.
 
     Args:
@@ -98,7 +87,7 @@ def decide(seen: "Snapshot", policy: Policy) -> Decision[Any]:
     return judged(way.decide(seen, policy), way.standing(seen))
 
 
-def standing(seen: "Snapshot") -> Any:
+def standing(seen: "snapshots.Snapshot") -> Any:
     """Give the status that stands when it is decided, None when there is none: what differs from it is an act."""
     return _way(seen).standing(seen)
 
@@ -111,7 +100,7 @@ class _Way:
     standing: Callable[[Any], Any]
 
 
-def _way(seen: "Snapshot") -> _Way:
+def _way(seen: "snapshots.Snapshot") -> _Way:
     """Give the way of a snapshot by its type; a decider is loaded by who has made a snapshot for it, and by nobody else."""
     for cls in type(seen).__mro__:
         way = _WAYS.get((cls.__module__, cls.__qualname__))
@@ -177,33 +166,33 @@ _WAYS: Final[Mapping[tuple[str, str], Callable[[], _Way]]] = MappingProxyType({
 _PUBLIC: Final = tuple(name for _, name in _WAYS)[:6]
 
 
-def _status_of_machine(seen: "MachineSnapshot") -> MachineStatus:
+def _status_of_machine(seen: "snapshots.MachineSnapshot") -> MachineStatus:
     return seen.machine.status
 
 
-def _status_of_set(seen: "MachineSetSnapshot | RolloutSnapshot") -> Any:
+def _status_of_set(seen: "snapshots.MachineSetSnapshot | snapshots.RolloutSnapshot") -> Any:
     return seen.set.status
 
 
-def _status_of_agent(seen: "NodeSnapshot") -> AgentStatus | None:
+def _status_of_agent(seen: "snapshots.NodeSnapshot") -> AgentStatus | None:
     return seen.machine.status.agent
 
 
-def _status_of_open_job(seen: "RemedySnapshot") -> RemedyOperationJobStatus | None:
+def _status_of_open_job(seen: "snapshots.RemedySnapshot") -> RemedyOperationJobStatus | None:
     from kubenode.core.remedy.decide import open_job
 
     job = open_job(seen.jobs)
     return None if job is None else job.status
 
 
-def _status_of_open_repair(seen: "RepairSnapshot") -> RemedyOperationJobStatus | None:
+def _status_of_open_repair(seen: "snapshots.RepairSnapshot") -> RemedyOperationJobStatus | None:
     from kubenode.core.remedy.ladder import open_repair
 
     job = open_repair(seen.jobs)
     return None if job is None else job.status
 
 
-def _status_of_ledger(seen: "FleetSnapshot") -> RiskLedgerStatus | None:
+def _status_of_ledger(seen: "snapshots.FleetSnapshot") -> RiskLedgerStatus | None:
     return None if seen.ledger is None else seen.ledger.status
 
 
@@ -232,7 +221,7 @@ def judged(decision: Decision[S], stored: S | None) -> Decision[S]:
     return attrs.evolve(decision, moved=moved and bool(names))
 
 
-def _remedy_by_hand(seen: "RemedySnapshot", policy: Policy) -> "RemedySnapshot":
+def _remedy_by_hand(seen: "snapshots.RemedySnapshot", policy: Policy) -> "snapshots.RemedySnapshot":
     if not seen.now.by_hand:
         return seen
     from kubenode.core.remedy.decide import open_job
@@ -242,7 +231,7 @@ def _remedy_by_hand(seen: "RemedySnapshot", policy: Policy) -> "RemedySnapshot":
     return attrs.evolve(seen, sightings={**known, **seen.sightings})
 
 
-def _rollout_by_hand(seen: "RolloutSnapshot") -> "RolloutSnapshot":
+def _rollout_by_hand(seen: "snapshots.RolloutSnapshot") -> "snapshots.RolloutSnapshot":
     update, batch = seen.set.status.update, seen.set.status.batch
     if not seen.now.by_hand or update is None or batch is None or batch.closed_at is None:
         return seen

@@ -1,27 +1,25 @@
-"""The snapshots that the library's face decides: one name for all of them, for whoever looks into any."""
+"""The snapshots that the library's face decides, each loaded when it is first used; for whoever looks into any of them."""
 
-from typing import TypeAlias
+from functools import reduce
+from operator import or_
+from typing import Any
 
-from kubenode.core.host.snapshot import NodeSnapshot
-from kubenode.core.machine.snapshot import MachineSnapshot
-from kubenode.core.machineset.crew import MachineSetSnapshot
-from kubenode.core.remedy.decide import RemedySnapshot
-from kubenode.core.remedy.repair import RepairSnapshot
-from kubenode.core.risk.decide import FleetSnapshot
-from kubenode.core.rollout.decide import RolloutSnapshot
+from kubenode.core.late import Late
 
-Snapshot: TypeAlias = (
-    MachineSnapshot
-    | MachineSetSnapshot
-    | RolloutSnapshot
-    | NodeSnapshot
-    | RemedySnapshot
-    | FleetSnapshot
-    | RepairSnapshot
-)
+_LATE = Late(__name__, {
+    "kubenode.core.risk.decide": "FleetSnapshot",
+    "kubenode.core.machineset.crew": "MachineSetSnapshot",
+    "kubenode.core.machine.snapshot": "MachineSnapshot",
+    "kubenode.core.host.snapshot": "NodeSnapshot",
+    "kubenode.core.remedy.decide": "RemedySnapshot",
+    "kubenode.core.rollout.decide": "RolloutSnapshot",
+    "kubenode.core.remedy.repair": "RepairSnapshot",
+})  # fmt: skip
 """The last one is in no public list: recorded runs hold it, and `kubenode explain` asks about it."""
 
-__all__ = [
-    "FleetSnapshot", "MachineSetSnapshot", "MachineSnapshot", "NodeSnapshot", "RemedySnapshot", "RepairSnapshot",
-    "RolloutSnapshot", "Snapshot",
-]  # fmt: skip
+
+def __getattr__(name: str) -> Any:
+    """Give a snapshot, or `Snapshot`: any of them."""
+    if name == "Snapshot":
+        return reduce(or_, map(_LATE.load, _LATE.home))
+    return _LATE.load(name)
