@@ -8,7 +8,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.decision import AnswerRequest, Decision, DeleteToken
-from kubenode.core.enrol.decide import FETCHED_WITHIN, EnrolSnapshot, decide
+from kubenode.core.enrol.decide import EnrolSnapshot, decide
 from kubenode.core.enrol.identity import NAME_LIMIT, check_enrollable, groups_of, token_group
 from kubenode.core.enrol.request import EnrolReason, RequestState, SigningRequest, machine_of
 from kubenode.core.errors import InvalidObjectError
@@ -93,7 +93,7 @@ def test_a_token_is_left_until_its_request_has_ended() -> None:
 def test_a_token_is_deleted_when_the_agent_had_time_to_fetch_its_certificate() -> None:
     """Fifteen seconds after the first request of it was seen to have ended, to the nanosecond; then nothing is left to do."""
     late, ended = request("a", state=RequestState.ENDED, created=WALL), request(state=RequestState.ENDED)
-    key, due = "ended:r-uid", FETCHED_WITHIN // timedelta(microseconds=1) * 1000
+    key, due = "ended:r-uid", 15 * 10**9
     first = decided(late, ended, of=machine(HELD))
     assert (first.status, first.effects) == (None, ())
     assert (first.sightings, first.wake_at) == ({key: 5}, 5 + due)
