@@ -179,8 +179,9 @@ def test_a_controller_without_a_cluster_says_what_to_do(plane: ControlPlane, tmp
     ]
     config = json.loads(plane.admin_kubeconfig.read_text())
     code, said = refused("--kubeconfig", str(plane.admin_kubeconfig), "--context", "prod", home=tmp_path)
-    assert (code, len(said.splitlines())) == (1, 1)
-    assert "prod" in said
+    assert (code, len(said.splitlines())) == (1, 2)
+    assert said.splitlines()[0].endswith(": there is no context prod")
+    assert "fix: take one of its contexts: " in said
     config["users"][0]["user"] = {"token": "expired"}
     (tmp_path / "expired").write_text(json.dumps(config))
     code, said = refused("--kubeconfig", str(tmp_path / "expired"), home=tmp_path)

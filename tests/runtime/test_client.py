@@ -137,10 +137,45 @@ def test_a_token_becomes_the_header(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_a_wrong_kubeconfig_is_named(tmp_path: Path, text: str) -> None:
-    """Whatever is wrong in it, the message begins with the file."""
+    """Whatever is wrong in it, the message begins with the file, and says what to do."""
     path = tmp_path / "config"
     path.write_text(text)
-    assert problem(path).startswith(f"{path}: ")
+    said = problem(path)
+    assert said.startswith(f"{path}: ")
+    assert "fix: mend it" in said
+
+
+def test_what_cannot_be_text_is_named_too(tmp_path: Path) -> None:
+    """Neither is a folder."""
+    path = tmp_path / "config"
+    path.write_bytes(b"\xff\xfe")
+    for wrong in (path, tmp_path):
+        assert "fix: mend it" in problem(wrong)
+
+
+def test_a_context_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    """With or without a current one; one that is there needs no current one."""
+    path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
+    assert f"{path}: there is no context prod" in problem(path, "prod")
+    assert "fix: take one of its contexts: main" in problem(path, "prod")
+    config = json.loads(path.read_text())
+    del config["current-context"]
+    path.write_text(json.dumps(config))
+    assert "fix: take one of its contexts: main" in problem(path, "prod")
+    assert load(path, "main").url == "http://127.0.0.1:1"
+
+
+def test_a_context_of_a_user_who_is_not_there_is_told(tmp_path: Path) -> None:
+    """The package would go without credentials; a context that names nobody may."""
+    path = kubeconfig(tmp_path / "config", "http://127.0.0.1:1")
+    config = json.loads(path.read_text())
+    config["users"] = []
+    path.write_text(json.dumps(config))
+    assert "context main is of the user u, who is not there" in problem(path)
+    assert "fix: add that user (kubectl config set-credentials u ...)" in problem(path, "main")
+    del config["contexts"][0]["context"]["user"]
+    path.write_text(json.dumps(config))
+    assert load(path).authorization() == ""
 
 
 def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:

@@ -5,14 +5,17 @@ import json
 import logging
 import stat
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kubenode.core.errors import InvalidObjectError
-from kubenode.runtime.store.client import load
+from kubenode.runtime.store import identity
+from kubenode.runtime.store.client import Connection, load
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Timing
 from tests.runtime.api_server import KIND, ApiServer, FakeTime, fails, machine, says
@@ -165,6 +168,42 @@ def test_a_plugin_that_fails_is_a_problem_of_the_kubeconfig(
     ):
         load(config(tmp_path, "http://127.0.0.1:1", user))
     assert root.handlers == before
+
+
+@pytest.mark.parametrize("person", [False, True])
+def test_a_plugin_that_does_not_end_is_told_and_given_up_where_nobody_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, person: bool
+) -> None:
+    """A person at a terminal may be logging in, and is waited for."""
+    monkeypatch.setattr(identity, "_SLOW_S", 0.01)
+    monkeypatch.setattr(identity, "_ALONE_S", 0.02)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(isatty=lambda: person))
+    go = threading.Event()
+
+    def reading() -> Connection:
+        assert go.wait(60)
+        return load(config(tmp_path, "http://127.0.0.1:1", {"token": "t"}))
+
+    async def main() -> None:
+        async with KubeStore(reading):
+            pass
+
+    async def opened() -> None:
+        task = asyncio.create_task(main())
+        while "seconds=0" not in caplog.text or (not person and not task.done()):
+            await asyncio.sleep(0.01)
+        assert task.done() is not person
+        go.set()
+        await task
+
+    if person:
+        asyncio.run(opened())
+    else:
+        with pytest.raises(InvalidObjectError, match="the credential plugin has not ended") as found:
+            asyncio.run(opened())
+        assert "fix: run it by hand" in str(found.value)
+    go.set()
+    assert "event=credentials-awaited" in caplog.text
 
 
 def test_a_plugin_that_is_not_there_is_named(tmp_path: Path) -> None:

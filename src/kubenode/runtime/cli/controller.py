@@ -113,8 +113,35 @@ def _check_enrolment() -> None:
         raise ExtraMissing(f"--enrolment needs {error.name}: pip install 'kubenode[enrolment]'") from None
 
 
+class _Told:
+    """What a signal does: it stops the engine, or, while there is none yet, the start."""
+
+    def __init__(self, start: "asyncio.Task[None] | None") -> None:
+        self._start = start
+        self.engine: Engine | None = None
+        self.to_stop = False
+
+    def __call__(self) -> None:
+        self.to_stop = True
+        if self.engine is not None:
+            self.engine.stop()
+        elif self._start is not None:
+            self._start.cancel()
+
+
 async def serve(wanted: Wanted) -> None:
-    """Connect, run, and stop on a signal: what any host of an Engine does, and no more."""
+    """Connect, run, and stop on a signal, at any time: what any host of an Engine does, and no more."""
+    told = _Told(asyncio.current_task())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told)
+    try:
+        await _serve(wanted, told)
+    except asyncio.CancelledError:
+        if not told.to_stop:
+            raise
+
+
+async def _serve(wanted: Wanted, told: _Told) -> None:
     if wanted.enrolment:
         _check_enrolment()
     plugins = Plugins.discover(wanted.settings)
@@ -130,7 +157,5 @@ async def serve(wanted: Wanted) -> None:
             address = await stack.enter_async_context(served(engine, wanted.listen))
             LOG.info("event=listening address=%s", address)
         async with engine:
-            loop = asyncio.get_running_loop()
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, engine.stop)
+            told.engine = engine
             await engine.wait()

@@ -25,6 +25,7 @@ from kubenode.core.errors import InvalidObjectError, Problem
 
 _DEFAULT_FILE: Final = "~/.kube/config"
 _FIX: Final = "name one with --kubeconfig, set KUBECONFIG, or run in a pod with a service account"
+_MEND: Final = "mend it (kubectl config view shows how it is read), or name another one with --kubeconfig"
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _LOADING: Final = threading.Lock()
 """The package remembers its files by their content: two loads at once would use each other's."""
@@ -90,6 +91,7 @@ def _pod(config: Any, settings: Any) -> Connection:
 
 
 def _user(config: Any, settings: Any, paths: str, context: str | None, scratch: str) -> Connection:
+    _check_names(config, paths, context)
     with _Overheard() as overheard:
         config.load_kube_config(
             config_file=paths, context=context, client_configuration=settings, temp_file_path=scratch
@@ -98,6 +100,46 @@ def _user(config: Any, settings: Any, paths: str, context: str | None, scratch: 
         # Without credentials the server would take us for anonymous, and refuse for another reason.
         raise ValueError(f"no credentials: {overheard.errors[-1]}")
     return _connection(settings, paths)
+
+
+def _check_names(config: Any, paths: str, context: str | None) -> None:
+    """See to it that there are the context and its user; without the user we would be anonymous, and never know.
+
+    Raises:
+        ConfigException: the files cannot be read.
+        _Unknown: there is no such context, or not that user.
+    """
+    merged = _plain(config.kube_config.KubeConfigMerger(paths).config)
+    if merged is None:
+        return  # no such file, which the package says
+    contexts, users = (
+        {one["name"]: one for one in map(_plain, _plain(merged.get(key)) or ())}
+        for key in ("contexts", "users")
+    )
+    name = context or merged.get("current-context")
+    if context and context not in contexts:
+        raise _Unknown(
+            f"there is no context {context}", f"take one of its contexts: {', '.join(sorted(contexts))}"
+        )
+    user = contexts[name]["context"].get("user") if name in contexts else None
+    if user and user not in users:
+        text = f"context {name} is of the user {user}, who is not there"
+        raise _Unknown(
+            text, f"add that user (kubectl config set-credentials {user} ...), or take another context"
+        )
+
+
+def _plain(node: Any) -> Any:
+    """Give what a node of the package's merged configuration holds; parts of it are nodes, others are not."""
+    return getattr(node, "value", node)
+
+
+class _Unknown(ValueError):
+    """A kubeconfig names what is not in it."""
+
+    def __init__(self, what: str, fix: str) -> None:
+        super().__init__(what)
+        self.fix = fix
 
 
 class _Overheard(logging.Handler):
@@ -145,9 +187,13 @@ def _explained(paths: str) -> Iterator[None]:
         yaml.YAMLError,
     ) as error:
         # Odd YAML fails in the package in any of these ways.
-        what, fix = str(error).removesuffix(".") or type(error).__name__, "" if paths else _FIX
-        if isinstance(error, ConfigException) and paths and not _there(paths):
+        what, fix = str(error).removesuffix(".") or type(error).__name__, _MEND if paths else _FIX
+        if isinstance(error, _Unknown):
+            fix = error.fix
+        elif isinstance(error, ConfigException) and paths and not _there(paths):
             what, fix = "there is no such file", _FIX
+        elif not isinstance(error, ConfigException | OSError | yaml.YAMLError | ValueError):
+            what = f"it is no kubeconfig ({type(error).__name__}: {what})"
         problem = Problem(where=paths or "kubeconfig", what=what, fix=fix)
         raise InvalidObjectError((problem,)) from error
 

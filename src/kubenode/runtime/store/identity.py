@@ -5,12 +5,13 @@ What a configuration says is `client.py`'s; it may run a program, so it is read 
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from kubenode.core.errors import KubenodeError
+from kubenode.core.errors import InvalidObjectError, KubenodeError, Problem
 from kubenode.runtime.store.client import Connection
 from kubenode.runtime.threads import called
 
@@ -20,6 +21,14 @@ _RENEW_NS: Final = 60_000_000_000
 """How long an Authorization header is used before it is asked for again; client-go's time for token files."""
 _AGAIN_NS: Final = 10_000_000_000
 """How long credentials that could not be renewed, or that did not help, are not asked for again."""
+_SLOW_S: Final = 5.0
+"""How often it is told that the first credentials are waited for."""
+_ALONE_S: Final = 60.0
+"""How long they are waited for where nobody can log in."""
+
+
+def _is_a_person_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -50,12 +59,27 @@ class Identities:
         self._not_before = 0
 
     async def open(self) -> None:
-        """Read the first one, however long that takes: a person may have to log in.
+        """Read the first one, however long that takes where a person may have to log in; it is told that it takes long.
 
         Raises:
-            InvalidObjectError: there is no configuration, or it is wrong.
+            InvalidObjectError: there is no configuration, it is wrong, or, where no person is, it takes too long.
         """
-        self._held = await self._read()
+        reading = asyncio.create_task(self._read())
+        try:
+            self._held = await self._awaited(reading)
+        finally:
+            reading.cancel()
+
+    async def _awaited(self, reading: "asyncio.Task[Identity]") -> Identity:
+        waited = 0.0
+        while not (await asyncio.wait({reading}, timeout=_SLOW_S))[0]:
+            waited += _SLOW_S
+            LOG.warning("event=credentials-awaited seconds=%.0f: the credential plugin has not ended", waited)
+            if waited >= _ALONE_S and not _is_a_person_there():
+                what = f"the credential plugin has not ended in {waited:.0f} s"
+                fix = "run it by hand and see what it waits for; it may want a terminal, which is not there"
+                raise InvalidObjectError((Problem(where="kubeconfig", what=what, fix=fix),))
+        return reading.result()
 
     def close(self) -> None:
         """Wait for no reading any more."""
