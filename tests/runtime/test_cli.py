@@ -125,6 +125,12 @@ def test_manifests_print_every_crd_first_and_the_same_as_json() -> None:
     [
         (["demo", "--story", "imprt"], 2, "no story 'imprt'"),
         (["demo", "--file", "x.yaml"], 2, "your own file needs one story"),
+        (["demo", "--report", "no/such/x.html"], 2, "there is no folder no/such; make it first"),
+        (
+            ["demo", "--story", "hung", "--record", "no/such/x"],
+            2,
+            "there is no folder no/such; make it first",
+        ),
         (["demo", "--story", "hung", "--file", "no-such.yaml"], 1, "no-such.yaml"),
         (["validate", "no-such.yaml"], 1, "no-such.yaml"),
         (["nonsense"], 2, "nonsense"),

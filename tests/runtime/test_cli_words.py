@@ -182,7 +182,8 @@ def test_a_full_disk_is_3() -> None:
 def test_a_report_that_cannot_be_written_is_3(tmp_path: Path) -> None:
     """The stories ended, but what was asked for is not there."""
     result = RUNNER.invoke(
-        app, ["demo", "--story", "hung", "-o", "json", "--report", str(tmp_path / "no" / "x.html")]
+        app,
+        ["demo", "--story", "hung", "-o", "json", "--report", str(tmp_path)],  # it is a folder
     )
     assert result.exit_code == 3
     assert error_of(result)["code"] == "CannotWrite"

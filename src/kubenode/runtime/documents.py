@@ -133,7 +133,7 @@ def _file(path: Path) -> Iterator[Document | Problem]:
         data = path.read_bytes()
         text = data.decode("utf-8-sig")
     except FileNotFoundError:
-        yield Problem(where="file", what="does not exist", file=file)
+        yield Problem(where="file", what="does not exist", fix="look at the path", file=file)
         return
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1

@@ -69,6 +69,9 @@ def demo(
         raise typer.BadParameter("your own file needs one story, e.g. --story upgrade", param_hint="--file")
     if record is not None and len(chosen) != 1:
         raise typer.BadParameter("a recording is of one story, e.g. --story upgrade", param_hint="--record")
+    for path, name in ((report, "--report"), (record, "--record")):
+        if path is not None and not path.parent.is_dir():
+            raise typer.BadParameter(f"there is no folder {path.parent}; make it first", param_hint=name)
     album = Album() if report is not None else None
     with nullcontext(None) if record is None else Recorder(record) as sink:
         told = play_all(chosen, file, seed, _teller(output, chosen), album, sink)
