@@ -92,6 +92,81 @@ def test_a_set_that_is_deleted_is_no_rival_any_more() -> None:
     assert [found.type for found in left.status.conditions] == ["Progressing"]
 
 
+RIVALS = """\
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata: {{name: a}}
+spec:
+  component: c1
+  name: k
+  selector: {{matchLabels: {first}}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata: {{name: b}}
+spec:
+  component: c2
+  name: {name}
+  selector: {{matchLabels: {second}}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: Machine
+metadata: {{name: m, labels: {{x: y, z: "1"}}}}
+spec: {{host: {{address: 1.2.3.4}}}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineSet
+metadata: {{name: w}}
+spec:
+  replicas: 1
+  selector: {{matchLabels: {{pool: w}}}}
+  template: {{labels: {{pool: w, tier: t}}, spec: {{infrastructure: {{provider: memory}}}}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "second", "common"),
+    [
+        ("k", "{x: y}", "{x: y}", "Machine m"),
+        ("k", "{x: y}", '{z: "1"}', "Machine m"),
+        ("k", "{pool: w}", "{tier: t}", "the machines of MachineSet w"),
+        ("k", '{"no": body}', '{"no": body}', "every machine that b selects"),
+        ("k", '{"no": body}', '{"no": body, or: some}', "every machine that b selects"),
+        ("k", '{"no": body, or: some}', '{"no": body}', "every machine that a selects"),
+        ("k", "{x: y}", "{x: other}", ""),
+        ("k", "{x: y}", "{tier: t}", ""),
+        ("other", "{x: y}", "{x: y}", ""),
+    ],
+)  # fmt: skip
+def test_sets_that_meet_on_a_machine_are_named_before_they_are_applied(
+    name: str, first: str, second: str, common: str, tmp_path: Path
+) -> None:
+    """`validate` says which, where they meet and what to write instead; the order of labels and files says nothing."""
+    path = tmp_path / "sets.yaml"
+    path.write_text(RIVALS.format(name=name, first=first, second=second))
+    result = CliRunner().invoke(app, ["validate", str(path)])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stderr.split())
+    told = (
+        f"14: spec.name: MachineComponentSet a has this name too, and both select {common}: "
+        "the set that writes the entry first keeps it, and the other says Conflict "
+        "fix: rename one set's spec.name, or make the selectors disjoint"
+    )
+    assert (told in said) is bool(common)
+    assert ("Conflict" in said) is bool(common)
+
+
+def test_a_set_that_the_files_have_twice_is_no_rival_of_itself(tmp_path: Path) -> None:
+    """Of two of one name the last counts, as when the files are applied."""
+    path = tmp_path / "sets.yaml"
+    path.write_text(
+        RIVALS.format(name="k", first="{x: y}", second="{x: y}").replace("{name: b}", "{name: a}")
+    )
+    result = CliRunner().invoke(app, ["validate", str(path)])
+    assert result.exit_code == 0, result.output
+    assert "Conflict" not in result.stderr
+
+
 # A policy that could never act, or that allows everything.
 
 

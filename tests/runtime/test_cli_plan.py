@@ -263,3 +263,55 @@ def test_the_table_names_machines_and_zones() -> None:
     assert fifth.split()[:6] == ["batch", "5", "100", "zone", "b,", "zone"]
     assert " ... " in fifth
     assert "nothing would change" not in text
+
+
+TWO_SETS = """\
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponent
+metadata: {name: c1}
+spec: {version: "1", driver: package, parameters: {package: c}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata: {name: a}
+spec: {name: k, component: c1, selector: {matchLabels: {first: "1"}}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata: {name: b}
+spec: {name: k, component: c1, selector: {matchLabels: {second: "1"}}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: Machine
+metadata: {name: both, labels: {first: "1", second: "1"}}
+spec: {host: {address: 10.0.0.1}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: Machine
+metadata: {name: alone, labels: {second: "1"}}
+spec: {host: {address: 10.0.0.2}}
+"""
+
+
+def test_of_two_sets_that_want_one_entry_the_second_waits(tmp_path: Path) -> None:
+    """Named with the fix, as text and as json; what it can install elsewhere it does."""
+    path = tmp_path / "two.yaml"
+    path.write_text(TWO_SETS)
+    first, second = plan("-f", path)["rollouts"]
+    assert (first["set"], first["waits"], [one["machine"] for one in first["joining"]]) == ("a", None, ["both"])  # fmt: skip
+    waits = (
+        "Conflict: spec.components.k of both names another set and is left alone; "
+        "rename one set's spec.name, or make the selectors disjoint"
+    )
+    assert (second["set"], second["waits"], [one["machine"] for one in second["joining"]]) == ("b", waits, ["alone"])  # fmt: skip
+    said = RUNNER.invoke(app, ["plan", "-f", str(path)]).stdout
+    assert "rollout b revision 1: c1\n" in said
+    assert f"        waits: {waits}\n" in said
+
+
+def test_two_sets_that_do_not_meet_do_not_wait(tmp_path: Path) -> None:
+    """Neither for another entry of the same machine, nor for the same entry of another machine."""
+    for change in (("{second: \"1\"}}}", "{third: \"1\"}}}"), ("{name: k, component: c1, selector: {matchLabels: {second", "{name: l, component: c1, selector: {matchLabels: {second")):  # fmt: skip
+        path = tmp_path / "two.yaml"
+        path.write_text(TWO_SETS.replace(*change))
+        assert [one["waits"] for one in plan("-f", path)["rollouts"] if one["waits"]] == []

@@ -32,6 +32,7 @@ from kubenode.runtime.engine.apply import TOKENS
 from kubenode.runtime.fitting import misfits, strangers
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.policies import AGENTS_NAMESPACE, agent_policies, enrolment_policies
+from kubenode.runtime.rivals import FIX, rivals
 from kubenode.runtime.store.rights import LEASES, Right, lease_events, lease_rights
 
 AGENT: Final = "kubenode-agent"
@@ -141,9 +142,10 @@ def _waiting_for_themselves(found: Sequence[_Found]) -> Iterator[Problem]:
 def _odd(found: Sequence[_Found], waits: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:
     """Find what is well-formed and doubtful, whatever else there is.
 
-    Components that depend on each other, since that is wrong only where one machine has them all; policies that never
-    let anything act, or limit nothing; remedies that never begin.
+    Components that depend on each other, since that is wrong only where one machine has them all; sets that want one
+    entry of one machine; policies that never let anything act, or limit nothing; remedies that never begin.
     """
+    yield from _rivals(found)
     for obj, document in found:
         if isinstance(obj, MachineComponentSet) and (circle := circle_of(obj.spec.name, waits)):
             what = f"{' -> '.join(circle)} depend on each other; a machine that has them all installs none of them"
@@ -153,6 +155,17 @@ def _odd(found: Sequence[_Found], waits: Mapping[str, tuple[str, ...]]) -> Itera
             yield from (_placed(doubted.problem, document) for doubted in doubts(obj))
         if isinstance(obj, NodeRemedier):
             yield from (_placed(doubted.problem, document) for doubted in doubts_of_remedier(obj))
+
+
+def _rivals(found: Sequence[_Found]) -> Iterator[Problem]:
+    places = {obj.metadata.name: document for obj, document in found if isinstance(obj, MachineComponentSet)}
+    for one in rivals([obj for obj, _ in found]):
+        document = places[one.second]
+        what = (
+            f"MachineComponentSet {one.first} has this name too, and both select {one.common}: "
+            "the set that writes the entry first keeps it, and the other says Conflict"
+        )
+        yield _placed(Problem(where="spec.name", what=what, fix=FIX), document)
 
 
 def _missing(found: Sequence[_Found], waits: Mapping[str, tuple[str, ...]]) -> Iterator[Problem]:

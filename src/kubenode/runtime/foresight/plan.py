@@ -17,6 +17,7 @@ from kubenode.core.decision import SetEntry
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have
 from kubenode.core.model.machine import ConfigState
+from kubenode.core.rollout.progress import CONFLICT, PROGRESSING
 from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
 from kubenode.runtime.foresight.drive import keep_machines, roll_out
 from kubenode.runtime.foresight.values import (
@@ -30,6 +31,7 @@ from kubenode.runtime.foresight.values import (
 from kubenode.runtime.foresight.world import World
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.rivals import FIX
 
 
 def foresee(
@@ -136,15 +138,21 @@ def _rollout(
         )
     ]
     joining = tuple(_placed(effect, after) for effect in written if not effect.entry.batch)
-    waits = "" if ended.status.phase == "Complete" else _said(
-        one for one in ended.status.conditions if one.type == "Progressing"
-    )  # fmt: skip
     update = ended.status.update
     return PlannedRollout(
         set=one.metadata.name, revision=update.number if update is not None else 0, before=old,
         component=one.spec.component, steps=_steps(one, old, after, plugins), batches=tuple(batches),
-        joining=joining, waits=waits,
+        joining=joining, waits="; ".join(_waits(ended)),
     )  # fmt: skip
+
+
+def _waits(ended: m.MachineComponentSet) -> Iterable[str]:
+    """Say why a set is not complete, and which entries it leaves alone: another set has them already."""
+    for one in ended.status.conditions:
+        if one.type == CONFLICT:
+            yield f"{CONFLICT}: {one.message}; {FIX}"
+        elif one.type == PROGRESSING and ended.status.phase != "Complete":
+            yield one.message
 
 
 def _placed(effect: SetEntry, world: World) -> tuple[str, str]:
