@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -19,10 +20,12 @@ LIMITS = Limits(
 
 
 class Gone:
-    """A port where nobody answers: each connection is counted, and reset."""
+    """A port where nobody answers: each connection is counted, and reset, or kept waiting."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
+        self.resets = True
+        self._kept: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> "Gone":
         self._server = await asyncio.start_server(self._taken, "127.0.0.1", 0)
@@ -30,12 +33,16 @@ class Gone:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for writer in self._kept:
+            writer.transport.abort()
         self._server.close()
         await self._server.wait_closed()
 
     def _taken(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.asked.append(asyncio.get_running_loop().time())
-        writer.transport.abort()
+        self._kept.append(writer)
+        if self.resets:
+            writer.transport.abort()
 
 
 def test_a_server_that_is_away_is_tried_by_one_at_a_time() -> None:
@@ -54,7 +61,29 @@ def test_a_server_that_is_away_is_tried_by_one_at_a_time() -> None:
             assert {type(one) for one in answers} == {Unreachable}
             tried = server.asked[1:]  # before the first failure nobody knew
             assert len(server.asked) > begun > 1
-            assert tried[-1] - tried[0] > EVERY * 0.9 * (len(tried) - 1), tried
+            assert min(later - at for at, later in pairwise(tried)) > EVERY * 0.99, tried
+
+    asyncio.run(main())
+
+
+def test_a_try_that_was_given_up_counts_as_one() -> None:
+    """The server has seen it: who comes next waits as after a failure."""
+
+    async def main() -> None:
+        async with Gone() as server:
+            connection = Connection(url=server.url)
+            async with KubeStore(lambda: connection, limits=LIMITS) as store:
+                with pytest.raises(Unreachable):
+                    await store.get(KIND, "m1")
+                server.resets = False
+                before = len(server.asked)
+                for _ in range(3):
+                    with pytest.raises(TimeoutError):
+                        async with asyncio.timeout(EVERY * 1.5):
+                            await store.get(KIND, "m1")
+            tried = server.asked[before:]
+            assert len(tried) > 1
+            assert min(later - at for at, later in pairwise(tried)) > EVERY * 0.99, tried
 
     asyncio.run(main())
 

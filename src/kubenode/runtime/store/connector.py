@@ -83,11 +83,14 @@ class Connector(aiohttp.TCPConnector):
     async def _try(
         self, req: aiohttp.ClientRequest, traces: list[Any], timeout: aiohttp.ClientTimeout
     ) -> ResponseHandler:
-        begun = self._timing.clock.now().elapsed
         try:
             made = await super()._create_connection(req, traces, timeout)
         except _FAILS:
-            self._is_doubted, self._failed = True, begun
+            # Its end, not its beginning: what was long on the way would come to the server together with the next.
+            self._is_doubted, self._failed = True, self._timing.clock.now().elapsed
+            raise
+        except asyncio.CancelledError:  # the server may have seen it all the same
+            self._failed = self._timing.clock.now().elapsed
             raise
         self._is_doubted, self._failed = False, None
         return made
