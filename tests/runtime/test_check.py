@@ -7,11 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
+from kubenode.core import wire
+from kubenode.core.hookspecs import CreateRequest
+from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG
 from kubenode.core.step import RestartUnit
 from kubenode.runtime.sim.check import done_once, limits_kept, one_at_a_time, permitted
+from kubenode.runtime.sim.cloud import SimParams, Termination
 from kubenode.runtime.sim.host import HostSpec, Span
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.witness import Permit, Witness
+from kubenode.runtime.store.contract import MergePatch
+from kubenode.runtime.store.embedded import now_or_never
 
 SECOND = 1_000_000_000
 STEPS = (RestartUnit(unit="kubelet.service"),)
@@ -75,6 +81,42 @@ def test_repairs_beyond_three_an_hour_are_found(stage: tuple[Simulation, Witness
     assert not permitted(simulation, witness).passed
     host.spans = [span(5, 6), span(600, 601, disruption=m.Disruption.REBOOT)]
     assert not permitted(simulation, witness).passed
+
+
+def test_a_termination_without_a_permit_is_found(stage: tuple[Simulation, Witness]) -> None:
+    """Of a machine that has been Running, at the call; whatever came before that, or had its hold, is sound."""
+    simulation, witness = stage
+    [uid] = witness.first_running
+    witness.first_running[uid] = 10 * SECOND
+    for at, whose, held, sound in (
+        (9, uid, False, True),
+        (10, uid, False, False),
+        (20, uid, True, True),
+        (20, "never-running", False, True),
+    ):
+        ended = Termination(at=at * SECOND, instance="i-1", machine="m1", machine_uid=whose, held=held)
+        simulation.cloud.terminations = [ended]
+        assert permitted(simulation, witness).passed is sound
+
+
+def test_whether_a_hold_is_open_is_asked_of_the_ledger_at_the_call() -> None:
+    """The cloud asks at each call that ends an instance; one that ends behind its back is no act of ours."""
+    simulation = Simulation()
+    simulation.create(m.RiskLedger(metadata=m.ObjectMeta(name="cluster")))
+    tags = {MACHINE_TAG: "m1", MACHINE_UID_TAG: "u"}
+    for number in range(4):
+        params = SimParams(zone="a")
+        simulation.cloud.create(CreateRequest(token=f"t{number}", machine="m1", params=params, tags=tags))
+    ids = list(simulation.cloud.created.values())
+    for number, holds in enumerate(((), (permit(0).hold,), ())):
+        ledger = m.RiskLedger(metadata=m.ObjectMeta(name="cluster"), status=m.RiskLedgerStatus(holds=holds))
+        body = MergePatch({"status": wire.dump(ledger).get("status", {"holds": []})})
+        now_or_never(simulation.store.patch(m.RiskLedger.KIND, "cluster", body, subresource="status"))
+        simulation.cloud.delete(ids[number])
+        simulation.cloud.delete(ids[number])
+    assert simulation.cloud.end(ids[3])
+    assert [one.held for one in simulation.cloud.terminations] == [False, True, False]
+    assert simulation.cloud.terminated == dict.fromkeys(ids[:3], 1)
 
 
 def limited(limit: m.Limit, witness: Witness) -> bool:

@@ -45,7 +45,7 @@ CASTS = {
     "machineset": (1, "ab"),
     "drain": (2, "a"),
     "cloud-create": (2, "ab"),
-    "cloud-replace": (1, "a"),
+    "cloud-replace": (2, "a"),
     "cloud-delete": (2, "ab"),
     "cloud-scale-down": (3, "ab"),
 }
@@ -54,6 +54,22 @@ CASTS = {
 The fewest with which a story is itself: two of a batch that wait for one permit, three silent Nodes that are
 an outage, and another zone that is none.
 """
+WINDOWS = {
+    "hung": (timedelta(minutes=2), 1),
+    "upgrade": (timedelta(minutes=2), 1),
+    "outage": (timedelta(hours=1), 2),
+    "drain": (timedelta(minutes=10), 1),
+    "cloud-replace": (timedelta(minutes=3), 1),
+    "cloud-delete": (timedelta(minutes=1), 1),
+    "cloud-scale-down": (timedelta(minutes=1), 1),
+}
+"""How many acts may begin in the cluster within which time: so few that one waits, and no longer than it must.
+
+The drift has no policy, and waits an hour by the built-in one. What is in flight is limited as the story's file says. In
+the other stories nothing that runs is disrupted.
+"""
+BOUND = ("drift", *WINDOWS)
+"""Stories in which a window binds."""
 MODES = ("before", "after", "lost", "conflict", "stale", "second")
 REFUSED = ("throttled", "failed", "reset")
 """Ways in which a write is not done and the writer is told so, or hears nothing: milder than those above."""
@@ -197,12 +213,26 @@ class Played:
 
 @cache
 def cast_of(story: str) -> Cast:
-    """Give the small cast of a story."""
+    """Give the small cast of a story, with a window that binds."""
     count, zones = CASTS[story]
     if story in MADE:
-        return MADE[story](count, zones=zones)
-    cast = Cast.read([examples() / f"{story}.yaml"])
-    return cast.with_machines(count, zones=tuple(zones)) if count else cast
+        cast = MADE[story](count, zones=zones)
+    else:
+        cast = Cast.read([examples() / f"{story}.yaml"])
+        cast = cast.with_machines(count, zones=tuple(zones)) if count else cast
+    if story not in WINDOWS:
+        return cast
+    window, most = WINDOWS[story]
+    limit = m.Limit(scope=m.Scope.CLUSTER, window=window, max=m.IntOrPercent(most))
+    return attrs.evolve(cast, objects=tuple(_limited(obj, limit) for obj in cast.objects))
+
+
+def _limited(obj: m.Object, limit: m.Limit) -> m.Object:
+    """Give a RiskPolicy this window instead of its own."""
+    if not isinstance(obj, m.RiskPolicy):
+        return obj
+    at_once = tuple(one for one in obj.spec.limits if one.window is None)
+    return attrs.evolve(obj, spec=attrs.evolve(obj.spec, limits=(*at_once, limit)))
 
 
 def play(

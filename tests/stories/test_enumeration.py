@@ -1,9 +1,11 @@
 """Every effect of every story, in small casts, meets every disturbance: same end, same acts, every check passed.
 
-Below it the sabotages: for each disturbance a mistake that only it brings to light.
+Below it the sabotages: for each disturbance a mistake that only it brings to light, and what the checks must notice
+without one: a window that does not hold, a termination without a permit.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 
 import attrs
@@ -11,28 +13,45 @@ import pytest
 
 from kubenode.core.decision import Create, CreateInstance, RunSteps, TerminateInstance
 from kubenode.core.errors import Conflict, Unreachable
-from kubenode.core.model import Machine, Now, Ref, RemedyOperationJob
+from kubenode.core.instance import leave
+from kubenode.core.instance.seen import Case
+from kubenode.core.instance.turn import Turn
+from kubenode.core.model import Machine, Now, Ref, RemedyOperationJob, RiskLedger
+from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.match import Match
+from kubenode.core.risk.binding import Refusal, Round
 from kubenode.runtime.engine import apply as applying
 from kubenode.runtime.engine.expect import Expectations, Written
 from kubenode.runtime.engine.loop import Done, Engine, Input, Synced
 from kubenode.runtime.sim.run import Simulation
-from kubenode.runtime.store.contract import Store
-from tests.stories.disturbing import CASTS, CLOUDS, MODES, REFUSED, Hands, Played, differences, nothing, play
+from kubenode.runtime.store.contract import MergePatch, Store
+from kubenode.runtime.store.embedded import now_or_never
+from tests.stories.disturbing import (
+    BOUND,
+    CASTS,
+    CLOUDS,
+    MODES,
+    REFUSED,
+    Hands,
+    Played,
+    differences,
+    nothing,
+    play,
+)
 
 FEWEST = {
     "import": 56,
     "hung": 49,
     "upgrade": 73,
-    "outage": 103,
+    "outage": 104,
     "drift": 64,
     "machineset": 70,
     "drain": 60,
     "cloud-create": 20,
-    "cloud-replace": 20,
-    "cloud-delete": 10,
-    "cloud-scale-down": 10,
+    "cloud-replace": 75,
+    "cloud-delete": 54,
+    "cloud-scale-down": 62,
 }
 """Effects of each story as it is now: one that had fewer would no longer be the story whose name it has."""
 
@@ -58,7 +77,7 @@ def test_no_write_is_left_out_because_it_was_refused_once(fault: str) -> None:
 
 CALLS = {
     "cloud-create": "2 creates, 0 deletes",
-    "cloud-replace": "2 creates, 1 deletes",
+    "cloud-replace": "4 creates, 2 deletes",
     "cloud-delete": "2 creates, 2 deletes",
     "cloud-scale-down": "3 creates, 2 deletes",
 }
@@ -203,3 +222,51 @@ def test_second_catches_a_name_that_gives_way_to_who_has_it(monkeypatch: Patch) 
     whole("machineset")
     monkeypatch.setattr(applying, "_create", insists)
     assert "never too many machines" in caught("machineset", "second")
+
+
+def failed(story: str) -> str:
+    """Give the checks that the undisturbed story fails, with what was found."""
+    return "; ".join(f"{check.name}: {check.found}" for check in play(story).told.checks if not check.passed)
+
+
+@pytest.mark.parametrize("story", BOUND)
+def test_a_window_that_is_ignored_is_noticed(story: str, monkeypatch: Patch) -> None:
+    """Without any disturbance: so each of these stories has a window that makes an act wait."""
+    monkeypatch.setattr(Round, "_windows", lambda *_: None)
+    assert "no limit exceeded" in failed(story)
+
+
+@pytest.mark.parametrize("story", BOUND)
+def test_a_window_that_is_doubled_is_noticed(story: str, monkeypatch: Patch) -> None:
+    """One act more than may begin within it."""
+    window = Round._window
+
+    def doubled(self: Round, scope: str, span: timedelta, most: int) -> Refusal | None:
+        return window(self, scope, span, 2 * most)
+
+    monkeypatch.setattr(Round, "_window", doubled)
+    assert "no limit exceeded" in failed(story)
+
+
+@pytest.mark.parametrize("mode", ["before", "after"])
+def test_a_crash_catches_windows_that_are_counted_in_memory(mode: str) -> None:
+    """What was granted and is over is not in the ledger; a new process begins its count at none."""
+
+    def forget(simulation: Simulation) -> None:
+        if simulation.objects(RiskLedger):
+            none = MergePatch({"status": {"closed": None}})
+            now_or_never(simulation.store.patch(RiskLedger.KIND, "cluster", none, subresource="status"))
+
+    assert "no limit exceeded" in caught("hung", mode, on_crash=forget)
+
+
+@pytest.mark.parametrize("story", ["cloud-replace", "cloud-delete", "cloud-scale-down"])
+def test_a_termination_without_a_permit_is_noticed(story: str, monkeypatch: Patch) -> None:
+    """A machine that was Running waits for the window; without its permit its instance goes at once."""
+    ended = leave._ended
+
+    def unasked(case: Case, instance: InstanceStatus, *, permitted: bool, barred: str) -> Turn:
+        return ended(case, instance, permitted=True, barred=barred)
+
+    monkeypatch.setattr(leave, "_ended", unasked)
+    assert "was terminated at" in failed(story)

@@ -45,7 +45,7 @@ def permitted(simulation: Simulation, witness: Witness) -> Check:
     """Every disruptive act on a machine that has been Running had its own open permit.
 
     A repair needs none: the same steps, of class restart, had a permit before on that machine, and there
-    are at most three in any hour.
+    are at most three in any hour. That a call ends a machine's instance is such an act, by the cloud's truth.
     """
 
     def wrong() -> Iterable[str]:
@@ -59,8 +59,16 @@ def permitted(simulation: Simulation, witness: Witness) -> Check:
             yield from _unpermitted(
                 host, [span for span in host.spans if span.disruptive and first <= span.began], mine
             )
+        yield from _unpermitted_terminations(simulation, witness)
 
     return all_of("no disruptive act without a permit", wrong())
+
+
+def _unpermitted_terminations(simulation: Simulation, witness: Witness) -> Iterable[str]:
+    """Whether there was a permit is judged at the call, since in the same instant it may come after it."""
+    for one in simulation.cloud.terminations:
+        if witness.first_running.get(one.machine_uid, 2**62) <= one.at and not one.held:
+            yield f"{one.machine}: {one.instance} was terminated at +{_seconds(one.at)} without a permit"
 
 
 def _unpermitted(host: SimHost, spans: list[Span], permits: list[Permit]) -> Iterable[str]:

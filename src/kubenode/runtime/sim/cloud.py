@@ -17,7 +17,7 @@ from kubenode.core import model as m
 from kubenode.core.decision import CloudEffect
 from kubenode.core.errors import Ambiguous, Busy, CapacityExhausted, ProviderError, Throttled, Unavailable
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page
-from kubenode.core.instance.seen import MACHINE_TAG
+from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG
 from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.providers.pace import Pace
 from kubenode.runtime.engine.loop import Input, Stirred
@@ -73,6 +73,25 @@ class _Memory(MemoryProvider):
         self._instances[one.id] = one
 
 
+@attrs.frozen(kw_only=True)
+class Termination:
+    """An instance that a call ended.
+
+    Attributes:
+        at: when, elapsed nanoseconds.
+        instance: its id.
+        machine: name of the machine that it was of, by its tag.
+        machine_uid: that machine's uid, by its tag.
+        held: the ledger had an open hold of that machine when the call came.
+    """
+
+    at: int
+    instance: str
+    machine: str
+    machine_uid: str
+    held: bool
+
+
 @attrs.define
 class SimCloud:
     """The provider `memory`, with hosts behind its instances.
@@ -80,7 +99,7 @@ class SimCloud:
     Attributes:
         calls: how often each method was called.
         created: tokens by the id that they made: the truth about what was ever made.
-        terminated: ids of instances that a call ended, and how often.
+        terminations: instances that a call ended, in order; not those that ended behind everybody's back.
         stuck: ids whose end is accepted and never comes.
         full: zones without capacity.
         pace: the budget of calls; a call that it refuses is not made.
@@ -89,15 +108,19 @@ class SimCloud:
         choose: which calls fail, and how.
         born: is told of an instance that was made.
         died: is told of one that is no more.
+        elapsed: the time, nanoseconds.
+        held: tells whether the ledger has an open hold of a machine, by its uid.
     """
 
     born: Callable[[Instance], None]
     died: Callable[[Instance], None]
+    elapsed: Callable[[], int]
+    held: Callable[[str], bool]
     choose: Choose = no_fault
     raises: ProviderError | None = None
     calls: Counter[str] = attrs.field(factory=Counter)
     created: dict[str, str] = attrs.field(factory=dict)
-    terminated: Counter[str] = attrs.field(factory=Counter)
+    terminations: list[Termination] = attrs.field(factory=list)
     stuck: set[str] = attrs.field(factory=set)
     full: set[str] = attrs.field(factory=set)
     pace: Pace | None = None
@@ -117,6 +140,11 @@ class SimCloud:
             cursor = page.cursor
             if cursor is None:
                 return tuple(one for one in items if one.state is not InstanceState.TERMINATED)
+
+    @property
+    def terminated(self) -> Counter[str]:
+        """Count how often calls ended each instance, by id."""
+        return Counter(one.instance for one in self.terminations)
 
     def end(self, instance_id: str) -> bool:
         """Terminate an instance behind everybody's back; tell whether there was one."""
@@ -168,7 +196,11 @@ class SimCloud:
 
         def call() -> None:
             if instance_id not in self.stuck and self.end(instance_id):
-                self.terminated[instance_id] += 1
+                one = self._memory.get(instance_id)
+                uid = one.tags.get(MACHINE_UID_TAG, "")
+                self.terminations.append(Termination(
+                    at=self.elapsed(), instance=one.id, machine=machine_of(one), machine_uid=uid, held=self.held(uid),
+                ))  # fmt: skip
 
         self._called("delete", call)
 

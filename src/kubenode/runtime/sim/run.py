@@ -186,7 +186,7 @@ class Simulation:
         self._watchers: list[Callable[[], None]] = []
         self._listeners: list[Recorder] = []
         plugins = plugins if plugins is not None else Plugins.discover()
-        self.cloud = SimCloud(self._born, self._died)
+        self.cloud = SimCloud(self._born, self._died, lambda: self.time.elapsed, self._held)
         plugins = attrs.evolve(plugins, providers={**plugins.providers, self.cloud.name: self.cloud})
         self.plugins = plugins
         self.processes = {
@@ -296,6 +296,11 @@ class Simulation:
             if self.hosts.get(host.spec.machine) is host:
                 del self.hosts[host.spec.machine]
             self._silent.append(host)
+
+    def _held(self, uid: str) -> bool:
+        """Tell whether a machine has an open hold, as the store shows it now."""
+        ledgers = (wire.read(raw, m.RiskLedger) for raw in self.objects(m.RiskLedger))
+        return any(hold.machine_uid == uid for ledger in ledgers for hold in ledger.status.holds)
 
     def _stirred(self, host: SimHost) -> None:
         self._restless[host.spec.machine] = None
