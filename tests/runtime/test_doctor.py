@@ -11,14 +11,19 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.capability import CloudEvent, EventState, Impact, SupportsEvents
-from kubenode.core.errors import AuthFailed, Throttled
+from kubenode.core.decision import RebootInstance
+from kubenode.core.errors import AuthFailed, Problem, Throttled
 from kubenode.core.hookspecs import Page
+from kubenode.core.policy import Policy
+from kubenode.core.step import RestartInstance
+from kubenode.runtime.controller.remedy import planned
+from kubenode.runtime.engine.apply import CrashPoint
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.observe.calls import PAGES, Failure
 from kubenode.runtime.observe.events import INTERVAL, Events, Poll, poll
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault, EventfulCloud
-from kubenode.runtime.sim.run import CONTROLLER, Simulation
+from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash, Simulation
 from kubenode.runtime.sim.workload import App, Apps
 from kubenode.runtime.store.embedded import now_or_never
 from tests.runtime.test_clouds import delete, lax, machine, read
@@ -38,6 +43,7 @@ class World:
         self.names = [f"c{number}" for number in range(1, machines + 1)]
         self.decided: Counter[str] = Counter()
         self.acted: Counter[str] = Counter()
+        self.apps = Apps(self.sim)
         self.sim.listen(self._note)
         for obj in (lax(), *objects, *(machine(name, **spec) for name in self.names)):
             self.sim.create(obj)
@@ -439,11 +445,16 @@ class TestMemory:
         assert bool(events.providers) is seen
 
 
-def planned_for_one(world: World) -> None:
-    """Pods on both Nodes, and a reboot of one planned for tomorrow that a reboot by us makes needless."""
-    world.apps = Apps(world.sim)
+def by_provider() -> m.NodeRemedier:
+    """The rule with the provider's rung, as the documentation shows it."""
+    ladder = (m.Rung(action="reboot-instance", timeout=timedelta(minutes=10)),)
+    return attrs.evolve(RULE, spec=attrs.evolve(RULE.spec, ladder=ladder))
+
+
+def planned_for_one(world: World) -> CloudEvent:
+    """Pods on both Nodes, and a reboot of one planned for tomorrow, which a reboot before makes needless; give the event."""
     world.apps.add(App(name="web", replicas=2, spare=1), ["node-c1", "node-c2"])
-    world.plan()
+    event = world.plan()
     host = world.sim.hosts["c1"]
     boots = host.boots
 
@@ -452,43 +463,148 @@ def planned_for_one(world: World) -> None:
             world.cloud.finish("e-1", EventState.AVOIDED)
 
     world.sim.watch(avoided)
+    world.cloud.rebooted = lambda id: world.sim.instances[id].reboot()
+    return event
 
 
-def test_a_rule_moves_the_workload_before_the_event() -> None:
-    """Cordon, drain, reboot, proof by the cloud's word, un-cordon: a day before the cloud would have done it."""
-    world = World(2, RULE)
-    planned_for_one(world)
-    event = world.cloud.shown["e-1"]
-    node = "node-c1"
+def states(world: World) -> list[str]:
+    """What the Node and its host go through from now on, each once."""
     seen: list[str] = []
 
     def note() -> None:
-        cordoned, pods = world.node().spec.unschedulable, len(world.apps.on(node))
-        up = world.sim.hosts["c1"].powered
-        state = f"{'cordoned' if cordoned else 'open'}, {pods} pods, {'up' if up else 'down'}"
+        cordoned, pods = world.node().spec.unschedulable, len(world.apps.on("node-c1"))
+        host = next(one for one in world.sim.instances.values() if one.spec.node == "node-c1")
+        state = f"{'cordoned' if cordoned else 'open'}, {pods} pods, {'up' if host.powered else 'down'}"
         if not seen or seen[-1] != state:
             seen.append(state)
 
     world.sim.watch(note)
-    world.until(lambda: len(world.sim.objects(m.RemedyOperationJob)) == 1)
-    world.until(
-        lambda: all(
-            wire.read(raw, m.RemedyOperationJob).status.phase == "Succeeded"
-            for raw in world.sim.objects(m.RemedyOperationJob)
-        )
-    )
+    return seen
+
+
+def job(world: World) -> m.RemedyOperationJob | None:
+    """The one episode, once there is one."""
+    found = [wire.read(raw, m.RemedyOperationJob) for raw in world.sim.objects(m.RemedyOperationJob)]
+    assert len(found) < 2
+    return found[0] if found else None
+
+
+def ended(world: World) -> bool:
+    """Whether it is over."""
+    found = job(world)
+    return found is not None and found.status.closed_at is not None
+
+
+MOVED = [
+    "open, 1 pods, up", "cordoned, 1 pods, up", "cordoned, 0 pods, up", "cordoned, 0 pods, down",
+    "cordoned, 0 pods, up", "open, 0 pods, up",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "silent"), [(RULE, False), (by_provider(), False), (by_provider(), True)])
+def test_a_rule_moves_the_workload_before_the_event(rule: m.NodeRemedier, silent: bool) -> None:
+    """Cordon, drain, reboot, proof by the cloud's word, un-cordon: a day before the cloud would have done it.
+
+    By the agent, or by the provider, which an agent that is silent cannot hold up.
+    """
+    world = World(2, rule)
+    event = planned_for_one(world)
+    seen = states(world)
+    world.sim.hosts["c1"].agent_up = not silent
+    world.until(lambda: ended(world))
     world.go(SOON)
+    found = job(world)
+    assert found is not None
+    assert found.status.phase == "Succeeded"
     assert event.not_before is not None
     assert world.wall < event.not_before - timedelta(hours=23)
-    assert seen == [
-        "open, 1 pods, up", "cordoned, 1 pods, up", "cordoned, 0 pods, up", "cordoned, 0 pods, down",
-        "cordoned, 0 pods, up", "open, 0 pods, up",
-    ]  # fmt: skip
-    [job] = [wire.read(raw, m.RemedyOperationJob) for raw in world.sim.objects(m.RemedyOperationJob)]
-    assert (job.spec.cause.type, job.spec.cause.reason) == ("CloudMaintenance", "RebootPlanned")
-    assert "event e-1" in job.spec.cause.message
+    assert seen == MOVED
+    assert (found.spec.cause.type, found.spec.cause.reason) == ("CloudMaintenance", "RebootPlanned")
+    assert "event e-1" in found.spec.cause.message
     assert world.said() == ("False", "EventOver")
     assert len(world.apps.on("node-c2")) == 2
-    assert world.sim.hosts["c2"].boots == 1
+    assert [world.sim.hosts[name].boots for name in ("c1", "c2")] == [2, 1]
+    assert world.cloud.calls["power"] == (rule != RULE)
+    assert all(wire.read(raw, m.Machine).spec.operation is None for raw in world.sim.objects(m.Machine))
     world.go(LONG)
-    assert len(world.sim.objects(m.RemedyOperationJob)) == 1
+    assert job(world) == found
+
+
+def failing(world: World, *faults: CloudFault) -> None:
+    """Let the next restarts by the provider go like this."""
+    left = list(faults)
+    world.cloud.choose = lambda what: left.pop(0) if what == "power" and left else CloudFault.NONE
+
+
+@pytest.mark.parametrize("fault", [CloudFault.THROTTLED, CloudFault.BUSY, CloudFault.UNHEARD])
+def test_a_provider_that_does_not_do_it_is_asked_again(fault: CloudFault) -> None:
+    """Under the same op-id, after pauses: it is done in the end, once."""
+    world = World(2, by_provider())
+    planned_for_one(world)
+    failing(world, fault, fault)
+    seen = states(world)
+    world.until(lambda: ended(world))
+    world.go(SOON)
+    assert (seen, world.cloud.calls["power"]) == (MOVED, 3)
+    assert world.sim.hosts["c1"].boots == 2
+
+
+def test_a_restart_whose_answer_was_lost_is_one_restart() -> None:
+    """Where the provider's plugin knows the op-id again."""
+    world = World(2, by_provider())
+    planned_for_one(world)
+    failing(world, CloudFault.TIMEOUT)
+    world.until(lambda: ended(world))
+    assert (world.cloud.calls["power"], world.sim.hosts["c1"].boots) == (2, 2)
+
+
+def test_a_controller_that_begins_anew_goes_on() -> None:
+    """It asks again at most once more, and the episode ends as it would have."""
+    world = World(2, by_provider())
+    planned_for_one(world)
+    controller = world.sim.processes[CONTROLLER]
+    crashes: list[CrashPoint] = []
+
+    def watch(point: CrashPoint) -> None:
+        if isinstance(point.act, RebootInstance) and point.after and not crashes:
+            crashes.append(point)
+            raise SimulatedCrash
+
+    controller.watchman = watch
+    world.until(lambda: ended(world))
+    world.go(SOON)
+    found = job(world)
+    assert found is not None
+    assert (len(crashes), found.status.phase) in {(1, "Succeeded"), (1, "Cancelled")}
+    assert world.cloud.calls["power"] <= 2
+    assert world.said() == ("False", "EventOver")
+    assert not world.node().spec.unschedulable
+
+
+@pytest.mark.parametrize(("provider", "reason"), [("plain", "Unsupported"), ("none", "InstanceWanted")])
+def test_a_rung_that_no_provider_can_do_says_so(provider: str, reason: str) -> None:
+    """On the job; nothing is asked, and no permit is taken."""
+    plugins = Plugins.discover()
+    instance = m.InstanceStatus(step=m.InstanceStep.MADE, provider="plain", attempt=1, token="t", id="i-1")
+    status = m.MachineStatus(instance=instance if provider == "plain" else None)
+    one = attrs.evolve(machine(), status=status)
+    node = m.Node(
+        metadata=m.ObjectMeta(name="n"),
+        status=m.NodeStatus(conditions=(m.NodeCondition(type="CloudMaintenance", status=m.Switch.TRUE),)),
+    )
+    found = planned(plugins, Policy(remediers=(by_provider(),)), one, node, ())
+    problem = found["maintenance", 0]
+    assert isinstance(problem, Problem)
+    assert problem.what.startswith(f"{reason}: ")
+
+
+def test_the_memory_provider_can_do_it() -> None:
+    """It has power, as EC2 and ECS have."""
+    instance = m.InstanceStatus(step=m.InstanceStep.MADE, provider="memory", attempt=1, token="t", id="i-1")
+    one = attrs.evolve(machine(), status=m.MachineStatus(instance=instance))
+    node = m.Node(
+        metadata=m.ObjectMeta(name="n"),
+        status=m.NodeStatus(conditions=(m.NodeCondition(type="CloudMaintenance", status=m.Switch.TRUE),)),
+    )
+    found = planned(Plugins.discover(), Policy(remediers=(by_provider(),)), one, node, ())
+    assert found["maintenance", 0] == RestartInstance()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         Note,
         PatchNode,
         PatchNodeConditions,
+        RebootInstance,
         RunSteps,
         SetEntry,
         SetFinalizers,
@@ -70,6 +71,7 @@ __all__ = [
     "Problem",
     "ProviderAnswer",
     "Rate",
+    "RebootInstance",
     "RunSteps",
     "Seat",
     "SetEntry",
@@ -92,7 +94,7 @@ _HOMES = {
     "kubenode.core.byhand": "make_machine make_node make_tally",
     "kubenode.core.decision": (
         "AnswerRequest Create CreateInstance Delete DeleteToken Effect Evict Note PatchNode PatchNodeConditions "
-        "RunSteps SetEntry SetFinalizers SetOperation SetOwner TerminateInstance Verdict"
+        "RebootInstance RunSteps SetEntry SetFinalizers SetOperation SetOwner TerminateInstance Verdict"
     ),
     "kubenode.core.errors": "Problem",
     "kubenode.core.explain": "Explanation",

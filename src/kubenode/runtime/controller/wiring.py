@@ -87,7 +87,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         MachineSetController(cache, inventory, seen, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
-        RemedyController(cache, inventory, plugins),
+        RemedyController(cache, inventory, plugins, seen),
         rehearsal,
         RepairController(cache, inventory),
         AbandonedController(cache, inventory),

@@ -8,13 +8,13 @@ hangs keeps nobody from terminating.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final, TypeVar
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance
+from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance
 from kubenode.core.hookspecs import Instance
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.embed.asking import Post
@@ -24,6 +24,7 @@ from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.threads import Workers
 
 R = TypeVar("R")
+_CALLS: Final[Mapping[type[CloudEffect], str]] = {CreateInstance: "create", RebootInstance: "reboot"}
 LOG = logging.getLogger("kubenode.engine")
 WRITERS: Final = 8
 """Most creates and deletes of one provider at a time."""
@@ -99,7 +100,7 @@ class Clouds:
         """Make the call of an effect, unless its provider is frozen; what came of it is in the view."""
         answer = self.view.gate(effect, self._clock.now().elapsed)
         if answer is None:
-            what = "create" if isinstance(effect, CreateInstance) else "delete"
+            what = _CALLS.get(type(effect), "delete")
             given: Instance | Failure | None = await self._called(
                 f"{effect.provider} writer", WRITERS, f"{what} of {effect.machine.name}",
                 partial(made, self.view.launches, effect), self.call_limit,

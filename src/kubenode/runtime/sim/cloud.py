@@ -17,7 +17,7 @@ from kubenode.core import model as m
 from kubenode.core.capability import CloudEvent, EventState
 from kubenode.core.decision import CloudEffect
 from kubenode.core.errors import Ambiguous, Busy, CapacityExhausted, ProviderError, Throttled, Unavailable
-from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page
+from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.core.instance.seen import MACHINE_TAG
 from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.providers.pace import Pace
@@ -59,6 +59,10 @@ def no_fault(_: str) -> CloudFault:
 
 def _nobody(_: Input) -> None:
     """Tell nobody: the process is not there yet."""
+
+
+def _to_nobody(_: str) -> None:
+    """Tell nobody."""
 
 
 @attrs.frozen(kw_only=True)
@@ -180,7 +184,7 @@ class SimCloud:
         self._memory.put(attrs.evolve(self._memory.get(instance_id), **change))
 
     def _called(self, what: str, call: Callable[[], T]) -> T:
-        writes = what in ("create", "delete")
+        writes = what in ("create", "delete", "power")
         if self.pace is not None:
             self.pace.go(writes=writes)
         self.calls[what] += 1
@@ -205,8 +209,12 @@ class EventfulCloud(SimCloud):
     Attributes:
         shown: by their ids.
         past: as they ended, by their ids.
+        restarts: ids of instances that were restarted, by token.
+        rebooted: is told of each.
     """
 
+    rebooted: Callable[[str], None] = _to_nobody
+    restarts: dict[str, str] = attrs.field(factory=dict)
     shown: dict[str, CloudEvent] = attrs.field(factory=dict)
     past: dict[str, CloudEvent] = attrs.field(factory=dict)
 
@@ -225,6 +233,19 @@ class EventfulCloud(SimCloud):
         return self._called(
             "ended_events", lambda: tuple(self.past[one] for one in event_ids if one in self.past)
         )
+
+    def power(self, instance_id: str, action: Power, token: str) -> None:
+        """Restart an instance, once a token; what was planned for it is avoided thereby, as by ECS."""
+
+        def call() -> None:
+            self._memory.power(instance_id, action, token)
+            if token not in self.restarts:
+                self.restarts[token] = instance_id
+                self.rebooted(instance_id)
+            for event in [one for one in self.shown.values() if one.instance == instance_id]:
+                self.finish(event.id, EventState.AVOIDED)
+
+        self._called("power", call)
 
     def tell(self, event: CloudEvent) -> None:
         """Plan an event, or change one."""
