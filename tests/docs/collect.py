@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from kubenode.core.accept.doubts import Doubt
+from kubenode.core.doctor.reasons import DoctorReason
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.machine.phase import Signal
 from kubenode.core.machine.reasons import MachineReason
@@ -73,6 +74,10 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "_FOUND[gate.state]": GATE,
         "_FOUND[course.gate.state]": GATE,
         "_REASONS[record.state]": tuple(_REASONS.values()),
+        # What an event does, as it was recorded, and how it ended.
+        "why.value": tuple(one.value for one in DoctorReason),
+        "mine[0].reason": tuple(one.value for one in DoctorReason),
+        "ends[0].reason.value": tuple(one.value for one in DoctorReason),
         # What a condition said is said again.
         "said.reason": (),
         "first.doubt": tuple(one.value for one in Doubt),

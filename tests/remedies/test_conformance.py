@@ -11,7 +11,10 @@ from kubenode.remedies import (
     Disruption,
     NoParams,
     Reboot,
+    RebootInstanceRemedy,
     RebootRemedy,
+    RemedyStep,
+    RestartInstance,
     RestartUnit,
     RestartUnitParams,
     RestartUnitRemedy,
@@ -27,6 +30,7 @@ test_restart_unit = conformance.remedy(
     RestartUnitRemedy(), params=RestartUnitParams(unit="containerd.service")
 )
 test_reboot = conformance.remedy(RebootRemedy(), params=NoParams())
+test_reboot_instance = conformance.remedy(RebootInstanceRemedy(), params=NoParams())
 test_gpu = conformance.remedy(GpuReset(), params=GpuParams(gpu=0))
 
 
@@ -154,6 +158,26 @@ class EarlyReboot(Sound):
         return (Reboot(), RESTART)
 
 
+class Mixes(Sound):
+    """Asks the agent and the provider at once."""
+
+    disruption = Disruption.REBOOT
+
+    def plan(self, case: Case[Params], /) -> tuple[RemedyStep, ...]:
+        """Give the provider's step beside another."""
+        return (RESTART, RestartInstance())
+
+
+class Outside(Sound):
+    """Lets the provider restart the instance on a permit to drain."""
+
+    disruption = Disruption.DRAIN
+
+    def plan(self, case: Case[Params], /) -> tuple[RemedyStep, ...]:
+        """Restart it from outside."""
+        return (RestartInstance(),)
+
+
 class Drains(Sound):
     """Reboots on a permit to drain."""
 
@@ -187,6 +211,8 @@ class Harmless(Sound):
         (Installs, "an-operation-can-carry-the-steps", "an operation cannot carry WriteFile; RestartUnit or Reboot"),
         (Shell, "an-operation-can-carry-the-steps", "'kubelet.service; reboot' is not the name of a unit"),
         (EarlyReboot, "an-operation-can-carry-the-steps", "RestartUnit follows a Reboot, so it would never run; reboot last"),
+        (Mixes, "an-operation-can-carry-the-steps", "an operation cannot carry RestartInstance"),
+        (Outside, "disruption-covers-the-steps", "sound reboots but says disruption=drain; say Disruption.REBOOT"),
         (Drains, "disruption-covers-the-steps", "gpu-reset reboots but says disruption=drain; say Disruption.REBOOT"),
         (Harmless, "disruption-covers-the-steps", "sound restarts a unit but says disruption=none; say Disruption.RESTART"),
     ],

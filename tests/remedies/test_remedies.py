@@ -14,8 +14,10 @@ from kubenode.remedies import (
     Disruption,
     NoParams,
     Reboot,
+    RebootInstanceRemedy,
     RebootRemedy,
     RemedyAction,
+    RestartInstance,
     RestartUnit,
     RestartUnitParams,
     RestartUnitRemedy,
@@ -25,6 +27,15 @@ ACTIONS: list[tuple[RemedyAction[Any], Any]] = [
     (RestartUnitRemedy(), RestartUnitParams(unit="containerd.service")),
     (RebootRemedy(), NoParams()),
 ]
+
+
+def test_what_the_provider_does_is_no_operation() -> None:
+    """One step, which no agent is given; its permit is that of a reboot, so the Node is drained for it."""
+    action = RebootInstanceRemedy()
+    steps = action.plan(case(NoParams()))
+    assert steps == (RestartInstance(),)
+    assert action.disruption is Disruption.REBOOT
+    assert isinstance(operation_steps(steps), Problem)
 
 
 def case(params: Any) -> Case[Any]:
@@ -60,5 +71,9 @@ def test_what_is_no_unit_is_refused(unit: str) -> None:
 
 
 def test_the_hook_gives_our_actions_mildest_first() -> None:
-    """A restart, then a reboot."""
-    assert [action.name for action in remedies.register_remedies()] == ["restart-unit", "reboot"]
+    """A restart, then a reboot by the agent, then one by the provider."""
+    assert [action.name for action in remedies.register_remedies()] == [
+        "restart-unit",
+        "reboot",
+        "reboot-instance",
+    ]

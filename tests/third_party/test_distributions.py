@@ -46,7 +46,7 @@ def test_the_good_are_found_by_name_and_origin(found: dict[str, Any]) -> None:
     """Beside ours, and whatever the broken one does."""
     assert found["providers"] == ["aliyun", "aws", "memory", "rack"]
     assert found["components"] == ["chrony", "file", "package"]
-    assert found["remedies"] == ["gpu-reset", "reboot", "restart-unit", "spare"]
+    assert found["remedies"] == ["gpu-reset", "reboot", "reboot-instance", "restart-unit", "spare"]
     assert found["inspections"] == ["incidents", "prometheus"]
     where = ("providers/rack", "components/chrony", "remedies/gpu-reset", "inspections/incidents")
     origins = {one: found["origins"][one] for one in where}

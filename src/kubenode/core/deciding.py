@@ -13,6 +13,7 @@ import attrs
 from kubenode.core import snapshots
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model.cloudevents import CloudEvents
 from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, Enrolment, MachineStatus
@@ -38,6 +39,7 @@ _TOLD: Final[Mapping[type, frozenset[str]]] = MappingProxyType({
     AcceptedStatus: frozenset({"conditions", "observed_generation"}),
     AgentStatus: frozenset(field.name for field in attrs.fields(AgentStatus)),
     Enrolment: frozenset(),
+    CloudEvents: frozenset(),
 })  # fmt: skip
 """Fields of a status that only tell what was seen: a Decision that changes nothing else records nothing new."""
 

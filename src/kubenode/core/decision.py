@@ -223,11 +223,27 @@ class TerminateInstance:
     tries: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class RebootInstance:
+    """Ask a provider to restart an instance. Its intent is the attempt of a RemedyOperationJob that stands as Acting.
+
+    Attributes:
+        op_id: of the attempt; asked twice with it is one restart, as far as the provider's plugin remembers.
+        tries: how often it was asked for before, as far as this process knows.
+    """
+
+    machine: Ref
+    provider: str
+    op_id: str
+    instance: str
+    tries: int = 0
+
+
 ApiEffect: TypeAlias = (
     Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
     | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
-CloudEffect: TypeAlias = CreateInstance | TerminateInstance
+CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance
 """What is asked of a provider. What came of it is observed."""
 OutsideEffect: TypeAlias = RunSteps | CloudEffect
 """What is done outside the API."""

@@ -19,7 +19,7 @@ from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.review import Reviewer
-from kubenode.core.step import Check, CheckAnswer, Probe, Step
+from kubenode.core.step import Check, CheckAnswer, Probe, RemedyStep, Step
 
 PROJECT = "kubenode"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -208,8 +208,8 @@ class RemedyAction(Protocol[P]):
     def disruption(self) -> Disruption:
         """What it does to the node's work; its permit is for that."""
 
-    def plan(self, case: Case[P], /) -> tuple[Step, ...]:
-        """Give the steps; the agent refuses kinds of step that an operation cannot carry."""
+    def plan(self, case: Case[P], /) -> tuple[RemedyStep, ...]:
+        """Give the steps; the agent refuses kinds of step that an operation cannot carry. RestartInstance, which is the provider's, is alone."""
 
 
 class Inspector(Protocol[P]):

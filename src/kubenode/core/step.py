@@ -144,10 +144,19 @@ class Reboot:
     """Reboot the host."""
 
 
+@attrs.frozen(kw_only=True)
+class RestartInstance:
+    """Have the provider restart the machine's instance: without its agent, and from outside, as a cloud's maintenance asks for.
+
+    Alone in the plan of a remedy; no host runs it.
+    """
+
+
 Check: TypeAlias = Exec | HttpGet | TcpConnect
 """A probe that asks something that runs; what does not answer has no entry in what was seen."""
 Probe: TypeAlias = ReadFile | UnitState | PackageVersion | Check
 Step: TypeAlias = RestartUnit | StopUnit | WriteFile | InstallPackage | RemovePackage | Reboot
+RemedyStep: TypeAlias = Step | RestartInstance
 
 
 RUNS = frozenset({"active", "reloading"})

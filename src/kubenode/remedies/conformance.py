@@ -16,7 +16,7 @@ from kubenode.core.hookspecs import Case, RemedyAction
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.law import BrokenLaw, Law, check_driver, check_functions, law_test
 from kubenode.core.model.component import Disruption
-from kubenode.core.step import Reboot, refusal
+from kubenode.core.step import Reboot, RestartInstance, refusal
 
 __all__ = ["BrokenLaw", "remedy"]
 
@@ -75,7 +75,8 @@ def _check_steps(kit: _Kit[Any]) -> None:
 
 def _check_carried(kit: _Kit[Any]) -> None:
     for case in kit.cases():
-        carried = operation_steps(kit.action.plan(case))
+        steps = kit.action.plan(case)
+        carried = steps if steps == (RestartInstance(),) else operation_steps(steps)
         if isinstance(carried, Problem):
             raise BrokenLaw(f"plan() gave what an operation cannot carry: {refusal(carried)[1]}")
 
@@ -84,7 +85,7 @@ def _check_disruption(kit: _Kit[Any]) -> None:
     name, said = kit.action.name, kit.action.disruption
     for case in kit.cases():
         for step in kit.action.plan(case):
-            does = Disruption.REBOOT if isinstance(step, Reboot) else Disruption.RESTART
+            does = Disruption.REBOOT if isinstance(step, Reboot | RestartInstance) else Disruption.RESTART
             if MILDEST_FIRST.index(said) < MILDEST_FIRST.index(does):
                 verb = "reboots" if does is Disruption.REBOOT else "restarts a unit"
                 raise BrokenLaw(

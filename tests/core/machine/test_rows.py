@@ -65,6 +65,31 @@ def test_what_an_agent_says_of_another_node_is_not_shown_on_this_one(
     assert (effect.annotations.get(MIRRORED_CONDITIONS) == "KernelDeadlock") is shown
 
 
+@pytest.mark.parametrize("agents", [None, "node-7", "other"])
+def test_what_its_cloud_tells_is_shown_whatever_its_agent_says(agents: str | None) -> None:
+    """And of two that say the same type, the cloud."""
+    events = Condition(
+        type="CloudMaintenance", status=m.Switch.TRUE, reason="RebootPlanned", last_transition_time=START.wall
+    )
+    theirs = attrs.evolve(events, reason="TheAgents")
+    told = None if agents is None else agent(node_name=agents, conditions=(theirs, FINDING))
+    one = with_status(
+        machine(), agent=told, cloud_events=m.CloudEvents(instance="i-1", conditions=(events,)),
+        node_ref=m.NodeRef(name=agents or "node-7", uid="node-uid"),
+    )  # fmt: skip
+    world = World(machine=one, node=node())
+    (effect,) = world.decide().effects
+    assert isinstance(effect, PatchNode)
+    shown = "CloudMaintenance,KernelDeadlock" if agents == "node-7" else "CloudMaintenance"
+    assert effect.annotations[MIRRORED_CONDITIONS] == shown
+    if agents == "other":  # whoever put the two together: nothing is certain from here on
+        return
+    world.settle()
+    assert world.node is not None
+    found = {condition.type: condition.reason for condition in world.node.status.conditions}
+    assert found["CloudMaintenance"] == "RebootPlanned"
+
+
 @pytest.mark.parametrize(
     ("finalizers", "rival", "waits"),
     [((FINALIZER,), "", True), ((FINALIZER,), "m2", False), (("other/one",), "", False)],

@@ -19,6 +19,7 @@ from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.embed import EmbeddedStore, Engine
 from kubenode.runtime.embed.clouds import Clouds
+from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.threads import ended
@@ -139,12 +140,13 @@ class World:
     """A view and its calls, without an engine around them."""
 
     def __init__(self, *providers: Any) -> None:
-        self.view = Instances(Plugins.given(providers=providers))
+        plugins = Plugins.given(providers=providers)
+        self.view, self.events = Instances(plugins), Events(plugins)
         self.stirred: list[str] = []
         self.leads = True
         loop = asyncio.get_running_loop()
         self.clouds = Clouds(
-            self.view, clock=SystemClock(), post=loop.call_soon_threadsafe, stir=lambda _, name: self.stirred.append(name),
+            self.view, self.events, clock=SystemClock(), post=loop.call_soon_threadsafe, stir=lambda _, name: self.stirred.append(name),
             leads=lambda: self.leads, ended=lambda: None, name="test",
         )  # fmt: skip
 

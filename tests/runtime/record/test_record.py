@@ -11,7 +11,9 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import step
 from kubenode.core.accept.decide import AcceptSnapshot
+from kubenode.core.capability import CloudEvent, EventState, Impact
 from kubenode.core.decision import AnswerRequest, Decision, DeleteToken, Note, PatchNode, RunSteps, SetEntry
+from kubenode.core.doctor.decide import DoctorSnapshot, EventSight
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.enrol.request import RequestState, SigningRequest
@@ -111,6 +113,13 @@ SNAPSHOTS: dict[str, Any] = {
             boot_id="b1", node_name="n7", agent_version="1",
             conditions=(m.Condition(type="KernelDeadlock", status=m.Switch.TRUE, reason="TaskHung", last_transition_time=WALL),),
             journal={"op1": JournalEntry(state=JournalState.FAILED, boot_id="b0", message="died")},
+        ),
+    ),
+    "doctor": DoctorSnapshot(
+        machine=MACHINE, now=NOW, sightings={"blind": 1},
+        sight=EventSight(
+            instance="i-1", polled=3,
+            events=(CloudEvent(id="e", instance="i-1", type="x", impact=Impact.STOP, state=EventState.INQUIRING, not_before=WALL),),
         ),
     ),
     "enrol": EnrolSnapshot(

@@ -26,7 +26,7 @@ from kubenode.core.model.machine import (
     StepAction,
 )
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.step import Reboot, RestartUnit, Step, is_unit
+from kubenode.core.step import Reboot, RemedyStep, RestartUnit, Step, is_unit
 
 MAX_STEPS = 16
 FIRST_PAUSE = timedelta(minutes=5)
@@ -35,7 +35,7 @@ LONGEST_PAUSE = timedelta(hours=1)
 NO_REPAIRS: Mapping[str, tuple[Step, ...]] = MappingProxyType({})
 
 
-def operation_steps(steps: Iterable[Step]) -> tuple[OperationStep, ...] | Problem:
+def operation_steps(steps: Iterable[RemedyStep]) -> tuple[OperationStep, ...] | Problem:
     """Put host steps into the form in which an operation carries them.
 
     Returns:

@@ -163,9 +163,11 @@ def _marks(seen: MachineSnapshot, node: Node) -> Marks:
 
 
 def _found(seen: MachineSnapshot, node: Node) -> tuple[Condition, ...]:
-    """Give the faults to show on this Node: the agent's, unless it speaks of another Node."""
-    agent = seen.machine.status.agent
-    return agent.conditions if agent is not None and agent.node_name in ("", node.metadata.name) else ()
+    """Give the faults to show on this Node: what its cloud tells, and the agent's, unless it speaks of another Node."""
+    agent, told = seen.machine.status.agent, seen.machine.status.cloud_events
+    by_cloud = () if told is None else told.conditions
+    by_agent = agent.conditions if agent is not None and agent.node_name in ("", node.metadata.name) else ()
+    return (*by_cloud, *by_agent)
 
 
 def _node_write(node: Node, marks: Marks, mirror: Mirror) -> tuple[Effect, ...]:

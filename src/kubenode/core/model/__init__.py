@@ -1,5 +1,6 @@
 """The objects: what people write and what the world looks like. Frozen attrs classes, read-only."""
 
+from kubenode.core.model.cloudevents import CloudEvents, OpenEvent
 from kubenode.core.model.component import (
     ComponentProbe,
     Disruption,
@@ -153,6 +154,7 @@ __all__ = [
     "BatchRecord",
     "Cause",
     "Claim",
+    "CloudEvents",
     "ComponentEntry",
     "ComponentProbe",
     "ComponentReport",
@@ -220,6 +222,7 @@ __all__ = [
     "ObjectMeta",
     "OnFailure",
     "OnTimeout",
+    "OpenEvent",
     "Operation",
     "OperationAnswer",
     "OperationStep",

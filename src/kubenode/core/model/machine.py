@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
 
+from kubenode.core.model.cloudevents import CloudEvents
 from kubenode.core.model.condition import Conditions
 from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.model.meta import (
@@ -430,7 +431,7 @@ class Enrolment:
 
 @attrs.frozen(kw_only=True)
 class MachineStatus:
-    """What is known of a machine. All but `agent` and `enrolment` is the machine controller's."""
+    """What is known of a machine. All but `agent`, `enrolment` and `cloudEvents` is the machine controller's."""
 
     phase: Annotated[
         str,
@@ -449,6 +450,10 @@ class MachineStatus:
     ) = None
     agent: AgentStatus | None = None
     enrolment: Annotated[Enrolment, "written by the enrol controller, before it approves"] | None = None
+    cloud_events: (
+        Annotated[CloudEvents, "maintenance and failures that the cloud told; by the doctor controller"]
+        | None
+    ) = None
 
 
 @attrs.frozen(kw_only=True)

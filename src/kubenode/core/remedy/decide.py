@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note, SetOperation
-from kubenode.core.errors import Problem
 from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally, open_breaker
-from kubenode.core.model.machine import Machine, OperationStep
+from kubenode.core.instance.seen import ProviderAnswer
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.meta import FORCED, ref
 from kubenode.core.model.now import Now, moment
 from kubenode.core.model.remedy import (
@@ -29,7 +29,7 @@ from kubenode.core.model.remedy import (
 )
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.episode import Answer, Case, advance, ended, leftover
+from kubenode.core.remedy.episode import Answer, Case, Planned, advance, ended, leftover
 from kubenode.core.remedy.grounds import claimed, contest, left_alone, newer, newer_note, stopped_by_people
 from kubenode.core.remedy.ladder import (
     cleared,
@@ -57,9 +57,10 @@ class RemedySnapshot:
         holds: op-ids that are open in the ledger.
         zones: the tally of every zone.
         sets: names of all MachineComponentSets that select the machine; a freeze may name one.
-        steps: by (remedier, index of the rung): what the action's plugin planned, or why it could not.
+        steps: by (remedier, index of the rung): what the action's plugin planned for the agent or the provider, or why it could not.
             A Problem's `what` begins with its reason, as in `PluginMissing: no such action`.
         drains: the actions for which the Node is drained first: those whose class drains or reboots.
+        answer: of the machine's provider to what it was asked last, whatever that was.
     """
 
     machine: Machine
@@ -68,8 +69,9 @@ class RemedySnapshot:
     holds: frozenset[str] = frozenset()
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     sets: tuple[str, ...] = ()
-    steps: Mapping[tuple[str, int], tuple[OperationStep, ...] | Problem] = attrs.field(factory=dict)
+    steps: Mapping[tuple[str, int], Planned] = attrs.field(factory=dict)
     drains: frozenset[str] = frozenset()
+    answer: ProviderAnswer | None = None
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
 
@@ -247,7 +249,7 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=remedier, clear=is_clear(rule, node),
         planned={rung: steps for (name, rung), steps in seen.steps.items() if name == job.spec.remedier},
-        holds=seen.holds, drains=seen.drains, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
+        holds=seen.holds, drains=seen.drains, answer=seen.answer, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
     )  # fmt: skip
     answer = advance(case)
     kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings, **frosts}

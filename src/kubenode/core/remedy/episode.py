@@ -11,13 +11,16 @@ its permit goes back, and its rung counts as untried.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Final, TypeAlias, assert_never
 
 import attrs
 
-from kubenode.core.decision import NOTHING_SEEN, Decision, Effect, Note, SetOperation, soonest
+from kubenode.core.decision import NOTHING_SEEN, Decision, Effect, Note, RebootInstance, SetOperation, soonest
 from kubenode.core.errors import Problem
+from kubenode.core.instance.seen import ProviderAnswer
+from kubenode.core.instance.turn import due as due_again
 from kubenode.core.model.condition import find
+from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import (
     AnswerState,
     DrainState,
@@ -52,10 +55,14 @@ from kubenode.core.remedy.ladder import (
     stuck,
     within,
 )
-from kubenode.core.step import refusal
+from kubenode.core.step import RestartInstance, refusal
 
 REMEDIER_GONE = "its remedier is gone or does not select this machine any more"
 BY_ITSELF = "cleared by itself"
+ASKED_AGAIN: Final = frozenset({"Throttled", "Unavailable", "Ambiguous", "Busy"})
+"""What a provider answers that a repeat may mend; all else is a person's, or the next rung's."""
+Planned: TypeAlias = tuple[OperationStep, ...] | RestartInstance | Problem
+"""What is done on a rung: by the agent, by the provider; or why nothing can be."""
 
 
 @attrs.frozen(kw_only=True)
@@ -93,6 +100,7 @@ class Case:
         worn: that too many remedies were tried on this machine lately.
         planned: by index of the rung.
         drains: actions for which the Node is drained first.
+        answer: of the provider to what it was asked last.
     """
 
     machine: Machine
@@ -103,9 +111,10 @@ class Case:
     clear: bool
     stop: Note | None
     worn: Note | None
-    planned: Mapping[int, tuple[OperationStep, ...] | Problem]
+    planned: Mapping[int, Planned]
     holds: frozenset[str]
     drains: frozenset[str] = frozenset()
+    answer: ProviderAnswer | None = None
     jobs: tuple[RemedyOperationJob, ...]
     now: Now
     sightings: Mapping[str, int]
@@ -134,10 +143,14 @@ class Case:
         rung = self.ladder[attempt.rung] if attempt.rung < len(self.ladder) else None
         return rung if rung is not None and rung.action == attempt.action else None
 
-    def steps(self, index: int) -> tuple[OperationStep, ...] | Problem:
+    def steps(self, index: int) -> Planned:
         """Give the planned steps of a rung, or why there are none."""
         none = Problem(where=f"ladder[{index}]", what="PluginFailed: its action planned no steps")
         return self.planned.get(index) or none
+
+    def told(self, attempt: Attempt) -> ProviderAnswer | None:
+        """Give the provider's answer to this very attempt, in the life of this process."""
+        return self.answer if self.answer is not None and self.answer.op_id == attempt.op_id else None
 
 
 def advance(case: Case) -> Answer:
@@ -289,7 +302,10 @@ def _unplanned(case: Case, attempt: Attempt) -> str:
 
 
 def _acting(case: Case, attempt: Attempt) -> Answer:
-    """The attempt is permitted: write its operation, then wait for the agent's answer."""
+    """The attempt is permitted: write its operation, then wait for the agent's answer; or ask the provider."""
+    told, steps = case.told(attempt), case.steps(attempt.rung)
+    if told is not None or isinstance(steps, RestartInstance):
+        return _asking(case, attempt, told)
     operation, answer = case.machine.spec.operation, _answer(case.machine, attempt)
     if answer is not None and answer.state is AnswerState.DONE:
         return _move(case, AttemptState.VERIFYING, "done; being verified")
@@ -303,18 +319,65 @@ def _acting(case: Case, attempt: Attempt) -> Answer:
         undrained = _undrained(case, attempt)
         if undrained is not None:
             return undrained
-    key = f"acting:{attempt.op_id}"
-    rung = case.rung(attempt)
-    limit = Rung(action=attempt.action).timeout if rung is None else rung.timeout
-    due = case.since(key) + nanoseconds(limit)
+    due, limit, waits = _limited(case, attempt)
     if case.now.elapsed >= due:
         return _late(case, answer, limit, written=written)
-    waits = Answer(status=case.job.status, deadlines=(due,), sightings={key: case.since(key)}, deferred=True)
     if written:
         return attrs.evolve(
             waits, notes=(Note(code="Acting", text=f"{attempt.action} is with the agent", frees_at=due),)
         )
     return _write_operation(case, attempt, waits)
+
+
+def _limited(case: Case, attempt: Attempt) -> tuple[int, timedelta, Answer]:
+    """Give until when an attempt that acts may do so, how long that is in all, and what waits until then."""
+    key = f"acting:{attempt.op_id}"
+    rung = case.rung(attempt)
+    limit = Rung(action=attempt.action).timeout if rung is None else rung.timeout
+    due = case.since(key) + nanoseconds(limit)
+    return (
+        due,
+        limit,
+        Answer(status=case.job.status, deadlines=(due,), sightings={key: case.since(key)}, deferred=True),
+    )
+
+
+def _asking(case: Case, attempt: Attempt, told: ProviderAnswer | None) -> Answer:
+    """The attempt is permitted, and the provider's: ask it, and again while its answer may be another one next time."""
+    if told is not None and not told.error:
+        return _move(case, AttemptState.VERIFYING, "done; being verified")
+    if told is not None and told.error not in ASKED_AGAIN:
+        return _failed(case, f"the provider says {told.error}: {told.text}")
+    hindrance = None if told is not None else _second_thoughts(case, attempt) or _undrained(case, attempt)
+    if hindrance is not None:
+        return hindrance
+    due, limit, waits = _limited(case, attempt)
+    if case.now.elapsed >= due:
+        said = "was not asked" if told is None else f"said {told.error} last: {told.text}"
+        return _failed(case, f"not done {within(limit)}: the provider {said}")
+    again = None if told is None else due_again(told)
+    if again is not None and case.now.elapsed < again:
+        text = (
+            f"{attempt.action} is asked for again: the provider says {told.error if told is not None else ''}"
+        )
+        note = Note(code="AskedAgain", text=text, frees_at=again)
+        return attrs.evolve(waits, notes=(note,), deadlines=(*waits.deadlines, again))
+    return _ask(case, attempt, waits, 0 if told is None else told.tries)
+
+
+def _ask(case: Case, attempt: Attempt, waits: Answer, tries: int) -> Answer:
+    """Ask the provider, while the permit is open and the instance is there."""
+    instance = case.machine.status.instance
+    if attempt.op_id not in case.holds:
+        text = f"the permit of {attempt.action} is not in the ledger"
+        return attrs.evolve(waits, notes=(Note(code="NoPermit", text=text),))
+    if instance is None or instance.step is not InstanceStep.MADE:
+        return _failed(case, "the machine has no instance that a provider could restart")
+    effect = RebootInstance(
+        machine=ref(case.machine), provider=instance.provider, op_id=attempt.op_id, instance=instance.id,
+        tries=tries,
+    )  # fmt: skip
+    return attrs.evolve(waits, effects=(effect,), deferred=False)
 
 
 def _undrained(case: Case, attempt: Attempt) -> Answer | None:
@@ -341,7 +404,7 @@ def _write_operation(case: Case, attempt: Attempt, waits: Answer) -> Answer:
     if operation is not None and leftover(case.machine, case.jobs, case.holds) is None:
         text = f"the machine is busy with operation {operation.op_id} of {operation.job}"
         return attrs.evolve(waits, notes=(Note(code="OperationTaken", text=text),))
-    if attempt.op_id not in case.holds or isinstance(steps, Problem):
+    if attempt.op_id not in case.holds or not isinstance(steps, tuple):
         text = f"the permit of {attempt.action} is not in the ledger"
         return attrs.evolve(waits, notes=(Note(code="NoPermit", text=text),))
     wanted = Operation(

@@ -6,20 +6,21 @@ from typing import Any
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.hookspecs import Case
+from kubenode.core.hookspecs import Case, SupportsPower
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.policy import Policy
 from kubenode.core.reading import near
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
+from kubenode.core.remedy.episode import Planned
+from kubenode.core.step import RestartInstance
 from kubenode.runtime.controller.breakers import Breakers
 from kubenode.runtime.controller.drains import draining_actions
 from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.engine.loop import Question
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
-
-Steps = tuple[m.OperationStep, ...] | Problem
 
 
 class RemedyController:
@@ -27,10 +28,11 @@ class RemedyController:
 
     name = "remedy"
 
-    def __init__(self, cache: Cache, inventory: Inventory, plugins: Plugins) -> None:
+    def __init__(self, cache: Cache, inventory: Inventory, plugins: Plugins, instances: Instances) -> None:
         self._cache = cache
         self._inventory = inventory
         self._plugins = plugins
+        self._instances = instances
         self._breakers = Breakers(inventory)
         self._drains = draining_actions(plugins)
 
@@ -53,7 +55,8 @@ class RemedyController:
         snapshot = RemedySnapshot(
             machine=machine, node=node, jobs=jobs, holds=self._inventory.op_ids_on(machine.metadata.uid),
             zones=self._inventory.zones(), sets=self._inventory.sets_of(key),
-            steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), drains=self._drains, now=now, sightings=sightings,
+            steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), drains=self._drains,
+            answer=self._instances.answer(machine.metadata.uid), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
         return Question(
@@ -78,7 +81,7 @@ def planned(
     machine: m.Machine,
     node: m.Node | None,
     jobs: tuple[m.RemedyOperationJob, ...],
-) -> Mapping[tuple[str, int], Steps]:
+) -> Mapping[tuple[str, int], Planned]:
     """Ask the plugins for the steps of every rung that may come next; none for a machine that is well."""
     if node is None or (not jobs and all(_well(condition) for condition in node.status.conditions)):
         return {}
@@ -107,7 +110,7 @@ def rung_problems(plugins: Plugins, remediers: Iterable[m.NodeRemedier]) -> Iter
 
 def _planned(
     plugins: Plugins, machine: m.Machine, node: m.Node, remedier: m.NodeRemedier, rung: m.Rung
-) -> Steps:
+) -> Planned:
     where = f"NodeRemedier {remedier.metadata.name}, rung {rung.action}"
     action = plugins.remedies.get(rung.action)
     if action is None:
@@ -122,13 +125,29 @@ def _planned(
             machine=machine.metadata.name, node=node.metadata.name, condition=remedier.spec.condition.type,
             params=structured(rung.parameters, action.params, f"{where}.parameters"),
         )  # fmt: skip
-        return operation_steps(action.plan(case))
+        steps = action.plan(case)
+        return (
+            _by_provider(plugins, machine, where) if steps == (RestartInstance(),) else operation_steps(steps)
+        )
     except InvalidObjectError as error:
         return Problem(where=where, what=f"ParametersInvalid: {error}")
     except Exception as error:
         return Problem(
             where=where, what=f"PluginFailed: {rung.action}.plan raised {type(error).__name__}: {error}"
         )
+
+
+def _by_provider(plugins: Plugins, machine: m.Machine, where: str) -> Planned:
+    """Let the provider of a machine's instance do it, if it has one that can."""
+    instance = machine.status.instance
+    if instance is None or instance.step is not m.InstanceStep.MADE:
+        fix = "a rung that the agent does, such as reboot"
+        return Problem(where=where, what="InstanceWanted: no provider made the machine an instance", fix=fix)
+    if not isinstance(plugins.providers.get(instance.provider), SupportsPower):
+        return Problem(
+            where=where, what=f"Unsupported: provider {instance.provider} cannot restart an instance"
+        )
+    return RestartInstance()
 
 
 def _well(condition: m.NodeCondition) -> bool:

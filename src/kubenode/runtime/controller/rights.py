@@ -51,6 +51,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "abandoned": (f"patch {_JOBS}/status",),
     "accept": ("patch noderemediers/status", "patch riskpolicies/status"),
     "risk": ("create riskledgers", "patch riskledgers/status"),
+    "doctor": ("patch machines/status",),
 })  # fmt: skip
 """What each controller writes."""
 _ENROL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({ENROL: ("patch machines/status",)})

@@ -9,6 +9,7 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.controller.abandoned import AbandonedController
 from kubenode.runtime.controller.accept import AcceptController
 from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
+from kubenode.runtime.controller.doctor import DoctorController
 from kubenode.runtime.controller.drift import DriftController
 from kubenode.runtime.controller.enrol import EnrolController
 from kubenode.runtime.controller.inspections import Inspections
@@ -26,6 +27,7 @@ from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.controller.workloads import Workloads, unseen
 from kubenode.runtime.engine.loop import Engine, Fault, Recorder, Stirred, heedless, raised
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache
@@ -45,6 +47,7 @@ NAMES: Final = (
     "abandoned",
     "accept",
     "risk",
+    "doctor",
 )
 """The central controllers."""
 
@@ -56,7 +59,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
     plugins: Plugins, record: Recorder | None = None, fault: Fault = raised, *, policy: Policy | None = None,
     only: Collection[str] = NAMES, panel: Panel | None = None, inspections: Inspections = ask_in_place,
     observes: bool = False, crd_leaving: CrdLeaving = no_crds, machines_leaving: CrdLeaving = no_crds, workloads: Workloads = unseen,
-    instances: Instances | None = None,
+    instances: Instances | None = None, events: Events | None = None,
 ) -> Engine:  # fmt: skip
     """Put the central controllers together; the engine is inert until its driver feeds it.
 
@@ -73,6 +76,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         machines_leaving: tells it of a machine.
         workloads: looks at the Pods of Nodes that are being drained.
         instances: what is known of the providers' instances; None: nobody looks at any.
+        events: what the providers told of them; None: nobody polls any.
     """
     cache = Cache((*m.WATCHED, *m.ASKED) if ENROL in only else m.WATCHED)
     inventory = Inventory(cache, policy)
@@ -83,12 +87,13 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         MachineSetController(cache, inventory, seen, crd_leaving),
         RolloutController(cache, inventory, plugins, inspections),
         DriftController(cache, inventory),
-        RemedyController(cache, inventory, plugins),
+        RemedyController(cache, inventory, plugins, seen),
         rehearsal,
         RepairController(cache, inventory),
         AbandonedController(cache, inventory),
         AcceptController(cache, plugins),
         RiskController(cache, inventory, panel if panel is not None else in_place(plugins.reviewers)),
+        DoctorController(cache, events if events is not None else Events(plugins)),
     )
     enrol = _enrol(cache) if ENROL in only else ()
     return Engine(

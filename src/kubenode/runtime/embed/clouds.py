@@ -1,4 +1,4 @@
-"""The providers of an embedded engine: calls in threads with a time limit, and looks when one is of use.
+"""The providers of an embedded engine: calls in threads with a time limit, looks when one is of use, polls of events.
 
 A call that is given up while it is under way may be done all the same: it is ambiguous, and never failed. One that
 waited so long for a thread is not begun any more. Writers and readers have threads of their own, so that a look that
@@ -8,21 +8,23 @@ hangs keeps nobody from terminating.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance
+from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance
 from kubenode.core.hookspecs import Instance
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.embed.asking import Post
 from kubenode.runtime.observe.calls import Failure, Look, answered, look, made
+from kubenode.runtime.observe.events import Events, Polled
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.threads import Workers
 
 R = TypeVar("R")
+_CALLS: Final[Mapping[type[CloudEffect], str]] = {CreateInstance: "create", RebootInstance: "reboot"}
 LOG = logging.getLogger("kubenode.engine")
 WRITERS: Final = 8
 """Most creates and deletes of one provider at a time."""
@@ -47,6 +49,7 @@ class Clouds:
 
     Args:
         view: what is remembered of them.
+        events: what they told of events.
         clock: the engine's.
         post: runs something in the thread of the loop; from any thread.
         stir: makes the engine decide again, by the name of a controller and of an object.
@@ -56,11 +59,12 @@ class Clouds:
     """
 
     def __init__(
-        self, view: Instances, *, clock: Clock, post: Post, stir: Callable[[str, str], None], leads: Callable[[], bool],
+        self, view: Instances, events: Events, *, clock: Clock, post: Post, stir: Callable[[str, str], None], leads: Callable[[], bool],
         ended: Callable[[], None], name: str
     ) -> None:  # fmt: skip
         self.view = view
-        view.noticed = self._notice
+        self.events = events
+        view.noticed = events.noticed = self._notice
         self._clock = clock
         self._post = post
         self._stir = stir
@@ -80,22 +84,23 @@ class Clouds:
 
     @property
     def busy(self) -> bool:
-        """Whether a look is under way, or due."""
+        """Whether a look or a poll is under way, or due."""
         now = self._clock.now().elapsed
         due = self.next_look
         return bool(self._looks) or (due is not None and due <= now)
 
     @property
     def next_look(self) -> int | None:
-        """When the next look is due, in `Now.elapsed`; None: nobody wants one."""
-        moments = (self.view.next_look(provider) for provider in self.view.providers)
+        """When the next look or poll is due, in `Now.elapsed`; None: nobody wants one."""
+        moments = [self.view.next_look(provider) for provider in self.view.providers]
+        moments += [self.events.next_poll(provider) for provider in self.events.providers]
         return min((at for at in moments if at is not None), default=None)
 
     async def ask(self, effect: CloudEffect) -> None:
         """Make the call of an effect, unless its provider is frozen; what came of it is in the view."""
         answer = self.view.gate(effect, self._clock.now().elapsed)
         if answer is None:
-            what = "create" if isinstance(effect, CreateInstance) else "delete"
+            what = _CALLS.get(type(effect), "delete")
             given: Instance | Failure | None = await self._called(
                 f"{effect.provider} writer", WRITERS, f"{what} of {effect.machine.name}",
                 partial(made, self.view.launches, effect), self.call_limit,
@@ -126,7 +131,7 @@ class Clouds:
             await asyncio.wait({self._running})
 
     async def run(self) -> None:
-        """Look when a look is of use, until cancelled."""
+        """Look when a look is of use, and poll, until cancelled."""
         try:
             while True:
                 self._noticed.clear()
@@ -145,17 +150,24 @@ class Clouds:
     def _begin_looks(self) -> int | None:
         """Begin those that are due; give when the next one is."""
         now, later = self._clock.now().elapsed, list[int]()
-        for provider in self.view.providers:
-            at = self.view.next_look(provider)
+        wanted = [
+            *((f"look at {one}", self.view.next_look(one), self._look, one) for one in self.view.providers),
+            *(
+                (f"poll of {one}", self.events.next_poll(one), self._poll, one)
+                for one in self.events.providers
+            ),
+        ]
+        for what, at, begin, provider in wanted:
             if at is not None and at > now:
                 later.append(at)
             elif at is not None:
-                task = asyncio.get_running_loop().create_task(
-                    self._look(provider, now), name=f"kubenode {self._name} look at {provider}"
-                )
-                self._looks.add(task)
-                task.add_done_callback(self._look_ended)
+                self._begin(what, begin(provider, now))
         return min(later, default=None)
+
+    def _begin(self, what: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=f"kubenode {self._name} {what}")
+        self._looks.add(task)
+        task.add_done_callback(self._look_ended)
 
     def _look_ended(self, task: "asyncio.Task[None]") -> None:
         self._looks.discard(task)
@@ -176,6 +188,15 @@ class Clouds:
             self._stir("machine", name)
         for name in self.view.sets_to_tell(provider):
             self._stir("machineset", name)
+
+    async def _poll(self, provider: str, now: int) -> None:
+        told: Polled = await self._called(
+            f"{provider} events", 1, f"poll of {provider}", self.events.begin(provider, now), self.look_limit
+        )
+        if isinstance(told, Failure):
+            LOG.warning("event=poll-failed provider=%s error=%s: %s", provider, told.error, told.text)
+        for name in self.events.polled(provider, told, self._clock.now().elapsed):
+            self._stir("doctor", name)
 
     async def _called(
         self, who: str, threads: int, about: str, call: Callable[[], R], limit: float

@@ -42,6 +42,7 @@ from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.events.degraded import Degraded, Word
 from kubenode.runtime.events.notice import NORMAL, Notice
 from kubenode.runtime.events.recorder import LAST_WORDS, Recorder
+from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.record import Sink, recorded
@@ -323,6 +324,7 @@ class Engine:
             plugins, self._decided, survived, policy=self._policy, only=self._only, panel=outside.panel,
             inspections=outside.inspections, observes=self._observes, crd_leaving=outside.set_crd,
             machines_leaving=outside.machine_crd, workloads=outside.workloads, instances=outside.clouds.view,
+            events=outside.clouds.events,
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, clouds=outside.clouds, first=(FIRST,) if "risk" in self._only else (),
@@ -333,7 +335,7 @@ class Engine:
             self._driver.stop()
         self._task = loop.create_task(self._driver.run(), name=f"kubenode {self.identity} engine")
         self._task.add_done_callback(self._ended)
-        if "machine" in self._only:
+        if not {"machine", "doctor"}.isdisjoint(self._only):
             outside.clouds.start(self._ended)
         self._leading.start(f"kubenode {self.identity} lease", self._ended)
         if self._events is not None:
@@ -361,7 +363,7 @@ class Engine:
                 self._store, clock=clock, stir=partial(self._stir, "machine"), ended=self._ended, name=name
             ),
             clouds=Clouds(
-                Instances(plugins, resync=RESYNC), clock=clock, post=self._post, stir=self._stir,
+                Instances(plugins, resync=RESYNC), Events(plugins), clock=clock, post=self._post, stir=self._stir,
                 leads=lambda: self._leading.leads, ended=self._look_again, name=name,
             ),
         )  # fmt: skip

@@ -19,6 +19,7 @@ from kubenode.core.decision import (
     Evict,
     PatchNode,
     PatchNodeConditions,
+    RebootInstance,
     RunSteps,
     SetEntry,
     SetFinalizers,
@@ -140,7 +141,7 @@ async def apply(
                 watch(CrashPoint(after=False, act=act))
             if isinstance(act, RunSteps):
                 await hands.run(act)
-            elif isinstance(act, CreateInstance | TerminateInstance):
+            elif isinstance(act, CreateInstance | TerminateInstance | RebootInstance):
                 await clouds.ask(act)
             else:
                 seen = await _write(act, store)
@@ -310,6 +311,7 @@ def reaches(act: Act) -> Ref:
             return act.request
         case (
             SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps() | CreateInstance() | TerminateInstance()
+            | RebootInstance()
         ):  # fmt: skip
             return act.machine
         case Evict():

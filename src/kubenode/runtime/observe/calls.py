@@ -1,14 +1,14 @@
 """Calls of providers, and what came of them as data. Each is made where it is called: in a thread, or in place."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
 import attrs
 
 from kubenode.core import errors
-from kubenode.core.decision import CloudEffect, CreateInstance, TerminateInstance
+from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
 from kubenode.core.errors import NotFound, Problem, ProviderError
-from kubenode.core.hookspecs import CreateRequest, Instance, Provider
+from kubenode.core.hookspecs import CreateRequest, Instance, Power, Provider, SupportsPower
 from kubenode.core.instance.seen import LOOKED_FOR, ProviderAnswer
 from kubenode.runtime.observe.launches import Launches
 
@@ -52,12 +52,14 @@ Looked: TypeAlias = Look | Failure
 
 
 def made(launches: Launches, effect: CloudEffect) -> Instance | Failure | None:
-    """Make the call of an effect; give the instance of a create, None of a termination, or how it failed."""
+    """Make the call of an effect; give the instance of a create, None of what ends or restarts one, or how it failed."""
     provider = launches.provider(effect.provider)
     if provider is None:
         return Failure(error="Invalid", text=f"no plugin brings the provider {effect.provider!r}")
     if isinstance(effect, TerminateInstance):
-        return _terminated(provider, effect)
+        return _done(lambda: provider.delete(effect.instance))
+    if isinstance(effect, RebootInstance):
+        return _rebooted(provider, effect)
     return _created(provider, launches, effect)
 
 
@@ -84,9 +86,15 @@ def _created(provider: Provider[Any], launches: Launches, effect: CreateInstance
     )
 
 
-def _terminated(provider: Provider[Any], effect: TerminateInstance) -> Failure | None:
+def _rebooted(provider: object, effect: RebootInstance) -> Failure | None:
+    if not isinstance(provider, SupportsPower):
+        return Failure(error="Unsupported", text=f"provider {effect.provider} cannot restart an instance")
+    return _done(lambda: provider.power(effect.instance, Power.REBOOT, effect.op_id))
+
+
+def _done(call: Callable[[], None]) -> Failure | None:
     try:
-        provider.delete(effect.instance)
+        call()
     except Exception as error:
         return failure(error, otherwise="Ambiguous")
     return None

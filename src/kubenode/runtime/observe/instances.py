@@ -124,6 +124,10 @@ class Instances:
             rivals=tuple(sorted(one for one in self._holders.get((bond.provider, bond.id), ()) if one != name)) if bond.id else (),
         )  # fmt: skip
 
+    def answer(self, machine_uid: str) -> ProviderAnswer | None:
+        """Give what a provider answered to the last act on a machine's instance, in the life of this process."""
+        return self._answers.get(machine_uid)
+
     def want(self, name: str, look: int | None) -> None:
         """Note from when a look is of use to a machine; None: none is."""
         bond = self._bonds.get(name)

@@ -19,6 +19,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from kubenode.core import wire
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision
+from kubenode.core.doctor.decide import DoctorSnapshot
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
@@ -26,6 +27,7 @@ from kubenode.core.host.decide import NodeSnapshot
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.model import WATCHED, Json, Object
+from kubenode.core.model.cloudevents import CloudEvents
 from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, Enrolment, MachineStatus
@@ -56,6 +58,7 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "risk": (FleetSnapshot, Decision[RiskLedgerStatus]),
     "agent": (NodeSnapshot, Decision[AgentStatus]),
     "enrol": (EnrolSnapshot, Decision[Enrolment]),
+    "doctor": (DoctorSnapshot, Decision[CloudEvents]),
 }
 """The snapshots of all deciders by the word that stands in a recording, and what is decided from each."""
 _WORDS: Final[Mapping[type[Any], str]] = {snapshot: word for word, (snapshot, _) in SNAPSHOTS.items()}

@@ -12,6 +12,8 @@ from kubenode.core.accept import decide as accept
 from kubenode.core.accept.decide import AcceptSnapshot, accepted
 from kubenode.core.deciding import judged, standing
 from kubenode.core.decision import Decision
+from kubenode.core.doctor import decide as doctor
+from kubenode.core.doctor.decide import DoctorSnapshot
 from kubenode.core.drift import decide as drift
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol import decide as enrol
@@ -34,7 +36,7 @@ from kubenode.runtime.record.record import Record
 _DECIDERS: Final[Mapping[str, ModuleType]] = {
     "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy,
     "rehearsal": rehearse, "repair": repair, "abandoned": abandoned, "accept": accept, "risk": risk, "agent": host,
-    "enrol": enrol,
+    "enrol": enrol, "doctor": doctor,
 }  # fmt: skip
 """Who decides on which kind of snapshot, by the words of the codec."""
 
@@ -136,5 +138,7 @@ def _standing(seen: Any) -> Any:
             return seen.remedier.status.dry_run
         case EnrolSnapshot():
             return None if seen.machine is None else seen.machine.status.enrolment
+        case DoctorSnapshot():
+            return seen.machine.status.cloud_events
         case _:
             return standing(seen)

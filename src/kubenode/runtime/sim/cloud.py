@@ -14,19 +14,22 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from kubenode.core import model as m
+from kubenode.core.capability import CloudEvent, EventState
 from kubenode.core.decision import CloudEffect
 from kubenode.core.errors import Ambiguous, Busy, CapacityExhausted, ProviderError, Throttled, Unavailable
-from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page
+from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG
 from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.providers.pace import Pace
 from kubenode.runtime.engine.loop import Input, Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.observe.calls import answered, look, made
+from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 
 T = TypeVar("T")
+EVENTS_A_PAGE: Final = 2
 BOOT: Final = timedelta(seconds=60)
 """How long an instance takes until its agent is heard and its Node registers."""
 
@@ -56,6 +59,10 @@ def no_fault(_: str) -> CloudFault:
 
 def _nobody(_: Input) -> None:
     """Tell nobody: the process is not there yet."""
+
+
+def _to_nobody(_: str) -> None:
+    """Tell nobody."""
 
 
 @attrs.frozen(kw_only=True)
@@ -209,7 +216,7 @@ class SimCloud:
         self._memory.put(attrs.evolve(self._memory.get(instance_id), **change))
 
     def _called(self, what: str, call: Callable[[], T]) -> T:
-        writes = what in ("create", "delete")
+        writes = what in ("create", "delete", "power")
         if self.pace is not None:
             self.pace.go(writes=writes)
         self.calls[what] += 1
@@ -228,6 +235,60 @@ class SimCloud:
 
 
 @attrs.define
+class EventfulCloud(SimCloud):
+    """A cloud that tells events too, a few a page, and what became of those that it shows no longer.
+
+    Attributes:
+        shown: by their ids.
+        past: as they ended, by their ids.
+        restarts: ids of instances that were restarted, by token.
+        rebooted: is told of each.
+    """
+
+    rebooted: Callable[[str], None] = _to_nobody
+    restarts: dict[str, str] = attrs.field(factory=dict)
+    shown: dict[str, CloudEvent] = attrs.field(factory=dict)
+    past: dict[str, CloudEvent] = attrs.field(factory=dict)
+
+    def events(self, cursor: str | None) -> Page[CloudEvent]:
+        """Give a page of those that are not over."""
+
+        def call() -> Page[CloudEvent]:
+            rest = sorted(one for one in self.shown if cursor is None or one > cursor)
+            page = tuple(self.shown[one] for one in rest[:EVENTS_A_PAGE])
+            return Page(items=page, cursor=page[-1].id if len(rest) > EVENTS_A_PAGE else None)
+
+        return self._called("events", call)
+
+    def ended_events(self, event_ids: tuple[str, ...]) -> tuple[CloudEvent, ...]:
+        """Give those that are over."""
+        return self._called(
+            "ended_events", lambda: tuple(self.past[one] for one in event_ids if one in self.past)
+        )
+
+    def power(self, instance_id: str, action: Power, token: str) -> None:
+        """Restart an instance, once a token; what was planned for it is avoided thereby, as by ECS."""
+
+        def call() -> None:
+            self._memory.power(instance_id, action, token)
+            if token not in self.restarts:
+                self.restarts[token] = instance_id
+                self.rebooted(instance_id)
+            for event in [one for one in self.shown.values() if one.instance == instance_id]:
+                self.finish(event.id, EventState.AVOIDED)
+
+        self._called("power", call)
+
+    def tell(self, event: CloudEvent) -> None:
+        """Plan an event, or change one."""
+        self.shown[event.id] = event
+
+    def finish(self, event_id: str, state: EventState) -> None:
+        """Let an event be over: it is shown no longer, and who asks for it hears how it ended."""
+        self.past[event_id] = attrs.evolve(self.shown.pop(event_id), state=state)
+
+
+@attrs.define
 class SimClouds:
     """One process's way to the providers: calls in place, and looks when one is of use.
 
@@ -240,11 +301,12 @@ class SimClouds:
     later: Callable[[timedelta, Callable[[], None]], None]
     tell: Callable[[Input], None] = _nobody
     view: Instances = attrs.field(factory=lambda: Instances(Plugins()))
+    events: Events = attrs.field(factory=lambda: Events(Plugins()))
     _timers: dict[str, int] = attrs.field(factory=dict)
 
-    def start(self, view: Instances) -> None:
-        """Begin with a view that has seen nothing, as a process does."""
-        self.view = view
+    def start(self, view: Instances, events: Events) -> None:
+        """Begin with views that have seen nothing, as a process does."""
+        self.view, self.events = view, events
         self._timers.clear()
 
     async def ask(self, effect: CloudEffect) -> None:
@@ -254,38 +316,48 @@ class SimClouds:
         if answer is None:
             given = made(self.view.launches, effect)
             answer = answered(effect, given, self.now().elapsed)
-        self._stir(self.view.answered(effect, answer))
+        self._stir("machine", self.view.answered(effect, answer))
 
     def plan(self) -> None:
-        """See to it that the next look at each provider is made in time; after each turn."""
+        """See to it that the next look at each provider, and the next poll, is made in time; after each turn."""
         for provider in self.view.providers:
-            at = self.view.next_look(provider)
-            known = self._timers.get(provider)
-            now = self.now().elapsed
-            if at is not None and (known is None or known <= now or at < known):
-                at = max(at, now)
-                self._timers[provider] = at
-                delay = timedelta(microseconds=-(-(at - now) // 1000))
-                self.later(delay, partial(self._due, provider, at))
+            self._plan(
+                f"look at {provider}", partial(self.view.next_look, provider), partial(self._look, provider)
+            )
+        for provider in self.events.providers:
+            self._plan(
+                f"poll of {provider}", partial(self.events.next_poll, provider), partial(self._poll, provider)
+            )
 
-    def _due(self, provider: str, at: int) -> None:
-        if self._timers.get(provider) != at:
+    def _plan(self, what: str, wanted: Callable[[], int | None], work: Callable[[int], None]) -> None:
+        at, known, now = wanted(), self._timers.get(what), self.now().elapsed
+        if at is not None and (known is None or known <= now or at < known):
+            at = max(at, now)
+            self._timers[what] = at
+            delay = timedelta(microseconds=-(-(at - now) // 1000))
+            self.later(delay, partial(self._due, what, at, wanted, work))
+
+    def _due(self, what: str, at: int, wanted: Callable[[], int | None], work: Callable[[int], None]) -> None:
+        if self._timers.get(what) != at:
             return
-        del self._timers[provider]
-        wanted = self.view.next_look(provider)
-        now = self.now().elapsed
-        if wanted is None or wanted > now:
-            return
+        del self._timers[what]
+        now, due = self.now().elapsed, wanted()
+        if due is not None and due <= now:
+            work(now)
+
+    def _look(self, provider: str, now: int) -> None:
         known = self.view.begin(provider, now)
         found = self.view.launches.provider(provider)
         if found is not None:
-            self._stir(self.view.looked(provider, look(found, known, now), now))
-            for name in self.view.sets_to_tell(provider):
-                self.tell(Stirred(key=Key("machineset", name)))
+            self._stir("machine", self.view.looked(provider, look(found, known, now), now))
+            self._stir("machineset", self.view.sets_to_tell(provider))
 
-    def _stir(self, names: tuple[str, ...]) -> None:
+    def _poll(self, provider: str, now: int) -> None:
+        self._stir("doctor", self.events.polled(provider, self.events.begin(provider, now)(), now))
+
+    def _stir(self, controller: str, names: tuple[str, ...]) -> None:
         for name in names:
-            self.tell(Stirred(key=Key("machine", name)))
+            self.tell(Stirred(key=Key(controller, name)))
 
 
 def machine_of(one: Instance) -> str:

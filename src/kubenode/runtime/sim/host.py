@@ -220,6 +220,12 @@ class SimHost:
         self.agent_up = True
         self.changed(self)
 
+    def reboot(self) -> None:
+        """Be restarted from outside; what runs is over."""
+        self.powered = False
+        self.changed(self)
+        self.timer.later(self.spec.boot_time, self._booted)
+
     def link(self, up: bool) -> None:
         """Cut the host off, or reach it again."""
         self.linked = up
@@ -244,9 +250,7 @@ class SimHost:
         boot = self.boots
         step = effect.steps[index]
         if isinstance(step, Reboot):
-            self.powered = False
-            self.changed(self)
-            self.timer.later(self.spec.boot_time, self._booted)
+            self.reboot()
             return
         self.timer.later(self.spec.step_time, lambda: self._finish(effect, index, boot))
 

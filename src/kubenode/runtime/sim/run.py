@@ -44,6 +44,7 @@ from kubenode.runtime.engine.loop import (
     raised,
 )
 from kubenode.runtime.engine.queue import Key
+from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import BOOT, SimCloud, SimClouds, machine_of
@@ -166,7 +167,9 @@ class Process:
 class Simulation:
     """A cluster on virtual time: an embedded API, the controllers, the agents and their hosts."""
 
-    def __init__(self, *, seed: int = 0, plugins: Plugins | None = None) -> None:
+    def __init__(
+        self, *, seed: int = 0, plugins: Plugins | None = None, cloud: type[SimCloud] = SimCloud
+    ) -> None:
         self.time = VirtualTime()
         self.rng = random.Random(seed)
         self.store = EmbeddedStore(
@@ -186,7 +189,7 @@ class Simulation:
         self._watchers: list[Callable[[], None]] = []
         self._listeners: list[Recorder] = []
         plugins = plugins if plugins is not None else Plugins.discover()
-        self.cloud = SimCloud(self._born, self._died, lambda: self.time.elapsed, self._held)
+        self.cloud = cloud(self._born, self._died, lambda: self.time.elapsed, self._held)
         plugins = attrs.evolve(plugins, providers={**plugins.providers, self.cloud.name: self.cloud})
         self.plugins = plugins
         self.processes = {
@@ -199,8 +202,15 @@ class Simulation:
         clouds = SimClouds(self.time.now, self.time.later)
 
         def build() -> Engine:
-            clouds.start(Instances(self.plugins))
-            return controllers(self.plugins, record, fault, instances=clouds.view, workloads=self._workload)
+            clouds.start(Instances(self.plugins), Events(self.plugins))
+            return controllers(
+                self.plugins,
+                record,
+                fault,
+                instances=clouds.view,
+                events=clouds.events,
+                workloads=self._workload,
+            )
 
         process = Process(build, self.store, NoHands(), (FIRST,), clouds)
 
