@@ -11,7 +11,15 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import AuthFailed, Invalid, Protected, ProviderError, QuotaExceeded, Unsupported
+from kubenode.core.errors import (
+    AuthFailed,
+    Invalid,
+    NotFound,
+    Protected,
+    ProviderError,
+    QuotaExceeded,
+    Unsupported,
+)
 from kubenode.core.hookspecs import Instance
 from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.observe.instances import Instances
@@ -462,6 +470,26 @@ class TestDeleted:
             sim.cloud.calls["delete"],
         ) == ((), (), 1, 1)
 
+    def test_while_a_new_attempt_is_not_settled_and_the_dead_one_is_still_shown(self) -> None:
+        """A cloud may show what is terminated for an hour; it is not what may have been made since, and keeps nobody waiting."""
+        sim = cluster(machine())
+        terminated_behind_our_back(sim)
+        sim.cloud.choose = lambda what: CloudFault.UNHEARD if what == "create" else CloudFault.NONE
+        assert sim.run_until(lambda: sim.cloud.calls["create"] == 2, limit=LONG)
+        delete(sim)
+        sim.run_until(lambda: not sim.objects(m.Machine), limit=timedelta(minutes=10))
+        assert (sim.objects(m.Machine), sim.objects(m.Node), len(sim.cloud.created)) == ((), (), 1)
+
+    def test_not_found_is_looked_into(self) -> None:
+        """The cloud did not know yet what it had made, and it runs on: its end is asked for again, and comes."""
+        sim = cluster(machine())
+        sim.cloud.raises = NotFound("InvalidInstanceID.NotFound")
+        delete(sim)
+        assert sim.run_until(lambda: sim.cloud.calls["delete"] == 1, limit=timedelta(minutes=1))
+        sim.cloud.raises = None
+        assert sim.rest(limit=LONG)
+        assert (sim.objects(m.Machine), sim.cloud.alive, sim.cloud.calls["delete"]) == ((), (), 2)
+
     def test_what_is_protected_stays(self) -> None:
         """Until the protection is taken away; one call an hour."""
         sim = cluster(machine())
@@ -571,6 +599,25 @@ class TestSets:
             (),
         )
         assert sim.cloud.calls["delete"] == 6
+
+    def test_where_the_ended_are_not_shown_any_more_each_is_asked_for_once_a_minute(self) -> None:
+        """Not once a look, of which there are four a minute: of twenty that go at once that would be hundreds of calls."""
+        sim = cluster(pool(12))
+        died = sim.cloud.died
+
+        def forgotten(one: Instance) -> None:
+            sim.cloud.hidden.add(one.id)
+            died(one)
+
+        sim.cloud.died = forgotten
+        begun = sim.time.elapsed
+        sim.change(m.MachineSet, "pool", {"spec": {"replicas": 1}})
+        assert sim.rest(limit=LONG)
+        agree(sim, names_of(sim))
+        assert (sim.cloud.calls["delete"], len(names_of(sim))) == (11, 1)
+        minutes = (sim.time.elapsed - begun) // 60_000_000_000
+        assert 11 * 2 <= sim.cloud.calls["get"] <= 11 * (minutes + 1)
+        assert sim.cloud.calls["get"] < 11 * sim.cloud.calls["find"] // 3
 
     def test_an_orphan_is_told_of_and_left_alone(self) -> None:
         """Its Machine's finalizer was taken away by hand; the set makes another one, and says what was left."""
