@@ -213,6 +213,7 @@ class Instances:
         }  # fmt: skip
         scope.entries = {**shown, **kept}
         scope.owned, scope.grouped = {}, {}
+        scope.absent = {key: at for key, at in scope.absent.items() if key not in shown}
         for entry in scope.entries.values():
             _own(scope, entry.instance)
         scope.looked = look.began
