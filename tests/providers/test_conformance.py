@@ -15,7 +15,6 @@ from kubenode.providers import (
     Instance,
     InstanceState,
     MemoryProvider,
-    NotFound,
     Page,
     Power,
     ProviderError,
@@ -199,9 +198,9 @@ class Strict(RackProvider):
     """Deletes what is gone with an error."""
 
     def delete(self, instance_id: str) -> None:
-        """Raise for 404."""
+        """Raise for 404, and not what it means."""
         if self.send("DELETE", f"/hosts/{instance_id}", {})[0] == 404:
-            raise NotFound(instance_id)
+            raise KeyError(instance_id)
 
 
 class Keeps(RackProvider):
@@ -297,7 +296,7 @@ GATE = threading.Barrier(8)
         (Endless, "find-is-complete-and-gives-each-once", "find() gave the cursor 'more' twice, so it never ends; None marks the last page"),
         (Listing, "find-is-complete-and-gives-each-once", "find() returned a list; return Page("),
         (Everybody, "find-is-complete-and-gives-each-once", "which does not carry the tags asked for"),
-        (Strict, "delete-twice-is-no-error", "when called twice; an instance that is gone is no error"),
+        (Strict, "delete-twice-is-no-error", "when called twice; an instance that is gone is NotFound, or no error"),
         (Keeps, "delete-twice-is-no-error", "get() says InstanceState.RUNNING after delete()"),
         (Words, "states-are-ours", "create() gave Instance("),
         (TwoCalls, "one-method-is-one-wire-call", "delete() made 2 wire calls; make one"),

@@ -179,6 +179,16 @@ def test_a_machine_set_that_grows_or_shrinks(tmp_path: Path) -> None:
     seen = plan("-f", EXAMPLES / "machineset.yaml")
     assert [len(one["creates"]) for one in seen["machine_sets"]] == [6]
     made = seen["machine_sets"][0]["creates"]
+    assert seen["instances"] == [
+        {
+            "provider": "memory",
+            "creates": sorted(made),
+            "deletes": [],
+            "released": [],
+            "problems": {},
+            "calls": {"create": 6, "delete": 0},
+        }
+    ]
     (only,) = [
         obj for obj in Cast.read([EXAMPLES / "machineset.yaml"]).objects if isinstance(obj, m.MachineSet)
     ]
@@ -206,6 +216,60 @@ def test_a_machine_set_that_grows_or_shrinks(tmp_path: Path) -> None:
     fewer = plan("-f", edited(tmp_path, "machineset", ("replicas: 6", "replicas: 2")), "--installed", there)
     assert [(one["creates"], len(one["deletes"])) for one in fewer["machine_sets"]] == [([], 4)]
     assert set(fewer["machine_sets"][0]["deletes"]) < set(made)
+    assert [(one["calls"], len(one["creates"])) for one in more["instances"]] == [
+        ({"create": 3, "delete": 0}, 3)
+    ]
+    (asked,) = fewer["instances"]
+    assert (asked["calls"], set(asked["deletes"])) == (
+        {"create": 0, "delete": 4},
+        set(fewer["machine_sets"][0]["deletes"]),
+    )
+
+
+def test_what_is_asked_of_a_cloud_and_what_cannot_be(tmp_path: Path) -> None:
+    """By provider: a call for each instance; nothing for what no plugin can read, with why; what is released stays."""
+    spec = "{infrastructure: {provider: %s, parameters: %s}}"
+    head = "apiVersion: kubenode.dev/v1alpha1\nkind: Machine\nmetadata: {name: %s}\nspec: %s\n"
+    asked = {
+        "m1": spec % ("memory", "{zone: a}"), "m2": spec % ("memory", "{zones: a}"), "m3": spec % ("memroy", "{}"),
+        "m4": "{host: {address: 10.0.0.4}}",
+    }  # fmt: skip
+    path = tmp_path / "machines.yaml"
+    path.write_text("---\n".join(head % one for one in asked.items()))
+    seen = {one["provider"]: one for one in plan("-f", path)["instances"]}
+    assert {name: (one["creates"], one["calls"]["create"]) for name, one in seen.items()} == {
+        "memory": (["m1"], 1), "memroy": ([], 0),
+    }  # fmt: skip
+    assert list(seen["memory"]["problems"]) == ["m2"]
+    assert "zones" in seen["memory"]["problems"]["m2"]
+    assert "did you mean 'memory'?" in seen["memroy"]["problems"]["m3"]
+    table = RUNNER.invoke(app, ["plan", "-f", str(path)]).stdout
+    assert "ask     memory: 1 instance made, 0 terminated" in table
+    assert (
+        "1 call to make and end them, and looks: one list that all machines share, every 5 s at most" in table
+    )
+    assert "nothing is asked for m3: PluginMissing" in table
+    set_of_none = edited(
+        tmp_path,
+        "machineset",
+        ("replicas: 6", "replicas: 0"),
+        ("deletionPolicy: Terminate", "deletionPolicy: Release"),
+    )
+    owner = attrs.evolve(
+        Cast.read([set_of_none]).objects[0],
+        metadata=m.ObjectMeta(name="general", uid="set-1", finalizers=("kubenode.dev/machineset",)),
+    )
+    kept = m.Machine(
+        metadata=m.ObjectMeta(name="general-00000001", uid="uid-1", labels={"pool": "general"}),
+        spec=m.MachineSpec(
+            infrastructure=m.Infrastructure(provider="memory"), set_ref=m.SetRef(name="general", uid="set-1"),
+            deletion_policy=m.DeletionPolicy.RELEASE,
+        ),
+    )  # fmt: skip
+    there = tmp_path / "there.yaml"
+    there.write_text(yaml.safe_dump_all([wire.dump(owner), wire.dump(kept)]))
+    (left,) = plan("-f", set_of_none, "--installed", there)["instances"]
+    assert (left["deletes"], left["released"], left["calls"]["delete"]) == ([], ["general-00000001"], 0)
 
 
 def test_what_controllers_wrote_is_no_difference(tmp_path: Path) -> None:

@@ -286,4 +286,4 @@ def test_bash_completes_words_and_stories() -> None:
     assert completed("kubenode ex") == ["explain"]
     assert completed("kubenode demo --story ou") == ["outage"]
     assert completed("kubenode rep") == ["replay"]
-    assert set(completed("kubenode p")) == {"plan", "plugins"}
+    assert set(completed("kubenode p")) == {"plan", "plugins", "provider"}

@@ -7,14 +7,28 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from kubenode.core import model as m
 from kubenode.core import wire
-from kubenode.core.errors import AuthFailed, Invalid, Protected, ProviderError, QuotaExceeded, Unsupported
-from kubenode.core.hookspecs import Instance
+from kubenode.core.decision import TerminateInstance
+from kubenode.core.errors import (
+    AuthFailed,
+    Invalid,
+    NotFound,
+    Protected,
+    ProviderError,
+    QuotaExceeded,
+    Unsupported,
+)
+from kubenode.core.hookspecs import Instance, InstanceState
+from kubenode.core.instance.seen import MACHINE_UID_TAG
+from kubenode.providers.memory import MemoryProvider
 from kubenode.providers.pace import Budget, Pace
+from kubenode.runtime.observe.calls import Failure, Look, answered
 from kubenode.runtime.observe.instances import Instances
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault, SimClouds
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.store.contract import MergePatch
@@ -462,6 +476,26 @@ class TestDeleted:
             sim.cloud.calls["delete"],
         ) == ((), (), 1, 1)
 
+    def test_while_a_new_attempt_is_not_settled_and_the_dead_one_is_still_shown(self) -> None:
+        """A cloud may show what is terminated for an hour; it is not what may have been made since, and keeps nobody waiting."""
+        sim = cluster(machine())
+        terminated_behind_our_back(sim)
+        sim.cloud.choose = lambda what: CloudFault.UNHEARD if what == "create" else CloudFault.NONE
+        assert sim.run_until(lambda: sim.cloud.calls["create"] == 2, limit=LONG)
+        delete(sim)
+        sim.run_until(lambda: not sim.objects(m.Machine), limit=timedelta(minutes=10))
+        assert (sim.objects(m.Machine), sim.objects(m.Node), len(sim.cloud.created)) == ((), (), 1)
+
+    def test_not_found_is_looked_into(self) -> None:
+        """The cloud did not know yet what it had made, and it runs on: its end is asked for again, and comes."""
+        sim = cluster(machine())
+        sim.cloud.raises = NotFound("InvalidInstanceID.NotFound")
+        delete(sim)
+        assert sim.run_until(lambda: sim.cloud.calls["delete"] == 1, limit=timedelta(minutes=1))
+        sim.cloud.raises = None
+        assert sim.rest(limit=LONG)
+        assert (sim.objects(m.Machine), sim.cloud.alive, sim.cloud.calls["delete"]) == ((), (), 2)
+
     def test_what_is_protected_stays(self) -> None:
         """Until the protection is taken away; one call an hour."""
         sim = cluster(machine())
@@ -572,6 +606,25 @@ class TestSets:
         )
         assert sim.cloud.calls["delete"] == 6
 
+    def test_where_the_ended_are_not_shown_any_more_each_is_asked_for_once_a_minute(self) -> None:
+        """Not once a look, of which there are four a minute: of twenty that go at once that would be hundreds of calls."""
+        sim = cluster(pool(12))
+        died = sim.cloud.died
+
+        def forgotten(one: Instance) -> None:
+            sim.cloud.hidden.add(one.id)
+            died(one)
+
+        sim.cloud.died = forgotten
+        begun = sim.time.elapsed
+        sim.change(m.MachineSet, "pool", {"spec": {"replicas": 1}})
+        assert sim.rest(limit=LONG)
+        agree(sim, names_of(sim))
+        assert (sim.cloud.calls["delete"], len(names_of(sim))) == (11, 1)
+        minutes = (sim.time.elapsed - begun) // 60_000_000_000
+        assert 11 * 2 <= sim.cloud.calls["get"] <= 11 * (minutes + 1)
+        assert sim.cloud.calls["get"] < 11 * sim.cloud.calls["find"] // 3
+
     def test_an_orphan_is_told_of_and_left_alone(self) -> None:
         """Its Machine's finalizer was taken away by hand; the set makes another one, and says what was left."""
         sim = cluster(pool(3))
@@ -597,3 +650,71 @@ class TestSets:
         assert sim.rest(limit=LONG)
         said = wire.read(sim.objects(m.MachineSet)[0], m.MachineSet).status.conditions
         assert not any(one.type == "Orphans" for one in said)
+
+
+class TestAskedFor:
+    """Which instances are asked for by their id, if a look does not show them."""
+
+    def bound(self, step: m.InstanceStep) -> tuple[Instances, m.Machine]:
+        """A view that knows one machine with an instance."""
+        status = m.InstanceStatus(step=step, provider="memory", attempt=1, token="t", id="i1")
+        one = machine()
+        one = attrs.evolve(
+            one, metadata=attrs.evolve(one.metadata, uid="u1"), status=m.MachineStatus(instance=status)
+        )
+        view = Instances(Plugins.given(providers=[MemoryProvider()]))
+        assert view.sight(one) is not None
+        return view, one
+
+    def looks(
+        self, view: Instances, one: m.Machine, at: int, *shown: Instance
+    ) -> tuple[tuple[str, ...], bool]:
+        """Look, with the answer that those that are asked for are not known; give who was asked for, and whether it is missing."""
+        asked = view.begin("memory", at * 1_000_000_000)
+        absent = frozenset(asked) - {instance.id for instance in shown}
+        view.looked(
+            "memory", Look(began=at * 1_000_000_000, instances=shown, absent=absent), at * 1_000_000_000
+        )
+        sight = view.sight(one)
+        assert sight is not None
+        return asked, sight.missing
+
+    def test_one_that_is_to_end_is_asked_for_again_after_a_minute(self) -> None:
+        """It counts as missing all the while, until it is shown again; then nothing of before counts."""
+        view, one = self.bound(m.InstanceStep.TERMINATING)
+        known = Instance(id="i1", state=InstanceState.RUNNING, zone="a", tags={MACHINE_UID_TAG: "u1"})
+        assert self.looks(view, one, 0) == (("i1",), True)
+        assert self.looks(view, one, 59) == ((), True)
+        assert self.looks(view, one, 60) == (("i1",), True)
+        assert self.looks(view, one, 75, known) == ((), False)
+        assert self.looks(view, one, 90) == (("i1",), True)
+
+    def test_one_that_is_to_stay_is_asked_for_in_each_look_and_one_that_is_gone_in_none(self) -> None:
+        """What nobody has ended may be wrongly missing; of what is proven to be gone nothing is to be learned."""
+        view, one = self.bound(m.InstanceStep.MADE)
+        assert [self.looks(view, one, at) for at in (0, 15)] == [(("i1",), True)] * 2
+        view, one = self.bound(m.InstanceStep.GONE)
+        assert self.looks(view, one, 0)[0] == ()
+
+    def test_our_own_refusals_do_not_freeze_a_provider_again(self) -> None:
+        """One call tries; what is refused meanwhile, here, does not keep it from going, nor grow the pause."""
+        view, one = self.bound(m.InstanceStep.MADE)
+
+        def end(number: int) -> TerminateInstance:
+            return TerminateInstance(
+                machine=m.ref(one), provider="memory", op_id=f"o{number}", instance="i1", tries=0
+            )
+
+        assert view.gate(end(0), 0) is None
+        view.answered(end(0), answered(end(0), Failure(error="AuthFailed", text="who?"), 0))
+        assert view.frozen_since("memory", 0) == Failure(error="AuthFailed", text="memory: who?")
+        later = 60 * 1_000_000_000
+        assert view.gate(end(1), later) is None
+        mark = view.freezes("memory")
+        refused = view.gate(end(2), later + 1)
+        assert refused is not None
+        assert refused.text == "memory: who?"
+        view.answered(end(2), refused)
+        assert view.frozen_since("memory", mark) is None
+        view.answered(end(1), answered(end(1), None, later + 2))
+        assert view.gate(end(3), later + 3) is None

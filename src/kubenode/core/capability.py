@@ -15,6 +15,7 @@ import attrs
 from kubenode.core.hookspecs import Page
 
 P = TypeVar("P")
+P_contra = TypeVar("P_contra", contravariant=True)
 
 
 class Impact(enum.Enum):
@@ -220,6 +221,34 @@ class SupportsFallback(Protocol[P]):
         A choice is tried only after the one before it has been answered with CapacityExhausted: an ambiguous
         create is settled first, and each choice has a token of its own.
         """
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """What was found of one thing that has to be so for a machine to be made.
+
+    Attributes:
+        about: the thing: credentials, look, create, image, zone, quota.
+        holds: whether it is so; None when that is not to be had.
+        text: what was found, for people.
+        fix: what to do where it does not hold.
+    """
+
+    about: str
+    holds: bool | None
+    text: str
+    fix: str = ""
+
+
+@runtime_checkable
+class SupportsChecks(Protocol[P_contra]):
+    """A provider that can say beforehand what would be in the way of a machine. For people who ask; no controller does."""
+
+    def checks(self, params: P_contra | None, /) -> tuple[str, ...]:
+        """Name what can be checked, in the order that helps; without parameters, of the account. Pure: no wire call."""
+
+    def check(self, about: str, params: P_contra | None, /) -> Finding:
+        """Check one of them by one wire call that changes nothing. Raises nothing that a cloud says."""
 
 
 @runtime_checkable

@@ -118,7 +118,7 @@ class Provider(Protocol[P]):
         """Give the instances that carry all these tags, a page at a time."""
 
     def delete(self, instance_id: str, /) -> None:
-        """Terminate an instance; one that is gone already is no error."""
+        """Terminate an instance; NotFound when the cloud does not know it, which is looked into, or no error if it is sure."""
 
 
 @runtime_checkable

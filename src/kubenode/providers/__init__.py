@@ -12,7 +12,9 @@ from kubenode.core.capability import (
     CommandResult,
     CommandState,
     EventState,
+    Finding,
     Impact,
+    SupportsChecks,
     SupportsConfirmEvent,
     SupportsConsoleLog,
     SupportsEndedEvents,
@@ -55,8 +57,8 @@ from kubenode.providers.memory import MemoryProvider
 
 __all__ = [
     "Ambiguous", "AuthFailed", "Busy", "CapacityExhausted", "CloudEvent", "CommandResult", "CommandState",
-    "CreateRequest", "EventState", "Impact", "Instance", "InstanceState", "Invalid", "MemoryProvider", "NotFound",
-    "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings", "SupportsConfirmEvent",
+    "CreateRequest", "EventState", "Finding", "Impact", "Instance", "InstanceState", "Invalid", "MemoryProvider", "NotFound",
+    "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings", "SupportsChecks", "SupportsConfirmEvent",
     "SupportsConsoleLog", "SupportsEndedEvents", "SupportsEvents", "SupportsFallback", "SupportsPower",
     "SupportsProviderId", "SupportsRedeploy", "SupportsReimage", "SupportsRunCommand", "SupportsTags", "Throttled",
     "TokenConflict", "Unavailable", "Unsupported", "WithoutTokens", "hookimpl", "register_providers",

@@ -27,6 +27,9 @@ class FakeEcs:
         self.plan: list[tuple[str, Callable[[Answer], Answer] | Answer]] = []
         self.calls: list[str] = []
         self.made = 0
+        self.images = {"m-1": "Available"}
+        self.stock = {"cn-hangzhou-h": "Available", "cn-hangzhou-i": "SoldOut"}
+        self.quotas = {"max-postpaid-instance-vcpu-count": 100, "used-postpaid-instance-vcpu-count": 8}
         self._tokens: dict[str, tuple[Params, Mapping[str, Any]]] = {}
         self._lock = threading.Lock()
 
@@ -38,6 +41,8 @@ class FakeEcs:
             fault = self._planned(action)
             if fault is not None and not callable(fault):
                 return fault  # refused before anything is done
+            if params.get("DryRun") == "true":
+                return refused(400, "DryRunOperation")
             answer = self._once(params) if "ClientToken" in params else self._do(params)
             return answer if fault is None else fault(answer)
 
@@ -180,6 +185,31 @@ class FakeEcs:
         rows = [row] if row is not None and row["asked"]["InstanceId.1"] == params["InstanceId"] else []
         shown = [{k: v for k, v in row.items() if k != "asked"} for row in rows]
         return 200, {"Invocation": {"InvocationResults": {"InvocationResult": shown}}}
+
+    def _DescribeImages(self, params: Params) -> Answer:  # noqa: N802
+        rows = [
+            {"ImageId": one, "Status": word} for one, word in self.images.items() if one == params["ImageId"]
+        ]
+        return 200, {"Images": {"Image": rows}, "TotalCount": len(rows)}
+
+    def _DescribeAvailableResource(self, params: Params) -> Answer:  # noqa: N802
+        zones = [
+            {
+                "ZoneId": zone,
+                "AvailableResources": {"AvailableResource": [{"Type": "InstanceType", "SupportedResources": {
+                    "SupportedResource": [{"Value": params["InstanceType"], "Status": word}]
+                }}]},
+            }
+            for zone, word in self.stock.items() if zone == params["ZoneId"]
+        ]  # fmt: skip
+        return 200, {"AvailableZones": {"AvailableZone": zones}}
+
+    def _DescribeAccountAttributes(self, params: Params) -> Answer:  # noqa: N802
+        items = [
+            {"AttributeName": name, "AttributeValues": {"ValueItem": [{"Value": str(self.quotas[name])}]}}
+            for name in numbered(params, "AttributeName") if name in self.quotas
+        ]  # fmt: skip
+        return 200, {"AccountAttributeItems": {"AccountAttributeItem": items}}
 
     def maintain(
         self, instance: str, event: str, type_: str = "SystemMaintenance.Reboot", status: str = "Scheduled"

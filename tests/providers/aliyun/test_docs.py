@@ -38,16 +38,21 @@ def test_the_policy_has_exactly_the_actions_that_are_called() -> None:
         "ended_events": lambda: cloud.ended_events(("e-1",)),
         "run_command": lambda: cloud.run_command(MADE, b"true", "c", timedelta(seconds=60)),
         "command": lambda: cloud.command(MADE, "t-hz0000"), "instance_of": lambda: cloud.instance_of(MADE),
-        "choices": lambda: cloud.choices(request().params), "delete": lambda: cloud.delete(MADE),
+        "choices": lambda: cloud.choices(request().params), "checks": lambda: cloud.checks(None),
+        "check": lambda: cloud.check("look", None), "delete": lambda: cloud.delete(MADE),
     }  # fmt: skip
     assert set(acts) == {"create", "get", "find", "delete", *methods_of(cloud)}
     public = {name for name in vars(AliyunProvider) if not name.startswith("_")} - {"name", "params"}
     assert set(acts) == public
     for act in acts.values():
         act()
-    (statement,) = json.loads(block("json"))["Statement"]
-    assert len(statement["Action"]) == len(set(statement["Action"]))
-    assert set(statement["Action"]) == {f"ecs:{action}" for action in one.cloud.calls}
+    called = set(one.cloud.calls)
+    for about in cloud.checks(request().params):
+        cloud.check(about, request().params)
+    needed, checked = (statement["Action"] for statement in json.loads(block("json"))["Statement"])
+    assert len([*needed, *checked]) == len({*needed, *checked})
+    assert set(needed) == {f"ecs:{action}" for action in called}
+    assert set(checked) == {f"ecs:{action}" for action in one.cloud.calls if action not in called}
 
 
 def test_the_examples_are_read() -> None:

@@ -27,6 +27,7 @@ from kubenode.providers import (
     Unavailable,
 )
 from kubenode.providers.aliyun import AliyunParams, DataDisk, MetadataTokens, Placement, Spot
+from kubenode.providers.asking import Denied
 from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.parameters import structured
 from tests.providers.aliyun.cloud import FakeEcs
@@ -93,7 +94,7 @@ ERRORS = [
     ("InvalidInstanceType.ZoneNotSupported", 403, CapacityExhausted, CapacityExhausted),
     ("QuotaExceed.ElasticQuota", 403, QuotaExceeded, QuotaExceeded), ("Account.Arrearage", 400, QuotaExceeded, QuotaExceeded),
     ("LastTokenProcessing", 403, Busy, Busy), ("OperationConflict", 403, Busy, Busy),
-    ("Forbidden.RAM", 403, AuthFailed, AuthFailed), ("InvalidSecurityToken.Expired", 400, AuthFailed, AuthFailed),
+    ("Forbidden.RAM", 403, Denied, Denied), ("InvalidSecurityToken.Expired", 400, AuthFailed, AuthFailed),
     ("InvalidImageId.NotFound", 404, Invalid, Invalid), ("MissingParameter", 400, Invalid, Invalid),
     ("IdempotenceParamNotMatch", 400, TokenConflict, TokenConflict),
 ]  # fmt: skip
@@ -239,7 +240,7 @@ def test_fallbacks_are_choices_in_order() -> None:
 
 
 def test_delete_says_why_not() -> None:
-    """Protected and Busy are told; a running one is released; gone is no error."""
+    """Protected and Busy are told; a running one is released; "not found" is passed on, for the core to look into."""
     one = rig()
     one.provider.create(request("t-1", params=attrs.evolve(PARAMS, deletion_protection=True)))
     with pytest.raises(Protected, match="release protection"):
@@ -252,7 +253,8 @@ def test_delete_says_why_not() -> None:
     one.cloud.lose("DeleteInstance")
     with pytest.raises(Ambiguous):
         one.provider.delete(MADE)
-    one.provider.delete(MADE)
+    with pytest.raises(NotFound):
+        one.provider.delete(MADE)
     assert one.cloud.instances == {}
 
 

@@ -76,7 +76,7 @@ class FakeEc2:
             try:
                 if self.refusals.get(operation):
                     raise self.refusals[operation].pop(0)
-                found = getattr(self, f"_{xform_name(operation)}")(params)
+                found = self._done(operation, params)
             except Refuse as refuse:
                 text = f"<Response><Errors><Error><Code>{refuse.code}</Code><Message>{escape(refuse.text)}</Message></Error></Errors><RequestID>r-1</RequestID></Response>"
                 return refuse.status, text.encode()
@@ -86,6 +86,12 @@ class FakeEc2:
             200,
             f'<{operation}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r-1</requestId>{inner}</{operation}Response>'.encode(),
         )
+
+    def _done(self, operation: str, params: dict[str, str]) -> dict[str, Any]:
+        if params.get("DryRun") == "true":
+            raise Refuse("DryRunOperation", 412)
+        found: dict[str, Any] = getattr(self, f"_{xform_name(operation)}")(params)
+        return found
 
     def _run_instances(self, params: dict[str, str]) -> dict[str, Any]:
         # AWS's keys are zonal when a zone or a subnet is named: the same token elsewhere makes a second machine.

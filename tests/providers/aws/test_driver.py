@@ -32,6 +32,7 @@ from kubenode.providers import (
     Unsupported,
     conformance,
 )
+from kubenode.providers.asking import Denied
 from kubenode.providers.aws import AwsParams, AwsProvider, Disk, LaunchTemplate, Placement, Spot
 from tests.providers.aws.fake import NOW, FakeEc2, Refuse
 from tests.providers.aws.loopback import frozen, in_process
@@ -72,7 +73,7 @@ def raised(call: Callable[[], object]) -> ProviderError:
         ("Unsupported", 400, CapacityExhausted, CapacityExhausted),
         ("UnsupportedOperation", 400, Unsupported, Unsupported),
         ("VcpuLimitExceeded", 400, QuotaExceeded, QuotaExceeded),
-        ("UnauthorizedOperation", 403, AuthFailed, AuthFailed),
+        ("UnauthorizedOperation", 403, Denied, Denied),
         ("RequestExpired", 400, AuthFailed, AuthFailed),
         ("OptInRequired", 401, AuthFailed, AuthFailed),
         ("IncorrectInstanceState", 400, Busy, Busy),
@@ -129,7 +130,7 @@ def test_not_shown_yet_is_not_gone() -> None:
         assert "made a moment ago" in str(error)
     clock[0] = 301.0
     assert type(raised(calls[0])) is NotFound
-    provider.delete(made)
+    assert type(raised(calls[1])) is NotFound
     assert len(fake.calls) == 8, "one call each"
 
 

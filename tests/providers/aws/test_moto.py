@@ -68,7 +68,43 @@ def test_a_life(provider: AwsProvider, url: str) -> None:
 
 
 def test_nobody(provider: AwsProvider) -> None:
-    """What does not exist is NotFound, and to delete it is no error."""
+    """What does not exist is NotFound, also when it is to be deleted: that is AWS's word, and no proof."""
     with pytest.raises(NotFound):
         provider.get("i-0123456789abcdef0")
-    provider.delete("i-0123456789abcdef0")
+    with pytest.raises(NotFound):
+        provider.delete("i-0123456789abcdef0")
+
+
+def test_checks(provider: AwsProvider, url: str) -> None:
+    """What moto knows of dry runs, images, subnets and offerings, and what is said when one is not as it should be."""
+    ec2 = boto3.client("ec2", region_name="eu-west-1", endpoint_url=url)
+    before = len(ec2.describe_instances()["Reservations"])
+    subnet = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["eu-west-1b"]}])[
+        "Subnets"
+    ][0]
+    ec2.close()
+    params = AwsParams(instance_type="t3.micro", image="ami-12c6146b", zone="eu-west-1b")
+    placed = AwsParams(instance_type="t3.micro", image="ami-12c6146b", subnet=subnet["SubnetId"])
+    assert (
+        provider.checks(params)
+        == provider.checks(placed)
+        == ("credentials", "look", "create", "image", "zone")
+    )
+    assert [provider.check(about, params).holds for about in provider.checks(params)] == [True] * 5
+    assert provider.check("zone", placed).holds is True
+    assert "free addresses" in provider.check("zone", placed).text
+    wrong = {
+        "image": AwsParams(instance_type="t3.micro", image="ami-0123456789abcdef0", zone="eu-west-1b"),
+        "zone": AwsParams(instance_type="t3.micro", image="ami-12c6146b", zone="eu-west-1z"),
+    }
+    for about, bad in wrong.items():
+        seen = provider.check(about, bad)
+        assert (seen.holds, bool(seen.fix)) == (False, True), seen
+    assert "eu-west-1a" in provider.check("zone", wrong["zone"]).fix
+    torn = AwsParams(
+        instance_type="t3.micro", image="ami-12c6146b", subnet=subnet["SubnetId"], zone="eu-west-1a"
+    )
+    assert "is in eu-west-1b, and the zone is to be eu-west-1a" in provider.check("zone", torn).text
+    ec2 = boto3.client("ec2", region_name="eu-west-1", endpoint_url=url)
+    assert len(ec2.describe_instances()["Reservations"]) == before
+    ec2.close()

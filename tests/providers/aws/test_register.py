@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from kubenode import Plugins
@@ -24,7 +25,7 @@ from kubenode.providers import (
 )
 from kubenode.providers.aws import AwsParams, AwsProvider, Disk, LaunchTemplate, Placement, Spot
 from kubenode.runtime.parameters import structured
-from tests.providers.aws.fake import FakeEc2
+from tests.providers.aws.fake import FakeEc2, Refuse
 from tests.providers.aws.loopback import in_process
 from tests.providers.aws.test_driver import request
 
@@ -133,6 +134,12 @@ def test_the_policy_of_the_page_is_exactly_what_is_called() -> None:
     for action in Power:
         provider.power(made, action, action.value)
     provider.delete(made)
+    params = AwsParams(instance_type="m7i.large", image="ami-1", zone="eu-west-1a")
+    looked_up = ("DescribeImages", "DescribeInstanceTypeOfferings", "DescribeSubnets")
+    fake.refusals = {name: [Refuse("UnauthorizedOperation", 403)] for name in looked_up}
+    for about in provider.checks(params):
+        provider.check(about, params)
+    provider.check("zone", attrs.evolve(params, subnet="subnet-1"))
     (policy,) = re.findall("```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     actions = {action for statement in json.loads(policy)["Statement"] for action in statement["Action"]}
     assert actions == {f"ec2:{call}" for call in fake.calls} | {"iam:PassRole"}

@@ -22,6 +22,7 @@ from kubenode.core.errors import (
     Unavailable,
     Unsupported,
 )
+from kubenode.providers.asking import Denied, WouldDo
 
 
 class Call(enum.Enum):
@@ -45,7 +46,7 @@ CODES: Final[Mapping[str, type[ProviderError]]] = MappingProxyType({
     "QuotaExceed": QuotaExceeded, "QuotaExceeded": QuotaExceeded, "InstanceQuotaExceed": QuotaExceeded,
     "Account.Arrearage": QuotaExceeded, "InvalidAccountStatus.NotEnoughBalance": QuotaExceeded,
     "IdempotentParameterMismatch": TokenConflict, "IdempotenceParamNotMatch": TokenConflict,
-    "Forbidden": AuthFailed, "InvalidAccessKeyId": AuthFailed, "InvalidAccessKeySecret": AuthFailed,
+    "Forbidden": Denied, "DryRunOperation": WouldDo, "DRYRUN.SUCCESS": WouldDo, "InvalidAccessKeyId": AuthFailed, "InvalidAccessKeySecret": AuthFailed,
     "SignatureDoesNotMatch": AuthFailed, "InvalidSecurityToken": AuthFailed, "SDK.InvalidCredential": AuthFailed,
     "InvalidOperation.DeletionProtection": Protected,
     "ChargeTypeViolation": Unsupported, "InvalidOperation.NotSupported": Unsupported,
@@ -61,6 +62,7 @@ CODES: Final[Mapping[str, type[ProviderError]]] = MappingProxyType({
 
 FIXES: Final[Mapping[type[ProviderError], str]] = MappingProxyType({
     AuthFailed: "check the credentials, the clock of this host, and the RAM policy of docs/reference/aliyun.md",
+    Denied: "let the RAM policy of the user allow it, as docs/reference/aliyun.md lists it",
     QuotaExceeded: "raise the quota in the Quota Center, or settle the account",
     CapacityExhausted: "another zone or instance type may have it",
     Invalid: "correct spec.infrastructure.parameters",

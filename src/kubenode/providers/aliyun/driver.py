@@ -8,10 +8,10 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
-from kubenode.core.capability import CloudEvent, CommandResult
+from kubenode.core.capability import CloudEvent, CommandResult, Finding
 from kubenode.core.errors import Invalid, NotFound
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
-from kubenode.providers.aliyun import answers
+from kubenode.providers.aliyun import answers, checks
 from kubenode.providers.aliyun.client import Client
 from kubenode.providers.aliyun.codes import Call
 from kubenode.providers.aliyun.params import AliyunParams, Placement, launch, numbered, tagged
@@ -83,14 +83,12 @@ class AliyunProvider:
         """DeleteInstance, running or not.
 
         Raises:
+            NotFound: ECS knows none of this id, which is no proof that there is none.
             Protected: release protection is on.
             Busy: it is still being made.
         """
         told = self._here(InstanceId=self._own(instance_id), Force="true")
-        try:
-            self._client.call("DeleteInstance", told, Call.ACT)
-        except NotFound:
-            return
+        self._client.call("DeleteInstance", told, Call.ACT)
 
     def power(self, instance_id: str, action: Power, token: str) -> None:
         """Start, stop or reboot by force.
@@ -181,6 +179,14 @@ class AliyunProvider:
     def choices(self, params: AliyunParams) -> tuple[AliyunParams, ...]:
         """Give the parameters of each placement, the first one first."""
         return (params.at(Placement()), *(params.at(place) for place in params.fallback))
+
+    def checks(self, params: AliyunParams | None) -> tuple[str, ...]:
+        """Name what can be checked before a machine is made."""
+        return checks.named(params)
+
+    def check(self, about: str, params: AliyunParams | None) -> Finding:
+        """Check one of them, by one call that changes nothing."""
+        return checks.asked(self._client, about, params)
 
     def _here(self, **params: str) -> dict[str, str]:
         return {"RegionId": self._client.region, **params}

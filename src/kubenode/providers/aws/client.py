@@ -109,7 +109,9 @@ class Ec2:
             exceptions.ConnectTimeoutError,
             exceptions.ProxyConnectionError,
         ) as error:
-            return {}, Unavailable(f"{operation}: no connection ({type(error).__name__}); nothing was sent")
+            return {}, Unavailable(
+                f"{operation}: no connection ({type(error).__name__}), nothing was sent; look at region and endpoint_url of [aws], and at the network"
+            )
         except _no_credentials() as error:
             return {}, AuthFailed(
                 f"{operation}: no credentials ({type(error).__name__}); {HINTS[AuthFailed]}"

@@ -18,6 +18,7 @@ from kubenode.core.errors import (
     Unavailable,
     Unsupported,
 )
+from kubenode.providers.asking import Denied, WouldDo
 
 _WORDS: Mapping[type[ProviderError], str] = {
     Throttled: """
@@ -33,8 +34,10 @@ _WORDS: Mapping[type[ProviderError], str] = {
     Protected: "OperationNotPermitted",
     Unsupported: "UnsupportedOperation InvalidAction UnknownOperationException",
     TokenConflict: "IdempotentParameterMismatch IdempotentInstanceTerminated",
+    Denied: "UnauthorizedOperation AccessDenied AccessDeniedException",
+    WouldDo: "DryRunOperation",
     AuthFailed: """
-        AuthFailure UnauthorizedOperation AccessDenied AccessDeniedException ExpiredToken ExpiredTokenException
+        AuthFailure ExpiredToken ExpiredTokenException
         RequestExpired OptInRequired InvalidClientTokenId InvalidAccessKeyId SignatureDoesNotMatch IncompleteSignature
         MissingAuthenticationToken UnrecognizedClientException Blocked PendingVerification""",
     Invalid: "TagLimitExceeded UnknownParameter UserDataTooLarge VPCIdNotSpecified",
@@ -53,6 +56,7 @@ HINTS: Mapping[type[ProviderError], str] = MappingProxyType({
     CapacityExhausted: "list other types or zones under `fallback`",
     QuotaExceeded: "ask AWS for a higher quota, or delete what is not needed",
     AuthFailed: "look at the credentials, the clock and the IAM policy of the controller",
+    Denied: "let the IAM policy of the controller allow it, as docs/reference/aws.md lists it",
     Invalid: "correct `spec.infrastructure.parameters`",
     Protected: "switch termination or stop protection off for this instance, if it is to go",
     TokenConflict: "look for what the token made; then a new attempt",

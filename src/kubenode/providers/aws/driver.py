@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 import attrs
 
-from kubenode.core.capability import CloudEvent
+from kubenode.core.capability import CloudEvent, Finding
 from kubenode.core.errors import Ambiguous, Invalid, NotFound, TokenConflict, Unavailable
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
-from kubenode.providers.aws import reading
+from kubenode.providers.aws import checks, reading
 from kubenode.providers.aws.client import Ec2
 from kubenode.providers.aws.launch import launch
 from kubenode.providers.aws.params import AwsParams, AwsSettings
@@ -104,18 +104,16 @@ class AwsProvider:
         return Page(items=carry, cursor=answer.get("NextToken") or None)
 
     def delete(self, instance_id: str) -> None:
-        """Terminate an instance; one that is gone already is no error.
+        """Terminate an instance; one that AWS still shows as terminated is no error.
 
         Raises:
+            NotFound: AWS knows none of this id; by its own words it may be running all the same.
             Protected: termination protection is on.
             Ambiguous: the answer is lost; a repeat does no harm.
             Unavailable: it was made a moment ago, and AWS does not show it yet.
             ProviderError: another meaning of AWS's answer.
         """
-        try:
-            self._seen(instance_id, lambda: self._write("TerminateInstances", instance_id))
-        except NotFound:
-            return
+        self._seen(instance_id, lambda: self._write("TerminateInstances", instance_id))
         with self._lock:
             self._young.pop(instance_id, None)
 
@@ -180,6 +178,14 @@ class AwsProvider:
         placed = (_placed(plain, place.instance_type, place.zone, place.subnet) for place in params.fallback)
         tried = (plain, *placed)
         return tuple(one for at, one in enumerate(tried) if one not in tried[:at])
+
+    def checks(self, params: AwsParams | None) -> tuple[str, ...]:
+        """Name what can be checked before a machine is made."""
+        return checks.named(params)
+
+    def check(self, about: str, params: AwsParams | None) -> Finding:
+        """Check one of them, by one call that changes nothing."""
+        return checks.asked(self.ec2, about, params)
 
     def _write(self, operation: str, instance_id: str) -> Mapping[str, Any]:
         return self.ec2.call(operation, {"InstanceIds": [instance_id]}, writes=True)

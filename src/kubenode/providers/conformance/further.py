@@ -1,10 +1,12 @@
 """The laws of capabilities: what a provider that has the method keeps, beyond the four that each has."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from kubenode.core.capability import (
     CloudEvent,
+    SupportsChecks,
     SupportsConfirmEvent,
     SupportsConsoleLog,
     SupportsEndedEvents,
@@ -33,6 +35,7 @@ CAPABILITIES: Mapping[type, tuple[str, ...]] = {
     SupportsConsoleLog: ("console_log",),
     SupportsProviderId: ("instance_of",),
     SupportsFallback: ("choices",),
+    SupportsChecks: ("checks", "check"),
 }
 MORE = {"kubenode.dev/kit-more": "x"}
 PLANNED = 3
@@ -52,6 +55,8 @@ def calls_of(cloud: Provider[Any], instance_id: str) -> Mapping[str, Callable[[]
         calls["console_log"] = lambda: cloud.console_log(instance_id)
     if isinstance(cloud, SupportsEvents):
         calls["events"] = lambda: cloud.events(None)
+    if isinstance(cloud, SupportsChecks):
+        calls |= {f"check {about}": partial(cloud.check, about, None) for about in cloud.checks(None)}
     return calls
 
 

@@ -18,6 +18,7 @@ from kubenode.runtime.cli.installed import PLUGINS, VERSION, plugins, version
 from kubenode.runtime.cli.machine import machine
 from kubenode.runtime.cli.plan import HELP as PLAN
 from kubenode.runtime.cli.plan import plan
+from kubenode.runtime.cli.provider import provider
 from kubenode.runtime.cli.replay import HELP as REPLAY
 from kubenode.runtime.cli.replay import replay
 from kubenode.runtime.cli.rollout import rollout
@@ -46,6 +47,7 @@ app.add_typer(sim, name="sim")
 app.command(epilog=CONTROLLER)(controller)
 app.command(epilog=AGENT)(agent)
 app.command(epilog=UNINSTALL)(uninstall)
+app.add_typer(provider, name="provider")
 app.add_typer(machine, name="machine")
 app.add_typer(rollout, name="rollout")
 app.command(epilog=HISTORY)(history)

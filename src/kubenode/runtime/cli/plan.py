@@ -11,11 +11,13 @@ import typer
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.instance.turn import SECOND
 from kubenode.runtime.cli.output import NO, Format, Output, document, examples
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.documents import read_documents
 from kubenode.runtime.foresight import Foresight, foresee
-from kubenode.runtime.foresight.values import PlannedImport, PlannedRollout
+from kubenode.runtime.foresight.values import PlannedImport, PlannedInstances, PlannedRollout
+from kubenode.runtime.observe.instances import SPACING
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.report.axis import count
 from kubenode.runtime.sim.story import Cast
@@ -49,7 +51,7 @@ def plan(
     ] = False,
     output: Format = Output.TABLE,
 ) -> None:
-    """Say what applying some files would do: batches, machines made and deleted, imports. Writes nothing.
+    """Say what applying some files would do: batches, machines made and deleted, calls of clouds, imports. Writes nothing.
 
     Every machine is taken to do well what it is asked, and every permit to be given; so no times are told.
     """
@@ -110,6 +112,14 @@ def told(seen: Foresight) -> dict[str, Any]:
             {"set": one.set, "creates": list(one.creates), "deletes": list(one.deletes), "waits": one.waits or None}
             for one in seen.machine_sets
         ],
+        "instances": [
+            {
+                "provider": one.provider, "creates": list(one.creates), "deletes": list(one.deletes),
+                "released": list(one.released), "problems": dict(one.problems),
+                "calls": {"create": len(one.creates), "delete": len(one.deletes)},
+            }
+            for one in seen.instances
+        ],
         "rollouts": [
             {
                 "set": one.set, "revision": one.revision, "before": one.before or None, "component": one.component,
@@ -140,6 +150,8 @@ def lines(seen: Foresight) -> Iterable[str]:
                 yield f"{verb:<7} {count(len(names), 'machine')} of MachineSet {kept.set}: {_few(names)}"
         if kept.waits:
             yield f"{IN}{kept.set} waits: {kept.waits}"
+    for asked in seen.instances:
+        yield from _asked(asked)
     for rollout in seen.rollouts:
         yield from _rollout(rollout)
     for text in seen.frozen:
@@ -155,6 +167,17 @@ def _import(one: PlannedImport) -> Iterable[str]:
     if one.taints:
         yield f"{IN}taint the Node " + ", ".join(one.taints)
     yield f"{IN}install " + (", ".join(one.entries.values()) or "nothing") + "; then Running"
+
+
+def _asked(one: PlannedInstances) -> Iterable[str]:
+    calls = count(len(one.creates) + len(one.deletes), "call")
+    yield f"ask     {one.provider}: {count(len(one.creates), 'instance')} made, {len(one.deletes)} terminated"
+    yield f"{IN}{calls} to make and end them, and looks: one list that all machines share, every {SPACING // SECOND} s at most while any waits"
+    if one.released:
+        yield f"{IN}left as they are: {_few(one.released)}"
+    for text in dict.fromkeys(one.problems.values()):
+        names = [name for name, said in one.problems.items() if said == text]
+        yield f"{IN}nothing is asked for {_few(names)}: {text}"
 
 
 def _rollout(one: PlannedRollout) -> Iterable[str]:

@@ -103,7 +103,7 @@ class Clouds:
             what = _CALLS.get(type(effect), "delete")
             given: Instance | Failure | None = await self._called(
                 f"{effect.provider} writer", WRITERS, f"{what} of {effect.machine.name}",
-                partial(made, self.view.launches, effect), self.call_limit,
+                partial(self._made, effect, self.view.freezes(effect.provider)), self.call_limit,
             )  # fmt: skip
             answer = answered(effect, given, self._clock.now().elapsed)
             result = answer.error or "ok"
@@ -116,6 +116,11 @@ class Clouds:
             )
         for name in self.view.answered(effect, answer):
             self._stir("machine", name)
+
+    def _made(self, effect: CloudEffect, freezes: int) -> Instance | Failure | None:
+        """Make the call, unless the provider froze while it waited for its thread. In that thread."""
+        refused = self.view.frozen_since(effect.provider, freezes)
+        return refused if refused is not None else made(self.view.launches, effect)
 
     def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
         """Look from now on; the task is given to `ended` when it has ended, also when it failed."""

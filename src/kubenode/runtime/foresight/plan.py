@@ -20,6 +20,7 @@ from kubenode.core.model.machine import ConfigState
 from kubenode.core.rollout.progress import CONFLICT, PROGRESSING
 from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
 from kubenode.runtime.foresight.drive import keep_machines, roll_out
+from kubenode.runtime.foresight.instances import planned_instances
 from kubenode.runtime.foresight.values import (
     Difference,
     Foresight,
@@ -43,7 +44,7 @@ def foresee(
         installed: as a server has them, statuses included; machines without a status are taken to run what
             the installed sets ask for. Empty for a new cluster.
         applied: as people wrote them; of two of one name the last counts.
-        plugins: whose component drivers say which steps an agent would take.
+        plugins: whose component drivers say which steps an agent would take, and whose providers read parameters.
         now: for stamps, and for the ends of freezes.
     """
     before = World(installed)
@@ -59,6 +60,7 @@ def foresee(
     return Foresight(
         differences=differences, imports=imports,
         machine_sets=tuple(one for one in machine_sets if one.creates or one.deletes or one.waits),
+        instances=tuple(planned_instances(before, after, plugins)),
         rollouts=tuple(one for one in rollouts if one.batches or one.joining or one.waits),
         frozen=tuple(_frozen(after, now)), exact=not after.made_up,
     )  # fmt: skip

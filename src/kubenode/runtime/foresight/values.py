@@ -54,6 +54,24 @@ class PlannedMachines:
 
 
 @attrs.frozen(kw_only=True)
+class PlannedInstances:
+    """What would be asked of one provider, where all goes well: a call for each instance made, and one for each terminated.
+
+    Attributes:
+        creates: machines for which an instance would be made.
+        deletes: machines whose instance would be terminated.
+        released: machines that would go, and whose instance would stay.
+        problems: by machine, why nothing could be asked for it.
+    """
+
+    provider: str
+    creates: tuple[str, ...] = ()
+    deletes: tuple[str, ...] = ()
+    released: tuple[str, ...] = ()
+    problems: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class PlannedImport:
     """A machine that would be imported: what would be kept on its Node, and installed before it is Running."""
 
@@ -77,6 +95,7 @@ class Foresight:
     differences: tuple[Difference, ...] = ()
     imports: tuple[PlannedImport, ...] = ()
     machine_sets: tuple[PlannedMachines, ...] = ()
+    instances: tuple[PlannedInstances, ...] = ()
     rollouts: tuple[PlannedRollout, ...] = ()
     frozen: tuple[str, ...] = ()
     exact: bool = True

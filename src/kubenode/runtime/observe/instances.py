@@ -12,7 +12,7 @@ import attrs
 from kubenode.core.decision import CloudEffect, CreateInstance
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Instance
-from kubenode.core.instance.evidence import doubted, leaving
+from kubenode.core.instance.evidence import ABSENCE, dead, doubted, leaving
 from kubenode.core.instance.seen import (
     MACHINE_UID_TAG,
     SET_UID_TAG,
@@ -57,6 +57,11 @@ class _Bond:
         """Whether nobody has asked for the end of what it names."""
         return self.step is InstanceStep.MADE
 
+    @property
+    def asked(self) -> bool:
+        """Whether its instance is asked for when a look does not show it: what is proven to be no more is not."""
+        return bool(self.id) and self.step is not InstanceStep.GONE
+
 
 @attrs.define
 class _Scope:
@@ -69,6 +74,7 @@ class _Scope:
     looked: int | None = None
     looking: bool = False
     unseen: set[str] = attrs.field(factory=set)
+    absent: dict[str, int] = attrs.field(factory=dict)
     wanted: dict[str, int] = attrs.field(factory=dict)
     not_before: int = 0
     failures: int = 0
@@ -181,10 +187,17 @@ class Instances:
         return tuple(name for name in self._scopes if self.launches.provider(name) is not None)
 
     def begin(self, provider: str, now: int) -> tuple[str, ...]:
-        """Begin a look; give the ids that are known."""
+        """Begin a look; give the ids that are asked for one by one, if it does not show them.
+
+        One that is to end and was not known is not asked for again before the next question can prove anything: of many
+        that go at once, each look would ask for each.
+        """
         scope = self._scope(provider)
         scope.looking, scope.not_before = True, now + SPACING
-        return tuple(sorted(one.id for one in self._bound(provider) if one.id))
+        scope.absent = {key: at for key, at in scope.absent.items() if now - at < ABSENCE}
+        return tuple(
+            sorted(one.id for one in self._bound(provider) if one.asked and one.id not in scope.absent)
+        )
 
     def looked(self, provider: str, look: Looked, now: int) -> tuple[str, ...]:
         """Take what a look showed; give the machines that are to be decided about anew."""
@@ -204,6 +217,7 @@ class Instances:
         }  # fmt: skip
         scope.entries = {**shown, **kept}
         scope.owned, scope.grouped = {}, {}
+        scope.absent = {key: at for key, at in scope.absent.items() if key not in shown}
         for entry in scope.entries.values():
             _own(scope, entry.instance)
         scope.looked = look.began
@@ -211,6 +225,20 @@ class Instances:
         wanting = {name for name, at in scope.wanted.items() if at <= look.began or thawed}
         changed = {name for name, state in before.items() if self._state(scope, name) != state}
         return tuple(sorted(wanting | changed))
+
+    def freezes(self, provider: str) -> int:
+        """Count how often a provider has frozen since it last took our credentials. May be read from any thread."""
+        return self._scope(provider).freezes
+
+    def frozen_since(self, provider: str, freezes: int) -> Failure | None:
+        """Refuse what passed the gate before the provider froze; None lets it go. May be asked from any thread."""
+        scope = self._scope(provider)
+        frozen = scope.frozen
+        return (
+            None
+            if frozen is None or scope.freezes <= freezes
+            else Failure(error="AuthFailed", text=frozen.text)
+        )
 
     def gate(self, effect: CloudEffect, now: int) -> ProviderAnswer | None:
         """Refuse an effect whose provider takes no credentials of ours, but for one that tries again; None lets it go."""
@@ -260,6 +288,8 @@ class Instances:
         return () if was_frozen else tuple(self._names.get(provider, ()))
 
     def _freeze(self, provider: str, scope: _Scope, text: str, now: int, *, by_write: bool) -> None:
+        if scope.frozen is not None and text == scope.frozen.text:
+            return  # our own refusal, and no word of the provider: whoever tries again is not kept from it
         if scope.frozen is not None and now < scope.frozen.until and not scope.probing:
             return  # it was under way when the scope froze
         scope.freezes, scope.by_write, scope.probing = scope.freezes + 1, by_write, False
@@ -273,11 +303,17 @@ class Instances:
 
     def _judge(self, provider: str, scope: _Scope, look: Look, shown: dict[str, _Entry]) -> None:
         """Note which machines it showed nothing of, and whether they are too many to be true."""
-        owners = {entry.instance.tags.get(MACHINE_UID_TAG) for entry in shown.values()}
+        # What is dead is shown for an hour by some clouds: nobody's instance, and no reason to wait for another.
+        owners = {
+            entry.instance.tags.get(MACHINE_UID_TAG) for entry in shown.values() if not dead(entry.instance)
+        }
         stays = missing = 0
         for name in self._names.get(provider, ()):
             bond = self._bonds[name]
-            absent = bond.uid not in owners and (not bond.id or bond.id in look.absent)
+            unknown = bond.id in look.absent or (bond.id in scope.absent and bond.id not in shown)
+            absent = bond.uid not in owners and (not bond.id or unknown)
+            if bond.step is InstanceStep.TERMINATING and bond.id in look.absent:
+                scope.absent[bond.id] = look.began
             (scope.unseen.add if absent else scope.unseen.discard)(name)
             if bond.stays:
                 stays += 1

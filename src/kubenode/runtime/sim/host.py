@@ -66,6 +66,7 @@ class HostSpec:
 
     Attributes:
         address: what its agent says is its own; empty while it has none.
+        provider_id: what its kubelet registers as `spec.providerID`; empty where nobody gives it one.
         refuses: `package=version` texts whose installation fails here, and units whose restart does.
         cost: how long each kind of step takes.
     """
@@ -74,6 +75,7 @@ class HostSpec:
     node: str
     zone: str
     address: str = ""
+    provider_id: str = ""
     packages: Mapping[str, str] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(
         factory=lambda: {"kubelet.service": "active", "containerd.service": "active"}

@@ -70,6 +70,10 @@ class LiveHosts:
         for machine, spec in specs.items():
             self.hosts[machine] = SimHost(spec, self._timer, self._changed)
 
+    def drop(self, machine: str) -> None:
+        """Take a host away, as when its instance is terminated: nothing more is heard of it."""
+        self.hosts.pop(machine).link(up=False)
+
     def seen(self, machine: str) -> HostSeen | None:
         """Give what the agent of a machine knows."""
         host = self.hosts.get(machine)
@@ -99,7 +103,7 @@ class LiveHosts:
         while True:
             self._restless.clear()
             pause = self._heartbeat
-            for host in self.hosts.values():
+            for host in (*self.hosts.values(),):  # some come and go while one is reported
                 try:
                     await self._report(host)
                 except ApiError as error:
@@ -122,6 +126,7 @@ class LiveHosts:
                 "apiVersion": "v1",
                 "kind": "Node",
                 "metadata": {"name": host.spec.node, "labels": labels},
+                **({"spec": {"providerID": host.spec.provider_id}} if host.spec.provider_id else {}),
             }
             try:
                 await self._kubelets.create(m.Node.KIND, body)

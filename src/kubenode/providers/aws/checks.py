@@ -1,0 +1,143 @@
+"""What `kubenode provider check` asks of EC2: dry runs and look-ups, one wire call each.
+
+A quota is not among them: EC2's dry run checks permissions, and its account attributes "do not reflect your actual vCPU
+limit". AWS tells a quota when an instance is asked for.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubenode.core.capability import Finding
+from kubenode.core.errors import ProviderError
+from kubenode.core.hookspecs import CreateRequest
+from kubenode.providers.asking import known, looked_up, refused, rehearsed
+from kubenode.providers.aws.client import Ec2
+from kubenode.providers.aws.launch import launch
+from kubenode.providers.aws.params import AwsParams
+
+NAME = "kubenode-check"
+SOME: Mapping[str, Any] = {"MaxResults": 5}
+
+
+def named(params: AwsParams | None) -> tuple[str, ...]:
+    """Name what can be checked of these parameters."""
+    if params is None:
+        return ("credentials", "look")
+    given = {"image": params.image, "zone": params.subnet or (params.zone and params.instance_type)}
+    return ("credentials", "look", "create", *(about for about, value in given.items() if value))
+
+
+def asked(ec2: Ec2, about: str, params: AwsParams | None) -> Finding:
+    """Check one thing."""
+    if about == "credentials":
+        return known(lambda: _dry(ec2, "DescribeInstances", SOME), f"AWS knows them in {_region(ec2)}")
+    if about == "look":
+        return rehearsed(
+            about, lambda: _dry(ec2, "DescribeInstances", SOME), "ec2:DescribeInstances is allowed"
+        )
+    if params is None:
+        return Finding(
+            about=about,
+            holds=None,
+            text="it needs the parameters of a machine",
+            fix="name a manifest with -f",
+        )
+    if about == "create":
+        return _create(ec2, params)
+    if about == "image":
+        return looked_up(
+            about,
+            lambda: ec2.call("DescribeImages", {"ImageIds": [params.image]}),
+            lambda answer: _image(answer, params),
+        )
+    return _zone(ec2, params)
+
+
+def _region(ec2: Ec2) -> str:
+    try:
+        return ec2.region
+    except ProviderError:
+        return "no region"
+
+
+def _dry(ec2: Ec2, operation: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    return ec2.call(operation, {**arguments, "DryRun": True})
+
+
+def _create(ec2: Ec2, params: AwsParams) -> Finding:
+    request = CreateRequest(token=NAME, machine=NAME, params=params, tags={"kubenode.dev/managed": "true"})
+    try:
+        told = {name: value for name, value in launch(request).items() if name != "ClientToken"}
+    except ProviderError as error:
+        return refused("create", error)
+    return rehearsed(
+        "create", lambda: _dry(ec2, "RunInstances", told),
+        "ec2:RunInstances with these parameters and tags is allowed; AWS tells a quota only when an instance is asked for",
+    )  # fmt: skip
+
+
+def _image(answer: Mapping[str, Any], params: AwsParams) -> Finding:
+    states = [image.get("State", "") for image in answer.get("Images", ())]
+    if states == ["available"]:
+        return Finding(about="image", holds=True, text=f"{params.image} is available")
+    text = f"{params.image} is {states[0]}" if states else f"{params.image} is not shown in this region"
+    return Finding(
+        about="image", holds=False, text=text,
+        fix="name an image of this region that is shared with this account; an AMI id is of one region",
+    )  # fmt: skip
+
+
+def _zone(ec2: Ec2, params: AwsParams) -> Finding:
+    if params.subnet:
+        return looked_up(
+            "zone", lambda: ec2.call("DescribeSubnets", {"SubnetIds": [params.subnet]}), lambda answer: _subnet(answer, params)
+        )  # fmt: skip
+    wanted = {
+        "LocationType": "availability-zone",
+        "Filters": [{"Name": "instance-type", "Values": [params.instance_type]}],
+    }
+    return looked_up(
+        "zone",
+        lambda: ec2.call("DescribeInstanceTypeOfferings", wanted),
+        lambda answer: _offered(answer, params),
+    )
+
+
+def _subnet(answer: Mapping[str, Any], params: AwsParams) -> Finding:
+    found = [
+        (one.get("AvailabilityZone", ""), one.get("AvailableIpAddressCount", 0))
+        for one in answer.get("Subnets", ())
+    ]
+    if not found:
+        return Finding(
+            about="zone",
+            holds=False,
+            text=f"{params.subnet} is not shown in this region",
+            fix="name a subnet of this region",
+        )
+    zone, free = found[0]
+    if params.zone and zone != params.zone:
+        return Finding(
+            about="zone", holds=False, text=f"{params.subnet} is in {zone}, and the zone is to be {params.zone}",
+            fix="leave the zone out, or name a subnet of it; failureDomains of a MachineSet set the zone",
+        )  # fmt: skip
+    if not free:
+        return Finding(
+            about="zone",
+            holds=False,
+            text=f"{params.subnet} has no free address",
+            fix="free some, or name another subnet",
+        )
+    return Finding(
+        about="zone", holds=True, text=f"{params.subnet} is in {zone} and has {free} free addresses"
+    )
+
+
+def _offered(answer: Mapping[str, Any], params: AwsParams) -> Finding:
+    zones = sorted(one["Location"] for one in answer.get("InstanceTypeOfferings", ()))
+    if params.zone in zones:
+        return Finding(about="zone", holds=True, text=f"{params.instance_type} is offered in {params.zone}")
+    return Finding(
+        about="zone", holds=False, text=f"{params.instance_type} is not offered in {params.zone}",
+        fix=f"it is in {', '.join(zones)}" if zones else "name an instance type of this region",
+    )  # fmt: skip
