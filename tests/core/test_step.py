@@ -6,7 +6,22 @@ from typing import Any
 import attrs
 import pytest
 
-from kubenode.core.step import Exec, check_package, check_path, check_unit, is_package, is_path, is_unit
+from kubenode.core.step import (
+    ArtifactFormat,
+    Exec,
+    InstallArtifact,
+    check_member,
+    check_package,
+    check_path,
+    check_sha256,
+    check_unit,
+    check_url,
+    is_package,
+    is_path,
+    is_sha256,
+    is_unit,
+    is_url,
+)
 
 
 @attrs.frozen
@@ -86,3 +101,68 @@ def test_a_command() -> None:
     """A program alone, and one with arguments that a shell would read otherwise."""
     assert Exec(("/bin/df",)).argv == ("/bin/df",)
     assert Exec(("/bin/echo", "$HOME; ls")).argv == ("/bin/echo", "$HOME; ls")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://dl.k8s.io/v1.30.4/bin/linux/amd64/kubelet",
+        "http://10.0.0.1:8080/a?token=b%20c&d='~",
+        "https://[fd00::1]:443/x",
+        "https://x",
+        "http://a/" + "b" * (2048 - len("http://a/")),
+    ],
+)
+def test_urls(url: str) -> None:
+    """Of http and https, with a port, a query, an address."""
+    assert is_url(url)
+    assert refused(check_url, url) == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "x", "/x", "ftp://x/y", "file:///etc/passwd", "https:///x", "https://me:secret@x/y", "https://me@x/y",
+        "https://x/y#secret", "https://x/a b", "https://x/a\nb", "https://x/é", "https://x?secret", "https://-x/y", "https://x-/y",
+        "https://x:/y", "https://x:123456/y", "HTTPS://x/y", "http://a/" + "b" * (2049 - len("http://a/")),
+    ],
+)  # fmt: skip
+def test_what_is_no_url(url: str) -> None:
+    """And the text does not repeat it, since it may hold a token."""
+    assert not is_url(url)
+    says = refused(check_url, url)
+    assert says.startswith("field: it is no plain http or https URL without user, password and fragment")
+    assert "secret" not in says
+
+
+def test_digests() -> None:
+    """As sha256sum prints them."""
+    assert is_sha256("0123456789abcdef" * 4)
+    assert refused(check_sha256, "f" * 64) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "f" * 63, "f" * 65, "F" * 64, "g" * 64, "f" * 64 + "\n", "sha256:" + "f" * 64]
+)
+def test_what_is_no_digest(text: str) -> None:
+    """Too short, too long, otherwise written."""
+    assert not is_sha256(text)
+    assert refused(check_sha256, text).endswith("is no SHA-256; write the 64 digits that sha256sum prints")
+
+
+@pytest.mark.parametrize(("member", "good"), [("", True), ("bin/x", True), ("..x", True), ("../x", False), ("/x", False), ("x/", False), ("a//b", False)])  # fmt: skip
+def test_members(member: str, good: bool) -> None:
+    """A plain path below the archive, or all of it."""
+    says = refused(check_member, member)
+    assert (says == "") is good
+    assert good or says.endswith("is not the plain path of a member such as bin/containerd")
+
+
+def test_the_mark_of_an_artifact() -> None:
+    """A program, a tree and a part of it with one digest are three things."""
+    one = InstallArtifact(path="/x", url="https://x/secret", sha256="a" * 64, then=None)
+    tree = attrs.evolve(one, format=ArtifactFormat.TAR)
+    assert one.mark == "a" * 64
+    assert tree.mark == "a" * 64 + ":/"
+    assert attrs.evolve(tree, member="b/c").mark == "a" * 64 + ":/b/c"
+    assert "secret" not in repr(one)

@@ -8,6 +8,7 @@ which steps mend it (`plan`). The agent looks and acts. The entry-point group is
 from collections.abc import Iterable
 from typing import Any
 
+from kubenode.components.artifact import ArtifactDriver, ArtifactParams
 from kubenode.components.file import FileDriver, FileParams
 from kubenode.components.package import PackageDriver, PackageParams
 from kubenode.core.errors import InvalidObjectError, Problem
@@ -15,13 +16,17 @@ from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settin
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import (
+    ArtifactAt,
+    ArtifactFormat,
     CheckAnswer,
     Exec,
     HttpGet,
+    InstallArtifact,
     InstallPackage,
     PackageVersion,
     Probe,
     ReadFile,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
     Step,
@@ -38,13 +43,14 @@ from kubenode.core.step import (
 @hookimpl
 def register_components() -> Iterable[ComponentDriver[Any]]:
     """Give the component drivers that kubenode brings."""
-    return (PackageDriver(), FileDriver())
+    return (PackageDriver(), FileDriver(), ArtifactDriver())
 
 
 __all__ = [
+    "ArtifactAt", "ArtifactDriver", "ArtifactFormat", "ArtifactParams",
     "CheckAnswer", "ComponentDriver", "ConfigState", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
-    "InstallPackage",
+    "InstallArtifact", "InstallPackage",
     "InvalidObjectError", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
-    "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
+    "RemoveArtifact", "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
     "check_package", "check_path", "check_unit", "hookimpl", "register_components",
 ]  # fmt: skip

@@ -10,6 +10,11 @@ from kubenode.core.model.meta import UNIT_PATTERN, matches
 
 PACKAGE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"
 PATH_PATTERN = r"^(/[^/\x00-\x1f\x7f]+)+$"
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+URL_PATTERN = (
+    r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!\x22$-~]*)?$"
+)
+"""Of http or https, without a user, a fragment or a character that would have to be quoted."""
 
 
 class Undo(enum.Enum):
@@ -37,6 +42,13 @@ class PackageVersion:
     """Look at the installed version of a package."""
 
     package: str
+
+
+@attrs.frozen
+class ArtifactAt:
+    """Look at which artifact stands at a path, by its bytes: as `InstallArtifact.mark`; empty for what is none or not whole."""
+
+    path: str
 
 
 def _check_argv(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
@@ -139,6 +151,46 @@ class RemovePackage:
     package: str
 
 
+class ArtifactFormat(enum.Enum):
+    """What an artifact is: one program, or a tar of files, as it is or with gzip."""
+
+    BINARY = "binary"
+    TAR = "tar"
+
+
+@attrs.frozen(kw_only=True)
+class InstallArtifact:
+    """Let a path lead to an artifact of exact content, all at once; undo is what stood there.
+
+    `then` has no default, for the same reason as in WriteFile.
+
+    Attributes:
+        path: where it stands: a symbolic link to what was fetched and is kept.
+        url: from where it is fetched when it is not kept. It may hold a token, so it is never shown.
+        sha256: of what is fetched, 64 hexadecimal digits; nothing else is unpacked or kept.
+        member: of a tar: the file or folder in it that the path leads to; empty for all of it.
+    """
+
+    path: str
+    url: str = attrs.field(repr=False)
+    sha256: str
+    then: RestartUnit | None
+    format: ArtifactFormat = ArtifactFormat.BINARY
+    member: str = ""
+
+    @property
+    def mark(self) -> str:
+        """Give what ArtifactAt finds where this is whole."""
+        return artifact_mark(self.sha256, self.format, self.member)
+
+
+@attrs.frozen(kw_only=True)
+class RemoveArtifact:
+    """Remove what InstallArtifact let a path lead to; undo is to let it lead there again."""
+
+    path: str
+
+
 @attrs.frozen(kw_only=True)
 class Reboot:
     """Reboot the host."""
@@ -146,8 +198,17 @@ class Reboot:
 
 Check: TypeAlias = Exec | HttpGet | TcpConnect
 """A probe that asks something that runs; what does not answer has no entry in what was seen."""
-Probe: TypeAlias = ReadFile | UnitState | PackageVersion | Check
-Step: TypeAlias = RestartUnit | StopUnit | WriteFile | InstallPackage | RemovePackage | Reboot
+Probe: TypeAlias = ReadFile | UnitState | PackageVersion | ArtifactAt | Check
+Step: TypeAlias = (
+    RestartUnit
+    | StopUnit
+    | WriteFile
+    | InstallPackage
+    | RemovePackage
+    | InstallArtifact
+    | RemoveArtifact
+    | Reboot
+)
 
 
 RUNS = frozenset({"active", "reloading"})
@@ -167,6 +228,21 @@ def is_path(text: str) -> bool:
 def is_package(text: str) -> bool:
     """Tell whether a text can name a package and is no option of the package manager."""
     return len(text) <= 128 and matches(PACKAGE_PATTERN, text)
+
+
+def is_sha256(text: str) -> bool:
+    """Tell whether a text is a SHA-256 in small hexadecimal digits."""
+    return matches(SHA256_PATTERN, text)
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text is an http or https URL without a user, a fragment or a space."""
+    return len(text) <= 2048 and matches(URL_PATTERN, text)
+
+
+def artifact_mark(sha256: str, form: ArtifactFormat, member: str) -> str:
+    """Give what names the whole content of an artifact, or of one member of it."""
+    return sha256 if form is ArtifactFormat.BINARY else f"{sha256}:/{member}"
 
 
 def check_unit(_: object, field: "attrs.Attribute[Any]", value: str | None) -> None:
@@ -199,6 +275,39 @@ def check_package(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
     """
     if not is_package(value):
         raise ValueError(f"{field.name}: {value!r} is not the name of a package such as kubelet")
+
+
+def check_sha256(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what is no SHA-256.
+
+    Raises:
+        ValueError: with the field's name and what to write.
+    """
+    if not is_sha256(value):
+        raise ValueError(f"{field.name}: {value!r} is no SHA-256; write the 64 digits that sha256sum prints")
+
+
+def check_url(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what is no URL of http or https.
+
+    Raises:
+        ValueError: with the field's name and an example, and never with the value: it may hold a token.
+    """
+    if not is_url(value):
+        raise ValueError(
+            f"{field.name}: it is no plain http or https URL without user, password and fragment, "
+            "such as https://dl.k8s.io/v1.30.4/bin/linux/amd64/kubelet"
+        )
+
+
+def check_member(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what can be no member of a tar; an empty text passes.
+
+    Raises:
+        ValueError: with the field's name and an example.
+    """
+    if value and not is_path(f"/{value}"):
+        raise ValueError(f"{field.name}: {value!r} is not the plain path of a member such as bin/containerd")
 
 
 def refusal(problem: Problem) -> tuple[str, str]:

@@ -59,8 +59,13 @@ class Host:
             root=self.debian.root,
             run=self.debian,
             sleep=self._sleep,
+            **self.made(),
         )
         self.agent.resume()
+
+    def made(self) -> dict[str, Any]:
+        """Give what the agent is made with besides."""
+        return {}
 
     def _heard(self) -> None:
         self.told += 1

@@ -1,7 +1,7 @@
 """Steps and their ways back, as the journal writes them.
 
-Contents of files do not stand in the journal, since they may be secrets: it names them by digest, and the bytes are
-kept beside it for as long as the operation is open.
+Contents of files and URLs do not stand in the journal, since they may be secrets or hold one: it names them by digest,
+and the bytes are kept beside it for as long as the operation is open.
 """
 
 import hashlib
@@ -12,8 +12,11 @@ import attrs
 
 from kubenode.core.model import Json
 from kubenode.core.step import (
+    ArtifactFormat,
+    InstallArtifact,
     InstallPackage,
     Reboot,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
     Step,
@@ -31,12 +34,29 @@ class PutBack:
     was: Was
 
 
-Undo: TypeAlias = PutBack | RestartUnit | StopUnit | InstallPackage | RemovePackage
+@attrs.frozen(kw_only=True)
+class GiveBack:
+    """Let what somebody else had put at a path stand there again; `kept` is its name beside it."""
+
+    path: str
+    kept: str
+
+
+@attrs.frozen(kw_only=True)
+class DropArtifact:
+    """Delete what was fetched for a path under a digest."""
+
+    path: str
+    sha256: str
+
+
+Undo: TypeAlias = PutBack | GiveBack | DropArtifact | RestartUnit | StopUnit | InstallPackage | RemovePackage
 """One act of a way back."""
 Act: TypeAlias = Step | Undo
 
 _BY_NAME: Final[Mapping[str, type[Any]]] = {
-    one.__name__: one for one in (RestartUnit, StopUnit, RemovePackage, Reboot)
+    one.__name__: one
+    for one in (RestartUnit, StopUnit, RemovePackage, RemoveArtifact, GiveBack, DropArtifact, Reboot)
 }
 
 
@@ -49,6 +69,8 @@ def contents(act: Act) -> Iterator[bytes]:
     """Give what has to be kept beside the journal for an act."""
     if isinstance(act, WriteFile):
         yield act.content
+    elif isinstance(act, InstallArtifact):
+        yield act.url.encode()
     elif isinstance(act, PutBack) and act.was.form is Form.FILE:
         yield act.was.content
 
@@ -64,11 +86,25 @@ def dump(act: Act) -> Json:
         case InstallPackage():
             then = None if act.then is None else act.then.unit
             return {"act": "InstallPackage", "package": act.package, "version": act.version, "then": then}
+        case InstallArtifact():
+            then = None if act.then is None else act.then.unit
+            return {
+                "act": "InstallArtifact", "path": act.path, "url": digest_of(act.url.encode()), "sha256": act.sha256,
+                "format": act.format.value, "member": act.member, "then": then,
+            }  # fmt: skip
         case PutBack():
             was = attrs.asdict(act.was)
             kept = digest_of(act.was.content) if act.was.form is Form.FILE else ""
             return {"act": "PutBack", "path": act.path, **was, "form": act.was.form.value, "content": kept}
-        case RestartUnit() | StopUnit() | RemovePackage() | Reboot():
+        case (
+            RestartUnit()
+            | StopUnit()
+            | RemovePackage()
+            | RemoveArtifact()
+            | GiveBack()
+            | DropArtifact()
+            | Reboot()
+        ):
             return {"act": type(act).__name__, **attrs.asdict(act)}
         case _:
             assert_never(act)
@@ -96,6 +132,9 @@ def load(raw: Json, kept: Callable[[str], bytes]) -> Any:
         return WriteFile(content=kept(fields.pop("content")), then=restart, **fields)
     if name == "InstallPackage":
         return InstallPackage(then=restart, **fields)
+    if name == "InstallArtifact":
+        url, packed = kept(fields.pop("url")).decode(), ArtifactFormat(fields.pop("format"))
+        return InstallArtifact(url=url, format=packed, then=restart, **fields)
     return _BY_NAME[name](**fields)
 
 
@@ -108,6 +147,14 @@ def named(act: Act) -> str:
             return f"install {act.package}={act.version}"
         case RemovePackage():
             return f"remove {act.package}"
+        case InstallArtifact():
+            return f"install artifact {act.sha256[:12]} at {act.path}"
+        case RemoveArtifact():
+            return f"remove artifact at {act.path}"
+        case DropArtifact():
+            return f"delete artifact {act.sha256[:12]}"
+        case GiveBack():
+            return f"give {act.path} back"
         case RestartUnit():
             return f"restart {act.unit}"
         case StopUnit():

@@ -46,6 +46,10 @@ class Disk:
         """Make a symbolic link."""
         os.symlink(target, name, dir_fd=folder)
 
+    def name_too(self, name: str, other: str, folder: int) -> None:
+        """Give a file, or a link itself, another name in its folder beside the one it has."""
+        os.link(name, other, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+
     def unlink(self, name: str, folder: int) -> None:
         """Remove a file or a link."""
         os.unlink(name, dir_fd=folder)

@@ -4,15 +4,29 @@ Every step can be done again: it was perhaps done already when the agent or the 
 again, also of a step that never began.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, assert_never
 
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
-from kubenode.runtime.agent.acts import PutBack, Undo
+from kubenode.core.step import (
+    InstallArtifact,
+    InstallPackage,
+    Reboot,
+    RemoveArtifact,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    WriteFile,
+)
+from kubenode.runtime.agent.acts import DropArtifact, GiveBack, PutBack, Undo
+from kubenode.runtime.agent.artifacts import TARGET, Artifacts
 from kubenode.runtime.agent.journal import Begun
 from kubenode.runtime.agent.packages import Packages
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import Units
+
+LOG = logging.getLogger("kubenode.agent")
 
 BOOT: Final = "boot"
 INVOCATION: Final = "invocation"
@@ -42,14 +56,18 @@ class Executor:
         tree: its files.
         units: its units.
         packages: its packages.
+        artifacts: its artifacts.
         boot_id: of this boot.
         pause: waits while the host goes down.
     """
 
-    def __init__(self, tree: Tree, units: Units, packages: Packages, boot_id: str, pause: Pause) -> None:
+    def __init__(
+        self, tree: Tree, units: Units, packages: Packages, artifacts: Artifacts, boot_id: str, pause: Pause
+    ) -> None:
         self._tree = tree
         self._units = units
         self._packages = packages
+        self._artifacts = artifacts
         self._boot_id = boot_id
         self._pause = pause
 
@@ -69,6 +87,11 @@ class Executor:
             case RemovePackage():
                 version = self._packages.version(step.package)
                 return Begun(undo=_package_back(step.package, version) if version else ())
+            case InstallArtifact():
+                first, last, marks = self._artifacts.before_install(step)
+                return Begun(undo=(*first, *self._unit_back(step.then), *last), marks=marks)
+            case RemoveArtifact():
+                return Begun(undo=self._artifacts.before_removal(step.path))
             case RestartUnit():
                 marks = {INVOCATION: self._units.invocation(step.unit)}
                 return Begun(
@@ -103,6 +126,12 @@ class Executor:
                 self._restart(step.then)
             case RemovePackage():
                 self._packages.remove(step.package)
+            case InstallArtifact():
+                self._artifacts.install(step, marks)
+                self._restart(step.then)
+                self._prune(step.path, marks)
+            case RemoveArtifact():
+                self._artifacts.remove(step.path)
             case RestartUnit():
                 if not (again and self._has_restarted(step.unit, marks)):
                     self._units.restart(step.unit)
@@ -119,6 +148,10 @@ class Executor:
             case PutBack():
                 self._tree.put(act.path, act.was)
                 self._reread(act.path)
+            case GiveBack():
+                self._artifacts.give_back(act.path, act.kept)
+            case DropArtifact():
+                self._artifacts.drop(act.path, act.sha256)
             case InstallPackage():
                 self._packages.install(act.package, act.version)
             case RemovePackage():
@@ -144,6 +177,13 @@ class Executor:
         """Let systemd read its files anew if this is one of them: it does not see a folder of drop-ins that is new."""
         if path.startswith(_UNIT_FOLDERS):
             self._units.reload()
+
+    def _prune(self, path: str, marks: Mapping[str, str]) -> None:
+        """Delete artifacts that nobody goes back to; what cannot be deleted is no reason to go back."""
+        try:
+            self._artifacts.prune(path, marks.get(TARGET, ""))
+        except StepFailed as error:
+            LOG.warning("event=not-pruned path=%s error=%s", path, error)
 
     def _has_restarted(self, unit: str, marks: Mapping[str, str]) -> bool:
         now = self._units.invocation(unit)

@@ -17,7 +17,17 @@ from kubenode.core.decision import SetEntry
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have
 from kubenode.core.model.machine import ConfigState
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from kubenode.core.step import (
+    InstallArtifact,
+    InstallPackage,
+    Reboot,
+    RemoveArtifact,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    WriteFile,
+)
 from kubenode.runtime.foresight.drive import keep_machines, roll_out
 from kubenode.runtime.foresight.values import (
     Difference,
@@ -179,6 +189,10 @@ def _step(step: Step) -> str:
             return f"install {step.package} {step.version}" + _then(step.then)
         case RemovePackage():
             return f"remove {step.package}"
+        case InstallArtifact():
+            return f"install an artifact at {step.path}, sha256 {step.sha256[:12]}" + _then(step.then)
+        case RemoveArtifact():
+            return f"remove the artifact at {step.path}"
         case WriteFile():
             return f"write {step.path}" + _then(step.then)
         case RestartUnit():

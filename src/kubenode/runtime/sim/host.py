@@ -21,15 +21,18 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import (
+    ArtifactAt,
     Check,
     CheckAnswer,
     Exec,
     HttpGet,
+    InstallArtifact,
     InstallPackage,
     PackageVersion,
     Probe,
     ReadFile,
     Reboot,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
     Step,
@@ -66,7 +69,7 @@ class HostSpec:
 
     Attributes:
         address: what its agent says is its own; empty while it has none.
-        refuses: `package=version` texts whose installation fails here, and units whose restart does.
+        refuses: `package=version` texts and digests of artifacts whose installation fails here, and units whose restart does.
         cost: how long each kind of step takes.
     """
 
@@ -121,6 +124,7 @@ class SimHost:
     packages: dict[str, str] = attrs.field(factory=dict)
     units: dict[str, str] = attrs.field(factory=dict)
     files: dict[str, bytes] = attrs.field(factory=dict)
+    artifacts: dict[str, str] = attrs.field(factory=dict)
     answers: dict[Check, CheckAnswer | None] = attrs.field(factory=dict)
     journal: dict[str, JournalEntry] = attrs.field(factory=dict)
     spans: list[Span] = attrs.field(factory=list)
@@ -157,6 +161,7 @@ class SimHost:
         files: dict[str, bytes] = {}
         units: dict[str, str] = {}
         packages: dict[str, str] = {}
+        artifacts: dict[str, str] = {}
         answers: dict[Check, CheckAnswer] = {}
         for probe in probes:
             match probe:
@@ -166,13 +171,15 @@ class SimHost:
                     _copy(self.units, units, probe.unit)
                 case PackageVersion():
                     _copy(self.packages, packages, probe.package)
+                case ArtifactAt():
+                    _copy(self.artifacts, artifacts, probe.path)
                 case Exec() | HttpGet() | TcpConnect():
                     answer = self._answered(probe)
                     if answer is not None:
                         answers[probe] = answer
                 case _:
                     assert_never(probe)
-        return Seen(files=files, units=units, packages=packages, answers=answers)
+        return Seen(files=files, units=units, packages=packages, artifacts=artifacts, answers=answers)
 
     def _answered(self, check: Check) -> CheckAnswer | None:
         """Give what is said to a check, or None: as told in `answers`, else by a host that is well unless it hangs.
@@ -270,6 +277,13 @@ class SimHost:
                 self._restart(step.then)
             case RemovePackage():
                 self.packages.pop(step.package, None)
+            case InstallArtifact():
+                if step.sha256 in self.spec.refuses:
+                    return f"what was fetched for {step.path} has another SHA-256"
+                self.artifacts[step.path] = step.mark
+                self._restart(step.then)
+            case RemoveArtifact():
+                self.artifacts.pop(step.path, None)
             case WriteFile():
                 self.files[step.path] = step.content
                 self._restart(step.then)
