@@ -199,6 +199,7 @@ def installs(then: RestartUnit | None) -> InstallArtifact:
         (S, have("1.2", R), (STOP,)),
         (S, have("", R), (installs(None), STOP)),
         (S, have("", S), (installs(None),)),
+        (S, have("", A, ConfigState.UNKNOWN), (installs(None), STOP)),
         (A, have("1.2", R), (STOP, RemoveArtifact(path=ARTIFACT.path))),
         (A, have("", S), (RemoveArtifact(path=ARTIFACT.path),)),
         (A, have("", A, ConfigState.UNKNOWN), ()),
@@ -313,5 +314,5 @@ def test_good_names_pass() -> None:
 def test_the_hook_gives_our_drivers() -> None:
     """Each under its own name, with an attrs class of parameters."""
     drivers = list(components.register_components())
-    assert [driver.name for driver in drivers] == ["package", "file", "artifact"]
+    assert [driver.name for driver in drivers] == ["package", "file", "artifact", "kernel"]
     assert all(attrs.has(driver.params) for driver in drivers)

@@ -10,17 +10,23 @@ from kubenode.core.step import (
     ArtifactFormat,
     Exec,
     InstallArtifact,
+    SetKernel,
     check_member,
     check_package,
     check_path,
     check_sha256,
     check_unit,
     check_url,
+    is_module,
     is_package,
     is_path,
     is_sha256,
+    is_sysctl,
+    is_sysctl_value,
     is_unit,
     is_url,
+    module_path,
+    sysctl_path,
 )
 
 
@@ -166,3 +172,60 @@ def test_the_mark_of_an_artifact() -> None:
     assert tree.mark == "a" * 64 + ":/"
     assert attrs.evolve(tree, member="b/c").mark == "a" * 64 + ":/b/c"
     assert "secret" not in repr(one)
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("net.ipv4.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+        ("net/ipv4/conf/eth0.1/rp_filter", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter"),
+        ("net.ipv4.conf.br-lan@if3.x", "/proc/sys/net/ipv4/conf/br-lan@if3/x"),
+        ("k." + "a" * 254, "/proc/sys/k/" + "a" * 254),
+    ],
+)
+def test_settings(key: str, path: str) -> None:
+    """With dots, or with slashes where a part has a dot."""
+    assert is_sysctl(key)
+    assert sysctl_path(key) == path
+
+
+@pytest.mark.parametrize(
+    "key", ["", "vm", ".vm.x", "vm.", "vm..x", "vm/../x", "vm/./x", "/vm/x", "vm. x", "vm.x\n", "vm.x=1", "k." + "a" * 255]
+)  # fmt: skip
+def test_what_is_no_setting(key: str) -> None:
+    """A path that leads elsewhere, a line, a value."""
+    assert not is_sysctl(key)
+
+
+@pytest.mark.parametrize(("value", "good"), [("1", True), ("4096 131072\t6291456", True), ("a" * 1024, True), ("a" * 1025, False), ("", False), (" \t", False), ("1\n", False), ("1\r", False), ("\0", False), ("\x7f", False)])  # fmt: skip
+def test_values(value: str, good: bool) -> None:
+    """One line with something in it."""
+    assert is_sysctl_value(value) is good
+
+
+@pytest.mark.parametrize(("module", "good"), [("br_netfilter", True), ("ip-tables", True), ("a" * 64, True), ("a" * 65, False), ("", False), ("-r", False), ("a b", False), ("../x", False), ("a.ko", False)])  # fmt: skip
+def test_modules(module: str, good: bool) -> None:
+    """A name, and no option of modprobe."""
+    assert is_module(module) is good
+
+
+def test_the_state_of_a_module() -> None:
+    """The kernel writes a line where a name may have a dash."""
+    assert module_path("br-netfilter") == "/sys/module/br_netfilter/initstate"
+
+
+def test_a_value_of_the_kernel_is_not_shown() -> None:
+    """There are secrets among them."""
+    assert "hidden" not in repr(SetKernel(name="k", sysctl=(("net.ipv6.conf.all.stable_secret", "hidden"),)))
+
+
+def test_the_files_of_a_kernel() -> None:
+    """One for modules, one for settings, in their order; one of nothing is left out."""
+    both = SetKernel(name="k", modules=("b", "a"), sysctl=(("y.x", "1 2"), ("c/d.e", "3")))
+    modules, settings = (
+        ("/etc/modules-load.d/k.conf", b"b\na\n"),
+        ("/etc/sysctl.d/90-k.conf", b"y.x = 1 2\nc/d.e = 3\n"),
+    )
+    assert both.files == dict([modules, settings])
+    assert attrs.evolve(both, sysctl=()).files == dict([modules])
+    assert attrs.evolve(both, modules=()).files == dict([settings])

@@ -10,6 +10,7 @@ from typing import Any
 
 from kubenode.components.artifact import ArtifactDriver, ArtifactParams
 from kubenode.components.file import FileDriver, FileParams
+from kubenode.components.kernel import KernelDriver, KernelParams
 from kubenode.components.package import PackageDriver, PackageParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settings, hookimpl
@@ -29,6 +30,7 @@ from kubenode.core.step import (
     RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     TcpConnect,
@@ -43,14 +45,14 @@ from kubenode.core.step import (
 @hookimpl
 def register_components() -> Iterable[ComponentDriver[Any]]:
     """Give the component drivers that kubenode brings."""
-    return (PackageDriver(), FileDriver(), ArtifactDriver())
+    return (PackageDriver(), FileDriver(), ArtifactDriver(), KernelDriver())
 
 
 __all__ = [
     "ArtifactAt", "ArtifactDriver", "ArtifactFormat", "ArtifactParams",
     "CheckAnswer", "ComponentDriver", "ConfigState", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
     "InstallArtifact", "InstallPackage",
-    "InvalidObjectError", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
-    "RemoveArtifact", "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
+    "InvalidObjectError", "KernelDriver", "KernelParams", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
+    "RemoveArtifact", "RemovePackage", "RestartUnit", "Running", "Seen", "SetKernel", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
     "check_package", "check_path", "check_unit", "hookimpl", "register_components",
 ]  # fmt: skip

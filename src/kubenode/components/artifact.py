@@ -96,7 +96,9 @@ class ArtifactDriver:
         if have.version == want.version:
             return steady(unit, want.state, have.state)
         if want.state is Running.STOPPED:
-            return (_installation(params, None), *_stop(unit, have))
+            # What runs though its program is gone is judged Absent, and has to be stopped as well.
+            stop = () if unit is None or have.state is Running.STOPPED else (StopUnit(unit=unit),)
+            return (_installation(params, None), *stop)
         return (_installation(params, None if unit is None else RestartUnit(unit=unit)),)
 
 
@@ -106,11 +108,9 @@ def _installation(params: ArtifactParams, then: RestartUnit | None) -> InstallAr
     )  # fmt: skip
 
 
-def _stop(unit: str | None, have: Have) -> tuple[Step, ...]:
-    return () if unit is None or have.state is not Running.RUNNING else (StopUnit(unit=unit),)
-
-
 def _removal(params: ArtifactParams, have: Have) -> tuple[Step, ...]:
     if have.state is Running.ABSENT:
         return ()
-    return (*_stop(params.unit, have), RemoveArtifact(path=params.path))
+    unit = params.unit
+    stop = () if unit is None or have.state is not Running.RUNNING else (StopUnit(unit=unit),)
+    return (*stop, RemoveArtifact(path=params.path))

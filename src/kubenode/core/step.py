@@ -1,6 +1,7 @@
 """Host steps as data. A driver returns them, the agent executes them; nothing here touches a host."""
 
 import enum
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -10,6 +11,8 @@ from kubenode.core.model.meta import UNIT_PATTERN, matches
 
 PACKAGE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"
 PATH_PATTERN = r"^(/[^/\x00-\x1f\x7f]+)+$"
+SYSCTL_PATTERN = "^[A-Za-z0-9_-]+([./][A-Za-z0-9_.:@-]+)+$"
+MODULE_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
 SHA256_PATTERN = "^[0-9a-f]{64}$"
 URL_PATTERN = (
     r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!\x22$-~]*)?$"
@@ -192,6 +195,34 @@ class RemoveArtifact:
 
 
 @attrs.frozen(kw_only=True)
+class SetKernel:
+    """Load modules of the kernel and give settings values, now and for the next boot; undo is what was.
+
+    All of it is one journal entry: after a boot that has read the files nobody would know what was before.
+
+    Attributes:
+        name: of the files, in `/etc/modules-load.d` and `/etc/sysctl.d`.
+        modules: loaded in order, before the values are given.
+        sysctl: settings and their values. Some are secrets, so none is shown.
+    """
+
+    name: str
+    modules: tuple[str, ...] = ()
+    sysctl: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Give the files for the next boot by path; one of nothing is left out."""
+        modules = "".join(f"{module}\n" for module in self.modules)
+        settings = "".join(f"{key} = {value}\n" for key, value in self.sysctl)
+        both = {
+            f"/etc/modules-load.d/{self.name}.conf": modules,
+            f"/etc/sysctl.d/90-{self.name}.conf": settings,
+        }
+        return {path: text.encode() for path, text in both.items() if text}
+
+
+@attrs.frozen(kw_only=True)
 class Reboot:
     """Reboot the host."""
 
@@ -207,6 +238,7 @@ Step: TypeAlias = (
     | RemovePackage
     | InstallArtifact
     | RemoveArtifact
+    | SetKernel
     | Reboot
 )
 
@@ -238,6 +270,37 @@ def is_sha256(text: str) -> bool:
 def is_url(text: str) -> bool:
     """Tell whether a text is an http or https URL without a user, a fragment or a space."""
     return len(text) <= 2048 and matches(URL_PATTERN, text)
+
+
+def is_sysctl(text: str) -> bool:
+    """Tell whether a text can name a setting of the kernel, with dots or slashes between its parts."""
+    return len(text) <= 256 and matches(SYSCTL_PATTERN, text) and is_path(sysctl_path(text))
+
+
+def is_sysctl_value(text: str) -> bool:
+    """Tell whether a text can be the value of a setting: one line that is not blank."""
+    return len(text) <= 1024 and matches(r"^[^\x00-\x08\x0a-\x1f\x7f]*$", text) and bool(text.strip())
+
+
+def is_module(text: str) -> bool:
+    """Tell whether a text can name a module of the kernel and is no option of modprobe."""
+    return matches(MODULE_PATTERN, text)
+
+
+def sysctl_path(key: str) -> str:
+    """Give the file of a setting. Where there is a slash in its name, dots belong to the parts.
+
+    >>> sysctl_path("net.ipv4.ip_forward")
+    '/proc/sys/net/ipv4/ip_forward'
+    >>> sysctl_path("net/ipv4/conf/eth0.1/rp_filter")
+    '/proc/sys/net/ipv4/conf/eth0.1/rp_filter'
+    """
+    return f"/proc/sys/{key if '/' in key else key.replace('.', '/')}"
+
+
+def module_path(module: str) -> str:
+    """Give the file that says the state of a module; there is none of what is not loaded, or built in."""
+    return f"/sys/module/{module.replace('-', '_')}/initstate"
 
 
 def artifact_mark(sha256: str, form: ArtifactFormat, member: str) -> str:

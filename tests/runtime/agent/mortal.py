@@ -108,6 +108,11 @@ class MortalDisk(Disk):
         self._unsynced.setdefault(place(file), os.fstat(file).st_size)
         super().write(file, data)
 
+    def overwrite(self, name: str, folder: int, data: bytes) -> None:
+        """Do it, unless this is the point; of what the kernel shows nothing is half done, and a boot forgets all."""
+        self.point()
+        super().overwrite(name, folder, data)
+
     def sync(self, descriptor: int) -> None:
         """Do it, unless this is the point."""
         self.point()  # what a real sync would do is known here, and takes its time

@@ -18,6 +18,7 @@ from kubenode.core.step import (
     ArtifactAt,
     ArtifactFormat,
     InstallArtifact,
+    InstallPackage,
     RemoveArtifact,
     RestartUnit,
     Step,
@@ -203,6 +204,16 @@ def test_what_cannot_be_had_changes_nothing(host: Real, what: str) -> None:
     spoil(host)
     assert says in failed(host, SECOND)
     assert (host.content(), host.mark(), host.slots()) == (ONE, FIRST.mark, slots)
+
+
+def test_what_cannot_be_had_restarts_nothing(host: Real) -> None:
+    """Its unit runs as it did before, and has read nothing else; nor does a package that is not to be had."""
+    done(host, FIRST)
+    starts = host.debian.state["starts"]
+    host.served.files[SECOND.url] = ONE
+    failed(host, attrs.evolve(SECOND, then=RestartUnit(unit=UNIT)))
+    failed(host, InstallPackage(package="tool", version="9.0", then=RestartUnit(unit=UNIT)))
+    assert host.debian.state["starts"] == starts
 
 
 def test_a_server_that_comes_back_is_asked_again(host: Real) -> None:

@@ -22,11 +22,14 @@ from kubenode.core.step import (
     RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     TcpConnect,
     UnitState,
     WriteFile,
+    module_path,
+    sysctl_path,
 )
 
 K = TypeVar("K")
@@ -99,6 +102,10 @@ class FakeHost:
                 case WriteFile():
                     self.files[step.path] = step.content
                     self._restart(step.then)
+                case SetKernel():
+                    self.files.update(step.files)
+                    self.files.update({module_path(module): b"live\n" for module in step.modules})
+                    self.files.update({sysctl_path(key): f"{value}\n".encode() for key, value in step.sysctl})
                 case RestartUnit():
                     self._restart(step)
                 case StopUnit():

@@ -21,17 +21,30 @@ from kubenode.core.step import (
     RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     WriteFile,
+    is_module,
     is_package,
     is_path,
     is_sha256,
+    is_sysctl,
+    is_sysctl_value,
     is_unit,
     is_url,
 )
 
-STEPS = (RestartUnit, StopUnit, WriteFile, InstallPackage, RemovePackage, InstallArtifact, RemoveArtifact)
+STEPS = (
+    RestartUnit,
+    StopUnit,
+    WriteFile,
+    InstallPackage,
+    RemovePackage,
+    InstallArtifact,
+    RemoveArtifact,
+    SetKernel,
+)
 VERSION = r"^[A-Za-z0-9][-A-Za-z0-9.+:~_]*$"
 WORDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("unit", is_unit, "one unit, such as kubelet.service"),
@@ -109,6 +122,8 @@ def _check_step(step: object) -> None:
         if hasattr(step, name) and not (isinstance(text, str | ArtifactFormat) and sound(text)):
             shown = "of another form" if name == "url" else repr(text)
             raise BrokenLaw(f"{kind}.{name} is {shown}; write {write}: no shell takes it apart")
+    if isinstance(step, SetKernel):
+        _check_kernel(step)
     if isinstance(step, WriteFile) and not isinstance(step.content, bytes):
         raise BrokenLaw(f"{kind}.content is a {type(step.content).__name__}; write bytes: text.encode()")
     if isinstance(step, WriteFile | InstallPackage | InstallArtifact) and step.then is not None:
@@ -117,6 +132,20 @@ def _check_step(step: object) -> None:
                 f"{kind}.then is a {type(step.then).__name__}; write RestartUnit(unit=...) or None"
             )
         _check_step(step.then)
+
+
+def _check_kernel(step: SetKernel) -> None:
+    for path in step.files:
+        if not is_path(path) or path.count("/") != 3:
+            raise BrokenLaw(f"SetKernel.name is {step.name!r}; write the plain name of a file, without .conf")
+    for module in step.modules:
+        if not is_module(module):
+            raise BrokenLaw(f"SetKernel.modules has {module!r}; write one module, such as br_netfilter")
+    for key, value in step.sysctl:
+        if not (is_sysctl(key) and is_sysctl_value(value)):
+            raise BrokenLaw(
+                f"SetKernel.sysctl has {key!r}; write one setting, such as net.ipv4.ip_forward, and one line"
+            )
 
 
 def check_own_steps(kit: Kit[Any]) -> None:

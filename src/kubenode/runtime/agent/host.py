@@ -18,6 +18,7 @@ from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.download import Download
 from kubenode.runtime.agent.executor import Executor, Pause
 from kubenode.runtime.agent.journal import Journal
+from kubenode.runtime.agent.kernel import Kernel
 from kubenode.runtime.agent.look import Looker
 from kubenode.runtime.agent.packages import Packages
 from kubenode.runtime.agent.stage import Supply
@@ -108,7 +109,7 @@ class RealHost:
         if supply is None:
             supply = Supply(fetch=Download(lambda: clock.now().elapsed / 1e9, lambda: pause(0)))
         artifacts = Artifacts(tree, disk if disk is not None else Disk(), supply, pause)
-        executor = Executor(tree, units, packages, artifacts, about.boot_id, pause)
+        executor = Executor(tree, units, packages, artifacts, Kernel(tree, commands), about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
         self._looks: dict[tuple[Probe, ...], Seen] = {}
 

@@ -123,6 +123,15 @@ class Tree:
         """
         self.put(path, attrs.evolve(self._as_file(path), content=content, mode=mode))
 
+    def adjust(self, path: str, content: bytes) -> None:
+        """Write into a file of `/proc`, in place. Raises StepFailed."""
+        try:
+            with self.folder_of(path) as (folder, name):
+                if folder is not None:
+                    self._disk.overwrite(name, folder, content)
+        except OSError as error:
+            raise failed(path, error) from error
+
     def _as_file(self, path: str) -> Was:
         try:
             with self.folder_of(path) as (folder, name):

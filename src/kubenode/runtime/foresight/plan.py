@@ -24,6 +24,7 @@ from kubenode.core.step import (
     RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     WriteFile,
@@ -195,6 +196,8 @@ def _step(step: Step) -> str:
             return f"remove the artifact at {step.path}"
         case WriteFile():
             return f"write {step.path}" + _then(step.then)
+        case SetKernel():
+            return f"set the kernel: {', '.join((*step.modules, *(key for key, _ in step.sysctl)))}"
         case RestartUnit():
             return f"restart {step.unit}"
         case StopUnit():

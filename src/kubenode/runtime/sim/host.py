@@ -35,11 +35,14 @@ from kubenode.core.step import (
     RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     TcpConnect,
     UnitState,
     WriteFile,
+    module_path,
+    sysctl_path,
 )
 
 AGENT_VERSION = "0.1.0-sim"
@@ -287,6 +290,10 @@ class SimHost:
             case WriteFile():
                 self.files[step.path] = step.content
                 self._restart(step.then)
+            case SetKernel():
+                self.files.update(step.files)
+                self.files.update({module_path(module): b"live\n" for module in step.modules})
+                self.files.update({sysctl_path(key): f"{value}\n".encode() for key, value in step.sysctl})
             case RestartUnit():
                 if step.unit in self.spec.refuses:
                     return f"Job for {step.unit} failed because the control process exited with error code."
