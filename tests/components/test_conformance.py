@@ -25,6 +25,7 @@ from kubenode.components import (
     RestartUnit,
     Running,
     Seen,
+    SetKernel,
     Step,
     StopUnit,
     UnitState,
@@ -285,6 +286,34 @@ class Undigested(Chrony):
         return (InstallArtifact(path="/usr/bin/x", url="https://x/y", sha256="latest", then=None),)
 
 
+class Kernels(Chrony):
+    """Sets the kernel by what a shell would have to take apart."""
+
+    step = SetKernel(name="k")
+
+    def plan(self, want: Any, have: Have, /) -> tuple[Step, ...]:
+        """Give the step."""
+        return (self.step,)
+
+
+class BadModule(Kernels):
+    """Names two modules at once."""
+
+    step = SetKernel(name="k", modules=("overlay br_netfilter",))
+
+
+class BadSetting(Kernels):
+    """Gives two lines."""
+
+    step = SetKernel(name="k", sysctl=(("vm.swappiness", "1\nkernel.panic = 1"),))
+
+
+class BadFile(Kernels):
+    """Writes elsewhere."""
+
+    step = SetKernel(name="../k", modules=("overlay",))
+
+
 class Stays(Chrony):
     """Does not hear of Absent."""
 
@@ -327,6 +356,9 @@ class Fixed(Chrony):
         (Str, "steps-name-one-thing-each", "WriteFile.content is a str; write bytes"),
         (Fetches, "steps-name-one-thing-each", "InstallArtifact.url is of another form; write one http or https URL"),
         (Undigested, "steps-name-one-thing-each", "InstallArtifact.sha256 is 'latest'; write 64 small hexadecimal digits"),
+        (BadModule, "steps-name-one-thing-each", "SetKernel.modules has 'overlay br_netfilter'; write one module"),
+        (BadSetting, "steps-name-one-thing-each", "SetKernel.sysctl has 'vm.swappiness'; write one setting, such as net.ipv4.ip_forward, and one line"),
+        (BadFile, "steps-name-one-thing-each", "SetKernel.name is '../k'; write the plain name of a file, without .conf"),
         (Reboots, "plan-is-empty-after-its-own-steps", "plan() gave a Reboot; a component does not reboot, a remedy does"),
         (Restless, "plan-is-empty-after-its-own-steps", "plan() is not empty after its own steps, from FakeHost(files={}, units={}, packages={}, artifacts={})"),
         (Elsewhere, "plan-is-empty-after-its-own-steps", "where Running.RUNNING of version '4.5' is wanted; plan() has to lead there"),
