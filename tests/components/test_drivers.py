@@ -314,5 +314,12 @@ def test_good_names_pass() -> None:
 def test_the_hook_gives_our_drivers() -> None:
     """Each under its own name, with an attrs class of parameters."""
     drivers = list(components.register_components())
-    assert [driver.name for driver in drivers] == ["package", "file", "artifact", "kernel"]
+    assert [driver.name for driver in drivers] == [
+        "package",
+        "file",
+        "artifact",
+        "kernel",
+        "containerd",
+        "kubelet",
+    ]
     assert all(attrs.has(driver.params) for driver in drivers)
