@@ -167,6 +167,38 @@ def test_the_version_before_is_kept_and_older_ones_go(host: Real) -> None:
     assert (host.content(), len(host.served.asked)) == (TWO, asked)
 
 
+def test_a_repair_keeps_the_version_before(host: Real) -> None:
+    """Also the damaged one, as long as its operation may go back there; it goes with the next change."""
+    done(host, FIRST)
+    done(host, SECOND)
+    host.debian.path(os.readlink(host.debian.path(TOOL))).write_bytes(b"damaged")
+    done(host, SECOND)
+    assert [slot.partition("-")[0] for slot in host.slots()] == ["1", "2", "3"]
+    asked = len(host.served.asked)
+    done(host, FIRST)
+    assert (host.content(), len(host.served.asked)) == (ONE, asked)
+    assert [slot.partition("-")[0] for slot in host.slots()] == ["1", "3"]
+
+
+@pytest.mark.parametrize("before", [(), (FIRST,)], ids=["nothing", "ours"])
+def test_what_somebody_puts_there_meanwhile_is_not_lost(host: Real, before: tuple[Step, ...]) -> None:
+    """While it is fetched: the step is not done, and the file stays where it is ours to leave it."""
+    for step in before:
+        done(host, step)
+    path = host.debian.path(TOOL)
+
+    def meanwhile(url: str, take: Callable[[bytes], None]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.write_bytes(b"theirs")
+        host.served(url, take)
+
+    host.agent.close(10)
+    host.made = lambda: {"supply": Supply(fetch=meanwhile, left=0)}  # type: ignore[method-assign]
+    host.start()
+    assert f"{TOOL} was changed meanwhile by somebody else" in failed(host, SECOND)
+
+
 def test_the_path_never_leads_nowhere(host: Real) -> None:
     """Whoever starts it meanwhile finds the old one or the new one, whole."""
     done(host, FIRST)

@@ -1,6 +1,8 @@
 """Servers that are broken or hostile: each is given up on in time, with what it did, and without a word of the URL."""
 
 import http.server
+import select
+import socket
 import ssl
 import subprocess
 import threading
@@ -30,6 +32,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if what == "http:":  # as a proxy is asked
             what = "404"
         getattr(self, f"_{what}", self._status)()
+
+    def do_CONNECT(self) -> None:
+        """Be a proxy: lead to a server on loopback and to no other."""
+        self.server.asked.append((f"CONNECT {self.path}", dict(self.headers)))  # type: ignore[attr-defined]
+        host, _, port = self.path.partition(":")
+        if host != "127.0.0.1":
+            self.send_error(403)
+            return
+        with socket.create_connection((host, int(port))) as other:
+            self._headers()
+            pairs = {self.connection: other, other: self.connection}
+            while ready := select.select(list(pairs), [], [], 5)[0]:
+                for one in ready:
+                    part = one.recv(65536)
+                    if not part:
+                        return
+                    pairs[one].sendall(part)
 
     def _headers(self, status: int = 200, **more: str) -> None:
         self.send_response(status)
@@ -272,6 +291,31 @@ def test_a_token_does_not_go_along(server: Server) -> None:
     (_, _), (path, headers) = server.asked
     assert path == "/good?x=1"
     assert not {"Referer", "Authorization", "Cookie"}.intersection(headers)
+
+
+def test_what_is_no_url_is_not_asked() -> None:
+    """However it came here."""
+    with pytest.raises(StepFailed, match="is no plain http or https URL"):
+        fetched(f"file:///etc/shadow?{TOKEN}")
+
+
+def test_https_goes_through_the_proxy_as_it_is(
+    server: Server, tls: tuple[ssl.SSLContext, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy sees a host and a port, and no path; one that refuses, or is none, is told."""
+    shows, believes = tls
+    monkeypatch.setenv("https_proxy", server.host)
+    with served(shows) as made:
+        assert fetched(f"https://{made.host}/good?token={TOKEN}", trust=believes) == BODY
+        assert server.asked == [(f"CONNECT {made.host}", server.asked[0][1])]
+        assert TOKEN not in str(server.asked)
+    with pytest.raises(Unreached, match="the proxy of the environment does not lead there"):
+        fetched("https://nobody.example/good", trust=believes)
+    monkeypatch.setenv("https_proxy", "socks5://x:1")
+    with pytest.raises(
+        StepFailed, match="the proxy of the environment for https is none of http://HOST:PORT"
+    ):
+        fetched("https://nobody.example/good")
 
 
 def test_the_proxy_of_the_environment_is_used(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,6 +87,13 @@ def _checksum(block: bytes, at: int, value: bytes) -> bytes:
     return bytes(changed)
 
 
+def _extended(records: bytes) -> bytes:
+    """Give a file behind an extended header with these records."""
+    return tar(
+        Entry(path="h", kind=b"x", content=records), Entry(path="a", content=b"x"), form=tarfile.USTAR_FORMAT
+    )
+
+
 FILE = Entry(path="a", content=b"x")
 LONG = tar(Entry(path="é" * 80), form=tarfile.GNU_FORMAT)
 HOSTILE: dict[str, tuple[bytes, str]] = {
@@ -134,6 +141,12 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "a size of another base": (_checksum(tar(FILE), 124, b"\x80"), "no number where one belongs"),
     "a negative size": (_checksum(tar(FILE), 124, b"-1"), "no number where one belongs"),
     "a huge size": (_checksum(tar(FILE), 124, b"77777777777"), "ends in the middle"),
+    "a damaged extended header": (_extended(b"99 path=x\n"), "an extended header cannot be read"),
+    "an extended header of words": (_extended(b"path=x\n"), "an extended header cannot be read"),
+    "an extended header without a line feed": (_extended(b"9 path=xyz"), "an extended header cannot be read"),
+    "a zero in a name": (_extended(b"12 path=a\0b\n"), "a name with a zero in it"),
+    "a size of words": (_extended(b"12 size=1e9\n"), "a size is no number"),
+    "a size of many digits": (_extended(b"30 size=" + b"9" * 21 + b"\n"), "a size is no number"),
     "another checksum": (b"b" + tar(FILE)[1:], "another checksum"),
     "no tar": (b"#!/bin/sh\n" * 200, "no number where one belongs"),
     "nothing": (b"", "ends in the middle, or is none"),
