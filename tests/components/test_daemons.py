@@ -189,11 +189,14 @@ def test_a_kubelet_goes_with_its_api_server(version: str, server: str, says: tup
 
 
 def test_what_does_not_go_with_its_api_server_is_not_installed() -> None:
-    """What is there already is left alone, and may be removed."""
+    """Nor configured; what is there already is started, and may be removed."""
     driver = KubeletDriver()
     with pytest.raises(InvalidObjectError, match=r"kubelet 1\.32\.0 is newer than the API server, 1\.31"):
         driver.plan(kubelet("1.32.0"), have("1.31.2", C, R))
+    with pytest.raises(InvalidObjectError, match="is newer than the API server"):
+        driver.plan(kubelet("1.32.0"), have("1.32.0", D, R))
     assert driver.plan(kubelet("1.32.0"), have("1.32.0", C, R)) == ()
+    assert driver.plan(kubelet("1.32.0"), have("1.32.0", C, S)) == (RestartUnit(unit="kubelet.service"),)
     assert driver.plan(kubelet("1.32.0", state=A), have("1.31.2", C, S)) != ()
 
 

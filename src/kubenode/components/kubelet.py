@@ -14,7 +14,7 @@ from kubenode.components.artifact import ArtifactParams
 from kubenode.components.daemon import Daemon, skew, source_of
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import Running
+from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import Probe, Step, check_package, check_path, check_unit
 
 
@@ -132,9 +132,10 @@ class KubeletDriver:
         """Give the steps from what is there to what is wanted.
 
         Raises:
-            InvalidObjectError: it would install a version that does not go with the API server's.
+            InvalidObjectError: it would install or configure a version that does not go with the API server's.
         """
-        if want.state is not Running.ABSENT and have.version != want.version:
+        changes = have.version != want.version or have.config is not ConfigState.CURRENT
+        if want.state is not Running.ABSENT and changes:
             problem = skew(want.version, want.params.api_server)
             if problem is not None:
                 raise InvalidObjectError((problem,))
