@@ -6,20 +6,26 @@ import attrs
 import pytest
 
 from kubenode.components import (
+    ArtifactDriver,
+    ArtifactFormat,
+    ArtifactParams,
     ConfigState,
     Desired,
     FileDriver,
     FileParams,
     Have,
+    InstallArtifact,
     InstallPackage,
     PackageDriver,
     PackageParams,
     Probe,
     ReadFile,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
     Running,
     Seen,
+    SetKernel,
     Step,
     StopUnit,
     UnitState,
@@ -33,6 +39,12 @@ from tests.third_party.kubenode_chrony.kubenode_chrony import CONF, UNIT, Chrony
 
 WANT = Desired(version="4.5", params=ChronyParams(text="pool a\n"))
 OTHER = Desired(version="4.4", params=ChronyParams(text="pool b\n"))
+KUBELET_1, KUBELET_2 = (
+    ArtifactParams(
+        path="/usr/local/bin/kubelet", url=f"https://x/{one}", sha256=one * 64, unit="kubelet.service"
+    )
+    for one in "12"
+)
 KUBELET = PackageParams(package="kubelet", unit="kubelet.service")
 TOOLS = PackageParams(package="tools")
 CONFIG = FileParams(path="/etc/x/config.yaml", content="a: é\n", unit="x.service")
@@ -49,6 +61,19 @@ test_file = conformance.component(
 )  # fmt: skip
 test_file_without_a_unit = conformance.component(
     FileDriver(), want=Desired(version="2", params=attrs.evolve(CONFIG, unit=None))
+)
+test_artifact = conformance.component(
+    ArtifactDriver(),
+    want=Desired(version="1.2", params=KUBELET_2),
+    other=Desired(version="1.1", params=KUBELET_1),
+)
+test_artifact_without_a_unit = conformance.component(
+    ArtifactDriver(),
+    want=Desired(
+        version="1.2",
+        params=attrs.evolve(KUBELET_1, unit=None, format=ArtifactFormat.TAR, member="bin/kubelet"),
+    ),
+    other=Desired(version="1.1", params=attrs.evolve(KUBELET_1, unit=None, format=ArtifactFormat.TAR)),
 )
 test_chrony = conformance.component(Chrony(), want=WANT, other=OTHER)
 
@@ -73,6 +98,10 @@ def test_a_fake_host_does_steps() -> None:
     assert host.stale() == frozenset()
     host.apply(RemovePackage(package="p"), StopUnit(unit="x.service"))
     assert host == FakeHost(files={"/a": b"1"}, units={"x.service": "inactive"})
+    host.apply(InstallArtifact(path="/b", url="https://x/b", sha256="0" * 64, then=restart))
+    assert (host.artifacts, host.stale()) == ({"/b": "0" * 64}, frozenset())
+    host.apply(RemoveArtifact(path="/b"))
+    assert (host.artifacts, host.stale()) == ({}, {"x.service"})
 
 
 class BadParams(Chrony):
@@ -240,6 +269,51 @@ class Marker(Chrony):
         return (mark, *steps) if steps and have.config is not ConfigState.CURRENT else steps
 
 
+class Fetches(Chrony):
+    """Fetches what it cannot compare, and shows what it must not."""
+
+    def plan(self, want: Any, have: Have, /) -> tuple[Step, ...]:
+        """Name a URL with a password."""
+        url = "https://me:secret@x/y"
+        return (InstallArtifact(path="/usr/bin/x", url=url, sha256="0" * 64, then=None),)
+
+
+class Undigested(Chrony):
+    """Fetches what it cannot compare."""
+
+    def plan(self, want: Any, have: Have, /) -> tuple[Step, ...]:
+        """Give no digest."""
+        return (InstallArtifact(path="/usr/bin/x", url="https://x/y", sha256="latest", then=None),)
+
+
+class Kernels(Chrony):
+    """Sets the kernel by what a shell would have to take apart."""
+
+    step = SetKernel(name="k")
+
+    def plan(self, want: Any, have: Have, /) -> tuple[Step, ...]:
+        """Give the step."""
+        return (self.step,)
+
+
+class BadModule(Kernels):
+    """Names two modules at once."""
+
+    step = SetKernel(name="k", modules=("overlay br_netfilter",))
+
+
+class BadSetting(Kernels):
+    """Gives two lines."""
+
+    step = SetKernel(name="k", sysctl=(("vm.swappiness", "1\nkernel.panic = 1"),))
+
+
+class BadFile(Kernels):
+    """Writes elsewhere."""
+
+    step = SetKernel(name="../k", modules=("overlay",))
+
+
 class Stays(Chrony):
     """Does not hear of Absent."""
 
@@ -274,14 +348,19 @@ class Fixed(Chrony):
         (Counts, "probes-judge-and-plan-are-pure", "for the same; keep no state and read no clock"),
         (Tidies, "probes-judge-and-plan-are-pure", "judge() changed what it was given; make a new value"),
         (Peeks, "judge-reads-what-probes-ask", "judge() reads '/etc/chrony/keys', which probes() does not ask for; add ReadFile('/etc/chrony/keys')"),
-        (Brackets, "judge-reads-what-probes-ask", "judge() raised KeyError: 'chrony.service' on FakeHost(files={}, units={}, packages={}); what is not there has no entry, so use .get()"),
+        (Brackets, "judge-reads-what-probes-ask", "judge() raised KeyError: 'chrony.service' on FakeHost(files={}, units={}, packages={}, artifacts={}); what is not there has no entry, so use .get()"),
         (Bool, "judge-reads-what-probes-ask", "judge() returned a bool; return Have("),
         (OneProbe, "judge-reads-what-probes-ask", "return a tuple of ReadFile, UnitState, PackageVersion and the like"),
         (Shell, "steps-name-one-thing-each", "RestartUnit.unit is 'chrony.service && reboot'; write one unit"),
         (Relative, "steps-name-one-thing-each", "WriteFile.path is '/etc/../tmp/x'; write one absolute path"),
         (Str, "steps-name-one-thing-each", "WriteFile.content is a str; write bytes"),
+        (Fetches, "steps-name-one-thing-each", "InstallArtifact.url is of another form; write one http or https URL"),
+        (Undigested, "steps-name-one-thing-each", "InstallArtifact.sha256 is 'latest'; write 64 small hexadecimal digits"),
+        (BadModule, "steps-name-one-thing-each", "SetKernel.modules has 'overlay br_netfilter'; write one module"),
+        (BadSetting, "steps-name-one-thing-each", "SetKernel.sysctl has 'vm.swappiness'; write one setting, such as net.ipv4.ip_forward, and one line"),
+        (BadFile, "steps-name-one-thing-each", "SetKernel.name is '../k'; write the plain name of a file, without .conf"),
         (Reboots, "plan-is-empty-after-its-own-steps", "plan() gave a Reboot; a component does not reboot, a remedy does"),
-        (Restless, "plan-is-empty-after-its-own-steps", "plan() is not empty after its own steps, from FakeHost(files={}, units={}, packages={})"),
+        (Restless, "plan-is-empty-after-its-own-steps", "plan() is not empty after its own steps, from FakeHost(files={}, units={}, packages={}, artifacts={})"),
         (Elsewhere, "plan-is-empty-after-its-own-steps", "where Running.RUNNING of version '4.5' is wanted; plan() has to lead there"),
         (Trusting, "plan-repairs-what-was-changed", "plan() does nothing about file /etc/chrony/chrony.conf b'changed by hand\\n' where b'pool a\\n' is wanted"),
         (Marker, "plan-finishes-what-was-interrupted", "when killed after step 1 of"),

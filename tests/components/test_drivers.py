@@ -9,16 +9,21 @@ from hypothesis import strategies as st
 
 from kubenode import components
 from kubenode.components import (
+    ArtifactDriver,
+    ArtifactFormat,
+    ArtifactParams,
     ComponentDriver,
     ConfigState,
     Desired,
     FileDriver,
     FileParams,
     Have,
+    InstallArtifact,
     InstallPackage,
     InvalidObjectError,
     PackageDriver,
     PackageParams,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
     Running,
@@ -30,6 +35,7 @@ from kubenode.components import (
 from kubenode.components.conformance import FakeHost
 from kubenode.core.host.plan import is_at_target
 from kubenode.core.model import ComponentEntry, MachineComponent, MachineComponentSpec, ObjectMeta
+from kubenode.runtime.parameters import structured
 
 UNIT, PATH = "kubelet.service", "/etc/kubelet/config.yaml"
 R, S, A = Running.RUNNING, Running.STOPPED, Running.ABSENT
@@ -40,6 +46,7 @@ HOSTS = st.builds(
     files=st.fixed_dictionaries({}, optional={PATH: st.sampled_from([b"new\n", b"old\n", b""])}),
     units=st.fixed_dictionaries({}, optional={UNIT: st.sampled_from(["active", "inactive", "failed", "reloading"])}),
     packages=st.fixed_dictionaries({}, optional={"kubelet": st.sampled_from(["1.1", "1.2", "1.3"])}),
+    artifacts=st.fixed_dictionaries({}, optional={"/usr/local/bin/kubelet": st.sampled_from(["1" * 64, "2" * 64, ""])}),
 )  # fmt: skip
 UNITS = st.sampled_from([None, UNIT])
 PACKAGES = st.builds(
@@ -50,7 +57,14 @@ FILES = st.builds(
     lambda unit, state: (FileDriver(), Desired(version="1.2", params=FileParams(path=PATH, content="new\n", unit=unit), state=state)),
     UNITS, st.sampled_from([R, S]),
 )  # fmt: skip
-CASES: st.SearchStrategy[tuple[ComponentDriver[Any], Desired[Any]]] = PACKAGES | FILES
+ARTIFACT = ArtifactParams(
+    path="/usr/local/bin/kubelet", url="https://x/kubelet?token=s3cr3t", sha256="2" * 64
+)
+ARTIFACTS = st.builds(
+    lambda unit, state: (ArtifactDriver(), Desired(version="1.2", params=attrs.evolve(ARTIFACT, unit=unit), state=state)),
+    UNITS, st.sampled_from(Running),
+)  # fmt: skip
+CASES: st.SearchStrategy[tuple[ComponentDriver[Any], Desired[Any]]] = PACKAGES | FILES | ARTIFACTS
 
 
 def at_target(want: Desired[Any], have: Have) -> bool:
@@ -99,7 +113,7 @@ def test_probes_cover_what_judge_reads(
 ) -> None:
     """Told of the whole host, judge finds the same as told of its probes only."""
     driver, want = case
-    whole = Seen(files=host.files, units=host.units, packages=host.packages)
+    whole = Seen(files=host.files, units=host.units, packages=host.packages, artifacts=host.artifacts)
     assert driver.judge(want, whole) == found(host, driver, want)
 
 
@@ -170,6 +184,80 @@ def test_the_steps_of_a_file(state: Running, found: Have, steps: tuple[Step, ...
     assert FileDriver().plan(want, found) == steps
 
 
+def installs(then: RestartUnit | None) -> InstallArtifact:
+    """Install the artifact that is wanted."""
+    return InstallArtifact(path=ARTIFACT.path, url=ARTIFACT.url, sha256=ARTIFACT.sha256, then=then)
+
+
+@pytest.mark.parametrize(
+    ("state", "found", "steps"),
+    [
+        (R, have("1.2", R), ()),
+        (R, have("1.2", S), (RESTART,)),
+        (R, have("sha256:111111111111", R), (installs(RESTART),)),
+        (R, have("", A, ConfigState.UNKNOWN), (installs(RESTART),)),
+        (S, have("1.2", R), (STOP,)),
+        (S, have("", R), (installs(None), STOP)),
+        (S, have("", S), (installs(None),)),
+        (S, have("", A, ConfigState.UNKNOWN), (installs(None), STOP)),
+        (A, have("1.2", R), (STOP, RemoveArtifact(path=ARTIFACT.path))),
+        (A, have("", S), (RemoveArtifact(path=ARTIFACT.path),)),
+        (A, have("", A, ConfigState.UNKNOWN), ()),
+    ],
+)
+def test_the_steps_of_an_artifact(state: Running, found: Have, steps: tuple[Step, ...]) -> None:
+    """The restart belongs to the installation; what should stop is stopped after it and before a removal."""
+    want = Desired(version="1.2", params=attrs.evolve(ARTIFACT, unit=UNIT), state=state)
+    assert ArtifactDriver().plan(want, found) == steps
+
+
+@pytest.mark.parametrize(
+    ("mark", "version"), [("2" * 64, "1.2"), ("1" * 64, f"sha256:{'1' * 12}"), ("2" * 64 + ":/", f"sha256:{'2' * 12}"), ("", "")]
+)  # fmt: skip
+def test_an_artifact_is_judged_by_its_bytes(mark: str, version: str) -> None:
+    """Another one is named by its digest, one that is not whole has no version; the same bytes unpacked are another one."""
+    seen = Seen(artifacts={ARTIFACT.path: mark})
+    assert ArtifactDriver().judge(Desired(version="1.2", params=ARTIFACT), seen) == have(version, R)
+
+
+def test_all_of_an_artifact_is_in_its_step() -> None:
+    """Also what is only for a tar."""
+    params = attrs.evolve(ARTIFACT, format=ArtifactFormat.TAR, member="bin/kubelet")
+    (step,) = ArtifactDriver().plan(Desired(version="1", params=params), have("", A, ConfigState.UNKNOWN))
+    assert step == attrs.evolve(installs(None), format=ArtifactFormat.TAR, member="bin/kubelet")
+    assert isinstance(step, InstallArtifact)
+    assert step.mark == params.mark == "2" * 64 + ":/bin/kubelet"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"url": "https://me:s3cr3t@x/y"}, "url: it is no plain http or https URL"),
+        ({"url": "ftp://x/s3cr3t"}, "url: it is no plain http or https URL"),
+        ({"url": "https://x/y#s3cr3t"}, "url: it is no plain http or https URL"),
+        ({"sha256": "A" * 64}, "sha256: 'AAAA"),
+        ({"path": "bin/x"}, "is not a plain absolute path"),
+        ({"member": "../x", "format": "tar"}, "is not the plain path of a member"),
+        ({"member": "x"}, "a binary has no members; write format: tar"),
+        ({"format": "zip"}, "'zip' is not a valid ArtifactFormat"),
+        ({"unit": "a b"}, "is not the name of a unit"),
+    ],
+)
+def test_wrong_parameters_of_an_artifact_are_refused(given: dict[str, str], says: str) -> None:
+    """As they are read from an object; what may be a token is not repeated."""
+    raw = {"path": ARTIFACT.path, "url": ARTIFACT.url, "sha256": ARTIFACT.sha256}
+    assert structured(raw, ArtifactParams, "spec.parameters") == ARTIFACT
+    with pytest.raises(InvalidObjectError) as raised:
+        structured({**raw, **given}, ArtifactParams, "spec.parameters")
+    assert says in str(raised.value)
+    assert "s3cr3t" not in str(raised.value)
+
+
+def test_a_url_is_not_shown() -> None:
+    """It may hold a token."""
+    assert "s3cr3t" not in repr((ARTIFACT, installs(None), Desired(version="1", params=ARTIFACT)))
+
+
 def test_a_file_that_should_be_absent_is_refused_by_name() -> None:
     """No host step removes a file, so the driver says so instead of doing nothing for ever."""
     want = Desired(version="1", params=FileParams(path=PATH, content=""), state=A)
@@ -224,7 +312,14 @@ def test_good_names_pass() -> None:
 
 
 def test_the_hook_gives_our_drivers() -> None:
-    """Two drivers, each under its own name, with an attrs class of parameters."""
+    """Each under its own name, with an attrs class of parameters."""
     drivers = list(components.register_components())
-    assert [driver.name for driver in drivers] == ["package", "file"]
+    assert [driver.name for driver in drivers] == [
+        "package",
+        "file",
+        "artifact",
+        "kernel",
+        "containerd",
+        "kubelet",
+    ]
     assert all(attrs.has(driver.params) for driver in drivers)

@@ -6,7 +6,28 @@ from typing import Any
 import attrs
 import pytest
 
-from kubenode.core.step import Exec, check_package, check_path, check_unit, is_package, is_path, is_unit
+from kubenode.core.step import (
+    ArtifactFormat,
+    Exec,
+    InstallArtifact,
+    SetKernel,
+    check_member,
+    check_package,
+    check_path,
+    check_sha256,
+    check_unit,
+    check_url,
+    is_module,
+    is_package,
+    is_path,
+    is_sha256,
+    is_sysctl,
+    is_sysctl_value,
+    is_unit,
+    is_url,
+    module_path,
+    sysctl_path,
+)
 
 
 @attrs.frozen
@@ -86,3 +107,125 @@ def test_a_command() -> None:
     """A program alone, and one with arguments that a shell would read otherwise."""
     assert Exec(("/bin/df",)).argv == ("/bin/df",)
     assert Exec(("/bin/echo", "$HOME; ls")).argv == ("/bin/echo", "$HOME; ls")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://dl.k8s.io/v1.30.4/bin/linux/amd64/kubelet",
+        "http://10.0.0.1:8080/a?token=b%20c&d='~",
+        "https://[fd00::1]:443/x",
+        "https://x",
+        "http://a/" + "b" * (2048 - len("http://a/")),
+    ],
+)
+def test_urls(url: str) -> None:
+    """Of http and https, with a port, a query, an address."""
+    assert is_url(url)
+    assert refused(check_url, url) == ""
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "x", "/x", "ftp://x/y", "file:///etc/passwd", "https:///x", "https://me:secret@x/y", "https://me@x/y",
+        "https://x/y#secret", "https://x/a b", "https://x/a\nb", "https://x/é", "https://x?secret", "https://-x/y", "https://x-/y",
+        "https://x:/y", "https://x:123456/y", "HTTPS://x/y", "http://a/" + "b" * (2049 - len("http://a/")),
+    ],
+)  # fmt: skip
+def test_what_is_no_url(url: str) -> None:
+    """And the text does not repeat it, since it may hold a token."""
+    assert not is_url(url)
+    says = refused(check_url, url)
+    assert says.startswith("field: it is no plain http or https URL without user, password and fragment")
+    assert "secret" not in says
+
+
+def test_digests() -> None:
+    """As sha256sum prints them."""
+    assert is_sha256("0123456789abcdef" * 4)
+    assert refused(check_sha256, "f" * 64) == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "f" * 63, "f" * 65, "F" * 64, "g" * 64, "f" * 64 + "\n", "sha256:" + "f" * 64]
+)
+def test_what_is_no_digest(text: str) -> None:
+    """Too short, too long, otherwise written."""
+    assert not is_sha256(text)
+    assert refused(check_sha256, text).endswith("is no SHA-256; write the 64 digits that sha256sum prints")
+
+
+@pytest.mark.parametrize(("member", "good"), [("", True), ("bin/x", True), ("..x", True), ("../x", False), ("/x", False), ("x/", False), ("a//b", False)])  # fmt: skip
+def test_members(member: str, good: bool) -> None:
+    """A plain path below the archive, or all of it."""
+    says = refused(check_member, member)
+    assert (says == "") is good
+    assert good or says.endswith("is not the plain path of a member such as bin/containerd")
+
+
+def test_the_mark_of_an_artifact() -> None:
+    """A program, a tree and a part of it with one digest are three things."""
+    one = InstallArtifact(path="/x", url="https://x/secret", sha256="a" * 64, then=None)
+    tree = attrs.evolve(one, format=ArtifactFormat.TAR)
+    assert one.mark == "a" * 64
+    assert tree.mark == "a" * 64 + ":/"
+    assert attrs.evolve(tree, member="b/c").mark == "a" * 64 + ":/b/c"
+    assert "secret" not in repr(one)
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("net.ipv4.ip_forward", "/proc/sys/net/ipv4/ip_forward"),
+        ("net/ipv4/conf/eth0.1/rp_filter", "/proc/sys/net/ipv4/conf/eth0.1/rp_filter"),
+        ("net.ipv4.conf.br-lan@if3.x", "/proc/sys/net/ipv4/conf/br-lan@if3/x"),
+        ("k." + "a" * 254, "/proc/sys/k/" + "a" * 254),
+    ],
+)
+def test_settings(key: str, path: str) -> None:
+    """With dots, or with slashes where a part has a dot."""
+    assert is_sysctl(key)
+    assert sysctl_path(key) == path
+
+
+@pytest.mark.parametrize(
+    "key", ["", "vm", ".vm.x", "vm.", "vm..x", "vm/../x", "vm/./x", "/vm/x", "vm. x", "vm.x\n", "vm.x=1", "k." + "a" * 255]
+)  # fmt: skip
+def test_what_is_no_setting(key: str) -> None:
+    """A path that leads elsewhere, a line, a value."""
+    assert not is_sysctl(key)
+
+
+@pytest.mark.parametrize(("value", "good"), [("1", True), ("4096 131072\t6291456", True), ("a" * 1024, True), ("a" * 1025, False), ("", False), (" \t", False), ("1\n", False), ("1\r", False), ("\0", False), ("\x7f", False)])  # fmt: skip
+def test_values(value: str, good: bool) -> None:
+    """One line with something in it."""
+    assert is_sysctl_value(value) is good
+
+
+@pytest.mark.parametrize(("module", "good"), [("br_netfilter", True), ("ip-tables", True), ("a" * 64, True), ("a" * 65, False), ("", False), ("-r", False), ("a b", False), ("../x", False), ("a.ko", False)])  # fmt: skip
+def test_modules(module: str, good: bool) -> None:
+    """A name, and no option of modprobe."""
+    assert is_module(module) is good
+
+
+def test_the_state_of_a_module() -> None:
+    """The kernel writes a line where a name may have a dash."""
+    assert module_path("br-netfilter") == "/sys/module/br_netfilter/initstate"
+
+
+def test_a_value_of_the_kernel_is_not_shown() -> None:
+    """There are secrets among them."""
+    assert "hidden" not in repr(SetKernel(name="k", sysctl=(("net.ipv6.conf.all.stable_secret", "hidden"),)))
+
+
+def test_the_files_of_a_kernel() -> None:
+    """One for modules, one for settings, in their order; one of nothing is left out."""
+    both = SetKernel(name="k", modules=("b", "a"), sysctl=(("y.x", "1 2"), ("c/d.e", "3")))
+    modules, settings = (
+        ("/etc/modules-load.d/k.conf", b"b\na\n"),
+        ("/etc/sysctl.d/90-k.conf", b"y.x = 1 2\nc/d.e = 3\n"),
+    )
+    assert both.files == dict([modules, settings])
+    assert attrs.evolve(both, sysctl=()).files == dict([modules])
+    assert attrs.evolve(both, modules=()).files == dict([settings])

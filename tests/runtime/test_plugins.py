@@ -47,7 +47,7 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     """Ours go through the public hooks, with their distribution and version."""
     found = Plugins.discover()
     assert found.problems == ()
-    assert sorted(found.components) == ["file", "package"]
+    assert sorted(found.components) == ["artifact", "containerd", "file", "kernel", "kubelet", "package"]
     assert sorted(found.remedies) == ["reboot", "reboot-instance", "restart-unit"]
     assert sorted(found.providers) == ["aliyun", "aws", "memory"]
     assert sorted(found.inspections) == ["prometheus"]

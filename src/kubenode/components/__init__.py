@@ -8,22 +8,31 @@ which steps mend it (`plan`). The agent looks and acts. The entry-point group is
 from collections.abc import Iterable
 from typing import Any
 
+from kubenode.components.artifact import ArtifactDriver, ArtifactParams
+from kubenode.components.containerd import ContainerdConfig, ContainerdDriver, ContainerdParams
 from kubenode.components.file import FileDriver, FileParams
+from kubenode.components.kernel import KernelDriver, KernelParams
+from kubenode.components.kubelet import KubeletConfig, KubeletDriver, KubeletParams
 from kubenode.components.package import PackageDriver, PackageParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settings, hookimpl
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import (
+    ArtifactAt,
+    ArtifactFormat,
     CheckAnswer,
     Exec,
     HttpGet,
+    InstallArtifact,
     InstallPackage,
     PackageVersion,
     Probe,
     ReadFile,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     TcpConnect,
@@ -38,13 +47,21 @@ from kubenode.core.step import (
 @hookimpl
 def register_components() -> Iterable[ComponentDriver[Any]]:
     """Give the component drivers that kubenode brings."""
-    return (PackageDriver(), FileDriver())
+    return (
+        PackageDriver(),
+        FileDriver(),
+        ArtifactDriver(),
+        KernelDriver(),
+        ContainerdDriver(),
+        KubeletDriver(),
+    )
 
 
 __all__ = [
-    "CheckAnswer", "ComponentDriver", "ConfigState", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
-    "InstallPackage",
-    "InvalidObjectError", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
-    "RemovePackage", "RestartUnit", "Running", "Seen", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
+    "ArtifactAt", "ArtifactDriver", "ArtifactFormat", "ArtifactParams",
+    "CheckAnswer", "ComponentDriver", "ConfigState", "ContainerdConfig", "ContainerdDriver", "ContainerdParams", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
+    "InstallArtifact", "InstallPackage",
+    "InvalidObjectError", "KernelDriver", "KernelParams", "KubeletConfig", "KubeletDriver", "KubeletParams", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
+    "RemoveArtifact", "RemovePackage", "RestartUnit", "Running", "Seen", "SetKernel", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
     "check_package", "check_path", "check_unit", "hookimpl", "register_components",
 ]  # fmt: skip

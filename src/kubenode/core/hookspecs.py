@@ -145,6 +145,7 @@ class Seen:
     files: Mapping[str, bytes] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(factory=dict)
     packages: Mapping[str, str] = attrs.field(factory=dict)
+    artifacts: Mapping[str, str] = attrs.field(factory=dict)
     answers: Mapping[Check, CheckAnswer] = attrs.field(factory=dict)
 
 

@@ -1,6 +1,7 @@
 """Host steps as data. A driver returns them, the agent executes them; nothing here touches a host."""
 
 import enum
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -10,6 +11,13 @@ from kubenode.core.model.meta import UNIT_PATTERN, matches
 
 PACKAGE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"
 PATH_PATTERN = r"^(/[^/\x00-\x1f\x7f]+)+$"
+SYSCTL_PATTERN = "^[A-Za-z0-9_-]+([./][A-Za-z0-9_.:@-]+)+$"
+MODULE_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
+SHA256_PATTERN = "^[0-9a-f]{64}$"
+URL_PATTERN = (
+    r"^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[!\x22$-~]*)?$"
+)
+"""Of http or https, without a user, a fragment or a character that would have to be quoted."""
 
 
 class Undo(enum.Enum):
@@ -37,6 +45,13 @@ class PackageVersion:
     """Look at the installed version of a package."""
 
     package: str
+
+
+@attrs.frozen
+class ArtifactAt:
+    """Look at which artifact stands at a path, by its bytes: as `InstallArtifact.mark`; empty for what is none or not whole."""
+
+    path: str
 
 
 def _check_argv(_: object, field: "attrs.Attribute[Any]", value: object) -> None:
@@ -139,6 +154,74 @@ class RemovePackage:
     package: str
 
 
+class ArtifactFormat(enum.Enum):
+    """What an artifact is: one program, or a tar of files, as it is or with gzip."""
+
+    BINARY = "binary"
+    TAR = "tar"
+
+
+@attrs.frozen(kw_only=True)
+class InstallArtifact:
+    """Let a path lead to an artifact of exact content, all at once; undo is what stood there.
+
+    `then` has no default, for the same reason as in WriteFile.
+
+    Attributes:
+        path: where it stands: a symbolic link to what was fetched and is kept.
+        url: from where it is fetched when it is not kept. It may hold a token, so it is never shown.
+        sha256: of what is fetched, 64 hexadecimal digits; nothing else is unpacked or kept.
+        member: of a tar: the file or folder in it that the path leads to; empty for all of it.
+    """
+
+    path: str
+    url: str = attrs.field(repr=False)
+    sha256: str
+    then: RestartUnit | None
+    format: ArtifactFormat = ArtifactFormat.BINARY
+    member: str = ""
+
+    @property
+    def mark(self) -> str:
+        """Give what ArtifactAt finds where this is whole."""
+        return artifact_mark(self.sha256, self.format, self.member)
+
+
+@attrs.frozen(kw_only=True)
+class RemoveArtifact:
+    """Remove what InstallArtifact let a path lead to; undo is to let it lead there again."""
+
+    path: str
+
+
+@attrs.frozen(kw_only=True)
+class SetKernel:
+    """Load modules of the kernel and give settings values, now and for the next boot; undo is what was.
+
+    All of it is one journal entry: after a boot that has read the files nobody would know what was before.
+
+    Attributes:
+        name: of the files, in `/etc/modules-load.d` and `/etc/sysctl.d`.
+        modules: loaded in order, before the values are given.
+        sysctl: settings and their values. Some are secrets, so none is shown.
+    """
+
+    name: str
+    modules: tuple[str, ...] = ()
+    sysctl: tuple[tuple[str, str], ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def files(self) -> Mapping[str, bytes]:
+        """Give the files for the next boot by path; one of nothing is left out."""
+        modules = "".join(f"{module}\n" for module in self.modules)
+        settings = "".join(f"{key} = {value}\n" for key, value in self.sysctl)
+        both = {
+            f"/etc/modules-load.d/{self.name}.conf": modules,
+            f"/etc/sysctl.d/90-{self.name}.conf": settings,
+        }
+        return {path: text.encode() for path, text in both.items() if text}
+
+
 @attrs.frozen(kw_only=True)
 class Reboot:
     """Reboot the host."""
@@ -154,8 +237,18 @@ class RestartInstance:
 
 Check: TypeAlias = Exec | HttpGet | TcpConnect
 """A probe that asks something that runs; what does not answer has no entry in what was seen."""
-Probe: TypeAlias = ReadFile | UnitState | PackageVersion | Check
-Step: TypeAlias = RestartUnit | StopUnit | WriteFile | InstallPackage | RemovePackage | Reboot
+Probe: TypeAlias = ReadFile | UnitState | PackageVersion | ArtifactAt | Check
+Step: TypeAlias = (
+    RestartUnit
+    | StopUnit
+    | WriteFile
+    | InstallPackage
+    | RemovePackage
+    | InstallArtifact
+    | RemoveArtifact
+    | SetKernel
+    | Reboot
+)
 RemedyStep: TypeAlias = Step | RestartInstance
 
 
@@ -176,6 +269,52 @@ def is_path(text: str) -> bool:
 def is_package(text: str) -> bool:
     """Tell whether a text can name a package and is no option of the package manager."""
     return len(text) <= 128 and matches(PACKAGE_PATTERN, text)
+
+
+def is_sha256(text: str) -> bool:
+    """Tell whether a text is a SHA-256 in small hexadecimal digits."""
+    return matches(SHA256_PATTERN, text)
+
+
+def is_url(text: str) -> bool:
+    """Tell whether a text is an http or https URL without a user, a fragment or a space."""
+    return len(text) <= 2048 and matches(URL_PATTERN, text)
+
+
+def is_sysctl(text: str) -> bool:
+    """Tell whether a text can name a setting of the kernel, with dots or slashes between its parts."""
+    return len(text) <= 256 and matches(SYSCTL_PATTERN, text) and is_path(sysctl_path(text))
+
+
+def is_sysctl_value(text: str) -> bool:
+    """Tell whether a text can be the value of a setting: one line that is not blank."""
+    return len(text) <= 1024 and matches(r"^[^\x00-\x08\x0a-\x1f\x7f]*$", text) and bool(text.strip())
+
+
+def is_module(text: str) -> bool:
+    """Tell whether a text can name a module of the kernel and is no option of modprobe."""
+    return matches(MODULE_PATTERN, text)
+
+
+def sysctl_path(key: str) -> str:
+    """Give the file of a setting. Where there is a slash in its name, dots belong to the parts.
+
+    >>> sysctl_path("net.ipv4.ip_forward")
+    '/proc/sys/net/ipv4/ip_forward'
+    >>> sysctl_path("net/ipv4/conf/eth0.1/rp_filter")
+    '/proc/sys/net/ipv4/conf/eth0.1/rp_filter'
+    """
+    return f"/proc/sys/{key if '/' in key else key.replace('.', '/')}"
+
+
+def module_path(module: str) -> str:
+    """Give the file that says the state of a module; there is none of what is not loaded, or built in."""
+    return f"/sys/module/{module.replace('-', '_')}/initstate"
+
+
+def artifact_mark(sha256: str, form: ArtifactFormat, member: str) -> str:
+    """Give what names the whole content of an artifact, or of one member of it."""
+    return sha256 if form is ArtifactFormat.BINARY else f"{sha256}:/{member}"
 
 
 def check_unit(_: object, field: "attrs.Attribute[Any]", value: str | None) -> None:
@@ -208,6 +347,39 @@ def check_package(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
     """
     if not is_package(value):
         raise ValueError(f"{field.name}: {value!r} is not the name of a package such as kubelet")
+
+
+def check_sha256(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what is no SHA-256.
+
+    Raises:
+        ValueError: with the field's name and what to write.
+    """
+    if not is_sha256(value):
+        raise ValueError(f"{field.name}: {value!r} is no SHA-256; write the 64 digits that sha256sum prints")
+
+
+def check_url(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what is no URL of http or https.
+
+    Raises:
+        ValueError: with the field's name and an example, and never with the value: it may hold a token.
+    """
+    if not is_url(value):
+        raise ValueError(
+            f"{field.name}: it is no plain http or https URL without user, password and fragment, "
+            "such as https://dl.k8s.io/v1.30.4/bin/linux/amd64/kubelet"
+        )
+
+
+def check_member(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what can be no member of a tar; an empty text passes.
+
+    Raises:
+        ValueError: with the field's name and an example.
+    """
+    if value and not is_path(f"/{value}"):
+        raise ValueError(f"{field.name}: {value!r} is not the plain path of a member such as bin/containerd")
 
 
 def refusal(problem: Problem) -> tuple[str, str]:

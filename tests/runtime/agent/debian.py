@@ -1,6 +1,7 @@
 """A Debian as argvs see it: systemctl, apt-get, dpkg, in a file, so that it outlives whoever calls it."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,11 @@ class Debian:
         """Give where a path of it is."""
         return self.root / path.lstrip("/")
 
+    def led(self, path: str) -> Path:
+        """Give what a path of it leads to: its links lead from its own root."""
+        where = self.path(path)
+        return self.path(os.readlink(where)) if where.is_symlink() else where
+
     def boot(self) -> None:
         """Start anew, after the power was cut: what ran runs."""
         for name, unit in self.state["units"].items():
@@ -135,7 +141,7 @@ class Debian:
     def _start(self, name: str) -> Ran:
         state = self.state
         unit = state["units"][name]
-        path = self.path(unit["reads"]) if unit["reads"] else None
+        path = self.led(unit["reads"]) if unit["reads"] else None
         unit["read"] = path.read_text() if path is not None and path.exists() else ""
         unit["active"] = "failed" if "bad" in unit["read"] else "active"
         state["starts"] += 1

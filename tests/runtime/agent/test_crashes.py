@@ -4,6 +4,7 @@ It is killed, or the power is cut. The next agent brings the host to where it sh
 between.
 """
 
+import base64
 import os
 import tempfile
 import time
@@ -15,11 +16,12 @@ import attrs
 import pytest
 
 from kubenode.core.host.journal import JournalState
-from kubenode.core.step import InstallPackage, RestartUnit, WriteFile
+from kubenode.core.step import InstallPackage, RestartUnit, Step, WriteFile
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.executor import Executor
 from kubenode.runtime.agent.host import About, RealHost
 from kubenode.runtime.agent.journal import Journal
+from kubenode.runtime.agent.stage import Supply
 from tests.runtime.agent.debian import Debian
 from tests.runtime.agent.mortal import DEAD, MortalDisk
 
@@ -44,13 +46,18 @@ def debian(folder: Path) -> Debian:
     return made
 
 
+def fetch(url: str, take: Callable[[bytes], None]) -> None:
+    """Give what a URL says itself."""
+    take(base64.b64decode(url.partition("/data/")[2]))
+
+
 def agent(folder: Path, disk: Disk | None = None, boot: str = FIRST) -> RealHost:
     """The agent of that host."""
     point = disk.point if isinstance(disk, MortalDisk) else (lambda _: None)
     about = About(machine="m1", node="n1", boot_id=boot, version="1")
     return RealHost(
         about, folder / "state", lambda: None, root=folder / "root", run=Debian(folder, point), disk=disk,
-        sleep=lambda _: None,
+        sleep=lambda _: None, supply=Supply(fetch=fetch, left=0),
     )  # fmt: skip
 
 
@@ -63,7 +70,7 @@ def done(host: RealHost) -> None:
     assert host.close(10)
 
 
-def life(folder: Path, disk: MortalDisk, boot: str = FIRST) -> int:
+def life(folder: Path, disk: MortalDisk, boot: str = FIRST, steps: tuple[Step, ...] = STEPS) -> int:
     """Live once in a child: take up what there is, begin the operation, and rest; give how it exits."""
     child = os.fork()
     if not child:
@@ -71,7 +78,7 @@ def life(folder: Path, disk: MortalDisk, boot: str = FIRST) -> int:
         try:
             host = agent(folder, disk, boot)
             host.resume()
-            host._work.begin(OP, STEPS)
+            host._work.begin(OP, steps)
             done(host)
             code = 0
         except BaseException:

@@ -8,22 +8,28 @@ import attrs
 from kubenode.core.hookspecs import Seen
 from kubenode.core.law import BrokenLaw
 from kubenode.core.step import (
+    ArtifactAt,
     Check,
     CheckAnswer,
     Exec,
     HttpGet,
+    InstallArtifact,
     InstallPackage,
     PackageVersion,
     Probe,
     ReadFile,
     Reboot,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     TcpConnect,
     UnitState,
     WriteFile,
+    module_path,
+    sysctl_path,
 )
 
 K = TypeVar("K")
@@ -32,24 +38,31 @@ V = TypeVar("V")
 
 @attrs.define
 class FakeHost:
-    """Files by path, states of units by name, versions of packages by name.
+    """Files by path, states of units by name, versions of packages by name, marks of artifacts by path.
 
     Attributes:
         answers: what is said to an Exec, an HttpGet or a TcpConnect; steps do not change it.
-        loaded: what each unit found of files and packages when it was last started.
+        loaded: what each unit found of files, packages and artifacts when it was last started.
     """
 
     files: dict[str, bytes] = attrs.field(factory=dict)
     units: dict[str, str] = attrs.field(factory=dict)
     packages: dict[str, str] = attrs.field(factory=dict)
-    loaded: dict[str, tuple[dict[str, bytes], dict[str, str]]] = attrs.field(
+    artifacts: dict[str, str] = attrs.field(factory=dict)
+    loaded: dict[str, tuple[dict[str, bytes], dict[str, str], dict[str, str]]] = attrs.field(
         factory=dict, repr=False, eq=False
     )
     answers: dict[Check, CheckAnswer] = attrs.field(factory=dict, repr=False)
 
     def look(self, probes: Iterable[Probe]) -> Seen:
         """Look at what is asked for; who reads anything else breaks a law."""
-        files, units, packages, checks = set[str](), set[str](), set[str](), set[Check]()
+        files, units, packages, artifacts, checks = (
+            set[str](),
+            set[str](),
+            set[str](),
+            set[str](),
+            set[Check](),
+        )
         for probe in probes:
             match probe:
                 case ReadFile():
@@ -58,6 +71,8 @@ class FakeHost:
                     units.add(probe.unit)
                 case PackageVersion():
                     packages.add(probe.package)
+                case ArtifactAt():
+                    artifacts.add(probe.path)
                 case Exec() | HttpGet() | TcpConnect():
                     checks.add(probe)
                 case _:
@@ -66,6 +81,7 @@ class FakeHost:
             files=_Asked("ReadFile({!r})", files, self.files),
             units=_Asked("UnitState({!r})", units, self.units),
             packages=_Asked("PackageVersion({!r})", packages, self.packages),
+            artifacts=_Asked("ArtifactAt({!r})", artifacts, self.artifacts),
             answers=_Asked("{!r}", checks, self.answers),
         )
 
@@ -78,9 +94,18 @@ class FakeHost:
                     self._restart(step.then)
                 case RemovePackage():
                     self.packages.pop(step.package, None)
+                case InstallArtifact():
+                    self.artifacts[step.path] = step.mark
+                    self._restart(step.then)
+                case RemoveArtifact():
+                    self.artifacts.pop(step.path, None)
                 case WriteFile():
                     self.files[step.path] = step.content
                     self._restart(step.then)
+                case SetKernel():
+                    self.files.update(step.files)
+                    self.files.update({module_path(module): b"live\n" for module in step.modules})
+                    self.files.update({sysctl_path(key): f"{value}\n".encode() for key, value in step.sysctl})
                 case RestartUnit():
                     self._restart(step)
                 case StopUnit():
@@ -93,8 +118,9 @@ class FakeHost:
     def copy(self) -> "FakeHost":
         """Give another host in the same state."""
         return FakeHost(
-            dict(self.files), dict(self.units), dict(self.packages), dict(self.loaded), dict(self.answers)
-        )
+            dict(self.files), dict(self.units), dict(self.packages), dict(self.artifacts), dict(self.loaded),
+            dict(self.answers),
+        )  # fmt: skip
 
     def active(self) -> frozenset[str]:
         """Name the units that run."""
@@ -102,13 +128,13 @@ class FakeHost:
 
     def stale(self) -> frozenset[str]:
         """Name the units that run with what was there before."""
-        now = (self.files, self.packages)
+        now = (self.files, self.packages, self.artifacts)
         return frozenset(unit for unit in self.active() if self.loaded.get(unit) != now)
 
     def _restart(self, unit: RestartUnit | None) -> None:
         if unit is not None:
             self.units[unit.unit] = "active"
-            self.loaded[unit.unit] = (dict(self.files), dict(self.packages))
+            self.loaded[unit.unit] = (dict(self.files), dict(self.packages), dict(self.artifacts))
 
 
 class _Asked(Mapping[K, V], Generic[K, V]):

@@ -97,6 +97,11 @@ def changed(host: FakeHost) -> Iterator[FakeHost]:
         one.packages[package] = "0-changed"
         del other.packages[package]
         yield from (one, other)
+    for path in host.artifacts:
+        one, other = host.copy(), host.copy()
+        one.artifacts[path] = ""
+        del other.artifacts[path]
+        yield from (one, other)
     for unit, state in host.units.items():
         one, other = host.copy(), host.copy()
         one.units[unit] = "failed" if state == "active" else "active"
@@ -109,6 +114,7 @@ def difference(host: FakeHost, ready: FakeHost) -> str:
     pairs: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         ("file", dict(host.files), dict(ready.files)),
         ("package", dict(host.packages), dict(ready.packages)),
+        ("artifact", dict(host.artifacts), dict(ready.artifacts)),
         ("unit", dict.fromkeys(host.active(), "active"), dict.fromkeys(ready.active(), "active")),
     )
     found = [

@@ -14,24 +14,46 @@ from kubenode.core.law import BrokenLaw, check_driver, check_functions
 from kubenode.core.model.machine import Running
 from kubenode.core.model.meta import matches
 from kubenode.core.step import (
+    ArtifactFormat,
+    InstallArtifact,
     InstallPackage,
     Probe,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     WriteFile,
+    is_module,
     is_package,
     is_path,
+    is_sha256,
+    is_sysctl,
+    is_sysctl_value,
     is_unit,
+    is_url,
 )
 
-STEPS = (RestartUnit, StopUnit, WriteFile, InstallPackage, RemovePackage)
+STEPS = (
+    RestartUnit,
+    StopUnit,
+    WriteFile,
+    InstallPackage,
+    RemovePackage,
+    InstallArtifact,
+    RemoveArtifact,
+    SetKernel,
+)
 VERSION = r"^[A-Za-z0-9][-A-Za-z0-9.+:~_]*$"
 WORDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("unit", is_unit, "one unit, such as kubelet.service"),
     ("path", is_path, "one absolute path without . and .."),
     ("package", is_package, "one package, such as kubelet"),
+    ("url", is_url, "one http or https URL without a user"),
+    ("sha256", is_sha256, "64 small hexadecimal digits"),
+    ("member", lambda text: not text or is_path(f"/{text}"), "one plain path such as bin/tool, or nothing"),
+    ("format", lambda form: isinstance(form, ArtifactFormat), "one ArtifactFormat"),
     ("version", lambda text: matches(VERSION, text), "one exact version"),
 )
 
@@ -48,7 +70,10 @@ def check_pure(kit: Kit[Any]) -> None:
     for host in kit.starts(want):
         have = kit.judge(want, host)
         found = host.look(driver.probes(want))
-        seen = Seen(files=dict(found.files), units=dict(found.units), packages=dict(found.packages))
+        seen = Seen(
+            files=dict(found.files), units=dict(found.units), packages=dict(found.packages),
+            artifacts=dict(found.artifacts),
+        )  # fmt: skip
         _ask_twice("probes", driver.probes, want)
         _ask_twice("judge", driver.judge, want, seen)
         _ask_twice("plan", driver.plan, want, have)
@@ -94,16 +119,33 @@ def _check_step(step: object) -> None:
         )
     for name, sound, write in WORDS:
         text = getattr(step, name, None)
-        if hasattr(step, name) and not (isinstance(text, str) and sound(text)):
-            raise BrokenLaw(f"{kind}.{name} is {text!r}; write {write}: no shell takes it apart")
+        if hasattr(step, name) and not (isinstance(text, str | ArtifactFormat) and sound(text)):
+            shown = "of another form" if name == "url" else repr(text)
+            raise BrokenLaw(f"{kind}.{name} is {shown}; write {write}: no shell takes it apart")
+    if isinstance(step, SetKernel):
+        _check_kernel(step)
     if isinstance(step, WriteFile) and not isinstance(step.content, bytes):
         raise BrokenLaw(f"{kind}.content is a {type(step.content).__name__}; write bytes: text.encode()")
-    if isinstance(step, WriteFile | InstallPackage) and step.then is not None:
+    if isinstance(step, WriteFile | InstallPackage | InstallArtifact) and step.then is not None:
         if not isinstance(step.then, RestartUnit):
             raise BrokenLaw(
                 f"{kind}.then is a {type(step.then).__name__}; write RestartUnit(unit=...) or None"
             )
         _check_step(step.then)
+
+
+def _check_kernel(step: SetKernel) -> None:
+    for path in step.files:
+        if not is_path(path) or path.count("/") != 3:
+            raise BrokenLaw(f"SetKernel.name is {step.name!r}; write the plain name of a file, without .conf")
+    for module in step.modules:
+        if not is_module(module):
+            raise BrokenLaw(f"SetKernel.modules has {module!r}; write one module, such as br_netfilter")
+    for key, value in step.sysctl:
+        if not (is_sysctl(key) and is_sysctl_value(value)):
+            raise BrokenLaw(
+                f"SetKernel.sysctl has {key!r}; write one setting, such as net.ipv4.ip_forward, and one line"
+            )
 
 
 def check_own_steps(kit: Kit[Any]) -> None:
@@ -189,7 +231,10 @@ def check_absent(kit: Kit[Any]) -> None:
             host.apply(*kit.plan(want, host))
         except InvalidObjectError:
             continue  # no step removes a file: a driver that says so is honest
-        left = sorted(host.active() & ready.active()) + sorted(host.packages.keys() & ready.packages.keys())
+        left = [
+            *sorted(host.active() & ready.active()), *sorted(host.packages.keys() & ready.packages.keys()),
+            *sorted(host.artifacts.keys() & ready.artifacts.keys()),
+        ]  # fmt: skip
         state = kit.judge(want, host).state
         if state is not Running.ABSENT or left:
             raise BrokenLaw(

@@ -1,7 +1,7 @@
 """Steps and their ways back, as the journal writes them.
 
-Contents of files do not stand in the journal, since they may be secrets: it names them by digest, and the bytes are
-kept beside it for as long as the operation is open.
+Contents of files, values of the kernel and URLs do not stand in the journal, since they may be secrets or hold one: it names them by digest,
+and the bytes are kept beside it for as long as the operation is open.
 """
 
 import hashlib
@@ -12,10 +12,14 @@ import attrs
 
 from kubenode.core.model import Json
 from kubenode.core.step import (
+    ArtifactFormat,
+    InstallArtifact,
     InstallPackage,
     Reboot,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     WriteFile,
@@ -31,12 +35,73 @@ class PutBack:
     was: Was
 
 
-Undo: TypeAlias = PutBack | RestartUnit | StopUnit | InstallPackage | RemovePackage
+@attrs.frozen(kw_only=True)
+class RestartAgain:
+    """Let a unit run with what is there again; one that still runs as it did before has read nothing else."""
+
+    unit: str
+    invocation: str
+
+
+@attrs.frozen(kw_only=True)
+class GiveBack:
+    """Let what somebody else had put at a path stand there again; `kept` is its name beside it."""
+
+    path: str
+    kept: str
+
+
+@attrs.frozen(kw_only=True)
+class DropArtifact:
+    """Delete what was fetched for a path under a digest."""
+
+    path: str
+    sha256: str
+
+
+@attrs.frozen(kw_only=True)
+class SetSysctl:
+    """Give a setting of the running kernel a value."""
+
+    key: str
+    value: str = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class UnloadModule:
+    """Unload a module of the kernel."""
+
+    module: str
+
+
+Undo: TypeAlias = (
+    PutBack
+    | GiveBack
+    | DropArtifact
+    | RestartUnit
+    | RestartAgain
+    | StopUnit
+    | InstallPackage
+    | RemovePackage
+    | SetSysctl
+    | UnloadModule
+)
 """One act of a way back."""
 Act: TypeAlias = Step | Undo
 
 _BY_NAME: Final[Mapping[str, type[Any]]] = {
-    one.__name__: one for one in (RestartUnit, StopUnit, RemovePackage, Reboot)
+    one.__name__: one
+    for one in (
+        RestartUnit,
+        StopUnit,
+        RemovePackage,
+        RemoveArtifact,
+        GiveBack,
+        DropArtifact,
+        UnloadModule,
+        RestartAgain,
+        Reboot,
+    )
 }
 
 
@@ -49,6 +114,12 @@ def contents(act: Act) -> Iterator[bytes]:
     """Give what has to be kept beside the journal for an act."""
     if isinstance(act, WriteFile):
         yield act.content
+    elif isinstance(act, InstallArtifact):
+        yield act.url.encode()
+    elif isinstance(act, SetSysctl):
+        yield act.value.encode()
+    elif isinstance(act, SetKernel):
+        yield from (value.encode() for _, value in act.sysctl)
     elif isinstance(act, PutBack) and act.was.form is Form.FILE:
         yield act.was.content
 
@@ -64,11 +135,32 @@ def dump(act: Act) -> Json:
         case InstallPackage():
             then = None if act.then is None else act.then.unit
             return {"act": "InstallPackage", "package": act.package, "version": act.version, "then": then}
+        case InstallArtifact():
+            then = None if act.then is None else act.then.unit
+            return {
+                "act": "InstallArtifact", "path": act.path, "url": digest_of(act.url.encode()), "sha256": act.sha256,
+                "format": act.format.value, "member": act.member, "then": then,
+            }  # fmt: skip
+        case SetKernel():
+            settings = [[key, digest_of(value.encode())] for key, value in act.sysctl]
+            return {"act": "SetKernel", "name": act.name, "modules": [*act.modules], "sysctl": settings}
+        case SetSysctl():
+            return {"act": "SetSysctl", "key": act.key, "value": digest_of(act.value.encode())}
         case PutBack():
             was = attrs.asdict(act.was)
             kept = digest_of(act.was.content) if act.was.form is Form.FILE else ""
             return {"act": "PutBack", "path": act.path, **was, "form": act.was.form.value, "content": kept}
-        case RestartUnit() | StopUnit() | RemovePackage() | Reboot():
+        case (
+            RestartUnit()
+            | StopUnit()
+            | RemovePackage()
+            | RemoveArtifact()
+            | GiveBack()
+            | DropArtifact()
+            | UnloadModule()
+            | RestartAgain()
+            | Reboot()
+        ):
             return {"act": type(act).__name__, **attrs.asdict(act)}
         case _:
             assert_never(act)
@@ -90,12 +182,20 @@ def load(raw: Json, kept: Callable[[str], bytes]) -> Any:
         path, form = fields.pop("path"), Form(fields.pop("form"))
         digest = fields.pop("content")
         return PutBack(path=path, was=Was(form=form, content=kept(digest) if digest else b"", **fields))
+    if name == "SetSysctl":
+        return SetSysctl(key=fields.pop("key"), value=kept(fields.pop("value")).decode())
+    if name == "SetKernel":
+        settings = tuple((key, kept(digest).decode()) for key, digest in fields.pop("sysctl"))
+        return SetKernel(name=fields.pop("name"), modules=tuple(fields.pop("modules")), sysctl=settings)
     then = fields.pop("then", None)
     restart = None if then is None else RestartUnit(unit=then)
     if name == "WriteFile":
         return WriteFile(content=kept(fields.pop("content")), then=restart, **fields)
     if name == "InstallPackage":
         return InstallPackage(then=restart, **fields)
+    if name == "InstallArtifact":
+        url, packed = kept(fields.pop("url")).decode(), ArtifactFormat(fields.pop("format"))
+        return InstallArtifact(url=url, format=packed, then=restart, **fields)
     return _BY_NAME[name](**fields)
 
 
@@ -108,13 +208,33 @@ def named(act: Act) -> str:
             return f"install {act.package}={act.version}"
         case RemovePackage():
             return f"remove {act.package}"
-        case RestartUnit():
+        case InstallArtifact():
+            return f"install artifact {act.sha256[:12]} at {act.path}"
+        case RemoveArtifact():
+            return f"remove artifact at {act.path}"
+        case SetKernel():
+            return f"set the kernel by {act.name}"
+        case RestartUnit() | RestartAgain():
             return f"restart {act.unit}"
         case StopUnit():
             return f"stop {act.unit}"
         case Reboot():
             return "reboot"
+        case _:
+            return _named_back(act)
+
+
+def _named_back(act: PutBack | GiveBack | DropArtifact | SetSysctl | UnloadModule) -> str:
+    match act:
         case PutBack():
             return f"put {act.path} back"
+        case GiveBack():
+            return f"give {act.path} back"
+        case DropArtifact():
+            return f"delete artifact {act.sha256[:12]}"
+        case SetSysctl():
+            return f"set {act.key}"
+        case UnloadModule():
+            return f"unload module {act.module}"
         case _:
             assert_never(act)

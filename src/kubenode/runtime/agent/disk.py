@@ -22,6 +22,14 @@ class Disk:
         while left:
             left = left[os.write(file, left) :]
 
+    def overwrite(self, name: str, folder: int, data: bytes) -> None:
+        """Write into a file that is there, in one go: what the kernel shows as files can be written in no other way."""
+        file = os.open(name, os.O_WRONLY | os.O_TRUNC | NOT_FOLLOWED, dir_fd=folder)
+        try:
+            os.write(file, data)
+        finally:
+            os.close(file)
+
     def cut(self, file: int, length: int) -> None:
         """End a file there."""
         os.ftruncate(file, length)
@@ -45,6 +53,10 @@ class Disk:
     def link(self, target: str, name: str, folder: int) -> None:
         """Make a symbolic link."""
         os.symlink(target, name, dir_fd=folder)
+
+    def name_too(self, name: str, other: str, folder: int) -> None:
+        """Give a file, or a link itself, another name in its folder beside the one it has."""
+        os.link(name, other, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
 
     def unlink(self, name: str, folder: int) -> None:
         """Remove a file or a link."""

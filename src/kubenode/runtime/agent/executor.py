@@ -4,15 +4,39 @@ Every step can be done again: it was perhaps done already when the agent or the 
 again, also of a step that never began.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Final, Protocol, assert_never
 
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
-from kubenode.runtime.agent.acts import PutBack, Undo
+from kubenode.core.step import (
+    InstallArtifact,
+    InstallPackage,
+    Reboot,
+    RemoveArtifact,
+    RemovePackage,
+    RestartUnit,
+    SetKernel,
+    Step,
+    StopUnit,
+    WriteFile,
+)
+from kubenode.runtime.agent.acts import (
+    DropArtifact,
+    GiveBack,
+    PutBack,
+    RestartAgain,
+    SetSysctl,
+    Undo,
+    UnloadModule,
+)
+from kubenode.runtime.agent.artifacts import TARGET, Artifacts
 from kubenode.runtime.agent.journal import Begun
+from kubenode.runtime.agent.kernel import Kernel
 from kubenode.runtime.agent.packages import Packages
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import Units
+
+LOG = logging.getLogger("kubenode.agent")
 
 BOOT: Final = "boot"
 INVOCATION: Final = "invocation"
@@ -42,14 +66,21 @@ class Executor:
         tree: its files.
         units: its units.
         packages: its packages.
+        artifacts: its artifacts.
+        kernel: its kernel.
         boot_id: of this boot.
         pause: waits while the host goes down.
     """
 
-    def __init__(self, tree: Tree, units: Units, packages: Packages, boot_id: str, pause: Pause) -> None:
+    def __init__(
+        self, tree: Tree, units: Units, packages: Packages, artifacts: Artifacts, kernel: Kernel, boot_id: str,
+        pause: Pause,
+    ) -> None:  # fmt: skip
         self._tree = tree
         self._units = units
         self._packages = packages
+        self._artifacts = artifacts
+        self._kernel = kernel
         self._boot_id = boot_id
         self._pause = pause
 
@@ -69,6 +100,14 @@ class Executor:
             case RemovePackage():
                 version = self._packages.version(step.package)
                 return Begun(undo=_package_back(step.package, version) if version else ())
+            case InstallArtifact():
+                first, last, marks = self._artifacts.before_install(step)
+                return Begun(undo=(*first, *self._unit_back(step.then), *last), marks=marks)
+            case RemoveArtifact():
+                return Begun(undo=self._artifacts.before_removal(step.path))
+            case SetKernel():
+                files = (PutBack(path=path, was=self._tree.found(path)) for path in step.files)
+                return Begun(undo=(*self._kernel.back(step), *files))
             case RestartUnit():
                 marks = {INVOCATION: self._units.invocation(step.unit)}
                 return Begun(
@@ -103,6 +142,16 @@ class Executor:
                 self._restart(step.then)
             case RemovePackage():
                 self._packages.remove(step.package)
+            case InstallArtifact():
+                self._artifacts.install(step, marks)
+                self._restart(step.then)
+                self._prune(step.path, marks)
+            case RemoveArtifact():
+                self._artifacts.remove(step.path)
+            case SetKernel():
+                for path, content in step.files.items():
+                    self._tree.write(path, content, 0o644)
+                self._kernel.run(step)
             case RestartUnit():
                 if not (again and self._has_restarted(step.unit, marks)):
                     self._units.restart(step.unit)
@@ -119,12 +168,23 @@ class Executor:
             case PutBack():
                 self._tree.put(act.path, act.was)
                 self._reread(act.path)
+            case GiveBack():
+                self._artifacts.give_back(act.path, act.kept)
+            case DropArtifact():
+                self._artifacts.drop(act.path, act.sha256)
+            case SetSysctl():
+                self._kernel.set(act.key, act.value)
+            case UnloadModule():
+                self._kernel.unload(act.module)
             case InstallPackage():
                 self._packages.install(act.package, act.version)
             case RemovePackage():
                 self._packages.remove(act.package)
             case RestartUnit():
                 self._units.restart(act.unit)
+            case RestartAgain():
+                if not act.invocation or self._units.invocation(act.unit) != act.invocation:
+                    self._units.restart(act.unit)
             case StopUnit():
                 self._units.stop(act.unit)
             case _:
@@ -134,7 +194,9 @@ class Executor:
         """Give what lets the unit of a step be as it was: it has read what the step brings."""
         if then is None:
             return ()
-        return (then,) if self._units.runs(then.unit) else (StopUnit(unit=then.unit),)
+        if not self._units.runs(then.unit):
+            return (StopUnit(unit=then.unit),)
+        return (RestartAgain(unit=then.unit, invocation=self._units.invocation(then.unit)),)
 
     def _restart(self, then: RestartUnit | None) -> None:
         if then is not None:
@@ -144,6 +206,13 @@ class Executor:
         """Let systemd read its files anew if this is one of them: it does not see a folder of drop-ins that is new."""
         if path.startswith(_UNIT_FOLDERS):
             self._units.reload()
+
+    def _prune(self, path: str, marks: Mapping[str, str]) -> None:
+        """Delete artifacts that nobody goes back to; what cannot be deleted is no reason to go back."""
+        try:
+            self._artifacts.prune(path, marks.get(TARGET, ""))
+        except StepFailed as error:
+            LOG.warning("event=not-pruned path=%s error=%s", path, error)
 
     def _has_restarted(self, unit: str, marks: Mapping[str, str]) -> bool:
         now = self._units.invocation(unit)

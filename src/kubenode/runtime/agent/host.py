@@ -11,16 +11,21 @@ from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.step import Probe
+from kubenode.runtime.agent.artifacts import Artifacts
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.controller import CannotLook
 from kubenode.runtime.agent.disk import Disk
+from kubenode.runtime.agent.download import Download
 from kubenode.runtime.agent.executor import Executor, Pause
 from kubenode.runtime.agent.journal import Journal
+from kubenode.runtime.agent.kernel import Kernel
 from kubenode.runtime.agent.look import Looker
 from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.stage import Supply
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.agent.work import Work
+from kubenode.runtime.clock import SystemClock
 
 _MOST_LOOKS: Final = 64
 """Looks that are kept: as many as a Machine has components at most."""
@@ -83,6 +88,7 @@ class RealHost:
         run: runs programs.
         disk: does what is done to files.
         sleep: waits for some seconds, while a unit settles or another has the package manager; raises Stopped.
+        supply: where artifacts come from.
 
     Raises:
         JournalFailed: the journal cannot be opened, or another agent has it.
@@ -90,7 +96,7 @@ class RealHost:
 
     def __init__(
         self, about: About, state: Path, told: Callable[[], None], *, root: Path = Path("/"), run: Runner | None = None,
-        disk: Disk | None = None, sleep: Pause | None = None,
+        disk: Disk | None = None, sleep: Pause | None = None, supply: Supply | None = None,
     ) -> None:  # fmt: skip
         self._about = about
         self._journal = Journal(state, disk)
@@ -99,7 +105,11 @@ class RealHost:
         pause = sleep if sleep is not None else self._pause
         units, packages = Units(commands, pause), Packages(commands, pause)
         self._looker = Looker(tree, units, packages, commands)
-        executor = Executor(tree, units, packages, about.boot_id, pause)
+        clock = SystemClock()
+        if supply is None:
+            supply = Supply(fetch=Download(lambda: clock.now().elapsed / 1e9, lambda: pause(0)))
+        artifacts = Artifacts(tree, disk if disk is not None else Disk(), supply, pause)
+        executor = Executor(tree, units, packages, artifacts, Kernel(tree, commands), about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
         self._looks: dict[tuple[Probe, ...], Seen] = {}
 

@@ -1,4 +1,4 @@
-"""What a host looks like for the probes: files, units, packages, and what programs and servers answer.
+"""What a host looks like for the probes: files, units, packages, artifacts, and what programs and servers answer.
 
 A look has a time limit, whatever hangs: a disk, systemd, a program that cannot be killed. What hangs is left behind in
 its thread, and until it has ended nothing else is looked at.
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from kubenode.core.hookspecs import Seen
 from kubenode.core.step import (
+    ArtifactAt,
     Check,
     CheckAnswer,
     Exec,
@@ -30,6 +31,7 @@ from kubenode.core.step import (
 from kubenode.runtime.agent.commands import Runner
 from kubenode.runtime.agent.controller import CannotLook
 from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.slots import Slots
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
 
@@ -57,6 +59,7 @@ class Looker:
         self._tree = tree
         self._units = units
         self._packages = packages
+        self._slots = Slots(tree)
         self._run = run
         self._limit = limit
         self._hangs: threading.Thread | None = None
@@ -79,8 +82,9 @@ class Looker:
         if found.error is not None:
             raise CannotLook(str(found.error)) from found.error
         return Seen(
-            files=found.files, units=found.units, packages=found.packages, answers=dict(found.answers)
-        )
+            files=found.files, units=found.units, packages=found.packages, artifacts=found.artifacts,
+            answers=dict(found.answers),
+        )  # fmt: skip
 
     def _fill(self, found: "_Looked", probes: Sequence[Probe]) -> None:
         try:
@@ -112,6 +116,10 @@ class Looker:
                 version = self._packages.version(probe.package)
                 if version:
                     found.packages[probe.package] = version
+            case ArtifactAt():
+                mark = self._slots.mark(probe.path)
+                if mark is not None:
+                    found.artifacts[probe.path] = mark
             case Exec() | HttpGet() | TcpConnect():
                 return  # asked at the same time
             case _:
@@ -147,6 +155,7 @@ class _Looked:
         self.files: dict[str, bytes] = {}
         self.units: dict[str, str] = {}
         self.packages: dict[str, str] = {}
+        self.artifacts: dict[str, str] = {}
         self.answers: dict[Check, CheckAnswer] = {}
         self.error: Exception | None = None
 

@@ -83,12 +83,12 @@ class Tree:
             StepFailed: nobody can tell.
         """
         try:
-            with self._folder_of(path) as (folder, name):
+            with self.folder_of(path) as (folder, name):
                 return None if folder is None else _read(name, folder)
-        except (_Linked, NotADirectoryError):
+        except (LinkedFolder, NotADirectoryError):
             return None
         except OSError as error:
-            raise _failed(path, error) from error
+            raise failed(path, error) from error
 
     def found(self, path: str) -> Was:
         """Give what stands at a path.
@@ -97,12 +97,12 @@ class Tree:
             StepFailed: it is no file or link, is too large to be kept, or a folder of the path is a link.
         """
         try:
-            with self._folder_of(path) as (folder, name):
+            with self.folder_of(path) as (folder, name):
                 if folder is not None:
                     return _found(path, name, folder)
             return attrs.evolve(NOTHING, missing=self._missing(path))
         except OSError as error:
-            raise _failed(path, error) from error
+            raise failed(path, error) from error
 
     def _missing(self, path: str) -> int:
         """Give how many folders of a path are not there, counted from its end."""
@@ -123,12 +123,21 @@ class Tree:
         """
         self.put(path, attrs.evolve(self._as_file(path), content=content, mode=mode))
 
+    def adjust(self, path: str, content: bytes) -> None:
+        """Write into a file of `/proc`, in place. Raises StepFailed."""
+        try:
+            with self.folder_of(path) as (folder, name):
+                if folder is not None:
+                    self._disk.overwrite(name, folder, content)
+        except OSError as error:
+            raise failed(path, error) from error
+
     def _as_file(self, path: str) -> Was:
         try:
-            with self._folder_of(path) as (folder, name):
-                held = None if folder is None else _status(name, folder)
+            with self.folder_of(path) as (folder, name):
+                held = None if folder is None else status(name, folder)
         except OSError as error:
-            raise _failed(path, error) from error
+            raise failed(path, error) from error
         if held is not None and not (stat.S_ISREG(held.st_mode) or stat.S_ISLNK(held.st_mode)):
             raise StepFailed(f"{path} is no plain file; move it away")
         if held is None or not stat.S_ISREG(held.st_mode):
@@ -145,16 +154,14 @@ class Tree:
             if was.form is Form.ABSENT:
                 self._remove(path, was.missing)
                 return
-            with self._folder_of(path, make=True) as (folder, name):
+            with self.folder_of(path, make=True) as (folder, name):
                 if folder is not None:
                     self._put(name, folder, was)
         except OSError as error:
-            raise _failed(path, error) from error
+            raise failed(path, error) from error
 
     def _put(self, name: str, folder: int, was: Was) -> None:
-        new = f".kubenode-{digest(name)}.new"
-        with suppress(FileNotFoundError):
-            self._disk.unlink(new, folder)  # of a write that was cut short
+        new = self._swept(name, folder)
         try:
             if was.form is Form.LINK:
                 self._disk.link(was.target, new, folder)
@@ -166,6 +173,22 @@ class Tree:
                 self._disk.unlink(new, folder)
             raise
         self._disk.sync(folder)
+
+    def _swept(self, name: str, folder: int) -> str:
+        """Give the name under which what is new is made; what a write that was cut short has left of it is gone."""
+        new = f".kubenode-{digest(name)}.new"
+        if status(new, folder) is not None:
+            self._disk.unlink(new, folder)
+        return new
+
+    def sweep(self, path: str) -> None:
+        """Delete what a write that was cut short has left beside a path. Raises StepFailed."""
+        try:
+            with self.folder_of(path) as (folder, name):
+                if folder is not None:
+                    self._swept(name, folder)
+        except OSError as error:
+            raise failed(path, error) from error
 
     def _fill(self, new: str, folder: int, was: Was) -> None:
         file = self._disk.create(new, folder, 0o600)
@@ -181,14 +204,16 @@ class Tree:
 
     def _remove(self, path: str, folders: int) -> None:
         """Remove a file, and of its folders as many as were made for it, if they are empty."""
-        with self._folder_of(path) as (folder, name):
-            if folder is not None and _status(name, folder) is not None:
+        with self.folder_of(path) as (folder, name):
+            if folder is not None:
+                self._swept(name, folder)
+            if folder is not None and status(name, folder) is not None:
                 self._disk.unlink(name, folder)
                 self._disk.sync(folder)
         parts = path.split("/")[1:-1]
         for index in range(len(parts) - 1, len(parts) - 1 - folders, -1):
             with self._walked(parts[:index]) as above:
-                if above is None or _status(parts[index], above) is None:
+                if above is None or status(parts[index], above) is None:
                     continue
                 try:
                     self._disk.remove_folder(parts[index], above)
@@ -199,7 +224,7 @@ class Tree:
                 self._disk.sync(above)
 
     @contextmanager
-    def _folder_of(self, path: str, *, make: bool = False) -> Iterator[tuple[int | None, str]]:
+    def folder_of(self, path: str, *, make: bool = False) -> Iterator[tuple[int | None, str]]:
         """Give the open folder of a path, None when there is none, and the last name."""
         if not is_path(path):
             raise StepFailed(f"{path!r} is not a plain absolute path such as /etc/chrony/chrony.conf")
@@ -234,7 +259,7 @@ class Tree:
                 with suppress(OSError):
                     target = os.readlink(part, dir_fd=folder)
                     fix = "write the path that it stands for"
-                    raise _Linked(f"{path} is a symbolic link to {target}; {fix}") from None
+                    raise LinkedFolder(f"{path} is a symbolic link to {target}; {fix}") from None
             raise
         self._disk.make_folder(part, folder)
         made = os.open(part, _FOLDER, dir_fd=folder)
@@ -248,15 +273,17 @@ class Tree:
         return made
 
 
-class _Linked(StepFailed):
+class LinkedFolder(StepFailed):
     """A folder of a path is a symbolic link."""
 
 
-def _failed(path: str, error: OSError) -> StepFailed:
+def failed(path: str, error: OSError) -> StepFailed:
+    """Say which path could not be used, and why."""
     return StepFailed(f"{path}: {os.strerror(error.errno or 0)}")
 
 
-def _status(name: str, folder: int) -> os.stat_result | None:
+def status(name: str, folder: int) -> os.stat_result | None:
+    """Give what stands in a folder under a name, itself and not what a link leads to; None for nothing."""
     try:
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -286,7 +313,7 @@ def _content(file: int) -> bytes:
 
 
 def _found(path: str, name: str, folder: int) -> Was:
-    held = _status(name, folder)
+    held = status(name, folder)
     if held is None:
         return NOTHING
     if stat.S_ISLNK(held.st_mode):

@@ -18,7 +18,18 @@ from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.rollout.progress import CONFLICT, PROGRESSING
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from kubenode.core.step import (
+    InstallArtifact,
+    InstallPackage,
+    Reboot,
+    RemoveArtifact,
+    RemovePackage,
+    RestartUnit,
+    SetKernel,
+    Step,
+    StopUnit,
+    WriteFile,
+)
 from kubenode.runtime.foresight.drive import keep_machines, roll_out
 from kubenode.runtime.foresight.instances import planned_instances
 from kubenode.runtime.foresight.values import (
@@ -189,8 +200,14 @@ def _step(step: Step) -> str:
             return f"install {step.package} {step.version}" + _then(step.then)
         case RemovePackage():
             return f"remove {step.package}"
+        case InstallArtifact():
+            return f"install an artifact at {step.path}, sha256 {step.sha256[:12]}" + _then(step.then)
+        case RemoveArtifact():
+            return f"remove the artifact at {step.path}"
         case WriteFile():
             return f"write {step.path}" + _then(step.then)
+        case SetKernel():
+            return f"set the kernel: {', '.join((*step.modules, *(key for key, _ in step.sysctl)))}"
         case RestartUnit():
             return f"restart {step.unit}"
         case StopUnit():

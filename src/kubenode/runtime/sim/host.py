@@ -21,22 +21,28 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import (
+    ArtifactAt,
     Check,
     CheckAnswer,
     Exec,
     HttpGet,
+    InstallArtifact,
     InstallPackage,
     PackageVersion,
     Probe,
     ReadFile,
     Reboot,
+    RemoveArtifact,
     RemovePackage,
     RestartUnit,
+    SetKernel,
     Step,
     StopUnit,
     TcpConnect,
     UnitState,
     WriteFile,
+    module_path,
+    sysctl_path,
 )
 
 AGENT_VERSION = "0.1.0-sim"
@@ -67,7 +73,7 @@ class HostSpec:
     Attributes:
         address: what its agent says is its own; empty while it has none.
         provider_id: what its kubelet registers as `spec.providerID`; empty where nobody gives it one.
-        refuses: `package=version` texts whose installation fails here, and units whose restart does.
+        refuses: `package=version` texts and digests of artifacts whose installation fails here, and units whose restart does.
         cost: how long each kind of step takes.
     """
 
@@ -123,6 +129,7 @@ class SimHost:
     packages: dict[str, str] = attrs.field(factory=dict)
     units: dict[str, str] = attrs.field(factory=dict)
     files: dict[str, bytes] = attrs.field(factory=dict)
+    artifacts: dict[str, str] = attrs.field(factory=dict)
     answers: dict[Check, CheckAnswer | None] = attrs.field(factory=dict)
     journal: dict[str, JournalEntry] = attrs.field(factory=dict)
     spans: list[Span] = attrs.field(factory=list)
@@ -159,6 +166,7 @@ class SimHost:
         files: dict[str, bytes] = {}
         units: dict[str, str] = {}
         packages: dict[str, str] = {}
+        artifacts: dict[str, str] = {}
         answers: dict[Check, CheckAnswer] = {}
         for probe in probes:
             match probe:
@@ -168,13 +176,15 @@ class SimHost:
                     _copy(self.units, units, probe.unit)
                 case PackageVersion():
                     _copy(self.packages, packages, probe.package)
+                case ArtifactAt():
+                    _copy(self.artifacts, artifacts, probe.path)
                 case Exec() | HttpGet() | TcpConnect():
                     answer = self._answered(probe)
                     if answer is not None:
                         answers[probe] = answer
                 case _:
                     assert_never(probe)
-        return Seen(files=files, units=units, packages=packages, answers=answers)
+        return Seen(files=files, units=units, packages=packages, artifacts=artifacts, answers=answers)
 
     def _answered(self, check: Check) -> CheckAnswer | None:
         """Give what is said to a check, or None: as told in `answers`, else by a host that is well unless it hangs.
@@ -276,9 +286,20 @@ class SimHost:
                 self._restart(step.then)
             case RemovePackage():
                 self.packages.pop(step.package, None)
+            case InstallArtifact():
+                if step.sha256 in self.spec.refuses:
+                    return f"what was fetched for {step.path} has another SHA-256"
+                self.artifacts[step.path] = step.mark
+                self._restart(step.then)
+            case RemoveArtifact():
+                self.artifacts.pop(step.path, None)
             case WriteFile():
                 self.files[step.path] = step.content
                 self._restart(step.then)
+            case SetKernel():
+                self.files.update(step.files)
+                self.files.update({module_path(module): b"live\n" for module in step.modules})
+                self.files.update({sysctl_path(key): f"{value}\n".encode() for key, value in step.sysctl})
             case RestartUnit():
                 if step.unit in self.spec.refuses:
                     return f"Job for {step.unit} failed because the control process exited with error code."

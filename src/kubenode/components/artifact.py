@@ -1,0 +1,116 @@
+"""Driver `artifact`: a program or a tree of files that is fetched by URL and believed by its SHA-256, and its unit.
+
+The path becomes a symbolic link to what was fetched, so that it changes all at once and the version before is kept.
+The artifact *is* the version; it brings no configuration, so that is Current whenever something stands there.
+"""
+
+import attrs
+
+from kubenode.components.unit import running, steady
+from kubenode.core.hookspecs import Desired, Have, Seen
+from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.step import (
+    ArtifactAt,
+    ArtifactFormat,
+    InstallArtifact,
+    Probe,
+    RemoveArtifact,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    artifact_mark,
+    check_member,
+    check_path,
+    check_sha256,
+    check_unit,
+    check_url,
+)
+
+_SHOWN = 12
+"""Digits by which an artifact is named that is another one than is wanted."""
+
+
+def _check_tar(params: "ArtifactParams", field: "attrs.Attribute[str]", value: str) -> None:
+    if value and params.format is ArtifactFormat.BINARY:
+        raise ValueError(f"{field.name}: a binary has no members; write format: tar")
+
+
+@attrs.frozen(kw_only=True)
+class ArtifactParams:
+    """Which artifact, where it stands, and the unit that it runs.
+
+    Attributes:
+        path: absolute, and without `.` or `..`; it becomes a symbolic link.
+        url: of http or https; whoever may read the component may read it.
+        sha256: of what the URL gives, 64 hexadecimal digits.
+        format: `binary`, one program; or `tar`, as it is or with gzip.
+        member: of a tar: what the path leads to, such as `bin/containerd`; empty for all of it.
+        unit: restarted with every change; None when nothing runs it.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+
+    path: str = attrs.field(validator=check_path)
+    url: str = attrs.field(validator=check_url, repr=False)
+    sha256: str = attrs.field(validator=check_sha256)
+    format: ArtifactFormat = ArtifactFormat.BINARY
+    member: str = attrs.field(default="", validator=[check_member, _check_tar])
+    unit: str | None = attrs.field(default=None, validator=check_unit)
+
+    @property
+    def mark(self) -> str:
+        """Give what ArtifactAt finds where this is whole."""
+        return artifact_mark(self.sha256, self.format, self.member)
+
+
+class ArtifactDriver:
+    """Install, exchange, repair and remove one artifact."""
+
+    name = "artifact"
+    params = ArtifactParams
+
+    def probes(self, want: Desired[ArtifactParams], /) -> tuple[Probe, ...]:
+        """Look at what stands at the path and, if it has one, at its unit."""
+        artifact = ArtifactAt(want.params.path)
+        return (artifact,) if want.params.unit is None else (artifact, UnitState(want.params.unit))
+
+    def judge(self, want: Desired[ArtifactParams], seen: Seen, /) -> Have:
+        """Judge the three states. Another artifact is named by its digest, what is none or not whole by nothing."""
+        mark = seen.artifacts.get(want.params.path)
+        if mark is None:
+            return Have(version="", config=ConfigState.UNKNOWN, state=Running.ABSENT)
+        other = f"sha256:{mark[:_SHOWN]}" if mark else ""
+        return Have(
+            version=want.version if mark == want.params.mark else other,
+            config=ConfigState.CURRENT,
+            state=running(want.state, want.params.unit, seen),
+        )
+
+    def plan(self, want: Desired[ArtifactParams], have: Have, /) -> tuple[Step, ...]:
+        """Give the steps from what is there to what is wanted; a restart belongs to the installation."""
+        params, unit = want.params, want.params.unit
+        if want.state is Running.ABSENT:
+            return _removal(params, have)
+        if have.version == want.version:
+            return steady(unit, want.state, have.state)
+        if want.state is Running.STOPPED:
+            # What runs though its program is gone is judged Absent, and has to be stopped as well.
+            stop = () if unit is None or have.state is Running.STOPPED else (StopUnit(unit=unit),)
+            return (_installation(params, None), *stop)
+        return (_installation(params, None if unit is None else RestartUnit(unit=unit)),)
+
+
+def _installation(params: ArtifactParams, then: RestartUnit | None) -> InstallArtifact:
+    return InstallArtifact(
+        path=params.path, url=params.url, sha256=params.sha256, format=params.format, member=params.member, then=then
+    )  # fmt: skip
+
+
+def _removal(params: ArtifactParams, have: Have) -> tuple[Step, ...]:
+    if have.state is Running.ABSENT:
+        return ()
+    unit = params.unit
+    stop = () if unit is None or have.state is not Running.RUNNING else (StopUnit(unit=unit),)
+    return (*stop, RemoveArtifact(path=params.path))

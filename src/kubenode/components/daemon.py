@@ -1,0 +1,161 @@
+"""A program of a package or an artifact, its configuration file and its unit, kept together; what two drivers need alike.
+
+The program and the file are steps apart, each with the restart that loads it, so that the way back of either has it too.
+A new program comes before its file: it reads the old one, and not the other way round. Where there is no program yet the
+file comes first, since a program without one would not start.
+"""
+
+import attrs
+
+from kubenode.components.artifact import ArtifactParams
+from kubenode.components.unit import running, steady
+from kubenode.core.errors import Problem
+from kubenode.core.hookspecs import Have, Seen
+from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.step import (
+    ArtifactAt,
+    InstallArtifact,
+    InstallPackage,
+    PackageVersion,
+    Probe,
+    ReadFile,
+    RemoveArtifact,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    UnitState,
+    WriteFile,
+)
+
+_SHOWN = 12
+
+
+@attrs.frozen(kw_only=True)
+class Daemon:
+    """What is wanted of a program that runs as a unit.
+
+    Attributes:
+        version: of the program: the package's, or what the artifact is called.
+        source: the package that it comes of, or the artifact that it is.
+        path: of its configuration.
+        content: of its configuration.
+    """
+
+    version: str
+    state: Running
+    source: str | ArtifactParams
+    path: str
+    content: bytes
+    unit: str
+
+    def probes(self) -> tuple[Probe, ...]:
+        """Look at program, file and unit."""
+        source = self.source
+        program = PackageVersion(source) if isinstance(source, str) else ArtifactAt(source.path)
+        return (program, ReadFile(self.path), UnitState(self.unit))
+
+    def judge(self, seen: Seen) -> Have:
+        """Judge the three states, each by itself; without its program it is Absent, whatever its unit says."""
+        same = seen.files.get(self.path) == self.content
+        version = self._version(seen)
+        return Have(
+            version=version or "", config=ConfigState.CURRENT if same else ConfigState.DRIFTED,
+            state=Running.ABSENT if version is None else running(self.state, self.unit, seen),
+        )  # fmt: skip
+
+    def _version(self, seen: Seen) -> str | None:
+        if isinstance(self.source, str):
+            return seen.packages.get(self.source)
+        mark = seen.artifacts.get(self.source.path)
+        if mark is None or mark == self.source.mark:
+            return None if mark is None else self.version
+        return f"sha256:{mark[:_SHOWN]}" if mark else ""
+
+    def plan(self, have: Have) -> tuple[Step, ...]:
+        """Give the steps from what is there to what is wanted. Absent leaves the file, as the removal of a package does."""
+        if self.state is Running.ABSENT:
+            return self._removal(have)
+        anew = have.version != self.version
+        changed = have.config is not ConfigState.CURRENT
+        if not anew and not changed:
+            return steady(self.unit, self.state, have.state)
+        if self.state is Running.STOPPED:
+            return (*self._changes(None, None, have, anew=anew, changed=changed), StopUnit(unit=self.unit))
+        restart = RestartUnit(unit=self.unit)
+        loads = None if have.state is Running.ABSENT else restart
+        return self._changes(restart, loads, have, anew=anew, changed=changed)
+
+    def _changes(
+        self, then: RestartUnit | None, loads: RestartUnit | None, have: Have, *, anew: bool, changed: bool
+    ) -> tuple[Step, ...]:
+        program = (self._installation(then),) if anew else ()
+        file = (WriteFile(path=self.path, content=self.content, then=loads),) if changed else ()
+        return (*file, *program) if have.state is Running.ABSENT else (*program, *file)
+
+    def _installation(self, then: RestartUnit | None) -> Step:
+        one = self.source
+        if isinstance(one, str):
+            return InstallPackage(package=one, version=self.version, then=then)
+        return InstallArtifact(
+            path=one.path, url=one.url, sha256=one.sha256, format=one.format, member=one.member, then=then
+        )
+
+    def _removal(self, have: Have) -> tuple[Step, ...]:
+        if have.state is Running.ABSENT:
+            return ()
+        stop = (StopUnit(unit=self.unit),) if have.state is Running.RUNNING else ()
+        if isinstance(self.source, str):
+            return (*stop, RemovePackage(package=self.source))
+        return (*stop, RemoveArtifact(path=self.source.path))
+
+
+def source_of(package: str | None, artifact: ArtifactParams | None) -> str | ArtifactParams:
+    """Give where a program comes from; it is one place.
+
+    Raises:
+        ValueError: with what to write.
+    """
+    if artifact is None and package is not None:
+        return package
+    if artifact is None or package is not None:
+        raise ValueError("write either package or artifact: the program comes of one of them")
+    if artifact.unit is not None:
+        raise ValueError("artifact.unit: the unit is the component's; write it there")
+    return artifact
+
+
+def skew(kubelet: str, api_server: str) -> Problem | None:
+    """Judge a kubelet's version by that of the API server: not newer, and at most three minors behind.
+
+    Args:
+        kubelet: as in `1.30.4`, `v1.30.4` or, of a package, `1.30.4-1.1`.
+        api_server: as in `1.31` or `1.31.2`.
+
+    Returns:
+        What is wrong and what to do; None when they go together.
+    """
+    mine, theirs = _minor(kubelet), _minor(api_server)
+    if mine is None or theirs is None or mine[0] != theirs[0]:
+        what = f"kubelet {kubelet!r} and API server {api_server!r} cannot be compared"
+        return Problem(where="version", what=what, fix="write versions such as 1.30.4 and 1.31")
+    major, newest = theirs
+    oldest = max(newest - _BEHIND, 0)
+    fits = f"{major}.{oldest} to {major}.{newest}" if oldest < newest else f"{major}.{newest}"
+    if mine > theirs:
+        what = f"kubelet {kubelet} is newer than the API server, {api_server}"
+        return Problem(where="version", what=what, fix=f"upgrade the control plane first, or take {fits}")
+    if mine[1] < oldest:
+        what = f"kubelet {kubelet} is more than three minors behind the API server, {api_server}"
+        return Problem(where="version", what=what, fix=f"take {fits}")
+    return None
+
+
+_BEHIND = 3
+
+
+def _minor(version: str) -> tuple[int, int] | None:
+    numbers = version.removeprefix("v").split(".")[:2]
+    if len(numbers) < 2 or not all(one.isascii() and one.isdigit() and len(one) < 6 for one in numbers):
+        return None
+    return int(numbers[0]), int(numbers[1])
