@@ -4,6 +4,7 @@ import contextlib
 import http.server
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +96,36 @@ def test_a_service_that_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         held.bind(str(tmp_path / "s"))
         assert not answers(service(socket=str(tmp_path / "s"))), "nobody listens"
         held.listen()
-        assert answers(service(socket=str(tmp_path / "s")))
+        assert not answers(service(socket=str(tmp_path / "s"))), "it takes connections, and hangs"
+
+
+@pytest.mark.parametrize(
+    ("said", "well"),
+    [
+        ([b"\0\0\6\4\0\0\0\0\0" + b"\0\5\0\0\x40\0"], True), ([b"\0\0\0\4", b"\0\0\0\0\0"], True),
+        ([b"\0\0\0\4\0\0\0\0"], False), ([b"\0\0\0\7\0\0\0\0\0"], False), ([], False), ([b"HTTP/1.1 400 Bad Request"], False),
+    ],
+)  # fmt: skip
+def test_a_server_of_grpc_answers_a_greeting(tmp_path: Path, said: list[bytes], well: bool) -> None:
+    """With its settings, whole, and with nothing else."""
+    path = str(tmp_path / "s")
+    heard: list[bytes] = []
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as held:
+        held.bind(path)
+        held.listen()
+
+        def serve() -> None:
+            with held.accept()[0] as connection:
+                heard.append(connection.recv(100))
+                for part in said:
+                    connection.sendall(part)
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert answers(service(socket=path)) is well
+        thread.join()
+    assert heard[0].startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4")
 
 
 def test_systemd_is_asked_only_of_what_does_not_answer(server: str, tmp_path: Path) -> None:

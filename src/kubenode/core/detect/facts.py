@@ -37,7 +37,7 @@ class Service:
         reason: while it is ill.
         unit: that systemd runs it as.
         url: what answers 200 while it is well; empty when it has none.
-        socket: what takes connections while it is well; empty when it has none.
+        socket: where a server of gRPC answers while it is well; empty when it has none.
     """
 
     condition: str

@@ -17,6 +17,10 @@ COUNTER: Final = "proc/sys/kernel/hung_task_detect_count"
 MOUNTS: Final = "proc/self/mountinfo"
 PATIENCE: Final = 5.0
 """Seconds that a service has to answer."""
+_GREETING: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How a client of HTTP/2, and so of gRPC, begins: the preface and its settings, of which there are none."""
+_FRAME: Final = 9
+_SETTINGS: Final = 4
 _OPTIONS_BEFORE: Final = 6
 _EMERGENCY: Final = "emergency_ro"
 
@@ -97,7 +101,7 @@ def _name(number: str, blocks: Path) -> str:
 def answers(service: Service) -> bool:
     """Tell whether a service answers in time."""
     try:
-        return _status(service.url) == http.client.OK if service.url else _connects(service.socket)
+        return _status(service.url) == http.client.OK if service.url else _greets(service.socket)
     except (OSError, http.client.HTTPException):
         return False
 
@@ -112,8 +116,13 @@ def _status(url: str) -> int:
         connection.close()
 
 
-def _connects(path: str) -> bool:
+def _greets(path: str) -> bool:
+    """Tell whether a server of gRPC answers a greeting. To be connected says nothing: the kernel does that for one that hangs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PATIENCE)
         probe.connect(path)
-    return True
+        probe.sendall(_GREETING)
+        head = b""
+        while len(head) < _FRAME and (more := probe.recv(_FRAME - len(head))):
+            head += more
+    return len(head) == _FRAME and head[3] == _SETTINGS
