@@ -105,6 +105,12 @@ def test_the_order_of_conditions() -> None:
     ]  # fmt: skip
 
 
+def test_an_illness_that_nobody_counted_is_over() -> None:
+    """A condition that stands without a count, as in a file that was cut, is not believed."""
+    state = attrs.evolve(looked(ILL, ILL, ILL), ill={})
+    assert kubelet(looked(Facts(), state=state)) is m.Switch.FALSE
+
+
 def test_an_illness_without_words() -> None:
     """A count that was kept, of a service that cannot be looked at now, is told without them."""
     state = DetectState(boot_id="b1", ill={KUBELET.condition: ILL_AFTER})

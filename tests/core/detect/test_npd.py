@@ -114,6 +114,8 @@ WRONG: dict[str, tuple[Any, list[str]]] = {
         ["pluginConfig.message"],
     ),
     "rules": ({"plugin": "kmsg", "rules": {}}, []),
+    "rules that are a number": ({"plugin": "kmsg", "rules": 5}, ["rules"]),
+    "conditions that are an object": ({"plugin": "kmsg", "conditions": {"type": "C"}}, ["conditions"]),
     "rules that are text": ({"plugin": "kmsg", "rules": "x"}, ["rules"]),
     "rules of text": ({"plugin": "kmsg", "rules": ["x"]}, ["rules"]),
     "conditions": ({"plugin": "kmsg", "conditions": [1]}, ["conditions"]),

@@ -49,6 +49,7 @@ def test_the_times() -> None:
     assert timedelta(minutes=10) == QUIET_FOR
     assert timedelta(minutes=1) == WRITABLE_FOR
     assert MOST_SUBJECTS == 16
+    assert Trace().last == 0
 
 
 def test_a_hang_is_over_when_the_counter_stands_still() -> None:
@@ -139,6 +140,40 @@ def test_who_was_blind_does_not_say_that_it_was_quiet() -> None:
     assert is_true(blind)
     assert is_true(after(state=blind, now=due.plus(QUIET_FOR - SECOND)))
     assert not is_true(after(state=blind, now=due.plus(QUIET_FOR)))
+
+
+def test_half_a_storm_is_forgotten() -> None:
+    """After quiet, so that nothing is kept for ever."""
+    half = after(at(OOM, 1, BOOTED))
+    assert set(half.traces) == {"FrequentOOMKilling/OOMStorm"}
+    assert after(state=half, now=BOOTED.plus(QUIET_FOR - SECOND)).traces == half.traces
+    assert after(state=half, now=BOOTED.plus(QUIET_FOR)).traces == {}
+
+
+def test_a_storm_that_calms_is_still_one() -> None:
+    """A kill now and then does not end it, though five of those would be none."""
+    storm, now = killed(5, apart=SECOND), BOOTED
+    for number in range(6, 12):
+        now = now.plus(QUIET_FOR - 5 * SECOND)
+        storm = after(at(OOM, number, now), state=storm, now=now)
+        assert is_true(storm, "FrequentOOMKilling")
+    assert not is_true(after(state=storm, now=now.plus(QUIET_FOR)), "FrequentOOMKilling")
+
+
+def test_half_a_storm_keeps_no_other_fault() -> None:
+    """Of two rules of one condition only one that has found a fault counts."""
+    half = attrs.evolve(OF_HOSTS[2], condition="KernelDeadlock", clears=Clears.BOOT)
+    rules = (OF_HOSTS[0], half)
+    state = after(at(OLD, 1, BOOTED), at(OOM, 2, BOOTED), rules=rules)
+    over = after(state=state, now=BOOTED.plus(QUIET_FOR), rules=rules)
+    assert (is_true(over), set(over.traces)) == (False, {"KernelDeadlock/OOMStorm"})
+
+
+def test_a_condition_is_over_while_another_stands() -> None:
+    """Each by its own rules."""
+    state = after(at(OLD, 1, BOOTED), at("Remounting filesystem read-only", 2, BOOTED))
+    over = after(state=state, now=BOOTED.plus(QUIET_FOR))
+    assert (is_true(over), is_true(over, "ReadonlyFilesystem")) == (False, True)
 
 
 def test_blindness_is_no_fault() -> None:
@@ -314,6 +349,8 @@ def test_several_logs_are_one() -> None:
     other = after(at(NEW, 1, BOOTED)).conditions
     assert merged((ill, other)) == ill
     assert merged((well[1:], well)) == (*well[1:], well[0])
+    said = tuple(attrs.evolve(one, message="said by another log") for one in well)
+    assert merged((well, said)) == well
 
 
 LINES = st.sampled_from((OLD, OOM, READONLY, "x"))

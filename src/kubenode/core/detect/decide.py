@@ -87,15 +87,13 @@ def decide(
     looked = fresh[:LOOK_LIMIT]
     lost = len(fresh) - len(looked) + _gaps(fresh, before.sequence) + seen.lost
     now, facts = seen.now.elapsed, seen.facts
-    more = facts.hung - before.hung if facts.hung is not None and before.hung is not None else 0
-    found = counted(rules, traced(rules, looked, before.traces, now), more, now)
+    found = counted(rules, traced(rules, looked, before.traces, now), before.hung, facts.hung, now)
     traces = kept(rules, found.traces, facts, blind=lost > 0 or bool(seen.blind), now=now)
     ill = counts(before.ill, facts)
     dropped = before.dropped + lost
     claims = [_claim(type, rules, traces, known.get(type), found.first) for type in types_of(rules)]
     claims.extend(service_claims(services, ill, facts, known))
-    reads = bool(fresh) or seen.lost > 0
-    claims.append(_flood_claim(seen.blind, lost, dropped, None if reads and not lost else known.get(FLOOD)))
+    claims.append(_flood_claim(seen.blind, lost, dropped, None if fresh and not lost else known.get(FLOOD)))
     state = DetectState(
         boot_id=seen.boot_id,
         sequence=fresh[-1].sequence if fresh else before.sequence,
@@ -132,8 +130,8 @@ def _gaps(fresh: tuple[LogRecord, ...], cursor: int) -> int:
     return fresh[-1].sequence - before - len(fresh)
 
 
-def _is_true(condition: Condition | None) -> bool:
-    return condition is not None and condition.status is Switch.TRUE
+def _is_true(condition: Condition) -> bool:
+    return condition.status is Switch.TRUE
 
 
 def _claim(
@@ -142,7 +140,7 @@ def _claim(
 ) -> Claim:  # fmt: skip
     ours = [rule for rule in rules if rule.condition == type]
     stands = any(rule.key in traces and traces[rule.key].fired for rule in ours)
-    if stands and known is not None and known.status is Switch.TRUE:
+    if stands and known is not None and _is_true(known):
         return Claim.again(known)
     if stands and type in first:
         return Claim.of(type, True, *first[type])
@@ -159,7 +157,7 @@ def _flood_claim(blind: str, lost: int, dropped: int, known: Condition | None) -
         known: what was said before; None where a whole reading has ended that.
     """
     reason = LOG_UNREADABLE if blind else RECORDS_DROPPED
-    if known is not None and _is_true(known) and known.reason == reason:
+    if known is not None and known.reason == reason:
         return Claim.again(known)
     if blind:
         return Claim.of(FLOOD, True, reason, blind)

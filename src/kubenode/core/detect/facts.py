@@ -100,8 +100,7 @@ def service_claims(
 
 
 def _service_claim(service: Service, ill: int, facts: Facts, known: Condition | None) -> Claim:
-    is_ill = known is not None and known.status is Switch.TRUE
-    if known is not None and is_ill and ill:
+    if ill and known is not None and known.status is Switch.TRUE:
         return Claim.again(known)
     if ill < ILL_AFTER:
         return Claim.of(service.condition, False, NO_FAULT)

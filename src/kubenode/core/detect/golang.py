@@ -55,4 +55,4 @@ def _translated(pattern: str) -> str:
             made.extend((")" * len(groups.pop()), part))
         else:
             made.append(r"\Z" if part == r"\z" else part)
-    return "".join((*made, ")" * len(groups[0])))
+    return "".join((*made, ")" * sum(map(len, groups))))

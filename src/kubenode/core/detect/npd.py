@@ -20,8 +20,8 @@ from kubenode.core.model.meta import matches
 _TYPE: Final = "^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$"
 _REASON: Final = "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 _LONGEST: Final = 128
-_KERNELS: Final = ("", "kernel")
-"""What a journal's `source` is for lines of the kernel."""
+_KERNEL: Final = "kernel"
+"""What a journal's `source` is for lines of the kernel; or it has none."""
 
 
 class Plugin(enum.Enum):
@@ -67,9 +67,17 @@ def rule_file(raw: Any, name: str) -> RuleFile:
     Raises:
         InvalidObjectError: it is none; every problem at once.
     """
+    if not isinstance(raw, Mapping):
+        fix = '{"plugin": "kmsg", "rules": []}'
+        raise InvalidObjectError((Problem(where="$", what="it is no object", fix=fix, file=name),))
+    said = raw.get("plugin")
+    plugin = next((one for one in Plugin if one.value == said), None)
+    if plugin is None:
+        fix = "kmsg, journald or filelog; what runs programs (custom) is not taken"
+        raise InvalidObjectError((Problem(where="plugin", what=f"{said!r} is no log", fix=fix, file=name),))
     reading = _Reading(name)
-    found = reading.file(raw)
-    if reading.problems or found is None:
+    found = reading.file(raw, plugin)
+    if reading.problems:
         raise InvalidObjectError(tuple(reading.problems))
     return found
 
@@ -84,19 +92,11 @@ class _Reading:
     def _wrong(self, where: str, what: str, fix: str = "") -> None:
         self.problems.append(Problem(where=where, what=what, fix=fix, file=self._name))
 
-    def file(self, raw: Any) -> RuleFile | None:
-        if not isinstance(raw, Mapping):
-            self._wrong("$", "it is no object", '{"plugin": "kmsg", "rules": []}')
-            return None
-        if raw.get("plugin") not in [one.value for one in Plugin]:
-            fix = "kmsg, journald or filelog; what runs programs (custom) is not taken"
-            self._wrong("plugin", f"{raw.get('plugin')!r} is no log", fix)
-            return None
-        plugin = Plugin(raw["plugin"])
+    def file(self, raw: Mapping[str, Any], plugin: Plugin) -> RuleFile:
         more = self._config(raw)
         source = str(more.get("source", "")) if plugin is Plugin.JOURNALD else ""
         found = RuleFile(
-            plugin=plugin, identifier="" if source in _KERNELS else source,
+            plugin=plugin, identifier="" if source == _KERNEL else source,
             path=str(raw.get("logPath", "")) if plugin is Plugin.FILE else "",
             message=self._message(more) if plugin is Plugin.FILE else None,
         )  # fmt: skip
@@ -110,8 +110,7 @@ class _Reading:
         events: list[DetectRule] = []
         for index, one in enumerate(self._listed(raw, "rules")):
             rule = self._rule(f"rules[{index}]", one, well, facility, skips)
-            if rule is not None:
-                (rules if rule.condition else events).append(rule)
+            (rules if rule.condition else events).append(rule)
         return attrs.evolve(found, rules=tuple(rules), events=tuple(events))
 
     def _listed(self, raw: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -138,8 +137,7 @@ class _Reading:
     def _rule(
         self, where: str, raw: Mapping[str, Any], well: Mapping[str, Mapping[str, Any]], facility: int | None,
         skips: tuple[str, ...],
-    ) -> DetectRule | None:  # fmt: skip
-        before = len(self.problems)
+    ) -> DetectRule:  # fmt: skip
         permanent = raw.get("type") == "permanent"
         if not permanent and raw.get("type") != "temporary":
             self._wrong(f"{where}.type", f"{raw.get('type')!r} is neither permanent nor temporary")
@@ -152,8 +150,6 @@ class _Reading:
             pattern = at_end(str(raw.get("pattern", "")))
         except ValueError as error:
             self._wrong(f"{where}.pattern", str(error))
-        if len(self.problems) > before:
-            return None
         healthy = well.get(condition, {})
         said = str(healthy.get("reason", NO_FAULT))
         return DetectRule(

@@ -92,22 +92,25 @@ def traced(
     return Found(traces=traces, first=first)
 
 
-def counted(rules: tuple[DetectRule, ...], found: Found, more: int, now: int) -> Found:
+def counted(
+    rules: tuple[DetectRule, ...], found: Found, before: int | None, after: int | None, now: int
+) -> Found:
     """Add what the kernel's own counter of hung tasks tells.
 
     Args:
         rules: those that clear by it hear of it.
         found: what the lines told.
-        more: by how much it has grown since it was read last.
+        before: what it was when it was read last; None before that, and in another boot.
+        after: what it is; None when it cannot be read.
         now: `Now.elapsed`.
     """
-    if more <= 0:
+    if before is None or after is None or after <= before:  # it can be set back
         return found
     traces, first = dict(found.traces), dict(found.first)
     for rule in rules:
         if rule.clears is Clears.COUNTED:
             traces[rule.key] = attrs.evolve(traces.get(rule.key, Trace()), fired=True, last=now)
-            text = f"the kernel has counted {more} more hung tasks"
+            text = f"the kernel has counted {after - before} more hung tasks"
             first.setdefault(rule.condition, (rule.reason, text))
     return Found(traces=traces, first=first)
 
@@ -115,7 +118,7 @@ def counted(rules: tuple[DetectRule, ...], found: Found, more: int, now: int) ->
 def kept(
     rules: tuple[DetectRule, ...], traces: Mapping[str, Trace], facts: Facts, *, blind: bool, now: int
 ) -> dict[str, Trace]:
-    """Leave out the faults that are over, and those that no rule names any more.
+    """Leave out what is over, be it a fault or half of one, and what no rule names any more.
 
     Args:
         rules: what is looked for.
@@ -129,8 +132,8 @@ def kept(
     for key, trace in traces.items():
         if key not in clears:
             continue
-        held = attrs.evolve(trace, last=now) if blind and trace.fired else trace
-        if not (held.fired and _is_over(clears[key], held, facts, now)):
+        held = attrs.evolve(trace, last=now) if blind else trace
+        if not _is_over(clears[key], held, facts, now):
             left[key] = held
     return left
 
