@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
-from kubenode.core.detect.decide import DetectSnapshot, DetectState, decide, merged
+from kubenode.core.detect.decide import FLOOD_FOR, DetectSnapshot, DetectState, decide, merged
 from kubenode.core.detect.facts import Facts
 from kubenode.core.detect.record import LogRecord
 from kubenode.core.detect.rules import OF_HOSTS, Clears, DetectRule
@@ -327,9 +327,27 @@ def test_how_much_was_missed_is_told_afterwards() -> None:
     flooded = after(state=after(at("x", 1, BOOTED), lost=3), lost=4)
     assert shown(flooded, "LogFlood").message == "3 records were not looked at"
     assert shown(after(state=flooded), "LogFlood") == shown(flooded, "LogFlood"), "nothing was read"
-    seen = after(at("x", 2, BOOTED), state=flooded)
+    due = BOOTED.plus(FLOOD_FOR)
+    early = attrs.evolve(due, elapsed=due.elapsed - 1)
+    assert shown(after(at("x", 2, early), state=flooded, now=early), "LogFlood") == shown(flooded, "LogFlood")
+    assert shown(after(state=flooded, now=due), "LogFlood") == shown(flooded, "LogFlood"), "nothing was read"
+    seen = after(at("x", 2, due), state=flooded, now=due)
     assert shown(seen, "LogFlood").message == "7 records of this boot were not looked at"
     assert shown(after(state=attrs.evolve(seen, boot_id="b0")), "LogFlood").message == ""
+
+
+def test_a_flood_that_loses_now_and_then_is_one_flood() -> None:
+    """Whole readings between do not end it, so that a host which is flooded does not flood the server."""
+    assert timedelta(minutes=1) == FLOOD_FOR
+    flooded, now = after(at("x", 1, BOOTED), lost=1), BOOTED
+    told = shown(flooded, "LogFlood")
+    for number in range(1, 20):
+        now = now.plus(FLOOD_FOR - SECOND)
+        flooded = after(at("x", 2 * number, now), state=flooded, now=now)
+        now = now.plus(SECOND / 2)
+        flooded = after(at("x", 2 * number + 1, now), state=flooded, now=now, lost=1)
+        assert shown(flooded, "LogFlood") == told
+    assert flooded.dropped == 20
 
 
 def test_a_trace_without_its_condition_is_no_fault() -> None:

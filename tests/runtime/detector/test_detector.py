@@ -218,7 +218,7 @@ def test_another_boot_begins_anew(watched: Watched, tmp_path: Path) -> None:
 
 
 def test_a_flood_is_survived_and_counted(watched: Watched) -> None:
-    """What the kernel has overwritten is missed and told; the fault at its end is found, and then how much was missed."""
+    """What the kernel has overwritten is missed and told; the fault at its end is found."""
     watched.gather = 0.3
 
     async def main() -> None:
@@ -233,8 +233,8 @@ def test_a_flood_is_survived_and_counted(watched: Watched) -> None:
             assert watched.log.reads - reads <= 1100, "no more than its share is read at once"
             assert condition(detector, "LogFlood").message == "53001 records were not looked at"
             await until(lambda: holds(detector))
-            await until(lambda: not holds(detector, "LogFlood"))
-            assert condition(detector, "LogFlood").message == "53001 records of this boot were not looked at"
+            assert detector._known["kernel"].state.dropped == 53_001
+            assert condition(detector, "LogFlood").message == "53001 records were not looked at", "told once"
 
     run(main)
 

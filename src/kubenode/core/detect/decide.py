@@ -5,6 +5,7 @@ id and sequence) survives a restart of the agent with its state: nothing is read
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 import attrs
 
@@ -16,9 +17,12 @@ from kubenode.core.detect.traces import Trace, counted, kept, traced
 from kubenode.core.model.condition import Claim, Condition, stated
 from kubenode.core.model.meta import Switch
 from kubenode.core.model.now import Now, moment
+from kubenode.core.model.quantity import nanoseconds
 
 LOOK_LIMIT = 1000
 """Most records looked at in one decision; more than that is a flood."""
+FLOOD_FOR = timedelta(minutes=1)
+"""A flood is over so long after the last loss: one that loses a little now and then is one, and one write to the server."""
 FLOOD = "LogFlood"
 RECORDS_DROPPED = "RecordsDropped"
 LOG_UNREADABLE = "LogUnreadable"
@@ -34,6 +38,7 @@ class DetectState:
         sequence: the last record dealt with; `NOTHING_READ` before the first of a boot.
         conditions: one for each rule's condition, in the order of the rules, then the services', then LogFlood.
         dropped: records of this boot that nobody looked at.
+        missed: when some were dropped last, as `Now.elapsed`; None where none was in this boot.
         traces: by the key of a rule; what is remembered of its lines.
         hung: the kernel's counter of hung tasks as it was read last; None before that.
         ill: by the condition of a service; in how many looks in a row it was ill.
@@ -43,6 +48,7 @@ class DetectState:
     sequence: int = NOTHING_READ
     conditions: tuple[Condition, ...] = ()
     dropped: int = 0
+    missed: int | None = None
     traces: Mapping[str, Trace] = attrs.field(factory=dict)
     hung: int | None = None
     ill: Mapping[str, int] = attrs.field(factory=dict)
@@ -76,7 +82,7 @@ def decide(
         True keeps its first line: a fault that repeats itself rewrites nothing. It is over when every rule that made it
         so is. LogFlood is True when records were lost in this reading: more than `LOOK_LIMIT` came at once, or the
         kernel had overwritten some (a gap in the sequence); and while the log cannot be read. It says that the detector
-        was blind, not what it missed; once it sees again, how many records of this boot it has missed.
+        was blind, not what it missed; and after a minute of whole readings how many records of this boot it has missed.
 
     Invariant: looks at no more than `LOOK_LIMIT` records; the answer does not depend on their order.
     """
@@ -90,15 +96,17 @@ def decide(
     found = counted(rules, traced(rules, looked, before.traces, now), before.hung, facts.hung, now)
     traces = kept(rules, found.traces, facts, blind=lost > 0 or bool(seen.blind), now=now)
     ill = counts(before.ill, facts)
-    dropped = before.dropped + lost
+    dropped, missed = before.dropped + lost, now if lost else before.missed
+    is_over = bool(fresh) and (missed is None or now - missed >= nanoseconds(FLOOD_FOR))
     claims = [_claim(type, rules, traces, known.get(type), found.first) for type in types_of(rules)]
     claims.extend(service_claims(services, ill, facts, known))
-    claims.append(_flood_claim(seen.blind, lost, dropped, None if fresh and not lost else known.get(FLOOD)))
+    claims.append(_flood_claim(seen.blind, lost, dropped, None if is_over else known.get(FLOOD)))
     state = DetectState(
         boot_id=seen.boot_id,
         sequence=fresh[-1].sequence if fresh else before.sequence,
         conditions=stated(old.conditions, claims, wall=seen.now.wall, generation=0),
         dropped=dropped,
+        missed=missed,
         traces=traces,
         hung=facts.hung if facts.hung is not None else before.hung,
         ill=ill,
@@ -154,7 +162,7 @@ def _flood_claim(blind: str, lost: int, dropped: int, known: Condition | None) -
         blind: why none can be read.
         lost: in this reading.
         dropped: in this boot.
-        known: what was said before; None where a whole reading has ended that.
+        known: what was said before; None where whole readings have ended that.
     """
     reason = LOG_UNREADABLE if blind else RECORDS_DROPPED
     if known is not None and known.reason == reason:

@@ -76,7 +76,7 @@ class KeptDetector:
 def _written(known: Known) -> Json:
     state = known.state
     return {
-        "position": known.position, "bootID": state.boot_id, "sequence": state.sequence, "dropped": state.dropped,
+        "position": known.position, "bootID": state.boot_id, "sequence": state.sequence, "dropped": state.dropped, "missed": state.missed,
         "hung": state.hung, "ill": dict(state.ill),
         "traces": {key: attrs.asdict(trace) for key, trace in state.traces.items()},
         "conditions": [
@@ -92,7 +92,7 @@ def _written(known: Known) -> Json:
 def _known(raw: Json) -> Known:
     state = DetectState(
         boot_id=str(raw["bootID"]), sequence=int(raw["sequence"]), dropped=int(raw["dropped"]),
-        hung=None if raw["hung"] is None else int(raw["hung"]),
+        missed=None if raw["missed"] is None else int(raw["missed"]), hung=None if raw["hung"] is None else int(raw["hung"]),
         ill={str(type): int(count) for type, count in raw["ill"].items()},
         traces={str(key): _trace(one) for key, one in raw["traces"].items()},
         conditions=tuple(_condition(one) for one in raw["conditions"]),
