@@ -1,5 +1,6 @@
 """A log of journald: who is believed, where it goes on, and a program that ends. A script stands for journalctl."""
 
+import asyncio
 import json
 import sys
 from pathlib import Path
@@ -88,6 +89,22 @@ def test_entries_are_read_and_gone_on_with(journal: Path) -> None:
         assert await gathered(second, 2) == ["two", "four"]
         assert (await batch(second, within=0.05)).records == ()
         second.close()
+
+    run(main)
+
+
+def test_a_busy_journal_is_kept_up_with(journal: Path) -> None:
+    """A thousand entries that wait are one reading: more than five times as many come in a second."""
+    write(journal, *(entry(number, f"line {number} {'x' * 200}") for number in range(2500)))
+
+    async def main() -> None:
+        source = reader(journal, "--follow")
+        source.begin("", -1)
+        (first, *_) = await gathered(source, 1)
+        assert first.startswith("line 0 ")
+        await asyncio.sleep(1.5)
+        assert len((await batch(source, most=1000)).records) == 1000
+        source.close()
 
     run(main)
 

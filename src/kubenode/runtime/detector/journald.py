@@ -5,6 +5,7 @@ that calls itself the kernel's is not the kernel's.
 """
 
 import asyncio
+import fcntl
 import json
 import os
 import subprocess
@@ -30,6 +31,7 @@ KERNEL_LINES: Final = "_TRANSPORT=kernel"
 _USER: Final = 1
 """The facility of programs that name none; the kernel gives it to those that say 0."""
 _CHUNK: Final = 1 << 16
+_PIPE: Final = 1 << 20
 _END_WITHIN: Final = 2.0
 
 
@@ -56,7 +58,7 @@ class Journald:
     async def read(self, most: int, within: float) -> Batch:
         """Give the lines that are there."""
         try:
-            if not len(self._lines) and not await self._fill(within):
+            if not len(self._lines) and not await self._fill(most, within):
                 return Batch()
         except OSError as error:
             self.close()
@@ -72,26 +74,35 @@ class Journald:
                 found.append(one)
         return Batch(records=tuple(found), lost=self._lines.lost(), position=self._cursor)
 
-    async def _fill(self, within: float) -> bool:
-        """Wait for bytes and take them; tell whether there were any. Raises OSError when the program has ended."""
+    async def _fill(self, most: int, within: float) -> bool:
+        """Wait for lines and take so many, if there are; tell whether there was anything. Raises OSError at the program's end."""
         if self._process is None:
             self._process = self._started()
         out = self._process.stdout
         if out is None or not await readable(out.fileno(), within):
             return False
-        more = os.read(out.fileno(), _CHUNK)
-        if not more:
-            raise OSError("journalctl has ended")
-        self._lines.feed(more)
+        with suppress(BlockingIOError):
+            while len(self._lines) < most:
+                more = os.read(out.fileno(), _CHUNK)
+                if not more and not len(self._lines):
+                    raise OSError("journalctl has ended")
+                if not more:  # the next reading comes upon it again
+                    break
+                self._lines.feed(more)
         return True
 
     def _started(self) -> subprocess.Popen[bytes]:
         after = (f"--after-cursor={self._cursor}",) if self._cursor else ()
         match = KERNEL_LINES if self._identifier is None else f"SYSLOG_IDENTIFIER={self._identifier}"
-        return subprocess.Popen(  # noqa: S603 - an argv: no shell takes it apart
+        process = subprocess.Popen(  # noqa: S603 - an argv: no shell takes it apart
             [*self._argv, *after, match], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             cwd="/", env=environment(os.environ),
         )  # fmt: skip
+        if process.stdout is not None:
+            os.set_blocking(process.stdout.fileno(), False)
+            with suppress(OSError):  # as it is, it holds a tenth of a second of a busy journal
+                fcntl.fcntl(process.stdout.fileno(), fcntl.F_SETPIPE_SZ, _PIPE)
+        return process
 
     def close(self) -> None:
         """End the program; lines that were not given are read again after the cursor."""
