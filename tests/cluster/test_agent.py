@@ -58,11 +58,11 @@ class Agent:
             "--node", f"node-{self.machine}", "--inspect-seconds", "10", *more,
         ]  # fmt: skip
 
-    def start(self, *, token: bool = True) -> None:
+    def start(self, *more: str, token: bool = True) -> None:
         """Start it."""
         with self.log.open("ab") as out:
             self._process = subprocess.Popen(
-                [KUBENODE, *self.command("-v", token=token)], stdout=out, stderr=subprocess.STDOUT
+                [KUBENODE, *self.command("-v", *more, token=token)], stdout=out, stderr=subprocess.STDOUT
             )
 
     def end(self, how: signal.Signals) -> int:
@@ -173,6 +173,56 @@ def test_a_host_enrols_and_is_kept_as_its_machine_says(
     key = identity.read_text().splitlines()[1]
     texts = (agent.log.read_text(), (agent.state / "journal").read_text(), json.dumps(requests))
     assert not any(key in text or "right" in text for text in texts)
+
+
+def test_a_line_of_a_log_is_a_condition_of_the_node(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """By what an agent may write and no more; a crash neither takes it back nor tells it anew. Its Lease says that it lives."""
+    agent = host("a9")
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a9"}}
+    assert world.admin.call("POST", "/api/v1/nodes", node)[0] == 201
+    log, rules = tmp_path / "kern.log", tmp_path / "rules.json"
+    log.write_text("INFO: task old:1 blocked for more than 120 seconds.\n")
+    rule = {
+        "type": "permanent",
+        "condition": "DiskGone",
+        "reason": "DiskHasGone",
+        "pattern": "nvme\\d+: gone",
+    }
+    rules.write_text(json.dumps({"plugin": "kmsg", "rules": [rule]}))
+    options = ("--kernel-log", str(log), "--rules", str(rules))
+    issue(world, agent)
+    agent.start(*options)
+
+    def told(type: str) -> Any:
+        held = world.admin.get("/api/v1/nodes/node-a9")["status"].get("conditions", ())
+        return next((one for one in held if one["type"] == type), None)
+
+    def say(text: str) -> None:
+        with log.open("a") as file:
+            file.write(f"{text}\n")
+
+    until("what is well", lambda: told("KernelDeadlock"), logs=agent.tail)
+    assert (told("KernelDeadlock")["status"], told("DiskGone")["reason"]) == ("False", "NoFault")
+    text = "INFO: task dd:4121 blocked in I/O wait for more than 120 seconds."
+    say(text)
+    until("the condition", lambda: told("KernelDeadlock")["status"] == "True", logs=agent.tail)
+    before = told("KernelDeadlock")
+    assert (before["reason"], before["message"]) == ("TaskHung", text)
+    until("what is kept", lambda: "TaskHung" in (agent.state / "detector.json").read_text())
+    agent.end(signal.SIGKILL)
+    say("nvme1: gone")
+    agent.start(*options)
+    until(
+        "the line that was written meanwhile", lambda: told("DiskGone")["status"] == "True", logs=agent.tail
+    )
+    assert told("KernelDeadlock") == before
+    leases = "/apis/coordination.k8s.io/v1/namespaces/kubenode-agents/leases"
+    until("the Lease", lambda: world.admin.get(f"{leases}/a9"), logs=agent.tail)
+    assert world.admin.get(f"{leases}/a9")["spec"]["holderIdentity"] == "kubenode:agent:a9"
+    assert "lease-not-renewed" not in agent.log.read_text()
+    assert agent.end(signal.SIGTERM) == 0, agent.tail()
 
 
 def test_it_never_imports_the_kubernetes_package(

@@ -31,6 +31,8 @@ OTHERS: Final[Mapping[str, str]] = MappingProxyType(
         "runtime/testing": "as in runtime/store",
         "runtime/agent/commands.py": "exit codes of programs that the agent runs on its host",
         "runtime/agent/look.py": "exit codes and HTTP statuses of checks",
+        "core/detect/npd.py": "reasons that the writer of a rule file says",
+        "runtime/detector/kept.py": "conditions that were said before, read back from the disk",
         "core/wish/freeze.py": "reasons of freezes, which a person writes",
         "providers/aliyun": "error codes of the cloud's API",
         "providers/aws": "error codes of the cloud's API",
@@ -78,6 +80,9 @@ FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "why.value": tuple(one.value for one in DoctorReason),
         "mine[0].reason": tuple(one.value for one in DoctorReason),
         "ends[0].reason.value": tuple(one.value for one in DoctorReason),
+        # Of rules that are ours it is collected where they stand; of a rule file it is its writer's word.
+        "ours[0].well": ("NoFault",),
+        "*first[type]": (),
         # What a condition said is said again.
         "said.reason": (),
         "first.doubt": tuple(one.value for one in Doubt),

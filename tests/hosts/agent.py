@@ -44,14 +44,14 @@ class Kept:
         text = json.dumps({"apiVersion": _API, "kind": kind, "metadata": metadata, "spec": spec})
         self._plane.kubectl("apply", "-f", "-", input=text)
 
-    def install_agent(self) -> None:
-        """Make the Machine and its token, and start the agent on the host, which is on."""
+    def install_agent(self, *options: str) -> None:
+        """Make the Machine and its token, and start the agent on the host, which is on, with more options."""
         self.apply("Machine", self.name, {"host": {"address": self.host.address}})
         token = subprocess.run(
             [KUBENODE, "machine", "token", self.name, "--kubeconfig", str(self._plane.admin_kubeconfig)],
             capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
-        settings = f"MACHINE={self.name}\nSERVER={self._plane.url}\nOPTIONS=--inspect-seconds 10\n"
+        settings = f"MACHINE={self.name}\nSERVER={self._plane.url}\nOPTIONS={' '.join(('--inspect-seconds 10', *options))}\n"
         self.host.write("/etc/kubenode/agent.env", settings, mode=0o600)
         self.host.write("/etc/kubenode/ca.crt", self._plane.ca_file.read_text(), mode=0o600)
         self.host.write("/etc/kubenode/token", token.stdout, mode=0o600)

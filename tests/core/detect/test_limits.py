@@ -45,7 +45,7 @@ def test_a_flood_after_quiet_is_told_as_a_new_one() -> None:
     quiet = read(kernel("x", 1))
     assert shown(quiet, "LogFlood").reason == "NoFault"
     blind = shown(read(kernel("x", 4), state=quiet, now=LATER), "LogFlood")
-    assert (blind.reason, blind.message) == ("RecordsDropped", "2 kernel records were not looked at")
+    assert (blind.reason, blind.message) == ("RecordsDropped", "2 records were not looked at")
     assert blind.last_transition_time == LATER.wall
 
 

@@ -18,8 +18,14 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
-        "because the log goes silent after ten: a condition stays until the boot is over",
-        ("core/detect/test_decide.py::test_first_line_stays", "core/detect/test_decide.py::test_reboot"),
+        "also the kernel's own counter, because the log goes silent after ten",
+        (
+            "core/detect/test_recovery.py::test_the_counter_goes_on_when_the_log_is_silent",
+            "core/detect/test_recovery.py::test_a_hang_is_over_when_the_counter_stands_still",
+            "core/detect/test_recovery.py::test_without_the_counter_a_hang_holds_until_the_boot",
+            "core/detect/test_decide.py::test_first_line_stays",
+            "core/detect/test_decide.py::test_reboot",
+        ),
     ),
 )  # fmt: skip
 

@@ -4,14 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from kubenode.core.detect.decide import NO_FAULT, RECORDS_DROPPED
-from kubenode.core.detect.rules import BUILT_IN
+from kubenode.core.detect.decide import LOG_UNREADABLE, NO_FAULT, RECORDS_DROPPED
+from kubenode.core.detect.facts import SERVICES
+from kubenode.core.detect.rules import OF_HOSTS
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.meta import Switch, matches
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "conditions.md"
-DETECTOR = (NO_FAULT, RECORDS_DROPPED, *(rule.reason for rule in BUILT_IN))
+DETECTOR = (NO_FAULT, RECORDS_DROPPED, LOG_UNREADABLE, *(one.reason for one in (*OF_HOSTS, *SERVICES)))
 REASONS = (*(reason.value for kind in (MachineReason, InstanceReason) for reason in kind), *DETECTOR)
 
 

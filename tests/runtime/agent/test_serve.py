@@ -20,6 +20,7 @@ from kubenode.runtime.agent.host import boot_id
 from kubenode.runtime.agent.journal import Journal, JournalFailed
 from kubenode.runtime.agent.serve import Serving, serve
 from kubenode.runtime.cli.app import app
+from kubenode.runtime.detector.setting import Detecting
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.testing.authority import Authority
 from tests.runtime.agent.debian import Debian
@@ -89,6 +90,29 @@ def test_what_was_cut_short_is_made_good_without_the_server(wanted: Serving, tmp
     assert debian.state["units"]["app.service"]["read"] == "new"
 
 
+def test_it_detects_while_it_waits_for_the_server(wanted: Serving) -> None:
+    """A host that cannot reach anybody is the one whose faults matter; what is found stands on the disk at its end."""
+    log = wanted.root / "kern.log"
+    log.write_text("")
+    state = wanted.state / "detector.json"
+
+    def found() -> bool:
+        if state.exists() and not log.stat().st_size:
+            log.write_text("INFO: task dd:4121 blocked for more than 120 seconds.\n")
+        return state.exists() and "TaskHung" in state.read_text()
+
+    lives(attrs.evolve(wanted, detect=Detecting(kernel_log="/kern.log")), found)
+
+
+def test_rules_that_are_wrong_end_it_before_it_holds_anything(wanted: Serving, tmp_path: Path) -> None:
+    """Neither the journal nor a log is left open; with the file that is wrong."""
+    rules = tmp_path / "rules.json"
+    rules.write_text('{"plugin": "custom"}')
+    with pytest.raises(InvalidObjectError, match=r"rules\.json: plugin: 'custom' is no log"):
+        asyncio.run(serve(attrs.evolve(wanted, detect=Detecting(rule_files=(rules,))), PLUGINS))
+    Journal(wanted.state).close()
+
+
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701])
 def test_a_folder_that_others_may_enter_is_refused(wanted: Serving, mode: int) -> None:
     """It will hold a key; nothing is written there."""
@@ -120,6 +144,7 @@ MISUSED: dict[str, tuple[list[str], int, str]] = {
     "both": (["--kubeconfig", "x", "--ca", "y"], 2, "in place of --server"),
     "no file": (["--kubeconfig", "/none"], 1, "/none: cannot be read"),
     "too often": (["--kubeconfig", "x", "--inspect-seconds", "1"], 2, "greater than or equal to 10"),
+    "no rules": (["--kubeconfig", "x", "--rules", "/none"], 1, "/none: it cannot be read"),
     "no token": (["--server", "https://10.0.0.1", "--ca", "/none"], 3, "no token to ask for one"),
     "no https": (
         ["--server", "http://10.0.0.1", "--ca", "/none", "--token-file", "TOKEN"],

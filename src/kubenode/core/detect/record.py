@@ -59,5 +59,11 @@ def parse(line: bytes | str) -> LogRecord | None:
 def _clean(raw: bytes) -> str:
     """Undo the kernel's escapes and keep what can be printed: no control, direction or colour characters."""
     plain = _ESCAPE.sub(lambda escape: bytes((int(escape.group(1), 16),)), raw)
-    text = plain.decode("utf-8", errors="replace")
+    return printable(plain.decode("utf-8", errors="replace"))
+
+
+def printable(text: str) -> str:
+    """Keep what can be printed of a text, and no more of it than is looked at."""
+    if text.isprintable():  # as nearly all are; to look at each character takes longer than all the rest
+        return text[:TEXT_LIMIT]
     return "".join(char for char in text if char.isprintable())[:TEXT_LIMIT]

@@ -10,6 +10,7 @@ import attrs
 from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
+from kubenode.core.model.condition import Condition
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.artifacts import Artifacts
 from kubenode.runtime.agent.commands import Commands, Runner
@@ -22,7 +23,7 @@ from kubenode.runtime.agent.kernel import Kernel
 from kubenode.runtime.agent.look import Looker
 from kubenode.runtime.agent.packages import Packages
 from kubenode.runtime.agent.stage import Supply
-from kubenode.runtime.agent.tree import Tree
+from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.agent.work import Work
 from kubenode.runtime.clock import SystemClock
@@ -68,6 +69,7 @@ class About:
         boot_id: of this boot.
         version: of the agent.
         address: gives the host's own address; empty while it has none.
+        conditions: gives what the detector finds.
     """
 
     machine: str
@@ -75,6 +77,7 @@ class About:
     boot_id: str
     version: str
     address: Callable[[], str] = str
+    conditions: Callable[[], tuple[Condition, ...]] = tuple
 
 
 class RealHost:
@@ -104,6 +107,7 @@ class RealHost:
         tree = Tree(root, disk)
         pause = sleep if sleep is not None else self._pause
         units, packages = Units(commands, pause), Packages(commands, pause)
+        self._units = units
         self._looker = Looker(tree, units, packages, commands)
         clock = SystemClock()
         if supply is None:
@@ -138,7 +142,7 @@ class RealHost:
             return None
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
-            journal=self._work.entries(),
+            conditions=about.conditions(), journal=self._work.entries(),
         )  # fmt: skip
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
@@ -160,6 +164,12 @@ class RealHost:
         if len(self._looks) > _MOST_LOOKS:
             del self._looks[next(iter(self._looks))]
         return found
+
+    def unit(self, name: str) -> str | None:
+        """Give the state of a unit, None when there is none. Raises StepFailed when nobody can tell, or steps run."""
+        if self._work.is_under_way():
+            raise StepFailed("steps are under way")
+        return self._units.state(name)
 
     async def run(self, effect: RunSteps) -> None:
         """Journal the steps and start them, unless their op-id is known."""

@@ -17,14 +17,18 @@ import attrs
 from kubenode.core.decision import Decision
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.inspection import INSPECT_EVERY
+from kubenode.core.model.condition import Condition
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.connection import by_kubeconfig
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
 from kubenode.runtime.agent.host import About, Onlooker, RealHost, boot_id, own_address
 from kubenode.runtime.agent.kept import KeptStore
+from kubenode.runtime.agent.lease import keep_lease
 from kubenode.runtime.agent.own import OwnMachine
 from kubenode.runtime.clock import Clock, SystemClock
+from kubenode.runtime.detector.detector import Detector
+from kubenode.runtime.detector.setting import Detecting, detector
 from kubenode.runtime.engine.drive import Driver, survived
 from kubenode.runtime.engine.loop import Stirred
 from kubenode.runtime.engine.queue import Key
@@ -54,6 +58,7 @@ class Serving:
         kubeconfig: ready credentials.
         inspect: how often the host is looked at though nothing was heard.
         version: of the agent.
+        detect: what the detector is told; None: there is none.
         once: end when all is done that can be done now.
         root: where the host's files are; another one than "/" is for tests.
         run: runs programs.
@@ -66,6 +71,7 @@ class Serving:
     kubeconfig: Path | None = None
     inspect: timedelta = INSPECT_EVERY
     version: str
+    detect: Detecting | None = None
     once: bool = False
     root: Path = Path("/")
     run: Runner = attrs.field(factory=Commands)
@@ -104,10 +110,18 @@ class _Agent:
         self._driver: Driver | None = None
         self._work: asyncio.Task[None] | None = None
         self._address = ""
+        self._detector: Detector | None = None
         _own_folder(wanted.state)
+        boot = boot_id()
         about = About(
-            machine=wanted.machine, node=wanted.node, boot_id=boot_id(), version=wanted.version, address=lambda: self._address
+            machine=wanted.machine, node=wanted.node, boot_id=boot, version=wanted.version,
+            address=lambda: self._address, conditions=self._conditions,
         )  # fmt: skip
+        if wanted.detect is not None:  # before the journal is held: rules that are wrong end it here
+            self._detector = detector(
+                wanted.detect, boot, wanted.state, clock, self._stir, root=wanted.root,
+                unit=self._unit,
+            )  # fmt: skip
         self._host = RealHost(about, wanted.state, self._told, root=wanted.root, run=wanted.run)
 
     async def serve(self) -> None:
@@ -118,14 +132,32 @@ class _Agent:
         try:
             self._host.resume()  # it needs no server
             self._work = asyncio.create_task(self._live())
-            with suppress(asyncio.CancelledError):
-                await self._work
+            async with self._detecting():
+                with suppress(asyncio.CancelledError):
+                    await self._work
         finally:
             for number in numbers:
                 self._loop.remove_signal_handler(number)
             if not self._host.close(GRACE):
                 LOG.warning("event=cut-short why='a step did not end in time; the next agent takes it up'")
             LOG.info("event=stopped")
+
+    @asynccontextmanager
+    async def _detecting(self) -> AsyncIterator[None]:
+        """Detect meanwhile, which needs no server either."""
+        task = None if self._detector is None else asyncio.create_task(self._detector.run())
+        try:
+            yield
+        finally:
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def _unit(self, name: str) -> str | None:
+        return self._host.unit(name)
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        return () if self._detector is None else self._detector.conditions
 
     def _stop(self) -> None:
         if self._driver is not None:
@@ -161,9 +193,11 @@ class _Agent:
 
     @asynccontextmanager
     async def _beside(self, store: OwnMachine) -> AsyncIterator[None]:
-        """Renew the certificate meanwhile, and end when all is done if that is wanted."""
+        """Renew the certificate and the Lease meanwhile, and end when all is done if that is wanted."""
         self._address = await called("kubenode address", self._own_address)
         tasks = [asyncio.create_task(self._readdress())]
+        if not self._wanted.once:
+            tasks.append(asyncio.create_task(keep_lease(store, self._wanted.machine, self._wall)))
         if self._wanted.enrolment is not None:
             tasks.append(asyncio.create_task(renew(store, self._wanted.enrolment, self._wall)))
         if self._wanted.once:

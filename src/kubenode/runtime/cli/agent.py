@@ -53,6 +53,14 @@ def agent(  # noqa: PLR0913, PLR0917 - one an option
             help="How often the host is looked at though nothing was heard.",
         ),
     ] = int(INSPECT_EVERY.total_seconds()),
+    kernel_log: Annotated[
+        str, typer.Option(help="Where the kernel's lines are read: /dev/kmsg, journald, or a file.")
+    ] = "/dev/kmsg",
+    rules: Annotated[
+        list[Path] | None,
+        typer.Option(help="A rule file of node-problem-detector, for a log; may be given several times."),
+    ] = None,
+    detect: Annotated[bool, typer.Option(help="Look for faults of the host, and report them.")] = True,
     once: Annotated[bool, typer.Option("--once", help="End when all is done that can be done now.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done now; do nothing.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Log every detail.")] = False,
@@ -70,6 +78,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one an option
         from kubenode.runtime.agent.enrol import Enrolment, NotEnrolled
         from kubenode.runtime.agent.journal import JournalFailed
         from kubenode.runtime.agent.serve import Serving, planned, serve
+        from kubenode.runtime.detector.setting import Detecting
     except ModuleNotFoundError as error:
         raise ExtraMissing(f"this needs {error.name}: pip install 'kubenode[agent]'") from None
     to_stderr(verbose=verbose)
@@ -87,7 +96,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one an option
     wanted = Serving(
         machine=machine, node=node or socket.gethostname().lower(), state=state_dir, enrolment=enrolment,
         kubeconfig=kubeconfig, inspect=timedelta(seconds=inspect_seconds), version=installed_version("kubenode"),
-        once=once,
+        detect=Detecting(kernel_log=kernel_log, rule_files=tuple(rules or ())) if detect else None, once=once,
     )  # fmt: skip
     plugins = Plugins.discover()
     try:

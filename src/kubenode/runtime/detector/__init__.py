@@ -1,0 +1,1 @@
+"""The detector of a real host: reads its logs, looks at it, and asks core/detect what that means."""
