@@ -40,7 +40,7 @@ def _about(path: Path) -> dict[str, Any]:
     program, about = False, b"{}"
     with tarfile.open(path, "r:gz") as tar:
         for member in tar:
-            tarfile.data_filter(member, "/")  # raises for what leaves its folder, and for devices
+            tarfile.data_filter(member, "/opt/bundle")  # raises for what leaves its folder, and for devices
             name = member.name.removeprefix("./")
             program = program or (name == _PROGRAM and (member.issym() or bool(member.mode & 0o100)))
             if (

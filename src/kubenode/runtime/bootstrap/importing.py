@@ -29,7 +29,6 @@ from kubenode.runtime.store.contract import Api
 
 TOKEN_FOR: Final = timedelta(hours=1)
 _REPORT_LIMIT: Final = 180.0
-"""Seconds that an agent has to get its certificate and to report; its signer may be slow."""
 _RESTARTS: Final = 3
 """So often an agent may end that has not reported, before it is given up."""
 _POLL: Final = 1.0
@@ -105,6 +104,7 @@ class Import:
         tell: is told what happens, in one line.
         now: gives the moment.
         poll: seconds between two looks at the server.
+        report: seconds that an agent has to get its certificate and to report; its signer may be slow.
     """
 
     order: Order
@@ -113,6 +113,7 @@ class Import:
     tell: Callable[[str], None]
     now: Callable[[], datetime]
     poll: float = _POLL
+    report: float = _REPORT_LIMIT
 
     async def plan(self) -> Imported:
         """Connect, look, and give what would be done; nothing is changed, on the host or on the server.
@@ -222,7 +223,7 @@ class Import:
         if token is not None:
             self.tell("waits for its certificate")
         try:
-            async with asyncio.timeout(_REPORT_LIMIT):
+            async with asyncio.timeout(self.report):
                 while True:
                     status = (await self._seen()).status
                     if not approved and token is not None and status.enrolment is not None:
@@ -237,7 +238,7 @@ class Import:
         except TimeoutError:
             what = "its agent has not reported" if approved else "its certificate was not approved"
             fix = "kubenode controller --enrolment has to run, and the host has to reach --server"
-            raise NotImported(f"{what} within {_REPORT_LIMIT:.0f} s{await self._log(host)}", fix) from None
+            raise NotImported(f"{what} within {self.report:.0f} s{await self._log(host)}", fix) from None
 
     async def _alive(self, host: Remote) -> None:
         """Give up an agent that ends again and again."""

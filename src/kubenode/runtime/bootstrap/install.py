@@ -52,13 +52,24 @@ async def look(host: Remote, bundle: s.Bundle | None, name: str, now: datetime) 
         free=await _free(host), unpacked=unpacked, link="" if link is None else link.target,
         foreign=link is None or link.form is Form.FILE, program=await _is(host, "-x", s.PROGRAM), files=files,
         uid=await _uid(host, now), identity=await _is(host, "-f", s.IDENTITY), state=await _is(host, "-d", s.STATE),
-        active=(await host.run(("systemctl", "is-active", s.UNIT))).out.strip() in ("active", "activating"),
-        enabled=(await host.run(("systemctl", "is-enabled", s.UNIT))).out.strip() == "enabled",
+        active=await _systemd(host, "is-active") in ("active", "activating"),
+        enabled=await _systemd(host, "is-enabled") == "enabled",
     )  # fmt: skip
 
 
 async def _is(host: Remote, what: str, path: str) -> bool:
-    return (await host.run(("test", what, path))).code == 0
+    argv = ("test", what, path)
+    return _answer(await host.run(argv), argv, most=1).succeeded
+
+
+async def _systemd(host: Remote, question: str) -> str:
+    argv = ("systemctl", question, s.UNIT)
+    return _answer(await host.run(argv), argv, most=4).out.strip()
+
+
+def _answer(ran: Ran, argv: Sequence[str], *, most: int) -> Ran:
+    """Take no for an answer, by an exit status up to `most`; what could not be asked is none."""
+    return ran if ran.code is not None and 0 <= ran.code <= most else _well(ran, argv)
 
 
 async def _said(host: Remote, *argv: str) -> str:
@@ -85,11 +96,10 @@ async def _free(host: Remote) -> int:
 
 async def _uid(host: Remote, now: datetime) -> str:
     """Give of which Machine the agent has a certificate that is still good; its key stays there."""
-    ran = await host.run(("sed", "-n", _CERTIFICATE, s.IDENTITY))
-    if not ran.succeeded or not ran.out.strip():
+    if not await _is(host, "-f", s.IDENTITY):
         return ""
     try:
-        held = ran.out.encode()
+        held = (await _said(host, "sed", "-n", _CERTIFICATE, s.IDENTITY)).encode()
         good = now < valid(held)[1]
         uids = [one.removeprefix(UID) for one in organizations(held) if one.startswith(UID)]
     except InvalidObjectError:
@@ -107,10 +117,11 @@ class Restore:
 
 @attrs.frozen
 class Run:
-    """Run a command; with `quiet`, whether it succeeds or not."""
+    """Run a command; with `quiet`, whether it succeeds or not; with `only_if`, if there is something at that path."""
 
     argv: tuple[str, ...]
     quiet: bool = False
+    only_if: str = ""
 
 
 Undo = Restore | Run
@@ -161,8 +172,9 @@ class Installation:
             case s.Write(path, content, mode):
                 await self._put(host, path, Was(form=Form.FILE, content=content, mode=mode))
             case s.Retire():
-                # Not over the identity that is still in its place.
-                self._undo.append(Run(("mv", "-n", "-T", "--", s.RETIRED, s.IDENTITY)))
+                if await _is(host, "-e", s.RETIRED):
+                    raise StepFailed(f"{s.RETIRED} is there already; move it away")
+                self._undo.append(Run(("mv", "-T", "--", s.RETIRED, s.IDENTITY), only_if=s.RETIRED))
                 await _run(host, "mv", "-T", "--", s.IDENTITY, s.RETIRED)
             case s.Start(restarts):
                 await self._start(host, restarts=restarts)
@@ -185,9 +197,9 @@ class Installation:
         await _run(host, "mkdir", new)
         await _run(host, "tar", "-x", "-z", "--no-same-owner", "-p", "-f", sent, "-C", new, limit=_LONG)
         await _run(host, f"{new}/bin/kubenode", "version")
-        await _run(host, "sync", "-f", new, limit=_LONG)
-        await _run(host, "mv", "-T", "--", new, bundle.folder)
         await _run(host, "rm", "-f", "--", sent)
+        await _run(host, "sync", "-f", new, limit=_LONG)
+        await _run(host, "mv", "-T", "--", new, bundle.folder)  # last: a folder of this name is whole
         await _run(host, "sync", s.OPT)
 
     async def _start(self, host: Remote, *, restarts: bool) -> None:
@@ -215,14 +227,20 @@ class Installation:
                 match one:
                     case Restore(path, was):
                         await host.put(path, was)
-                    case Run(argv, quiet):
-                        ran = await host.run(argv, _LONG)
-                        if not quiet:
-                            _well(ran, argv)
+                    case Run(argv, quiet, only_if):
+                        await self._back(host, argv, quiet=quiet, only_if=only_if)
             except StepFailed as error:
                 failed.append(str(error))
             self._undo.pop()
         return tuple(failed)
+
+    @staticmethod
+    async def _back(host: Remote, argv: tuple[str, ...], *, quiet: bool, only_if: str) -> None:
+        if only_if and not await _is(host, "-e", only_if):
+            return
+        ran = await host.run(argv, _LONG)
+        if not quiet:
+            _well(ran, argv)
 
     async def spend(self, host: Remote) -> None:
         """Remove the token that these steps have brought; the agent has its certificate."""

@@ -178,7 +178,8 @@ class SshHost:
                 return attrs.evolve(NOTHING, missing=await self._missing(path))
             mode = held.permissions or 0
             if stat.S_ISLNK(mode):
-                return Was(form=Form.LINK, target=str(await self._sftp.readlink(path)))
+                # Not by SFTP: servers differ in what they make of a target.
+                return Was(form=Form.LINK, target=await self._said("readlink", "-n", "--", path))
             if not stat.S_ISREG(mode):
                 raise StepFailed(f"{path} is no plain file; move it away")
             if (held.size or 0) > MOST:
@@ -208,11 +209,11 @@ class SshHost:
             with suppress(asyncssh.SFTPNoSuchFile):
                 await self._sftp.remove(new)  # of a write that was cut short
             if was.form is Form.LINK:
-                await self._sftp.symlink(was.target, new)
+                await self._said("ln", "-s", "-T", "--", was.target, new)
             else:
                 await self._fill(new, was)
             await self._sftp.posix_rename(new, path)
-        await self._sync(folder)
+        await self._said("sync", folder)
 
     async def _fill(self, path: str, was: Was) -> None:
         private = asyncssh.SFTPAttrs(permissions=0o600)
@@ -243,7 +244,8 @@ class SshHost:
                     await file.write(block)
                 await file.fsync()
 
-    async def _sync(self, folder: str) -> None:
-        done = await self.run(("sync", folder))
+    async def _said(self, *argv: str) -> str:
+        done = await self.run(argv)
         if not done.succeeded:
-            raise StepFailed(f"sync {folder} failed: {done.tail[-200:]}")
+            raise StepFailed(f"{' '.join(argv[:2])} failed: {done.tail[-200:]}")
+        return done.out
