@@ -208,11 +208,16 @@ class SshHost:
             new = f"{folder}/.kubenode-{digest(path)}.new"
             with suppress(asyncssh.SFTPNoSuchFile):
                 await self._sftp.remove(new)  # of a write that was cut short
-            if was.form is Form.LINK:
-                await self._said("ln", "-s", "-T", "--", was.target, new)
-            else:
-                await self._fill(new, was)
-            await self._sftp.posix_rename(new, path)
+            try:
+                if was.form is Form.LINK:
+                    await self._said("ln", "-s", "-T", "--", was.target, new)
+                else:
+                    await self._fill(new, was)
+                await self._sftp.posix_rename(new, path)
+            except (asyncssh.SFTPError, StepFailed):
+                with suppress(asyncssh.SFTPError):
+                    await self._sftp.remove(new)
+                raise
         await self._said("sync", folder)
 
     async def _fill(self, path: str, was: Was) -> None:
