@@ -74,7 +74,7 @@ def create(  # noqa: PLR0913, PLR0917 - one an option
     Ready within --timeout.
     """
     origin = _origin(provider, parameters, address)
-    labels = dict(_label(text) for text in label or ())
+    labels = dict(key_value(text) for text in label or ())
 
     async def asked(store: Api) -> list[Wish]:
         return [wish.create(name, origin, labels)]
@@ -126,7 +126,8 @@ def _origin(provider: str | None, parameters: Path | None, address: str | None) 
     return m.Host(address=address)
 
 
-def _label(text: str) -> tuple[str, str]:
+def key_value(text: str) -> tuple[str, str]:
+    """Read one --label. Raises typer.BadParameter."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise typer.BadParameter(f"{text!r} is no KEY=VALUE", param_hint="--label")

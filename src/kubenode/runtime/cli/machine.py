@@ -13,6 +13,7 @@ from kubenode.core.model.condition import find
 from kubenode.runtime.cli import explain as explaining
 from kubenode.runtime.cli.freeze import span
 from kubenode.runtime.cli.history import Since, tell
+from kubenode.runtime.cli.importing import IMPORT, import_hosts
 from kubenode.runtime.cli.lifecycle import CREATE, DELETE, create, delete
 from kubenode.runtime.cli.live import Cluster, Context, DryRun, Kubeconfig, completes, one
 from kubenode.runtime.cli.output import Format, Output, document, examples, rows
@@ -27,6 +28,7 @@ machine = typer.Typer(
 )
 machine.command(epilog=CREATE)(create)
 machine.command(epilog=DELETE)(delete)
+machine.command(name="import", epilog=IMPORT)(import_hosts)
 Name = Annotated[str, typer.Argument(help="Of the Machine, or of its Node.", autocompletion=completes(m.Machine))]  # fmt: skip
 
 

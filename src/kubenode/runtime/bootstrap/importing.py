@@ -1,0 +1,342 @@
+"""The import of a host, whole: its Machine and token, the agent on it, and all that follows until it is Running.
+
+Done again it goes on where it was. What fails before the agent has reported is undone on the host; from then on the
+host is the agent's, and a time that is over ends the watching only.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import attrs
+
+from kubenode.core import wire
+from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, ObjectNotFound, Problem
+from kubenode.core.model import Host, Json, Machine, Switch
+from kubenode.core.model.condition import find
+from kubenode.core.model.meta import MACHINE_LABEL
+from kubenode.core.wish import machine as wish
+from kubenode.runtime.agent.tree import StepFailed
+from kubenode.runtime.bootstrap import steps as s
+from kubenode.runtime.bootstrap.install import Installation, look
+from kubenode.runtime.bootstrap.remote import Lost, Remote
+from kubenode.runtime.engine.apply import TOKENS, secret_name
+from kubenode.runtime.enrolment import BootstrapToken, issue
+from kubenode.runtime.fulfil import Overtaken, fulfil
+from kubenode.runtime.store.contract import Api
+
+TOKEN_FOR: Final = timedelta(hours=1)
+_REPORT_LIMIT: Final = 180.0
+_RESTARTS: Final = 3
+"""So often an agent may end that has not reported, before it is given up."""
+_POLL: Final = 1.0
+
+
+class NotImported(KubenodeError):
+    """A host was not imported, and is as it was before, as far as the text does not say otherwise.
+
+    Attributes:
+        fix: what to do about it.
+    """
+
+    def __init__(self, message: str, fix: str) -> None:
+        self.fix = fix
+        super().__init__(message)
+
+
+class StillComing(NotImported):
+    """A host is its agent's, and was not Running in time; it goes on."""
+
+
+@attrs.frozen(kw_only=True)
+class Order:
+    """A host to import.
+
+    Attributes:
+        host: how people name it; also what its Machine says as its address.
+        name: of its Machine.
+        labels: of its Machine, when that has to be made.
+        server: URL of the API server, as the host reaches it.
+        authority: the certificates that the server's is checked against; PEM.
+        unit: the agent's unit file.
+        bundle: None: kubenode is there already.
+        limit: how long it may take until it is Running; None: as long as it takes.
+    """
+
+    host: str
+    name: str
+    labels: Mapping[str, str] = attrs.field(factory=dict)
+    server: str
+    authority: bytes
+    unit: bytes
+    bundle: s.Bundle | None = None
+    limit: timedelta | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Imported:
+    """What was done, or in a dry run would be.
+
+    Attributes:
+        created: the Machine was not there before.
+        steps: on the host.
+        phase: of the Machine.
+    """
+
+    created: bool
+    steps: tuple[str, ...]
+    phase: str = ""
+
+
+Connect = Callable[[], AbstractAsyncContextManager[Remote]]
+
+
+@attrs.frozen(kw_only=True)
+class Import:
+    """One import.
+
+    Attributes:
+        order: what is wanted.
+        store: with the rights to make Machines, and those of `issue`.
+        connect: the way to the host; asked again when a connection broke off.
+        tell: is told what happens, in one line.
+        now: gives the moment.
+        poll: seconds between two looks at the server.
+        report: seconds that an agent has to get its certificate and to report; its signer may be slow.
+    """
+
+    order: Order
+    store: Api
+    connect: Connect
+    tell: Callable[[str], None]
+    now: Callable[[], datetime]
+    poll: float = _POLL
+    report: float = _REPORT_LIMIT
+
+    async def plan(self) -> Imported:
+        """Connect, look, and give what would be done; nothing is changed, on the host or on the server.
+
+        Raises:
+            InvalidObjectError: this host, or this Machine, cannot be imported.
+            Lost: the host is not reached.
+            NotImported: the host does not answer what it is asked.
+            ApiError: the server refuses, or cannot be reached.
+        """
+        raw, created = await machine_for(self.order, self.store, dry_run=True)
+        async with self.connect() as host:
+            found = await self._look(host)
+        target = target_of(self.order, "" if created else raw["metadata"]["uid"])
+        self._check(found, target)
+        return Imported(created=created, steps=tuple(map(str, s.plan(found, target, ""))))
+
+    async def run(self) -> Imported:
+        """Import it.
+
+        Raises:
+            InvalidObjectError, Lost, ApiError: as `plan`.
+            NotImported: a step failed, or the agent did not come; the host is as it was.
+            StillComing: the agent has come, and the Machine is not Running in time.
+        """
+        async with self.connect() as host:
+            found = await self._look(host)
+            self._check(found, target_of(self.order, ""))
+            raw, created = await machine_for(self.order, self.store, dry_run=False)
+            if created:
+                self.tell(f"made Machine {self.order.name}")
+            target = target_of(self.order, raw["metadata"]["uid"])
+            steps = s.plan(found, target, "")
+            if steps:
+                await self._install(host, raw, found, target)
+            else:
+                self.tell("its agent is there and runs: nothing is changed on the host")
+        phase = await self._running()
+        return Imported(created=created, steps=tuple(map(str, steps)), phase=phase)
+
+    async def _look(self, host: Remote) -> s.Found:
+        try:
+            return await look(host, self.order.bundle, self.order.host, self.now())
+        except StepFailed as error:
+            raise NotImported(str(error), "nothing was changed; mend it, and repeat the command") from error
+
+    def _check(self, found: s.Found, target: s.Target) -> None:
+        problems = s.refusals(found, target, self.order.host)
+        if problems:
+            raise InvalidObjectError(problems)
+
+    async def _install(self, host: Remote, raw: Json, found: s.Found, target: s.Target) -> None:
+        """Install the agent and wait for its first report, or undo all of it."""
+        token: BootstrapToken | None = None
+        work = Installation(found, self.tell)
+        try:
+            if s.needs_token(found, target):
+                token = await issue(self.store, raw, self.now().replace(microsecond=0) + TOKEN_FOR)
+                self.tell("made a bootstrap token, good once")
+            await work.do(host, s.plan(found, target, "" if token is None else token.text))
+            await self._reported(host, found, token)
+        except (Exception, asyncio.CancelledError) as error:
+            raise await self._undone(host, work, token, error) from error
+        with suppress(StepFailed, Lost):  # it is of no use to anybody any more
+            await work.spend(host)
+
+    async def _undone(
+        self, host: Remote, work: Installation, token: BootstrapToken | None, error: BaseException
+    ) -> BaseException:
+        """Undo what was done; give what to raise."""
+        if not work.begun:
+            with suppress(ApiError):
+                await self._revoke(token)
+            return error
+        self.tell(f"failed: {str(error) or type(error).__name__}; undoing what was done on the host")
+        fix = str(getattr(error, "fix", "")) or "mend it, and repeat the command"
+        how = "the host is as it was"
+        try:
+            try:
+                left = await work.undo(host)
+            except Lost:  # once more, on a new connection
+                async with self.connect() as again:
+                    left = await work.undo(again)
+            if left:
+                how = f"not undone on the host: {'; '.join(left)}"
+        except (KubenodeError, OSError):
+            how = "what was done on the host stays, since it is not reached"
+            fix = "repeat the command when it is reached again: it goes on where it was"
+        with suppress(ApiError):
+            await self._revoke(token)
+        self.tell(how)
+        if not isinstance(error, KubenodeError):
+            return error
+        return NotImported(f"{error}; {how}", fix)
+
+    async def _revoke(self, token: BootstrapToken | None) -> None:
+        """Delete the token that this import has made."""
+        if token is None:
+            return
+        for old in (await self.store.find(TOKENS, labels={MACHINE_LABEL: token.machine})).items:
+            if old["metadata"]["name"] == secret_name(token.id):
+                await self.store.delete(TOKENS, old["metadata"]["name"], uid=old["metadata"]["uid"])
+
+    async def _reported(self, host: Remote, found: s.Found, token: BootstrapToken | None) -> None:
+        """Wait until the agent has its certificate and has reported from this boot of the host."""
+        approved = token is None
+        if token is not None:
+            self.tell("waits for its certificate")
+        try:
+            async with asyncio.timeout(self.report):
+                while True:
+                    status = (await self._seen()).status
+                    if not approved and token is not None and status.enrolment is not None:
+                        approved = status.enrolment.token_id == token.id
+                        if approved:
+                            self.tell("its certificate is approved")
+                    if approved and status.agent is not None and status.agent.boot_id == found.boot_id:
+                        self.tell(f"its agent {status.agent.version} has reported")
+                        return
+                    await self._alive(host)
+                    await asyncio.sleep(self.poll)
+        except TimeoutError:
+            what = "its agent has not reported" if approved else "its certificate was not approved"
+            fix = "kubenode controller --enrolment has to run, and the host has to reach --server"
+            raise NotImported(f"{what} within {self.report:.0f} s{await self._log(host)}", fix) from None
+
+    async def _alive(self, host: Remote) -> None:
+        """Give up an agent that ends again and again."""
+        shown = (await host.run(("systemctl", "show", "-P", "NRestarts", s.UNIT))).out.strip()
+        if shown.isdecimal() and int(shown) >= _RESTARTS:
+            fix = "mend what it says, and repeat the command"
+            raise NotImported(f"its agent ends again and again{await self._log(host)}", fix)
+
+    async def _log(self, host: Remote) -> str:
+        """Give what the agent said last, for a message."""
+        with suppress(Lost):
+            ran = await host.run(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", s.UNIT))
+            return f"; it said: {' | '.join(ran.out.split(chr(10)))[-900:]}" if ran.out.strip() else ""
+        return ""
+
+    async def _seen(self) -> Machine:
+        try:
+            return wire.read(await self.store.get(Machine.KIND, self.order.name), Machine)
+        except ObjectNotFound:
+            fix = "repeat the command if it was not meant to be deleted"
+            raise NotImported(f"Machine {self.order.name} was deleted meanwhile", fix) from None
+
+    async def _running(self) -> str:
+        """Tell each new state until the Machine is Running and Ready."""
+        limit, last, seen = self.order.limit, "", None
+        try:
+            async with asyncio.timeout(None if limit is None else limit.total_seconds()):
+                while True:
+                    seen = await self._seen()
+                    text, over = _state(seen)
+                    if text != last:
+                        self.tell(text)
+                        last = text
+                    if over:
+                        return seen.status.phase
+                    await asyncio.sleep(self.poll)
+        except TimeoutError:
+            fix = f"kubenode machine explain {self.order.name}; the same command watches it again"
+            raise StillComing(f"is not Running in time, and goes on: {last}", fix) from None
+
+
+async def machine_for(order: Order, store: Api, *, dry_run: bool) -> tuple[Json, bool]:
+    """Give the Machine of a host, made when it is not there, and whether it was made.
+
+    Raises:
+        InvalidObjectError: the one of its name is of another host, or goes.
+        ApiError: the server refuses, or cannot be reached.
+    """
+    try:
+        raw = await store.get(Machine.KIND, order.name)
+    except ObjectNotFound:
+        asked = wish.create(order.name, Host(address=order.host), order.labels)
+        try:
+            made = await fulfil(store, asked, dry_run=dry_run)
+        except Overtaken:  # another import of the same host was quicker
+            made = await store.get(Machine.KIND, order.name)
+        return made or {}, True
+    machine = wire.read(raw, Machine)
+    what, fix = "", "choose another --name"
+    if machine.spec.host is not None and machine.spec.host.address != order.host:
+        what = f"is of host {machine.spec.host.address}"
+    elif machine.metadata.deletion_timestamp is not None:
+        what, fix = "is being deleted", "wait until it is gone, and repeat the command"
+    if what:
+        raise InvalidObjectError((Problem(where=f"Machine {order.name}", what=what, fix=fix),))
+    return raw, False
+
+
+def target_of(order: Order, uid: str) -> s.Target:
+    """Give what the host is to have; `uid` is of its Machine."""
+    return s.Target(
+        machine=order.name, uid=uid, server=order.server, authority=order.authority, unit=order.unit, bundle=order.bundle
+    )  # fmt: skip
+
+
+async def pasted(
+    order: Order, store: Api, now: datetime, line: Callable[[s.Target, str], str], *, dry_run: bool
+) -> tuple[bool, str]:
+    """Make the Machine and a token; give whether the Machine was made, and what `line` makes of them; empty in a dry run.
+
+    Raises:
+        InvalidObjectError, ApiError: as `machine_for`.
+    """
+    raw, created = await machine_for(order, store, dry_run=dry_run)
+    if dry_run:
+        return created, ""
+    token = await issue(store, raw, now.replace(microsecond=0) + TOKEN_FOR)
+    return created, line(target_of(order, raw["metadata"]["uid"]), token.text)
+
+
+def _state(machine: Machine) -> tuple[str, bool]:
+    """Say how far a machine is, and whether that is the end."""
+    phase, ready = machine.status.phase, find(machine.status.conditions, "Ready")
+    said = "" if ready is None else f"  {ready.reason} {ready.message}".rstrip()
+    over = phase == "Running" and ready is not None and ready.status is Switch.TRUE
+    return f"{phase or 'not looked at yet'}{said}", over
+
+
+def summary(done: Imported) -> dict[str, Any]:
+    """Give it for programs."""
+    return {"created": done.created, "steps": list(done.steps), "phase": done.phase or None}

@@ -1,0 +1,124 @@
+"""`kubenode machine import` on real hosts: over their own sshd, with a real bundle, until the Machine is Running."""
+
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from kubenode.runtime.bundle import build
+from tests.cluster.test_enrolment import KUBENODE, World
+from tests.cluster.waiting import until
+from tests.hosts.agent import UNIT, Kept, kept
+from tests.hosts.host import Host
+from tests.hosts.stage import Stage
+from tests.runtime.bootstrap.rooted import packed
+
+pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
+
+LOG = logging.getLogger(__name__)
+MOST_KIB: Final = 66 << 10
+"""Of a bundled agent at rest; the aim is 60 MiB."""
+LEFT_OUT: Final = ("/var/log", "/run", "/tmp", "/proc", "/sys", "/dev", "/var/lib/systemd", "/root/.ssh")
+
+
+@pytest.fixture(scope="module")
+def world(session_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A controller beside the hosts."""
+    folder = tmp_path_factory.mktemp("controller")
+    with session_stage.network.inside(), World.on(session_stage.control_plane, folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle of what is checked out."""
+    return build(tmp_path_factory.mktemp("bundle"))
+
+
+class Admin:
+    """Whoever imports a host: with a key that it knows, and its key as it shows it itself."""
+
+    def __init__(self, stage: Stage, host: Host, folder: Path, bundle: Path) -> None:
+        self.host, self._folder = host, folder
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "id")], check=True)
+        host.write("/root/.ssh/authorized_keys", (folder / "id.pub").read_text(), mode=0o600)
+        until(
+            "sshd",
+            lambda: "ssh-ed25519" in host.run("cat", "/etc/ssh/ssh_host_ed25519_key.pub", check=False),
+            30,
+            str,
+        )
+        self.key = host.run("ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub").split()[1]
+        (folder / "known").write_text("")
+        plane = stage.control_plane
+        self._words = [
+            str(KUBENODE), "machine", "import", host.address, "--name", host.name, "--identity", str(folder / "id"),
+            "--known-hosts", str(folder / "known"), "--kubeconfig", str(plane.admin_kubeconfig), "--bundle", str(bundle),
+            "-o", "json",
+        ]  # fmt: skip
+
+    def run(self, *more: str, code: int = 0) -> tuple[Any, str]:
+        """Import; give the document, and the progress."""
+        done = subprocess.run(
+            [*self._words, *more], capture_output=True, text=True, check=False, timeout=400
+        )  # fmt: skip
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)["hosts"][0], done.stderr
+
+
+def _broken(folder: Path) -> Path:
+    """Make a bundle whose agent ends at once."""
+    return packed(folder, b'#!/bin/sh\n[ "$1" = version ] || { echo "not today"; exit 1; }\n')
+
+
+def _files(host: Host) -> set[str]:
+    skipped = [word for path in LEFT_OUT for word in ("-path", path, "-prune", "-o")]
+    return set(host.run("find", "/", "-xdev", *skipped, "-print").splitlines())
+
+
+def _rest(node: Kept) -> int:
+    process = node.host.run("systemctl", "show", "-P", "MainPID", UNIT).strip()
+    status = node.host.run("cat", f"/proc/{process}/status")
+    return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+
+
+def test_a_running_node_is_imported_whole(
+    stage: Stage, world: World, kubelet: tuple[Path, ...], bundle: Path, tmp_path: Path
+) -> None:
+    """A key that nobody knows is refused; dry run; failed and undone; imported until Running, nothing else restarted; again: nothing."""
+    with kept(stage, world, "brought", *kubelet) as node:
+        host = node.host
+        admin = Admin(stage, host, tmp_path, bundle)
+        before, boot = _files(host), host.boot_id
+        kubelet_since = host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd")
+        refused, _ = admin.run(code=1)
+        assert admin.key in refused["error"]["message"]
+        word = ("--host-key", admin.key)
+        would, _ = admin.run(*word, "--dry-run")
+        assert (would["created"], _files(host)) == (True, before)
+        assert world.admin.get(f"/apis/kubenode.dev/v1alpha1/machines/{host.name}") is None
+
+        failed, said = admin.run(*word, "--bundle", str(_broken(tmp_path)), code=1)
+        assert "its agent ends again and again; it said: not today" in failed["error"]["message"], said
+        assert failed["error"]["message"].endswith("the host is as it was"), said
+        assert _files(host) == before
+        begun = time.monotonic()
+        done, said = admin.run(*word)
+        LOG.info("imported over SSH: %.1f s", time.monotonic() - begun)
+        assert (done["phase"], done["steps"]) == ("Running", would["steps"])
+        for text in ("its certificate is approved", "has reported", "Running"):
+            assert text in said
+        assert (node.phase(), node.is_ready(), host.boot_id) == ("Running", True, boot)
+        assert host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd") == kubelet_since
+        assert host.run("find", "/etc/kubenode/token", check=False) == ""
+        assert host.run("stat", "-c", "%a %U", "/etc/kubenode/agent.env").split() == ["600", "root"]
+        again, _ = admin.run(*word)
+        assert (again["steps"], again["phase"]) == ([], "Running")
+        resident = _rest(node)
+        LOG.info("bundled agent: %d KiB", resident)
+        assert resident < MOST_KIB
