@@ -256,6 +256,38 @@ def test_a_component_that_drains_or_reboots_waits_for_the_drain(disruption: m.Di
     assert len(apps.all()) == 3
 
 
+@pytest.mark.parametrize(("cause", "phase"), [("update", "Updating"), ("reboot", "Repairing")])
+def test_a_drain_for_an_update_or_a_reboot_is_a_condition_inside_updating_or_repairing(
+    cause: str, phase: str
+) -> None:
+    """Whenever a machine that is not to go has the condition Drained, that is its phase; it is never Draining."""
+    if cause == "update":
+        stage = Stage("test", drifting.cast_of(2, disruption=m.Disruption.DRAIN), seed=0, tell=lambda _: None)
+        stage.open()
+        stage.until_running()
+        stage.simulation.rest(limit=HOUR)
+        apps = Apps(stage.simulation)
+    else:
+        stage, apps = staged()
+    apps.add(App(name="web", replicas=2, spare=1), NODES[:2])
+    seen: set[tuple[str, bool]] = set()
+
+    def note() -> None:
+        for machine in stage.all(m.Machine):
+            seen.add((machine.status.phase, any(one.type == "Drained" for one in machine.status.conditions)))
+
+    stage.simulation.watch(note)
+    if cause == "update":
+        body: m.Json = {"spec": {"component": f"{drifting.NAME}-2"}}
+        stage.simulation.change(m.MachineComponentSet, drifting.NAME, body)
+        stage.simulation.rest(limit=6 * HOUR)
+    else:
+        hang(stage, "n001")
+    assert (phase, True) in seen
+    assert {where for where, drained in seen if drained} == {phase}
+    assert "Draining" not in {where for where, _ in seen}
+
+
 def test_a_member_whose_node_cannot_be_drained_fails() -> None:
     """With the reason; the rollout stops, nothing was written to it, and its Node takes Pods again."""
     stage = Stage("test", drifting.cast_of(3), seed=0, tell=lambda _: None)

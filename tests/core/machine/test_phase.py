@@ -64,6 +64,17 @@ def test_deletion_is_for_all(phase: Phase) -> None:
     assert next_phase(phase, Signal.DELETING) is Phase.DELETING
 
 
+def test_draining_is_for_deletion_only() -> None:
+    """No signal but that of a deletion with a Node leads there; no hold does, of whatever kind."""
+    leads = {
+        signal
+        for phase in set(Phase) - {Phase.DRAINING}
+        for signal in Signal
+        if NEXT[phase][signal] is Phase.DRAINING
+    }
+    assert leads == {Signal.DELETING_NODE}
+
+
 def test_reachable() -> None:
     """Every phase can be reached from Pending."""
     reached, before = {Phase.PENDING}, set[Phase]()

@@ -51,6 +51,9 @@ TABLE: dict[str, tuple[World, Signal]] = {
     "an update that is watched": (
         World(machine=with_status(RAN, phase="Updating"), node=node(), hold=m.Cause.ROLLOUT), Signal.UPDATE_HELD,
     ),
+    "an update that begins with a drain": (
+        World(machine=RAN, node=node(), hold=m.Cause.ROLLOUT, holds=frozenset({"op"}), drains="op"), Signal.UPDATE_HELD,
+    ),
     "silent before an update begins": (
         World(machine=RAN, node=node(m.Switch.UNKNOWN), hold=m.Cause.ROLLOUT), Signal.SILENT,
     ),

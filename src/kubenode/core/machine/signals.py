@@ -70,8 +70,8 @@ def _has_begun(seen: MachineSnapshot, cause: Cause) -> bool:
     """Tell whether what a hold allows is under way: a rollout begins with its entry, and is over when the hold goes.
 
     A permit without an entry yet changes nothing on the host; to write it down here would cost each machine one
-    write more, of a state that lasts for a moment.
+    write more, of a state that lasts for a moment. One whose Node is to be drained first begins with the drain.
     """
-    if cause is not Cause.ROLLOUT or seen.machine.status.phase == Phase.UPDATING.value:
+    if cause is not Cause.ROLLOUT or seen.drains or seen.machine.status.phase == Phase.UPDATING.value:
         return True
     return components_claim(seen).holds is not Switch.TRUE
