@@ -55,6 +55,8 @@ GATE: Final = (
 """Why the gate of a batch is shut."""
 FLOWS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
+        # How a program ended is no reason of ours.
+        "done.returncode": (),
         # A condition of the Node that opened an episode is somebody else's word.
         "condition.reason[:128]": (),
         # `reason, text = refusal(problem)`: the word that `what` begins with, and those are collected; else this.

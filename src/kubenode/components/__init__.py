@@ -12,7 +12,7 @@ from kubenode.components.artifact import ArtifactDriver, ArtifactParams
 from kubenode.components.containerd import ContainerdConfig, ContainerdDriver, ContainerdParams
 from kubenode.components.file import FileDriver, FileParams
 from kubenode.components.kernel import KernelDriver, KernelParams
-from kubenode.components.kubelet import KubeletConfig, KubeletDriver, KubeletParams
+from kubenode.components.kubelet import CgroupDriver, KubeletConfig, KubeletDriver, KubeletParams
 from kubenode.components.package import PackageDriver, PackageParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settings, hookimpl
@@ -59,7 +59,7 @@ def register_components() -> Iterable[ComponentDriver[Any]]:
 
 __all__ = [
     "ArtifactAt", "ArtifactDriver", "ArtifactFormat", "ArtifactParams",
-    "CheckAnswer", "ComponentDriver", "ConfigState", "ContainerdConfig", "ContainerdDriver", "ContainerdParams", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
+    "CgroupDriver", "CheckAnswer", "ComponentDriver", "ConfigState", "ContainerdConfig", "ContainerdDriver", "ContainerdParams", "Desired", "Disruption", "Exec", "FileDriver", "FileParams", "Have", "HttpGet",
     "InstallArtifact", "InstallPackage",
     "InvalidObjectError", "KernelDriver", "KernelParams", "KubeletConfig", "KubeletDriver", "KubeletParams", "PackageDriver", "PackageParams", "PackageVersion", "Probe", "Problem", "ReadFile",
     "RemoveArtifact", "RemovePackage", "RestartUnit", "Running", "Seen", "SetKernel", "Settings", "Step", "StopUnit", "TcpConnect", "UnitState", "WriteFile",
