@@ -74,6 +74,7 @@ def play(what: str, cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -
     match what:
         case "replace":
             counting.most, made = wanted + 1, 2 * wanted
+            _marked(stage, sorted(one.metadata.name for one in stage.all(m.Machine))[:1])
             change = {
                 "template": {"spec": {"infrastructure": {"provider": "memory", "parameters": {"zone": "a"}}}}
             }
@@ -83,11 +84,7 @@ def play(what: str, cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -
             now_or_never(stage.simulation.store.delete(m.MachineSet.KIND, POOL))
         case "scale-down":
             left = 1
-            # Who goes of those that are alike is by their uids, which are others in another run.
-            for machine in sorted(stage.all(m.Machine), key=lambda one: one.metadata.name)[left:]:
-                stage.simulation.change(
-                    m.Machine, machine.metadata.name, {"metadata": {"annotations": {DELETE_FIRST: ""}}}
-                )
+            _marked(stage, sorted(one.metadata.name for one in stage.all(m.Machine))[left:])
             stage.simulation.change(m.MachineSet, POOL, {"spec": {"replicas": left}})
         case _:
             pass
@@ -95,6 +92,12 @@ def play(what: str, cast: Cast, seed: int, tell: Tell, attend: Attend = alone) -
     checks = _checks(stage, counting, made=made, left=left, rested=all(rested))
     calls = stage.simulation.cloud.calls
     return stage.end(checks, f"{calls['create']} creates, {calls['delete']} deletes")
+
+
+def _marked(stage: Stage, names: Iterable[str]) -> None:
+    """Mark who goes first; of those that are alike that is by their uids, which are others in another run."""
+    for name in names:
+        stage.simulation.change(m.Machine, name, {"metadata": {"annotations": {DELETE_FIRST: ""}}})
 
 
 def _checks(stage: Stage, counting: Counting, *, made: int, left: int, rested: bool) -> Iterable[Check]:

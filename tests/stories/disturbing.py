@@ -56,7 +56,7 @@ an outage, and another zone that is none.
 """
 WINDOWS = {
     "hung": (timedelta(minutes=2), 1),
-    "upgrade": (timedelta(minutes=2), 1),
+    "upgrade": (timedelta(minutes=4), 2),
     "outage": (timedelta(hours=1), 2),
     "drain": (timedelta(minutes=10), 1),
     "cloud-replace": (timedelta(minutes=3), 1),

@@ -18,3 +18,14 @@ def broken(test: Callable[..., None], law: str) -> str:
     except BrokenLaw as error:
         return str(error)
     return ""
+
+
+def ids(test: Callable[..., None]) -> set[str]:
+    """Give the ids of the laws of a test that a kit made, also of those that do not apply to what it was given."""
+    return {law.partition(" (")[0] for law in laws(test)}
+
+
+def planted(test: Callable[..., None]) -> set[str]:
+    """Give the ids of the laws for which a test of (fault, law, words) has a planted fault."""
+    (mark,) = test.pytestmark  # type: ignore[attr-defined]
+    return {law for _, law, _ in mark.args[1]}

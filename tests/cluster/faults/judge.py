@@ -160,7 +160,8 @@ def judge(
         expected: what was done where nothing went wrong.
     """
     seen, whole, listed = Seen(entries), cast(), tuple(machines)
-    run: Any = SimpleNamespace(hosts=hosts, objects=lambda _: listed)
+    no_cloud = SimpleNamespace(terminations=())  # all hosts are imported ones
+    run: Any = SimpleNamespace(hosts=hosts, objects=lambda _: listed, cloud=no_cloud)
     return [
         permitted(run, seen),
         limits_kept(whole.last(m.RiskPolicy), seen, _sizes(whole)),

@@ -15,6 +15,16 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("core/risk/test_asks.py::test_members_ask_hold_or_have_ended", "core/risk/test_asks.py::test_last_attempt_speaks_for_a_job"),
     ),
     (
+        "a Machine that is to go, is the request",
+        (
+            "core/risk/test_asks.py::test_a_machine_that_is_to_end_asks",
+            "core/machine/test_draining.py::test_who_asks_to_go_is_being_deleted_and_terminated",
+            "core/machine/test_draining.py::test_a_deletion_waits_for_its_permit",
+            "runtime/test_draining.py::test_deletion_drains_the_node",
+            "stories/test_enumeration.py::test_a_termination_without_a_permit_is_noticed",
+        ),
+    ),
+    (
         "drift of class drain or reboot opens jobs",
         (
             "core/remedy/test_repair.py::test_drift_of_class_drain_or_reboot_opens_a_job_and_no_other_class_does",
@@ -178,9 +188,27 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "runtime/test_controllers.py::test_a_held_machine_is_left_alone_until_the_label_goes",
         ),
     ),
+    (
+        "an observe-only mode that writes nothing but its lease and says what it would do",
+        (
+            "runtime/embed/test_leading.py::test_an_observer_writes_nothing_but_its_lease",
+            "runtime/embed/test_clouds.py::test_an_engine_that_only_observes_asks_for_nothing",
+            "cluster/test_controller.py::test_one_that_observes_writes_nothing_but_its_lease",
+        ),
+    ),
     # Section 4, hung node.
     ("NodeRemedier matches after its duration -> job Waiting -> permit -> operation -> verification -> Succeeded", ("core/remedy/test_stories.py::test_it_heals_on_the_first_rung",)),
     ("else the next rung", ("core/remedy/test_stories.py::test_a_rung_that_does_not_help_gives_way_to_the_next",)),
+    (
+        "restart unit -> drain and reboot -> hand to a human",
+        (
+            "core/remedy/test_stories.py::test_a_rung_that_does_not_help_gives_way_to_the_next",
+            "core/remedy/test_stories.py::test_at_the_end_of_the_ladder_a_human_takes_over",
+            "stories/test_enumeration.py::test_a_disturbance_of_any_effect_changes_nothing",
+            "runtime/test_draining.py::test_a_reboot_drains_first",
+            "runtime/test_draining.py::test_a_budget_that_blocks_ends_the_rung_when_its_time_is_over",
+        ),
+    ),
     ("not acknowledged within the time limit: the agent is silent", ("core/remedy/test_stories.py::test_an_agent_that_does_not_do_it_costs_the_rung",)),
     ("condition clear and Node Ready for the dwell", ("core/remedy/test_stories.py::test_a_flapping_node_is_not_proven",)),
     ("hand to a human", ("core/remedy/test_stories.py::test_at_the_end_of_the_ladder_a_human_takes_over",)),
