@@ -20,10 +20,14 @@ _CONTEXT.set_forkserver_preload([
 
 
 class Forked:
-    """One process, with the methods of a Popen that are used of it."""
+    """One process, with the methods of a Popen that are used of it.
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self._process = _CONTEXT.Process(target=_run, args=(arguments, log), daemon=True)
+    Args:
+        path: folders with more that is installed.
+    """
+
+    def __init__(self, arguments: list[str], log: Path, path: list[str]) -> None:
+        self._process = _CONTEXT.Process(target=_run, args=(arguments, log, path), daemon=True)
         self._process.start()
 
     def poll(self) -> int | None:
@@ -45,12 +49,13 @@ class Forked:
         return self._process.exitcode
 
 
-def _run(arguments: list[str], log: Path) -> None:
+def _run(arguments: list[str], log: Path, path: list[str]) -> None:
     """Be `kubenode` with some arguments."""
     from kubenode.runtime.cli import main
 
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    sys.path += path
     sys.argv = ["kubenode", *arguments]
     main()
