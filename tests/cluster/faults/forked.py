@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ class Forked:
         path: folders with more that is installed.
     """
 
-    def __init__(self, arguments: list[str], log: Path, path: list[str]) -> None:
+    def __init__(self, arguments: list[str], log: Path, path: Sequence[str] = ()) -> None:
         self._process = _CONTEXT.Process(target=_run, args=(arguments, log, path), daemon=True)
         self._process.start()
 
@@ -49,7 +50,7 @@ class Forked:
         return self._process.exitcode
 
 
-def _run(arguments: list[str], log: Path, path: list[str]) -> None:
+def _run(arguments: list[str], log: Path, path: Sequence[str]) -> None:
     """Be `kubenode` with some arguments."""
     from kubenode.runtime.cli import main
 
