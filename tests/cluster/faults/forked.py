@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,10 +21,14 @@ _CONTEXT.set_forkserver_preload([
 
 
 class Forked:
-    """One process, with the methods of a Popen that are used of it."""
+    """One process, with the methods of a Popen that are used of it.
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self._process = _CONTEXT.Process(target=_run, args=(arguments, log), daemon=True)
+    Args:
+        path: folders with more that is installed.
+    """
+
+    def __init__(self, arguments: list[str], log: Path, path: Sequence[str] = ()) -> None:
+        self._process = _CONTEXT.Process(target=_run, args=(arguments, log, path), daemon=True)
         self._process.start()
 
     def poll(self) -> int | None:
@@ -45,12 +50,13 @@ class Forked:
         return self._process.exitcode
 
 
-def _run(arguments: list[str], log: Path) -> None:
+def _run(arguments: list[str], log: Path, path: Sequence[str]) -> None:
     """Be `kubenode` with some arguments."""
     from kubenode.runtime.cli import main
 
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    sys.path += path
     sys.argv = ["kubenode", *arguments]
     main()

@@ -5,6 +5,7 @@ cables, and lets a rollout go on after a failure.
 """
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -59,6 +60,8 @@ class Controller:
             self._config = self.proxy.kubeconfig
         self.program = [str(KUBENODE)]
         self.options: list[str] = []
+        self.path: list[str] = []
+        """Folders with more that is installed."""
         self.forks = False
         """Whether it is started by a fork, which costs no imports; then it is the program of today."""
         self.popen: subprocess.Popen[bytes] | Forked | None = None
@@ -68,12 +71,13 @@ class Controller:
         """Start it, or start it again."""
         words = ["controller", "--kubeconfig", str(self._config), "--listen", "127.0.0.1:0", *self.options]
         if self.forks:
-            self.popen = Forked(words, self.log)
+            self.popen = Forked(words, self.log, self.path)
             return
         with self.log.open("ab") as output:
             self.popen = subprocess.Popen(
-                [*self.program, *words], stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
-            )
+                [*self.program, *words], stdout=output, stderr=subprocess.STDOUT, cwd=ROOT,
+                env={**os.environ, **({"PYTHONPATH": ":".join(self.path)} if self.path else {})},
+            )  # fmt: skip
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal."""

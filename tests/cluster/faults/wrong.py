@@ -4,11 +4,12 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from aiohttp import web
 
+from tests.cluster.faults.judge import Entry
 from tests.cluster.faults.plot import STORIES
 from tests.cluster.faults.proxy import Asked, Fault, Lost, Proxy
 
@@ -21,33 +22,76 @@ WHEN: Final = ("before", "after", "told")
 
 def story_of(asked: Asked) -> str:
     """Give the story that a write belongs to, by the names in it; empty when it is of all, as the ledger is."""
+    return _story(asked.path, asked.body.decode(errors="replace") if asked.method == "POST" else "")
+
+
+def story_in_log(entry: Entry) -> str:
+    """Give the story that a write in the audit log belongs to."""
+    return _story(f"/{entry.name}", json.dumps(entry.left) if entry.verb == "create" else "")
+
+
+def _story(path: str, body: str) -> str:
     for story, names in STORIES.items():
-        if any(f"/{name}" in asked.path or f"-{name}" in asked.path for name in names):
+        if any(f"/{name}" in path or f"-{name}" in path for name in names):
             return story
-    body = asked.body.decode(errors="replace")
-    if asked.method == "POST":
-        for story, names in STORIES.items():
-            if any(f'"{name}"' in body for name in names):
-                return story
+    for story, names in STORIES.items():
+        if any(f'"{name}"' in body for name in names):
+            return story
     return ""
 
 
-class Refusing(Fault):
+class Striking(Fault):
+    """Strikes every so many requests, and surely the first writes of each story, however few it has: each way once.
+
+    Args:
+        seed: of the draws.
+        ways: in which a request may be struck.
+        share: of the requests that are struck.
+    """
+
+    def __init__(self, seed: int, ways: Sequence[str], share: float) -> None:
+        self.drawn = random.Random(seed)
+        self._ways = ways
+        self._share = share
+        self.struck = Counter[tuple[str, str]]()
+        """How often on which story, and in which way; what is of no single story has an empty one."""
+
+    def missed(self) -> set[tuple[str, str]]:
+        """Give each story, and the way in which none of its writes was struck."""
+        return {(story, way) for story in STORIES for way in self._ways if not self.struck[story, way]}
+
+    def draw(self, asked: Asked) -> str:
+        """Give the way in which a request is struck, empty for most."""
+        story = story_of(asked) if asked.writes else ""
+        missing = [one for one in self._ways if story and not self.struck[story, one]]
+        way = missing[0] if missing else self.by_chance()
+        if way:
+            self.struck[story, way] += 1
+        return way
+
+    def by_chance(self) -> str:
+        """Draw a way, or none."""
+        return self.drawn.choice(self._ways) if self.drawn.random() < self._share else ""
+
+    def count(self, way: str) -> int:
+        """Count what was struck in a way."""
+        return sum(count for (_, one), count in self.struck.items() if one == way)
+
+
+class Refusing(Striking):
     """Every so many requests one is answered 429, 500 or 503, and not done; watches, too."""
 
-    def __init__(self, seed: int, share: float = 0.2) -> None:
-        self._drawn = random.Random(seed)
-        self._share = share
-        self.said = Counter[int]()
+    REASONS: Final = {"429": "TooManyRequests", "500": "InternalError", "503": "ServiceUnavailable"}
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, tuple(self.REASONS), 0.2)
 
     async def before(self, asked: Asked) -> web.Response | None:
         """Refuse, or not."""
-        if self._drawn.random() > self._share:
+        way = self.draw(asked)
+        if not way:
             return None
-        code, reason = self._drawn.choice(
-            [(429, "TooManyRequests"), (500, "InternalError"), (503, "ServiceUnavailable")]
-        )
-        self.said[code] += 1
+        code, reason = int(way), self.REASONS[way]
         headers = {"Retry-After": "1"} if code == 429 else {}
         body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "code": code,
                 "message": "the proxy refuses"}  # fmt: skip
@@ -56,39 +100,39 @@ class Refusing(Fault):
         )
 
 
-class Losing(Fault):
+class Losing(Striking):
     """Every so many writes are done, and their answer is lost: the connection is reset instead."""
 
-    def __init__(self, seed: int, share: float = 0.3) -> None:
-        self._drawn = random.Random(seed)
-        self._share = share
-        self.lost = Counter[str]()
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, ("lost",), 0.3)
 
     async def after(self, asked: Asked, status: int) -> None:
         """Lose it, or not."""
-        if asked.writes and status < 300 and self._drawn.random() < self._share:
-            self.lost[story_of(asked)] += 1
+        if asked.writes and status < 300 and self.draw(asked):
             raise Lost
 
 
-class Breaking(Fault):
-    """Requests are reset before they reach the server or stand still until the client gives up."""
+class Breaking(Striking):
+    """Requests are reset before they reach the server, or stand still until the client gives up: one of each story, and a few more."""
 
-    def __init__(self, seed: int, share: float = 0.15) -> None:
-        self._drawn = random.Random(seed)
-        self._share = share
-        self.broken = Counter[str]()
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed, ("reset", "stalled"), 0.18)
 
     async def before(self, asked: Asked) -> web.Response | None:
         """Break it, or not."""
-        drawn = self._drawn.random()
-        if drawn < self._share:
-            self.broken["reset"] += 1
-            raise Lost
-        if drawn < self._share * 1.2 and self.broken["stalled"] < 6:
-            self.broken["stalled"] += 1
+        way = self.draw(asked)
+        if way == "stalled":
             await asyncio.Event().wait()
+        if way:
+            raise Lost
         return None
+
+    def by_chance(self) -> str:
+        """Draw: what stands still costs its client a time limit, so it is seldom."""
+        drawn = self.drawn.random()
+        if drawn < 0.03 and self.count("stalled") < 2 * len(STORIES):
+            return "stalled"
+        return "reset" if drawn < 0.18 else ""
 
 
 class Killing(Fault):
@@ -101,12 +145,18 @@ class Killing(Fault):
         seed: of all draws.
         kills: how many there are on each story.
         kill: kills the controller behind a proxy.
+        writes: what each story has at least.
+        story: gives the one that a write belongs to.
     """
 
-    def __init__(self, seed: int, kills: int, kill: Callable[[Proxy], None]) -> None:
-        self._drawn = {story: random.Random(f"{story} {seed}") for story in STORIES}
-        self._left = dict.fromkeys(STORIES, kills)
-        self._writes = dict(WRITES)
+    def __init__(
+        self, seed: int, kills: int, kill: Callable[[Proxy], None], *,
+        writes: Mapping[str, int] = WRITES, story: Callable[[Asked], str] = story_of,
+    ) -> None:  # fmt: skip
+        self._drawn = {name: random.Random(f"{name} {seed}") for name in writes}
+        self._left = dict.fromkeys(writes, kills)
+        self._writes = dict(writes)
+        self._story = story
         self._kill = kill
         self._struck: Asked | None = None
         self._when = ""
@@ -123,7 +173,7 @@ class Killing(Fault):
             return None
         if self._struck is not None:  # what comes behind it is lost with its process
             await asyncio.Event().wait()
-        self._when = self._draw(story_of(asked))
+        self._when = self._draw(self._story(asked))
         if self._when:
             self._struck = asked
         if self._when == "before":
@@ -155,7 +205,7 @@ class Killing(Fault):
 
     def _strike(self) -> None:
         assert self._struck is not None
-        story = story_of(self._struck)
+        story = self._story(self._struck)
         self._left[story] -= 1
         self.killed[story, self._when] += 1
         self._kill(self._struck.proxy)
