@@ -154,6 +154,20 @@ def test_a_line_that_nobody_wrote_is_left_out() -> None:
     assert (second.ended, second.by) == (START, "")
 
 
+def test_what_a_hand_wrote_stays_where_it_is() -> None:
+    """Whatever it is: nothing is written for it, and it goes with the oldest."""
+    odd = "by hand\n\n"
+    assert closed(book(permit("x"), acts=odd)).acts == odd
+    assert closed(book(permit("x"), acts="by hand"), "x").acts.splitlines()[:2] == ["by hand", "limits a"]
+
+
+def test_of_a_set_that_is_not_known_no_room_is_told() -> None:
+    """What a person forces is granted there, too."""
+    status = decide(world(ask("x", cause=Cause.HUMAN), rooms={}), FREE).status
+    assert status is not None
+    assert [split(one.limits) for one in status.holds] == [("cluster: 100000 in flight (p)",)]
+
+
 def test_a_round_keeps_what_bound_a_grant_and_records_what_it_closes() -> None:
     """Limits, rooms and a remedier's own, at the moment of the grant; then under other limits it is closed."""
     own = attrs.evolve(
@@ -212,7 +226,7 @@ def test_limits_are_spelled_with_the_policy_and_the_room() -> None:
         limit(Scope.FLEET, 9), limit(Scope.ZONE, "5%"), limit(Scope.CLUSTER, 3, HOUR), limit(Scope.NODE, 1)
     )
     scopes = ("cluster", "zone=b", "set=a", "set=b", "zone=b")
-    assert limits_of(scopes, policy.limits, {"a": 4}, None) == (
+    assert limits_of(scopes, policy.limits, {"a": 4, "cluster": 9}, None) == (
         "cluster: 9 in flight (p)", "cluster: 3 in 1h (p)", "zone b: 5% in flight (p)",
         "set a: 4 unavailable (maxUnavailable)",
     )  # fmt: skip

@@ -96,9 +96,9 @@ def _stamp(at: datetime) -> str:
 def _first(lines: Sequence[str]) -> int:
     """Give the place of the first line that is kept: of the newest, so many acts and so many characters."""
     acts = size = 0
-    for place in range(len(lines) - 1, -1, -1):
-        size += len(lines[place]) + 1
-        acts += not lines[place].startswith(_LIMITS)
+    for place, line in reversed(tuple(enumerate(lines))):
+        size += len(line) + 1
+        acts += not line.startswith(_LIMITS)
         if acts > ACT_LIMIT or size > ACTS_SIZE:
             return place + 1
     return 0
@@ -136,10 +136,8 @@ def split(limits: str) -> tuple[str, ...]:
 
 def joined(limits: Sequence[str]) -> str:
     """Write limits as one text; of very many the first, and how many there are more."""
-    whole = _BETWEEN.join(limits)
-    if len(whole) <= LIMITS_LENGTH:
-        return whole
     some = list(limits)
+    whole = _BETWEEN.join(some)
     while len(whole) > LIMITS_LENGTH:
         some.pop()
         whole = _BETWEEN.join((*some, f"and {len(limits) - len(some)} more"))
