@@ -7,14 +7,12 @@ import attrs
 import pytest
 
 from kubenode.core import model as m
-from kubenode.core.history import Cluster, Disruption, disruptions, limits_of
+from kubenode.core.history import Cluster, Disruption, disruptions, dropped
 from kubenode.core.identity import op_id
 from kubenode.core.model.meta import FORCED, REGION_LABEL, ZONE_LABEL
 from kubenode.core.model.remedy import WITHDRAWN, MachineRef
 from kubenode.core.model.remedy import Cause as Origin
-from kubenode.core.model.risk import Scope
-from kubenode.core.policy import HUNG_TASK
-from tests.core.risk.builders import hold, ledger_of, limit, policy_of
+from tests.core.risk.builders import hold, ledger_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -201,32 +199,57 @@ def test_where_it_counts(node_ref: m.NodeRef | None, place: tuple[str, ...]) -> 
     assert (only(held).scopes, only(held).held) == (("cluster", "region", "zone x"), True)
 
 
-def test_limits_are_spelled_with_the_policy_and_the_room() -> None:
-    """Each limit of those scopes once; the fleet is the cluster here; a set without known room has none."""
-    policy = policy_of(limit(Scope.FLEET, 9), limit(Scope.ZONE, "5%"), limit(Scope.CLUSTER, 3, HOUR), limit(Scope.NODE, 1))  # fmt: skip
-    scopes = ("cluster", "zone=b", "set=a", "set=b", "zone=b")
-    assert limits_of(scopes, policy, {"a": "10%"}) == (
-        "cluster: 9 in flight (p)", "cluster: 3 in 1h (p)", "zone b: 5% in flight (p)",
-        "set a: 10% unavailable (maxUnavailable)",
-    )  # fmt: skip
+CLOSED = (
+    "limits zone b: 2 in flight (p); set kubelets: 3 unavailable (maxUnavailable)\n"
+    f"{ACT} n1 Rollout 2026-01-01T01:00:00+00:00 2026-01-01T02:00:00+00:00 rollout of kubelets revision 2: kubelet-2\n"
+    "limits cluster: 1 in flight (p)\n"
+    "delete-1 gone Rollout 2026-01-01T03:00:00+00:00 2026-01-01T04:00:00+00:00 deletion of the machine\n"
+    "other-1 gone Rollout - 2026-01-01T05:00:00+00:00 "
+)
 
 
-def test_the_limits_of_its_remedier_bind_an_act_too() -> None:
-    """Where it counts now, and in the scopes of its permit while that is open; those of another remedier do not."""
-    own = attrs.evolve(HUNG_TASK, metadata=m.ObjectMeta(name="hung"), spec=attrs.evolve(
-        HUNG_TASK.spec, limits=(limit(Scope.ZONE, 1), limit(Scope.CLUSTER, 4, HOUR), limit(Scope.NODE, 1)),
-    ))  # fmt: skip
-    policy = attrs.evolve(policy_of(limit(Scope.ZONE, 2)), remediers=(own,))
-    node = m.Node(metadata=m.ObjectMeta(name="node-1", labels={ZONE_LABEL: "b"}))
-    seen = Cluster(
-        machines=[machine(batch=0, node_ref=m.NodeRef(name="node-1"))], nodes=[node], policy=policy,
-        jobs=[job(attempt(m.AttemptState.ACTING))],
+def test_what_only_the_ledger_keeps_is_told_from_there() -> None:
+    """Of a machine that is gone, too: what was done by the first word of its op-id, for what, when, and what bound it then."""
+    first, second, *rest = disruptions(Cluster(ledger=ledger_of(acts=CLOSED)))
+    assert rest[0].op_id == "other-1"
+    assert second == Disruption(
+        op_id="delete-1", machine="gone", cause="Rollout", why="deletion of the machine", action="deletion", state="Ended",
+        since=START + 4 * HOUR, began=START + 3 * HOUR, ended=START + 4 * HOUR, limits=("cluster: 1 in flight (p)",),
     )  # fmt: skip
-    theirs = ("remedier hung: 4 in 1h (its own)", "remedier hung, zone b: 1 in flight (its own)")
-    assert only(seen).limits == ("zone b: 2 in flight (p)", *theirs)
-    permit = hold("op-1", "n1", zone="b", sets=())
-    permit = attrs.evolve(permit, scopes=(*permit.scopes, "remedier=hung", "remedier=hung/zone=b"))
-    assert only(attrs.evolve(seen, ledger=ledger_of(permit))).limits == ("zone b: 2 in flight (p)", *theirs)
-    assert only(attrs.evolve(seen, jobs=[job(attempt(m.AttemptState.ACTING), remedier="other")])).limits == (
-        "zone b: 2 in flight (p)",
-    )
+    assert (first.action, first.scopes, first.held) == ("component change", (), False)
+    assert (rest[0].action, rest[0].began, rest[0].why) == ("unknown", None, "")
+    assert [act.op_id for act in disruptions(Cluster(ledger=ledger_of(acts=CLOSED)), "gone")] == [
+        "delete-1",
+        "other-1",
+    ]
+
+
+def test_what_other_objects_say_closer_is_told_by_them() -> None:
+    """Once, with the times and limits of the ledger, and the time by which it is found."""
+    seen = Cluster(machines=[machine(report=DONE)], sets=[owner()], ledger=ledger_of(acts=CLOSED))
+    (act,) = disruptions(seen, "n1")
+    assert (act.why, act.state) == ("rollout of kubelets revision 2 batch 3", "Succeeded")
+    assert (act.since, act.began, act.ended) == (START + 2 * HOUR, START + HOUR, START + 2 * HOUR)
+    assert act.limits == ("zone b: 2 in flight (p)", "set kubelets: 3 unavailable (maxUnavailable)")
+    (act,) = disruptions(attrs.evolve(seen, sets=[owner(batch=batch())]), "n1")
+    assert (act.since, act.began) == (START, START + HOUR)
+
+
+def test_of_a_permit_that_is_open_the_limits_are_those_of_its_grant() -> None:
+    """Whoever else held one of that name before; one that an older version granted has none."""
+    permit = attrs.evolve(hold(ACT, "n1"), granted_at=START + 9 * HOUR, by="rollout", limits="cluster: 4 in flight (p); zone a: 1 in 1h (p)")  # fmt: skip
+    (act,) = disruptions(Cluster(ledger=ledger_of(permit, acts=CLOSED)), "n1")
+    assert (act.why, act.action, act.state, act.held) == ("rollout", "component change", "Acting", True)
+    assert (act.since, act.began, act.ended) == (START + 9 * HOUR, START + 9 * HOUR, None)
+    assert act.limits == ("cluster: 4 in flight (p)", "zone a: 1 in 1h (p)")
+    seen = Cluster(machines=[machine()], sets=[owner(batch=batch())], ledger=ledger_of(permit))
+    (act,) = disruptions(seen)
+    assert (act.since, act.began, act.why) == (START, START + 9 * HOUR, "rollout of kubelets revision 2 batch 3")  # fmt: skip
+    (act,) = disruptions(attrs.evolve(seen, sets=[owner()], ledger=ledger_of(hold(ACT, "n1"))))
+    assert (act.since, act.began, act.limits) == (None, None, ())
+
+
+def test_how_many_are_no_longer_kept() -> None:
+    """As the ledger counts them; without one nothing was dropped."""
+    assert dropped(Cluster()) == 0
+    assert dropped(Cluster(ledger=ledger_of(acts_dropped=7))) == 7

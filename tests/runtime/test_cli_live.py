@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from datetime import datetime
 from typing import Any
 
 import attrs
@@ -14,6 +15,7 @@ from kubenode.core.errors import Conflict, Forbidden, ObjectNotFound, Refused, U
 from kubenode.core.policy import Policy
 from kubenode.core.wish.freeze import POLICY
 from kubenode.runtime.cli.live import Cluster, completes
+from kubenode.runtime.sim.story import Cast, Stage, examples
 from kubenode.runtime.store.contract import JsonPatch, MergePatch
 from kubenode.runtime.store.embedded import now_or_never
 from tests.runtime.stages import HOUR, SET, Shell, hung, owner, rolling, shell, spoken, staged
@@ -354,9 +356,82 @@ def test_history_of_a_rollout_names_the_granted_permits(monkeypatch: pytest.Monk
     acts = run.said("history")["acts"]
     assert {act["op_id"]: act["machine"] for act in acts} == granted
     assert {act["machine"]: act["state"] for act in acts}["n004"] == "Failed"
-    assert f"set {SET}: 10% unavailable (maxUnavailable)" in acts[0]["limits"]
-    told = run.said("history", "--since", "1h")
-    assert (told["acts"], told["without_time"]) == ([], 1)
+    assert f"set {SET}: 1 unavailable (maxUnavailable)" in acts[0]["limits"]
+    assert run.said("history", "--since", "1h")["acts"] == []
+
+
+def test_history_lists_every_permit_that_the_ledger_ever_showed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upgraded, brought back, one machine deleted and its instance terminated: with `--since` and without; as they were bound."""
+    base = Cast.read([examples() / "upgrade.yaml"])
+    (cloud,) = Cast.read([examples() / "machineset.yaml"]).of(m.MachineSet)
+    pool = attrs.evolve(cloud, spec=attrs.evolve(cloud.spec, replicas=2))
+    cast = attrs.evolve(base, objects=(*base.objects, pool)).with_machines(6)
+    stage = Stage("test", cast, seed=0, tell=lambda _: None)
+    shown: dict[str, m.Hold] = {}
+    stage.simulation.watch(lambda: shown.update(_rows(stage)))
+    stage.open()
+    stage.until_running()
+    stage.simulation.rest(limit=HOUR)
+    run = shell(stage.simulation.store, monkeypatch)
+    stage.change()
+    stage.simulation.rest(limit=24 * HOUR)
+    first = set(shown)
+    assert len(first) == len(stage.all(m.Machine)) == 8
+    tight = [{"scope": "cluster", "max": 2}]
+    stage.simulation.change(m.RiskPolicy, "default", {"spec": {"limits": tight}})
+    run.said("rollout", "undo", SET)
+    stage.simulation.rest(limit=24 * HOUR)
+    stage.simulation.change(m.MachineSet, "general", {"spec": {"replicas": 1}})
+    stage.simulation.rest(limit=24 * HOUR)
+    assert len(stage.all(m.Machine)) == 7
+    assert sum(stage.simulation.cloud.terminated.values()) == 1
+    acts = {act["op_id"]: act for act in run.said("history")["acts"]}
+    assert acts.keys() == shown.keys()
+    assert {word.partition("-")[0] for word in acts} == {"rollout", "delete"}
+    assert len(acts) == 8 + 8 + 1
+    (left,) = (act for word, act in acts.items() if word.startswith("delete-"))
+    assert (left["action"], left["state"], left["cause"], left["why"]) == ("deletion", "Ended", "Rollout", "deletion of the machine")  # fmt: skip
+    for word, act in acts.items():
+        assert (act["machine"], act["permit_open"]) == (shown[word].machine, False)
+        assert act["limits"] == shown[word].limits.split("; ")
+        assert (act["limits"][0] == "cluster: 40 in flight (default)") is (word in first)
+        assert (act["limits"][0] == "cluster: 2 in flight (default)") is (word not in first)
+        assert act["began"] < act["ended"]
+    monkeypatch.setattr("kubenode.runtime.cli.history.SystemClock", lambda: stage.simulation.time)
+    told = run.said("history", "--since", "1000h")
+    assert ({act["op_id"] for act in told["acts"]}, told["without_time"], told["dropped"]) == (
+        acts.keys(),
+        0,
+        0,
+    )
+    age = stage.simulation.time.now().wall - datetime.fromisoformat(left["since"])
+    assert run.said("history", "--since", f"{int(age.total_seconds()) + 1}s")["acts"] == [left]
+    assert {act["op_id"] for act in run.said("machine", "history", left["machine"])["acts"]} >= {
+        left["op_id"]
+    }
+    table = run.run("history").stdout
+    assert all(word in table for word in acts)
+    assert "limits when they were granted:\n  cluster: " in table
+
+
+def test_history_says_when_older_permits_are_no_longer_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many, beside what other objects still tell of them."""
+    monkeypatch.setattr("kubenode.core.risk.record.ACT_LIMIT", 5)
+    stage = rolling()
+    run = shell(stage.simulation.store, monkeypatch)
+    told = run.said("history")
+    assert (len(told["acts"]), told["dropped"]) == (12, 7)
+    assert sum(bool(act["limits"]) for act in told["acts"]) == 5
+    assert "note: 7 older permits of the cluster are no longer kept" in run.run("history").stderr
+    monkeypatch.setattr("kubenode.runtime.cli.history.SystemClock", lambda: stage.simulation.time)
+    told = run.said("history", "--since", "1000h")
+    assert (len(told["acts"]), told["without_time"]) == (5, 7)
+
+
+def _rows(stage: Any) -> dict[str, m.Hold]:
+    return {
+        op_id: hold for one in stage.all(m.RiskLedger) for hold in one.status.holds for op_id in hold.op_ids
+    }
 
 
 def test_history_reads_the_one_ledger(monkeypatch: pytest.MonkeyPatch) -> None:

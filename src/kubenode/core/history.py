@@ -1,11 +1,12 @@
-"""Every disruptive act that a cluster's objects still tell of: whose, why, under which permit, how it ended.
+"""Every disruptive act that a cluster's objects still tell of: whose, why, under which permit and limits, how it ended.
 
-Sources, each with what it keeps: the attempts of RemedyOperationJobs, with their times; the entries of Machines, which
-name the last change of each component but not when; the open batches of sets, which do; the ledger, which has
-the scopes of what is under way. Nothing is guessed: what no object keeps is None.
+Sources, each with what it keeps: the ledger, which has every permit that is open, and of the last that are closed when
+they were granted and closed, for what, and what bound them then; the attempts of RemedyOperationJobs, with their times
+and verdicts; the entries of Machines, which name the last change of each component but not when; the open batches of
+sets, which do. Nothing is guessed: what no object keeps is None.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 
@@ -20,21 +21,21 @@ from kubenode.core.model import (
     MachineComponentSet,
     MemberState,
     Node,
-    NodeRemedier,
     RemedyOperationJob,
     RiskLedger,
 )
 from kubenode.core.model.machine import ComponentEntry, ComponentReport
-from kubenode.core.model.quantity import format_duration
-from kubenode.core.model.risk import Limit
-from kubenode.core.policy import Policy
 from kubenode.core.risk.asks import cause_of_job, is_rollback
-from kubenode.core.risk.ledger import scope_text, scopes_of
+from kubenode.core.risk.ledger import scopes_of
 from kubenode.core.risk.needs import ACT_OF, needs_permit
-from kubenode.core.risk.reach import named, own_scope
+from kubenode.core.risk.reach import named
+from kubenode.core.risk.record import Act, acts_of, split
 
 _BEGAN = frozenset({AttemptState.ACTING, AttemptState.VERIFYING, AttemptState.SUCCEEDED, AttemptState.FAILED})
-NO_ROOMS: Mapping[str, str] = MappingProxyType({})
+_ACTIONS: Mapping[str, str] = MappingProxyType(
+    {"rollout": "component change", "delete": "deletion", "remedy": "remedy"}
+)
+"""What is done under a permit, by the first word of its op-id; objects that are still there say it closer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -47,12 +48,14 @@ class Disruption:
         cause: Human, Remedy, Drift or Rollout; of a hold whose owner is gone, as the ledger says.
         why: what led to it, for people.
         action: what was done.
-        state: Acting, Verifying, Succeeded or Failed.
+        state: Acting, Verifying, Succeeded or Failed; Ended, where the ledger alone tells of it.
         since: when it entered that state; None where no object keeps it.
+        began, ended: when its permit was granted and closed; None where that is not kept, or not so yet.
         verdict: how it ended, or how far it is; may be empty.
         held: its permit is open.
         scopes: in which it counts, as limits spell them; by the labels and sets of today where it is not held.
-        limits: every limit of those scopes that is in force now, its remedier's own among them, as text.
+        limits: every limit that bound it when it was granted, its remedier's own among them, as text; none where
+            that is not kept.
     """
 
     op_id: str
@@ -62,6 +65,8 @@ class Disruption:
     action: str
     state: str
     since: datetime | None
+    began: datetime | None = None
+    ended: datetime | None = None
     verdict: str = ""
     held: bool = False
     scopes: tuple[str, ...] = ()
@@ -78,7 +83,6 @@ class Cluster:
     sets: Sequence[MachineComponentSet] = ()
     jobs: Sequence[RemedyOperationJob] = ()
     ledger: RiskLedger | None = None
-    policy: Policy = Policy()
 
 
 def disruptions(seen: Cluster, machine: str = "") -> tuple[Disruption, ...]:
@@ -93,21 +97,23 @@ def disruptions(seen: Cluster, machine: str = "") -> tuple[Disruption, ...]:
         for hold in (seen.ledger.status.holds if seen.ledger is not None else ())
         for word in hold.op_ids
     }
-    found = {one.op_id: one for one in (*_of_entries(seen), *_of_jobs(seen))}
+    closed = {one.op_id: one for one in (acts_of(seen.ledger.status) if seen.ledger is not None else ())}
     waiting = _waiting(seen)
-    lost = [_of_hold(word, hold) for word, hold in holds.items() if word not in waiting and word not in found]
+    told = {word: _of_hold(word, hold) for word, hold in holds.items() if word not in waiting}
+    told |= {word: _of_act(one) for word, one in closed.items() if word not in holds}
+    told |= {one.op_id: one for one in (*_of_entries(seen), *_of_jobs(seen))}
     places = _places(seen)
-    rooms = {one.metadata.name: str(one.spec.rollout.max_unavailable) for one in seen.sets}
-    remediers = {one.metadata.name: one for one in seen.policy.remediers}
-    rulings = {word: remediers.get(job.spec.remedier) for job in seen.jobs for word in _words(job)}
     whole = (
-        _placed(
-            one, holds.get(one.op_id), places.get(one.machine, ()), seen.policy, rooms, rulings.get(one.op_id)
-        )
-        for one in (*found.values(), *lost)
+        _placed(one, holds.get(one.op_id), closed.get(one.op_id), places.get(one.machine, ()))
+        for one in told.values()
         if not machine or one.machine == machine
     )
     return tuple(sorted(whole, key=_order))
+
+
+def dropped(seen: Cluster) -> int:
+    """Give how many closed permits the ledger no longer keeps; of these only what other objects tell is in the history."""
+    return 0 if seen.ledger is None else seen.ledger.status.acts_dropped
 
 
 def _order(one: Disruption) -> tuple[bool, float, str, str]:
@@ -117,51 +123,6 @@ def _order(one: Disruption) -> tuple[bool, float, str, str]:
         one.machine,
         one.op_id,
     )
-
-
-def limits_of(
-    scopes: Iterable[str],
-    policy: Policy,
-    rooms: Mapping[str, str] = NO_ROOMS,
-    remedier: NodeRemedier | None = None,
-) -> tuple[str, ...]:
-    """Spell every limit that binds an act in some scopes: `zone b: 5% in flight (built-in)`.
-
-    Args:
-        scopes: as the ledger spells them.
-        policy: what limits.
-        rooms: `maxUnavailable` of each set, by name.
-        remedier: whose act it is; its own limits bind, too.
-    """
-    scopes = tuple(scopes)
-    sets = [scope.removeprefix("set=") for scope in scopes if scope.startswith("set=")]
-    room = (f"set {name}: {rooms[name]} unavailable (maxUnavailable)" for name in sets if name in rooms)
-    bound = (
-        f"{named(scope)}: {_spelled(limit)} ({one.metadata.name})"
-        for scope in scopes
-        for one in policy.limits
-        for limit in one.spec.limits
-        if _counts(limit, scope)
-    )
-    own = (
-        f"{named(own_scope(remedier.metadata.name, scope))}: {_spelled(limit)} (its own)"
-        for scope in scopes
-        for limit in remedier.spec.limits
-        if _counts(limit, scope)
-    ) if remedier is not None else ()  # fmt: skip
-    return tuple(dict.fromkeys((*bound, *own, *room)))
-
-
-def _counts(limit: Limit, scope: str) -> bool:
-    return scope_text(limit.scope).partition("=")[0] == scope.partition("=")[0]
-
-
-def _spelled(limit: Limit) -> str:
-    return f"{limit.max} in flight" if limit.window is None else f"{limit.max} in {format_duration(limit.window)}"  # fmt: skip
-
-
-def _words(job: RemedyOperationJob) -> Iterator[str]:
-    return (attempt.op_id for attempt in job.status.attempts)
 
 
 def _of_jobs(seen: Cluster) -> Iterator[Disruption]:
@@ -233,9 +194,21 @@ def _waiting(seen: Cluster) -> frozenset[str]:
 
 def _of_hold(word: str, hold: Hold) -> Disruption:
     return Disruption(
-        op_id=word, machine=hold.machine, cause=hold.cause.value, why="its owner is gone", action="unknown",
-        state="Acting", since=None,
+        op_id=word, machine=hold.machine, cause=hold.cause.value, why=hold.by or "its owner is gone",
+        action=_action(word), state="Acting", since=hold.granted_at,
     )  # fmt: skip
+
+
+def _of_act(one: Act) -> Disruption:
+    return Disruption(
+        op_id=one.op_id, machine=one.machine, cause=one.cause, why=one.by, action=_action(one.op_id), state="Ended",
+        since=one.ended,
+    )  # fmt: skip
+
+
+def _action(word: str) -> str:
+    """Say what an op-id is of, by its first word; its other parts are digests."""
+    return _ACTIONS.get(word.partition("-")[0], "unknown")
 
 
 def _places(seen: Cluster) -> dict[str, tuple[str, ...]]:
@@ -251,18 +224,16 @@ def _places(seen: Cluster) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _placed(
-    one: Disruption,
-    hold: Hold | None,
-    place: tuple[str, ...],
-    policy: Policy,
-    rooms: Mapping[str, str],
-    remedier: NodeRemedier | None,
-) -> Disruption:
-    scopes = place if hold is None else hold.scopes
+def _placed(one: Disruption, hold: Hold | None, act: Act | None, place: tuple[str, ...]) -> Disruption:
+    """Add what the ledger keeps of its permit: of the one that is open, else of the last that was closed."""
+    scopes = tuple(named(scope).rstrip() for scope in (place if hold is None else hold.scopes))
+    if hold is not None:
+        since = one.since or hold.granted_at
+        return attrs.evolve(
+            one, held=True, scopes=scopes, since=since, began=hold.granted_at, limits=split(hold.limits)
+        )
+    if act is None:
+        return attrs.evolve(one, scopes=scopes)
     return attrs.evolve(
-        one,
-        held=hold is not None,
-        scopes=tuple(named(scope).rstrip() for scope in scopes),
-        limits=limits_of(scopes, policy, rooms, remedier),
+        one, scopes=scopes, since=one.since or act.ended, began=act.began, ended=act.ended, limits=act.limits
     )

@@ -75,6 +75,11 @@ def hold(
     )  # fmt: skip
 
 
+def bare(row: Hold) -> Hold:
+    """Give a hold without its record: when it was granted, for what, and what bound it then."""
+    return attrs.evolve(row, granted_at=None, by="", limits="")
+
+
 def ledger_of(*rows: Hold, version: str = "1", unknown: tuple[str, ...] = (), **status: Any) -> RiskLedger:
     """Make a ledger that was last written at AGE."""
     fields: dict[str, Any] = {"checkpoint": AGE, "holds": rows, **status}

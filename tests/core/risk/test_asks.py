@@ -99,10 +99,23 @@ def test_members_ask_hold_or_have_ended() -> None:
     waiting, started = asked(subject)
     assert waiting == Ask(
         op_id="op0", machine=Ref(kind="Machine", name="m0", uid="u0"), cause=Cause.ROLLOUT, zone="b", since=START,
-        sets=("cni", "kubelet"), order=0,
+        sets=("cni", "kubelet"), order=0, by="rollout of kubelet",
     )  # fmt: skip
     assert (started.op_id, started.order, started.waiting) == ("op1", 1, False)
     assert ended_of_set(subject) == {"op2", "op3", "op4", "op5"}
+
+
+def test_what_asks_says_for_what() -> None:
+    """A set the revision it brings, or brings back; an episode its rung; a machine that is to end that it is."""
+    subject, second = mcs(MemberState.WAITING), Revision(number=2, component="kubelet-2")
+    for current, what in ((None, "rollout"), (Revision(number=1, component="kubelet-2"), "rollback")):
+        status = attrs.evolve(subject.status, update=second, current=current)
+        (one,) = asked(attrs.evolve(subject, status=status))
+        assert one.by == f"{what} of kubelet revision 2: kubelet-2"
+    (one,) = asks_of_job(job(AttemptState.WAITING), "b", ())
+    assert one.by == "reboot for KernelHung, job j attempt 1"
+    leaver = m.Machine(metadata=ObjectMeta(name="m", uid="u"), spec=m.MachineSpec(host=m.Host(address="10.0.0.1")))  # fmt: skip
+    assert ask_of_deletion(leaver, "a", begun=False).by == "deletion of the machine"
 
 
 @pytest.mark.parametrize("held_back", [{"paused": True}, {"phase": "Paused"}, {"unknown": ("spec.new",)}])

@@ -20,6 +20,7 @@ from tests.core.risk.builders import (
     SECOND,
     START,
     ask,
+    bare,
     codes,
     granted,
     hold,
@@ -44,7 +45,7 @@ def test_who_asks_with_room_is_granted_in_one_write() -> None:
     assert granted(decision) == ["a", "b"]
     assert decision.status is not None
     assert decision.status.checkpoint == AGE
-    assert decision.status.holds[0] == hold("a", since=AGE)
+    assert bare(decision.status.holds[0]) == hold("a", since=AGE)
     assert (decision.notes, decision.deferred, decision.wake_at) == ((), False, None)
 
 

@@ -20,6 +20,7 @@ from tests.core.risk.builders import (
     FREE,
     SECOND,
     ask,
+    bare,
     codes,
     granted,
     hold,
@@ -56,7 +57,7 @@ def test_a_second_change_to_a_machine_joins_its_open_hold_before_the_first_disru
     decision = decide(seen, ONE)
     assert decision.status is not None
     (row,) = decision.status.holds
-    assert row == attrs.evolve(hold("a", "m", since=AGE, sets=BOTH), joined=("b", "c"))
+    assert bare(row) == attrs.evolve(hold("a", "m", since=AGE, sets=BOTH), joined=("b", "c"))
     assert row.op_ids == ("a", "b", "c")
     assert (decision.notes, decision.deferred) == ((), False)
     after = written(seen, decision)
@@ -180,9 +181,11 @@ def test_a_full_row_or_ledger_takes_nobody_in() -> None:
     brim = RiskLedgerStatus(checkpoint=AGE, closed=full)
     spare = ledger.LEDGER_SIZE - ledger.size(brim)
     first, second = change("a"), change("b" * 100)
-    taken = ledger.weight(hold("a", "m", sets=BOTH))
+    alone = decide(world(first), FREE).status
+    assert alone is not None
+    taken = ledger.weight(alone.holds[0])
     assert spare > taken
-    place = ledger.weight(attrs.evolve(hold("a", "m", sets=BOTH), joined=("b" * 100,))) - taken
+    place = ledger.weight(attrs.evolve(alone.holds[0], joined=("b" * 100,))) - taken
     for over, wanted in ((1, ("a",)), (0, ("a", "b" * 100))):
         pad = {**full, "zone=pad": "x" * (spare - taken - place - len("zone=pad") - 8 + over)}
         seen = world(first, second, change("c" * 100), ledger=ledger_of(closed=pad))

@@ -133,8 +133,10 @@ def test_a_scope_that_cannot_be_counted_stays_so_after_a_grant_in_it() -> None:
 
 
 def filled(missing: int) -> RiskLedgerStatus:
-    """Give a ledger that has room for one more `hold("new")`, and so many characters more."""
-    weight = ledger.weight(hold("new"))
+    """Give a ledger that has room for one more `hold("new")`, and so many characters more, its record included."""
+    granted_one = decide(world(ask("new")), FREE).status
+    assert granted_one is not None
+    weight = ledger.weight(granted_one.holds[0])
     rest = ledger.LEDGER_SIZE - weight - missing - ledger.size(RiskLedgerStatus(closed={"zone=x": ""}))
     return RiskLedgerStatus(checkpoint=AGE, closed={"zone=x": "x" * rest})
 

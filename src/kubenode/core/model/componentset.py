@@ -152,14 +152,14 @@ class Rollout:
     SHAPE: ClassVar[Shape] = Shape(
         rules=(
             Rule(
-                cel="self.batches.all(b, type(b) == int ? b >= 1 : b.matches('^([1-9][0-9]?|100)%$'))",
+                # A percentage has its pattern. Matched here, its price is above the budget of a server before 1.33.
+                cel="self.batches.all(b, type(b) != int || b >= 1)",
                 check=lambda rollout: all(size.amount >= 1 for size in rollout.batches),
                 message="every batch is a number from 1 or a percentage from '1%' to '100%'",
                 path=".batches",
             ),
             Rule(
-                cel="type(self.maxUnavailable) == int ? self.maxUnavailable >= 1 "
-                ": self.maxUnavailable.matches('^([1-9][0-9]?|100)%$')",
+                cel="type(self.maxUnavailable) != int || self.maxUnavailable >= 1",
                 check=lambda rollout: rollout.max_unavailable.amount >= 1,
                 message="is a number from 1 or a percentage from '1%' to '100%'; to stop, set paused: true",
                 path=".maxUnavailable",

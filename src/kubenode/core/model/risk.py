@@ -37,6 +37,14 @@ JOIN_LIMIT = 63
 """Changes that can join a hold: one for each further component that a Machine can have."""
 STORM_LIMIT = 1000
 """Zones that can be in a storm or recover from one."""
+ACT_LIMIT = 256
+"""Closed permits of which the ledger keeps whose they were and what bound them."""
+ACTS_SIZE = 64_000
+"""Most characters of what it keeps of them; the heading of the oldest comes on top."""
+BY_LENGTH = 512
+"""Longest text of what asked for a permit."""
+LIMITS_LENGTH = 1024
+"""Longest text of what bound a permit."""
 CLOSED_LIMIT = 4096
 """Scopes with ended grants in the last day."""
 MAX_WINDOW = timedelta(hours=24)
@@ -273,6 +281,9 @@ class Hold:
         since: ledger time of the grant, nanoseconds.
         joined: op-ids of further changes of the machine that were granted in the same write and are not over.
         over: what opened it is over, and it is open for what joined it.
+        granted_at: when it was granted, by the wall clock of whoever did; for the record alone, no window counts it.
+        by: what asked for it, for people.
+        limits: what bound it when it was granted, for people.
     """
 
     op_id: Annotated[OpId, Wire(name="opID")]
@@ -283,6 +294,9 @@ class Hold:
     since: Annotated[int, Number(min=0, max=2**62)]
     joined: Annotated[tuple[OpId, ...], Items(max=JOIN_LIMIT)] = ()
     over: bool = False
+    granted_at: datetime | None = None
+    by: Annotated[str, Text(max=BY_LENGTH)] = ""
+    limits: Annotated[str, Text(max=LIMITS_LENGTH)] = ""
 
     @property
     def op_ids(self) -> tuple[str, ...]:
@@ -302,6 +316,9 @@ class RiskLedgerStatus:
         blind_until: ledger time before which every window counts as full, because history was lost.
         ledger_uid: of the object this was written to. Under another uid it was copied from a backup, and
             what was granted since is lost.
+        acts: the last permits that were closed, a line each: op-id, machine, cause, granted, closed, by what; after a line
+            `limits` with what bound them. `kubenode history` reads it; nothing is decided by it.
+        acts_dropped: closed permits that were in `acts` and are not any more.
     """
 
     checkpoint: Annotated[int, Number(min=0, max=2**62)] = 0
@@ -318,6 +335,8 @@ class RiskLedgerStatus:
     storms: Annotated[tuple[Annotated[str, Text(max=63)], ...], Items(max=STORM_LIMIT)] = ()
     blind_until: Annotated[int, Number(min=0, max=2**62)] = 0
     ledger_uid: Annotated[Uid, Wire(name="ledgerUID")] = ""
+    acts: Annotated[str, Text(max=65_536)] = ""
+    acts_dropped: Annotated[int, Number(min=0, max=2**62)] = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -36,6 +36,7 @@ class Ask:
         waiting: it asks. False: it holds, so it keeps its permit, and counts as in flight if it has none.
         remedier: whose remedy it is, or of which component's drift the repair (`drift/kubelet`); empty for all else.
         rollback: it brings back what last was everywhere; it waits for no rate window.
+        by: what asks, for people; it stands beside its permit, and nothing is decided by it.
     """
 
     op_id: str
@@ -49,6 +50,7 @@ class Ask:
     waiting: bool = True
     remedier: str = ""
     rollback: bool = False
+    by: str = ""
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -61,7 +63,7 @@ class Ask:
         since = self.since or _BEGINNING
         aware = since if since.tzinfo is not None else since.replace(tzinfo=UTC)
         turn = (_TURN[self.cause], self.since is None, aware, self.order, self.op_id)
-        rest = (self.zone, self.region, self.sets, self.remedier, self.rollback)
+        rest = (self.zone, self.region, self.sets, self.remedier, self.rollback, self.by)
         return (*turn, self.waiting, self.machine.name, self.machine.uid, *rest)
 
 
@@ -109,10 +111,17 @@ def asks_of_set(
                 Ask(
                     op_id=member.op_id, machine=machine, cause=Cause.ROLLOUT, zone=zone_of(machine),
                     region=region_of(machine), sets=sets, since=batch.opened_at, order=order, waiting=waiting,
-                    rollback=is_rollback(mcs),
+                    rollback=is_rollback(mcs), by=by_set(mcs),
                 )
             )  # fmt: skip
     return tuple(asks)
+
+
+def by_set(mcs: MachineComponentSet) -> str:
+    """Say for people what a set's permits are for: `rollout of kubelets revision 2: kubelet-1.30`."""
+    update, what = mcs.status.update, "rollback" if is_rollback(mcs) else "rollout"
+    number = "" if update is None else f" revision {update.number}: {update.component}"
+    return f"{what} of {mcs.metadata.name}{number}"
 
 
 def is_rollback(mcs: MachineComponentSet) -> bool:
@@ -164,7 +173,7 @@ def asks_of_job(
         Ask(
             op_id=last.op_id, machine=machine, zone=zone, region=region, sets=tuple(sorted(sets)),
             cause=cause_of_job(job), since=last.since, waiting=known and last.state is AttemptState.WAITING,
-            remedier=job.spec.origin,
+            remedier=job.spec.origin, by=f"{last.action} for {job.spec.cause.type}, job {job.metadata.name} attempt {last.number}",
         ),
     )  # fmt: skip
 
@@ -182,7 +191,7 @@ def ask_of_deletion(machine: Machine, zone: str, region: str = "", *, begun: boo
     """
     return Ask(
         op_id=deletion_op_id(machine.metadata.uid), machine=ref(machine), cause=Cause.ROLLOUT, zone=zone,
-        region=region, since=machine.metadata.deletion_timestamp, waiting=not begun,
+        region=region, since=machine.metadata.deletion_timestamp, waiting=not begun, by="deletion of the machine",
     )  # fmt: skip
 
 

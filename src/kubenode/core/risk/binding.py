@@ -18,6 +18,7 @@ from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration, nanoseconds
 from kubenode.core.model.remedy import NodeRemedier
 from kubenode.core.model.risk import (
+    BY_LENGTH,
     CLOSED_LIMIT,
     HOLD_LIMIT,
     MAX_WINDOW,
@@ -34,6 +35,8 @@ from kubenode.core.risk.asks import Ask
 from kubenode.core.risk.joint import joined
 from kubenode.core.risk.objections import objection
 from kubenode.core.risk.reach import Counted, counted, named, own_scopes, scopes
+from kubenode.core.risk.record import joined as as_text
+from kubenode.core.risk.record import limits_of
 from kubenode.core.risk.success import Outcome, Shut, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow
 from kubenode.core.risk.window import Expiry, freed_at
@@ -122,6 +125,7 @@ class Round:
         self._running: dict[str, dict[str, str]] = {}
         self._leaving: dict[tuple[str, timedelta], tuple[Expiry, ...] | None] = {}
         self._fresh: dict[str, int] = {}
+        self._texts: dict[tuple[tuple[str, ...], str], str] = {}
         self._size = ledger.size(status)
         self._shut = _strictest(bounds, now)
         self._remedies = {hold.op_id: "" for hold in status.holds if hold.cause in _REMEDIES}
@@ -424,8 +428,22 @@ class Round:
         """Give the row of an ask that is granted now."""
         return Hold(
             op_id=ask.op_id, machine=ask.machine.name, machine_uid=ask.machine.uid, cause=ask.cause,
-            scopes=scopes(ask, self._bounds.own), since=self._moment,
+            scopes=scopes(ask, self._bounds.own), since=self._moment, granted_at=self._now.wall.replace(microsecond=0),
+            by=" ".join(ask.by.split())[:BY_LENGTH], limits=self._limits_text(ask),
         )  # fmt: skip
+
+    def _limits_text(self, ask: Ask) -> str:
+        """Say what binds an ask; the same for all who ask of one place, so it is spelled once a round."""
+        key = (ask.scopes, ask.remedier)
+        if key not in self._texts:
+            rooms = {
+                name: self._bounds.rooms[name].max_unavailable
+                for name in ask.sets
+                if name in self._bounds.rooms
+            }
+            own = self._bounds.own.get(ask.remedier)
+            self._texts[key] = as_text(limits_of(ask.scopes, self._bounds.policies, rooms, own))
+        return self._texts[key]
 
     def _elapsed(self, at: int | None) -> int | None:
         """Give ledger time as this process's elapsed time."""

@@ -16,6 +16,7 @@ from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
 from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom, stop
+from kubenode.core.risk.record import recorded
 from kubenode.core.risk.storm import Storms, storms
 from kubenode.core.risk.success import Outcome
 
@@ -134,6 +135,7 @@ def _turn(
     """Close, adopt and grant, and give the status to write (the stored one: nothing) and the refusals."""
     stored, fresh = book.status, _is_fresh(book)
     settled = ledger.close(stored, _over(stored, asks, seen), moment)
+    settled = recorded(stored, settled, seen.now.wall)
     settled = attrs.evolve(settled, storms=past.recorded)
     standing = () if fresh else tuple(ask for ask in asks if not ask.waiting)
     round_ = Round(settled, bounds, now=seen.now, moment=moment, standing=standing)

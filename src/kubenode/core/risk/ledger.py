@@ -191,11 +191,15 @@ def in_flight(status: RiskLedgerStatus, scope: str) -> int:
 def weight(hold: Hold) -> int:
     """Give the most that a hold takes of the ledger, open or, later, closed; characters."""
     texts = sum(len(op_id) + 4 for op_id in named(hold)) + len(hold.machine) + len(hold.machine_uid)
+    texts += len(hold.by) + len(hold.limits)
     return _ROW + texts + sum(2 * len(scope) + _COUNTERS for scope in hold.scopes)
 
 
 def size(status: RiskLedgerStatus) -> int:
-    """Give the most that a ledger may come to weigh by closing what is open; characters."""
+    """Give the most that a ledger may come to weigh by closing what is open; characters.
+
+    What is kept of closed permits is not in it: it has a bound of its own, and there is room for it beside LEDGER_SIZE.
+    """
     rows = sum(weight(hold) for hold in status.holds)
     storms = sum(len(zone) + 4 for zone in status.storms)
     return rows + storms + sum(len(scope) + len(text) + 8 for scope, text in status.closed.items())

@@ -8,9 +8,8 @@ import typer
 from kubenode.core import model as m
 from kubenode.core.health.freeze import aware
 from kubenode.core.history import Cluster as Seen
-from kubenode.core.history import Disruption, disruptions
+from kubenode.core.history import Disruption, disruptions, dropped
 from kubenode.core.model.risk import LEDGER
-from kubenode.core.policy import Policy
 from kubenode.runtime.cli.freeze import span
 from kubenode.runtime.cli.live import Cluster, Context, Kubeconfig, every
 from kubenode.runtime.cli.output import Format, Output, document, examples, rows
@@ -26,8 +25,8 @@ def history(
 ) -> None:
     """List the acts that disrupt machines: whose, why, under which permit and limits, and how they ended.
 
-    Episodes keep their attempts with their times. Of rollouts each machine keeps the last change of each component; its
-    time is known while its batch is open. Limits are those in force now.
+    The ledger keeps every open permit and the last 256 that were closed, with the limits of their grant. Of older ones there
+    is what other objects still tell: the attempts of episodes, and the last change of each component of each machine.
     """
     tell(Cluster(kubeconfig=kubeconfig, context=context), "", since, output)
 
@@ -35,21 +34,24 @@ def history(
 def tell(cluster: Cluster, machine: str, since: str | None, output: Output) -> None:
     """Print the acts on one machine, or on all when it is empty."""
     begins = None if since is None else SystemClock().now().wall - span("--since", since)
-    found = disruptions(cluster.ask(_seen), machine)
+    seen = cluster.ask(_seen)
+    found, older = disruptions(seen, machine), dropped(seen)
     acts = [act for act in found if begins is None or (act.since is not None and aware(act.since) >= begins)]
     timeless = 0 if begins is None else sum(act.since is None for act in found)
     if output is not Output.TABLE:
-        document({"acts": [told(act) for act in acts], "without_time": timeless}, output)
+        document({"acts": [told(act) for act in acts], "without_time": timeless, "dropped": older}, output)
         return
     if acts:
         rows(HEADS, (_row(act) for act in acts))
-        sys.stdout.write("limits now in force there:\n")
+        sys.stdout.write("limits when they were granted:\n")
         for limit in dict.fromkeys(limit for act in acts for limit in act.limits):
             sys.stdout.write(f"  {limit}\n")
     else:
         sys.stdout.write("no disruptive act is on record\n" if begins is None else f"none within {since}\n")
     if timeless:
         sys.stderr.write(f"note: {timeless} acts of rollouts have no time on record; they are in the list without --since\n")  # fmt: skip
+    if older:
+        sys.stderr.write(f"note: {older} older permits of the cluster are no longer kept; of these the list has what other objects still tell\n")  # fmt: skip
 
 
 HEADS = ("SINCE", "MACHINE", "CAUSE", "ACTION", "STATE", "PERMIT", "OP-ID", "COUNTS IN", "WHY")
@@ -67,7 +69,8 @@ def told(act: Disruption) -> dict[str, Any]:
     """Give what `-o json` prints of one act."""
     return {
         "since": None if act.since is None else act.since.isoformat(), "machine": act.machine, "cause": act.cause,
-        "action": act.action, "state": act.state, "op_id": act.op_id, "permit_open": act.held, "why": act.why,
+        "began": None if act.began is None else act.began.isoformat(),
+        "ended": None if act.ended is None else act.ended.isoformat(), "action": act.action, "state": act.state, "op_id": act.op_id, "permit_open": act.held, "why": act.why,
         "verdict": act.verdict or None, "scopes": list(act.scopes), "limits": list(act.limits),
     }  # fmt: skip
 
@@ -78,5 +81,4 @@ async def _seen(store: Api) -> Seen:
         machines=await every(store, m.Machine), nodes=await every(store, m.Node),
         components=await every(store, m.MachineComponent), sets=await every(store, m.MachineComponentSet),
         jobs=await every(store, m.RemedyOperationJob), ledger=ledgers.get(LEDGER),
-        policy=Policy(remediers=await every(store, m.NodeRemedier), risk=await every(store, m.RiskPolicy)),
     )  # fmt: skip

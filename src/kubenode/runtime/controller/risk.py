@@ -15,6 +15,7 @@ from kubenode.core.risk.asks import (
     ask_of_deletion,
     asks_of_job,
     asks_of_set,
+    by_set,
     ended_of_set,
 )
 from kubenode.core.risk.binding import SetRoom
@@ -108,7 +109,7 @@ class RiskController:
         held = {} if book is None or not stands else {hold.machine: hold.op_ids for hold in book.status.holds}
         sets = {one.metadata.name: one for one in self._sets()}
         found = (
-            (facts.machine, self._act(sets[name], seat))
+            (facts.machine, sets[name], self._act(sets[name], seat))
             for machine in sorted(held if stands else self._inventory.machines())
             if (facts := self._inventory.facts(machine)) is not None
             for name, seat in sorted(facts.seats.items())
@@ -118,8 +119,9 @@ class RiskController:
             Ask(
                 op_id=op_id, machine=machine, cause=m.Cause.ROLLOUT, zone=self._zone(machine.name),
                 region=self._region(machine.name), sets=self._inventory.sets_of(machine.name), waiting=False,
+                by=by_set(owner),
             )
-            for machine, op_id in found
+            for machine, owner, op_id in found
             if op_id and (not stands or op_id in held[machine.name])
         )  # fmt: skip
 

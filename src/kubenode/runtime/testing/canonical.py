@@ -1,6 +1,6 @@
 """The canonical form of a cluster: what must be equal when the same story was told elsewhere.
 
-Left out: uid, resourceVersion, generation, managedFields, every stamp, ledger time and bucket numbers.
+Left out: uid, resourceVersion, generation, managedFields, every stamp, ledger time, bucket numbers and the record of closed permits.
 Names and op-ids that derive from uids are replaced by owner and number. Of Nodes, only what kubenode keeps.
 """
 
@@ -15,7 +15,7 @@ from kubenode.core.model.remedy import origin_of_drift
 
 STAMPS = frozenset({
     "lastTransitionTime", "lastHeartbeatTime", "openedAt", "closedAt", "creationTimestamp", "firstRunning",
-    "checkpoint", "blindUntil", "observedGeneration", "since",
+    "checkpoint", "blindUntil", "grantedAt", "acts", "actsDropped", "observedGeneration", "since",
     "driftedAt",
 })  # fmt: skip
 METADATA = ("name", "labels", "finalizers")
