@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kubenode.core import model as m
+from tests.cluster.faults import plot
 from tests.cluster.faults.judge import WORDS, WRITES, unled
 from tests.cluster.faults.plot import STORIES
 from tests.cluster.faults.proxy import Proxy
@@ -19,8 +21,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 def test_nothing_is_wrong(control_plane_folder: Path, tmp_path: Path) -> None:
-    """The stories themselves, through a proxy that does nothing."""
-    with staged(control_plane_folder, tmp_path) as stage:
+    """The stories themselves, through a proxy that does nothing; each host is a process of its own."""
+    with staged(control_plane_folder, tmp_path, apart=True) as stage:
+        assert len({one.pid for one in stage.host_processes}) == len(plot.cast().of(m.Machine)) == 14
         stage.prepare()
         stage.begin()
         stage.finish()

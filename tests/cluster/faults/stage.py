@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +29,8 @@ from kubenode.runtime.testing.controlplane import ControlPlane
 from tests.cluster.access import MERGE, admin, grant_second
 from tests.cluster.faults import plot
 from tests.cluster.faults.forked import Forked
-from tests.cluster.faults.judge import USERS, Entry, audited, hosts_of, judge
+from tests.cluster.faults.host_process import HostProcess
+from tests.cluster.faults.judge import USERS, Entry, audited, judge
 from tests.cluster.faults.proxy import Proxy
 from tests.cluster.waiting import until
 
@@ -114,7 +115,14 @@ class Stage:
     """A cluster with controllers and hosts on it, and the people around it."""
 
     def __init__(
-        self, plane: ControlPlane, folder: Path, stack: ExitStack, *, controllers: int, proxied: bool
+        self,
+        plane: ControlPlane,
+        folder: Path,
+        stack: ExitStack,
+        *,
+        controllers: int,
+        proxied: bool,
+        apart: bool,
     ) -> None:
         self.plane = plane
         self.controllers = [
@@ -123,30 +131,21 @@ class Stage:
         if controllers > 1:  # one waits for the other's lease to end
             for one in self.controllers:
                 one.options = ["--lease-seconds", "5"]
-        self._lock = threading.Lock()
-        self._host_log = folder / "hosts.json"
-        self._hosts_say = folder / "hosts.log"
-        with self._hosts_say.open("wb") as output:
-            self._hosts = subprocess.Popen(
-                [sys.executable, "-m", "tests.cluster.faults.hosts", str(self._host_log)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, cwd=ROOT, text=True,
-            )  # fmt: skip
-        stack.callback(self._end_hosts)
+        names = [one.metadata.name for one in plot.cast().of(m.Machine)]
+        together = None if apart else HostProcess(folder, "hosts")
+        self._hosts = {name: together or HostProcess(folder, f"host-{name}") for name in names}
+        for one in self.host_processes:
+            stack.callback(one.end)
         self._resumed: set[str] = set()
 
-    def _end_hosts(self) -> None:
-        self._hosts.kill()
-        self._hosts.wait()
-        for pipe in (self._hosts.stdin, self._hosts.stdout):
-            with suppress(BrokenPipeError):
-                pipe.close()
+    @property
+    def host_processes(self) -> list[HostProcess]:
+        """Give the processes of the hosts: one, or one for each."""
+        return list(dict.fromkeys(self._hosts.values()))
 
-    def hosts(self, **order: Any) -> None:
-        """Tell the hosts to do something."""
-        with self._lock:
-            self._hosts.stdin.write(json.dumps(order) + "\n")
-            self._hosts.stdin.flush()
-            assert self._hosts.stdout.readline() == "done\n", self._hosts_say.read_text()[-3000:]
+    def host(self, machine: str, **order: Any) -> None:
+        """Tell the host of a machine to do something."""
+        self._hosts[machine].tell(machine=machine, **order)
 
     def add_hosts(self, *, late: bool) -> None:
         """Start the hosts of the machines."""
@@ -157,8 +156,8 @@ class Stage:
             spec = plot.spec_of(one)
             agent = self.plane.kubeconfig(f"kubenode:agent:{name}", ("kubenode:agents",))
             kubelet = self.plane.kubeconfig(f"system:node:{spec.node}", ("system:nodes",))
-            self.hosts(
-                do="add", machine=name, agent=str(agent), kubelet=str(kubelet), node=spec.node,
+            self.host(
+                name, do="add", agent=str(agent), kubelet=str(kubelet), node=spec.node,
                 zone=one.metadata.labels[ZONE_LABEL], refuses=sorted(spec.refuses),
                 step=spec.step_time.total_seconds(), boot=spec.boot_time.total_seconds(),
             )  # fmt: skip
@@ -198,7 +197,10 @@ class Stage:
         logs = {one.user: one.said() for one in self.controllers}
         return "\n".join(
             f"--- {name}\n{text}"
-            for name, text in {**logs, "hosts": self._hosts_say.read_text()[-3000:]}.items()
+            for name, text in {
+                **logs,
+                **{f"hosts {one.pid}": one.said() for one in self.host_processes},
+            }.items()
         )
 
     def free_lease(self) -> None:
@@ -224,9 +226,9 @@ class Stage:
     def begin(self) -> None:
         """Let all four stories begin; what is still to come of them comes by itself, in a thread."""
         for name in plot.CUT:
-            self.hosts(do="link", machine=name, up=False)
+            self.host(name, do="link", up=False)
         for name in plot.HUNG:
-            self.hosts(do="hang", machine=name)
+            self.host(name, do="hang")
         self.apply(late=True)
         self.add_hosts(late=True)
         begun = time.monotonic()
@@ -234,10 +236,10 @@ class Stage:
         def later() -> None:
             time.sleep(max(0.0, begun + plot.SCARS.total_seconds() - time.monotonic()))
             for name in plot.SCARRED:
-                self.hosts(do="hang", machine=name)
+                self.host(name, do="hang")
             time.sleep(max(0.0, begun + plot.OUTAGE.total_seconds() - time.monotonic()))
             for name in plot.CUT:
-                self.hosts(do="link", machine=name, up=True)
+                self.host(name, do="link", up=True)
 
         threading.Thread(target=later, daemon=True).start()
 
@@ -271,9 +273,9 @@ class Stage:
         time.sleep(2)
         raw = self.raw()
         assert canonical(raw) == expected.state, _differ(canonical(raw), expected.state)
-        self.hosts(do="write")
+        done = {machine: host for one in self.host_processes for machine, host in one.done().items()}
         machines = [one for one in raw if one["kind"] == "Machine"]
-        checks = judge(self.audited(), hosts_of(self._host_log), machines, expected.acts)
+        checks = judge(self.audited(), done, machines, expected.acts)
         failed = [check for check in checks if not check.passed]
         assert not failed, f"{failed}\n{self.told()}"
 
@@ -302,12 +304,17 @@ def _differ(found: Mapping[str, m.Json], expected: Mapping[str, m.Json]) -> str:
 
 
 @contextmanager
-def staged(binaries: Path, folder: Path, *, controllers: int = 1, proxied: bool = True) -> Iterator[Stage]:
-    """Give a stage on a control plane of its own: the whole cluster is compared, so nobody else may be on it."""
+def staged(
+    binaries: Path, folder: Path, *, controllers: int = 1, proxied: bool = True, apart: bool = False
+) -> Iterator[Stage]:
+    """Give a stage on a control plane of its own: the whole cluster is compared, so nobody else may be on it.
+
+    With `apart` each host is a process of its own, which costs half a minute of a core; else one process has all.
+    """
     with ExitStack() as stack:
         plane = stack.enter_context(
             ControlPlane.start(binaries, folder, audit_bodies=True, node_grace_s=NODE_GRACE_S)
         )
         install(plane)
         grant_second(plane)
-        yield Stage(plane, folder, stack, controllers=controllers, proxied=proxied)
+        yield Stage(plane, folder, stack, controllers=controllers, proxied=proxied, apart=apart)
