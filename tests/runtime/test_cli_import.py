@@ -10,11 +10,20 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model import Now
 from kubenode.runtime.bootstrap import steps as s
 from kubenode.runtime.bootstrap.remote import Lost
 from kubenode.runtime.cli import importing, live
 from kubenode.runtime.cli.app import app
-from tests.runtime.bootstrap.rooted import AUTHORITY, Direct, Fault, RootedHost, Server, packed
+from tests.runtime.bootstrap.rooted import AUTHORITY, NOW, Direct, Fault, RootedHost, Server, packed
+
+
+class _Stopped:
+    """The clock of the certificates in `rooted`."""
+
+    def now(self) -> Now:
+        """Give one moment."""
+        return Now(wall=NOW, elapsed=0)
 
 
 class Site:
@@ -36,6 +45,7 @@ class Site:
 
         patch.setattr(live, "connect", lambda *_, **__: nullcontext(self.server))
         patch.setattr(importing, "_ways", lambda *_: way)
+        patch.setattr(importing, "SystemClock", _Stopped)
 
     def run(self, *words: str, code: int = 0) -> Result:
         """Run a command line."""
