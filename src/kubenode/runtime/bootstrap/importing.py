@@ -250,7 +250,9 @@ class Import:
     async def _log(self, host: Remote) -> str:
         """Give what the agent said last, for a message."""
         with suppress(Lost):
-            ran = await host.run(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", s.UNIT))
+            ran = await host.run(
+                ("journalctl", "--no-pager", "-o", "cat", "-n", "6", f"_SYSTEMD_UNIT={s.UNIT}")
+            )
             return f"; it said: {' | '.join(ran.out.split(chr(10)))[-900:]}" if ran.out.strip() else ""
         return ""
 
