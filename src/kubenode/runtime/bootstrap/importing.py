@@ -253,7 +253,7 @@ class Import:
             ran = await host.run(
                 ("journalctl", "--no-pager", "-o", "cat", "-n", "6", f"_SYSTEMD_UNIT={s.UNIT}")
             )
-            return f"; it said: {' | '.join(ran.out.split(chr(10)))[-900:]}" if ran.out.strip() else ""
+            return f"; it said: {' | '.join(ran.out.splitlines())[-900:]}" if ran.out.strip() else ""
         return ""
 
     async def _seen(self) -> Machine:
