@@ -250,8 +250,10 @@ class Import:
     async def _log(self, host: Remote) -> str:
         """Give what the agent said last, for a message."""
         with suppress(Lost):
-            ran = await host.run(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", s.UNIT))
-            return f"; it said: {' | '.join(ran.out.split(chr(10)))[-900:]}" if ran.out.strip() else ""
+            ran = await host.run(
+                ("journalctl", "--no-pager", "-o", "cat", "-n", "6", f"_SYSTEMD_UNIT={s.UNIT}")
+            )
+            return f"; it said: {' | '.join(ran.out.splitlines())[-900:]}" if ran.out.strip() else ""
         return ""
 
     async def _seen(self) -> Machine:

@@ -23,6 +23,7 @@ except ModuleNotFoundError as missing:
 
 SYSTEM_KEYS: Final = Path("/etc/ssh/ssh_known_hosts")
 _CONNECT_LIMIT: Final = 20.0
+_PREFERRED: Final = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"]
 _BLOCK: Final = 1 << 18
 _AGAIN: Final = "repeat the command: it goes on where it was"
 
@@ -78,7 +79,9 @@ async def connected(login: Login) -> AsyncIterator["SshHost"]:
     """
     known = _known_hosts(login)
     asker = _Known(login, known)
-    more = {} if login.identity is None else {"client_keys": [str(login.identity)]}
+    more: dict[str, Any] = {} if login.identity is None else {"client_keys": [str(login.identity)]}
+    if not asyncssh.match_known_hosts(known, login.host, login.host, login.port or 22)[0]:
+        more["server_host_key_algs"] = _PREFERRED  # so that its fingerprint is the one that people look at
     try:
         connection = await asyncssh.connect(
             login.host, login.port or (), username=login.user, known_hosts=known, client_factory=lambda: asker,

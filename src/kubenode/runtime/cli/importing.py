@@ -248,25 +248,32 @@ def _tell(host: str, text: str) -> None:
 def _show(told: list[_Told], *, dry_run: bool, output: Output) -> None:
     """Say how it went, and leave with the exit status of the worst."""
     codes = {_code(one.error) for one in told if one.error is not None}
-    for one in told:
-        if one.error is not None:
-            first = next(iter(getattr(one.error, "problems", ())), None)
-            fix = first.fix if first is not None else str(getattr(one.error, "fix", ""))
-            text = str(one.error) if str(one.error).startswith(f"{one.host}") else f"{one.host}: {one.error}"
-            complain(output, type(one.error).__name__, text, fix=fix, where=one.host)
     if output is not Output.TABLE:
         document({"dry_run": dry_run, "hosts": [_document(one) for one in told]}, output)
     else:
-        dry = " (dry run, nothing changed)" if dry_run else ""
-        for one in (each for each in told if each.error is None):
-            made = "would be made" if dry_run and one.done.created else one.done.phase or "is there"
-            sys.stdout.write(f"{one.host}{dry}: Machine {one.name} {made}\n")
-            sys.stdout.writelines(f"    {step}\n" for step in one.done.steps)
-            if not one.done.steps:
-                sys.stdout.write("    nothing to do on the host\n")
+        for one in told:
+            _row(one, dry_run=dry_run)
     worst = next((code for code in (NO, UNKNOWN) if code in codes), max(codes, default=YES))
     if worst != YES:
         raise typer.Exit(worst)
+
+
+def _row(told: _Told, *, dry_run: bool) -> None:
+    """Say for people how it went with one host."""
+    if told.error is not None:
+        text = str(told.error)
+        text = text if text.startswith(told.host) else f"{told.host}: {text}"
+        complain(Output.TABLE, type(told.error).__name__, text, fix=_fix(told.error), where=told.host)
+        return
+    dry = " (dry run, nothing changed)" if dry_run else ""
+    made = "would be made" if dry_run and told.done.created else told.done.phase or "is there"
+    sys.stdout.write(f"{told.host}{dry}: Machine {told.name} {made}\n")
+    sys.stdout.writelines(f"    {step}\n" for step in told.done.steps or ("nothing to do on the host",))
+
+
+def _fix(error: KubenodeError) -> str:
+    problems = getattr(error, "problems", ())
+    return str(problems[0].fix if problems else getattr(error, "fix", ""))
 
 
 def _code(error: KubenodeError) -> int:
@@ -282,12 +289,12 @@ def _document(told: _Told) -> Mapping[str, Any]:
     from kubenode.runtime.bootstrap.importing import summary
 
     body: dict[str, Any] = {"host": told.host, "machine": told.name}
-    if told.done is not None:
+    if told.error is None:
         return {**body, **summary(told.done), "error": None}
     error = {
         "code": type(told.error).__name__,
         "message": str(told.error),
-        "fix": str(getattr(told.error, "fix", "")),
+        "fix": _fix(told.error),
     }
     return {**body, "created": None, "steps": None, "phase": None, "error": error}
 
