@@ -351,6 +351,6 @@ def two_in_an_hour(machine: TwoDeciders) -> None:
 @pytest.mark.parametrize("canary", [OwnClock, LongMemory, BlindWrites])
 def test_canary_is_caught(canary: type[TwoDeciders]) -> None:
     """A decider with a clock of its own, a memory of older versions, or no compare-and-swap breaks a limit, and is found."""
-    found = settings(COMMON, max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])
+    found = settings(COMMON, max_examples=5000, derandomize=True, database=None, phases=[Phase.generate])
     with pytest.raises(AssertionError, match=r" within | in flight| unavailable|two holds"):
         run_state_machine_as_test(canary, settings=found)
