@@ -37,6 +37,7 @@ _SOURCES: Final = (
     "kubernetes/go.sum",
     "kubernetes/main.go",
 )
+_SUPPORTED_SOURCES: Final = (*_SOURCES[:2], "oldest/go.mod", "oldest/go.sum", "oldest/main.go")
 _KUBELET_SOURCES: Final = (*_SOURCES[2:4], "kubernetes/kubelet/main.go")
 _FLAGS: Final = ("-trimpath", "-buildvcs=false", "-v")
 _STRIPPED: Final = "-s -w"
@@ -85,6 +86,25 @@ def control_plane_binaries(environ: Mapping[str, str] = os.environ) -> Path:
     return folder
 
 
+def oldest_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that holds all of `PROGRAMS` of the oldest Kubernetes that kubenode supports, built first where need be.
+
+    Args:
+        environ: the environment to look at: XDG_CACHE_HOME, HOME, PATH and Go's own.
+
+    Raises:
+        ControlPlaneUnavailable: Go is missing, too old or fails.
+    """
+    folder = cache_folder(environ) / "controlplane" / _fingerprint(_SUPPORTED_SOURCES)
+    if folder.is_dir():
+        return folder
+    go = _go(environ)
+    with alone(folder, "the oldest control plane") as lock:
+        if not folder.is_dir():
+            _build(go, folder, lock=lock, environ=environ, module="oldest")
+    return folder
+
+
 def kubelet_folder(version: str | None = None, environ: Mapping[str, str] = os.environ) -> Path:
     """Return the folder that holds `kubelet`, built first where need be.
 
@@ -112,9 +132,9 @@ def kubelet_folder(version: str | None = None, environ: Mapping[str, str] = os.e
     return folder
 
 
-def kubernetes_version() -> str:
-    """Return the version of Kubernetes that is built here, as `v1.36.3`."""
-    return _required("kubernetes/go.mod", r"k8s\.io/kubernetes (v\S+)")
+def kubernetes_version(module: str = "kubernetes") -> str:
+    """Return the version of Kubernetes that is built here, as `v1.36.3`; that of the module `oldest` is the oldest supported."""
+    return _required(f"{module}/go.mod", r"k8s\.io/kubernetes (v\S+)")
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -138,7 +158,7 @@ def _required(module_file: str, pattern: str) -> str:
     return found[1]
 
 
-def _checked(folder: Path, *, fix: str) -> Path:
+def _checked(folder: Path, *, fix: str, since: tuple[int, int] = OLDEST) -> Path:
     """Return the folder when every program is there and Kubernetes is recent enough."""
     missing = [name for name in PROGRAMS if not os.access(folder / name, os.X_OK)]
     if missing:
@@ -147,8 +167,8 @@ def _checked(folder: Path, *, fix: str) -> Path:
     version = re.search(r"v(\d+)\.(\d+)", said)
     if version is None:
         raise ControlPlaneUnavailable(f"{folder}/kube-apiserver --version says {said[-200:]!r}", fix=fix)
-    if (int(version[1]), int(version[2])) < OLDEST:
-        wanted = ".".join(map(str, OLDEST))
+    if (int(version[1]), int(version[2])) < since:
+        wanted = ".".join(map(str, since))
         raise ControlPlaneUnavailable(f"{folder} holds {said}, older than {wanted}", fix=fix)
     return folder
 
@@ -230,23 +250,27 @@ def replaced(folder: Path) -> Iterator[Path]:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _build(go: str, folder: Path, *, lock: int, environ: Mapping[str, str]) -> None:
+def _build(
+    go: str, folder: Path, *, lock: int, environ: Mapping[str, str], module: str = "kubernetes"
+) -> None:
     """Build all programs beside the folder, then put them in place with one rename."""
-    version = kubernetes_version()
+    version = kubernetes_version(module)
     _say(f"building a real control plane for the tests into {folder}")
     _say("once only; Go compiles some 2,600 packages: about 10 minutes on two cores, 5 GB in Go's own caches")
     with replaced(folder) as building:
-        for title, module, program, ldflags, package in (
+        for title, source, program, ldflags, package in (
             ("etcd", "etcd", "etcd", _STRIPPED, "go.etcd.io/etcd/server/v3"),
-            (f"Kubernetes {version}, three programs in one", "kubernetes", PROGRAMS[1], _stamp(version), "."),
+            (f"Kubernetes {version}, three programs in one", module, PROGRAMS[1], _stamp(version), "."),
         ):
             _link(
-                go, module, program, ldflags, package,
+                go, source, program, ldflags, package,
                 building=building, title=title, lock=lock, environ=environ,
             )  # fmt: skip
         for name in PROGRAMS[2:]:
             (building / name).hardlink_to(building / PROGRAMS[1])
-        _checked(building, fix="report this: the build went through, and what it made does not run")
+        _checked(
+            building, fix="report this: the build went through, and what it made does not run", since=(1, 0)
+        )
     _say("the control plane is built and kept for all later runs")
 
 
