@@ -64,8 +64,8 @@ DRIFT: Final[tuple[Clause, ...]] = (
 
 HUNG: Final[tuple[Clause, ...]] = (
     shown("The detector sees task X blocked for more than 120 seconds (also blocked in I/O wait for more than,", "The detector sees task X blocked for more than 120 seconds"),
-    later("and the kernel's own counter,", HOSTS, "item 5: it is read on the host; the decider is given records of the log alone"),
-    shown("because the log goes silent after ten)", "because the log goes silent after ten"),
+    shown("and the kernel's own counter,", "also the kernel's own counter, because the log goes silent after ten"),
+    shown("because the log goes silent after ten)", "also the kernel's own counter, because the log goes silent after ten"),
     shown("-> condition -> NodeRemedier matches after its duration -> job Waiting -> permit", "NodeRemedier matches after its duration"),
     shown("-> the controller writes the step to Machine.spec.operation;", "the controller writes the step to Machine.spec.operation"),
     shown("the agent journals, acts, answers in status.agent.operation;"),
