@@ -158,6 +158,7 @@ FOUND: dict[str, Any] = {
     "enrolment": {"tokenID": "abc123", "key": "0f" * 32, "spent": True},
     "drain": {"opID": "remedy-1", "state": "Draining"},
     "instance": {"step": "Made", "provider": "memory", "attempt": 1, "token": "create-1", "id": "i-1"},
+    "cloudEvents": {"instance": "i-1"},
 }  # fmt: skip
 FORGED: dict[str, Any] = {
     "phase": "Updating", "observedGeneration": 99,
@@ -166,6 +167,7 @@ FORGED: dict[str, Any] = {
     "enrolment": {"tokenID": "def456", "key": "1e" * 32, "spent": False},
     "drain": {"opID": "remedy-1", "state": "Drained"},
     "instance": {"step": "Gone", "provider": "memory", "attempt": 2, "token": "create-2", "id": "i-2"},
+    "cloudEvents": {"instance": "i-2"},
 }  # fmt: skip
 
 

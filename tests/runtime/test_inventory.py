@@ -13,6 +13,7 @@ from kubenode.core.risk.success import outcomes_of_job
 from kubenode.runtime.controller import breakers as breakers_module
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.risk import RiskController
+from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from tests.runtime.followed import World, component_set, episode, machine, machine_set, node
 
@@ -121,7 +122,7 @@ def test_breakers_are_judged_again_when_a_count_or_the_policy_has_changed(
 ) -> None:
     """Not for each word of each machine, and yet before anybody is asked about the zone."""
     world = World()
-    remedy = RemedyController(world.cache, world.inventory, Plugins())
+    remedy = RemedyController(world.cache, world.inventory, Plugins(), Instances(Plugins()))
     judged: list[str] = []
     monkeypatch.setattr(breakers_module, "open_breaker", lambda zone, *_: judged.append(zone))
 

@@ -153,12 +153,17 @@ async def rules_of_batches(store: Store, kind: Kind, fresh: Fresh) -> None:
     try:
         for rollout, field, text in (
             ({"batches": [1, -1]}, "batches", many), ({"batches": [0]}, "batches", many),
-            ({"maxUnavailable": 0}, "maxUnavailable", out), ({"maxUnavailable": "0%"}, "maxUnavailable", out),
+            ({"maxUnavailable": 0}, "maxUnavailable", out),
         ):  # fmt: skip
             body = written(other, name, name="x", component="x-1", rollout=rollout)
             error = await fails(Refused, store.create(other, body))
             wanted = (INVALID, f"spec.rollout.{field}", f"Invalid value: {text}")
             holds(wanted in causes(error), f"causes of {rollout}: {causes(error)}")
+        body = written(other, name, name="x", component="x-1", rollout={"maxUnavailable": "0%"})
+        error = await fails(Refused, store.create(other, body))
+        at = "spec.rollout.maxUnavailable"
+        wanted = (INVALID, at, f"Invalid value: \"0%\": {at} in body should match '^([1-9][0-9]?|100)%$'")
+        same(causes(error), {wanted}, "causes of 0%")
         good = {"batches": [1, "50%"], "maxUnavailable": "10%"}
         made = await store.create(other, written(other, name, name="x", component="x-1", rollout=good))
         same(made["spec"]["rollout"]["batches"], [1, "50%"], "batches")
