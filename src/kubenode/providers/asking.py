@@ -1,6 +1,6 @@
 """Questions that change nothing: what a cloud says beforehand of what would be asked of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from kubenode.core.capability import Finding
@@ -60,6 +60,29 @@ def looked_up(
     except ProviderError as error:
         return refused(about, error)
     return judge(answer)
+
+
+def without_parameters(about: str) -> Finding:
+    """Say that a check needs to know what machine is to be made."""
+    return Finding(
+        about=about, holds=None, text="it needs the parameters of a machine", fix="name a manifest with -f"
+    )
+
+
+def image(name: str, states: Sequence[str], good: str, word: str = "an image id") -> Finding:
+    """Judge an image by the states in which the cloud shows it: one, the good one, where it can be used.
+
+    Args:
+        name: its id.
+        states: in the cloud's words; none where the region does not show it.
+        good: the word for one that can be used.
+        word: what this cloud calls such an id.
+    """
+    if list(states) == [good]:
+        return Finding(about="image", holds=True, text=f"{name} is available")
+    text = f"{name} is {states[0]}" if states else f"{name} is not shown in this region"
+    fix = f"name an image of this region that is shared with this account; {word} is of one region"
+    return Finding(about="image", holds=False, text=text, fix=fix)
 
 
 def refused(about: str, error: ProviderError) -> Finding:

@@ -13,7 +13,7 @@ from kubenode.providers.aliyun.answers import rows
 from kubenode.providers.aliyun.client import NONE, Client
 from kubenode.providers.aliyun.codes import Call
 from kubenode.providers.aliyun.params import AliyunParams, Spot, launch, numbered
-from kubenode.providers.asking import known, looked_up, refused, rehearsed
+from kubenode.providers.asking import image, known, looked_up, refused, rehearsed, without_parameters
 
 NAME = "kubenode-check"
 DRY: Mapping[str, str] = {"DryRun": "true"}
@@ -40,19 +40,16 @@ def asked(client: Client, about: str, params: AliyunParams | None) -> Finding:
     if about == "quota":
         return _quota(client, spot=params is not None and params.spot is not Spot.NO)
     if params is None:
-        return Finding(
-            about=about,
-            holds=None,
-            text="it needs the parameters of a machine",
-            fix="name a manifest with -f",
-        )
+        return without_parameters(about)
     if about == "create":
         return _create(client, params)
     if about == "image":
         return looked_up(
             about,
             lambda: _called(client, "DescribeImages", {"ImageId": params.image}),
-            lambda answer: _image(answer, params),
+            lambda answer: image(
+                params.image, [one.get("Status", "") for one in rows(answer, "Images", "Image")], "Available"
+            ),
         )
     wanted = {
         "DestinationResource": "InstanceType",
@@ -81,17 +78,6 @@ def _create(client: Client, params: AliyunParams) -> Finding:
     return rehearsed(
         "create", lambda: client.call("RunInstances", told, Call.READ, secret=NONE),
         "ecs:RunInstances with these parameters is allowed; rights, quota and stock are there",
-    )  # fmt: skip
-
-
-def _image(answer: Mapping[str, Any], params: AliyunParams) -> Finding:
-    states = [image.get("Status", "") for image in rows(answer, "Images", "Image")]
-    if states == ["Available"]:
-        return Finding(about="image", holds=True, text=f"{params.image} is available")
-    text = f"{params.image} is {states[0]}" if states else f"{params.image} is not shown in this region"
-    return Finding(
-        about="image", holds=False, text=text,
-        fix="name an image of this region that is shared with this account; an image id is of one region",
     )  # fmt: skip
 
 

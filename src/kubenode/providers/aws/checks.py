@@ -10,7 +10,7 @@ from typing import Any
 from kubenode.core.capability import Finding
 from kubenode.core.errors import ProviderError
 from kubenode.core.hookspecs import CreateRequest
-from kubenode.providers.asking import known, looked_up, refused, rehearsed
+from kubenode.providers.asking import image, known, looked_up, refused, rehearsed, without_parameters
 from kubenode.providers.aws.client import Ec2
 from kubenode.providers.aws.launch import launch
 from kubenode.providers.aws.params import AwsParams
@@ -36,19 +36,19 @@ def asked(ec2: Ec2, about: str, params: AwsParams | None) -> Finding:
             about, lambda: _dry(ec2, "DescribeInstances", SOME), "ec2:DescribeInstances is allowed"
         )
     if params is None:
-        return Finding(
-            about=about,
-            holds=None,
-            text="it needs the parameters of a machine",
-            fix="name a manifest with -f",
-        )
+        return without_parameters(about)
     if about == "create":
         return _create(ec2, params)
     if about == "image":
         return looked_up(
             about,
             lambda: ec2.call("DescribeImages", {"ImageIds": [params.image]}),
-            lambda answer: _image(answer, params),
+            lambda answer: image(
+                params.image,
+                [one.get("State", "") for one in answer.get("Images", ())],
+                "available",
+                "an AMI id",
+            ),
         )
     return _zone(ec2, params)
 
@@ -73,17 +73,6 @@ def _create(ec2: Ec2, params: AwsParams) -> Finding:
     return rehearsed(
         "create", lambda: _dry(ec2, "RunInstances", told),
         "ec2:RunInstances with these parameters and tags is allowed; AWS tells a quota only when an instance is asked for",
-    )  # fmt: skip
-
-
-def _image(answer: Mapping[str, Any], params: AwsParams) -> Finding:
-    states = [image.get("State", "") for image in answer.get("Images", ())]
-    if states == ["available"]:
-        return Finding(about="image", holds=True, text=f"{params.image} is available")
-    text = f"{params.image} is {states[0]}" if states else f"{params.image} is not shown in this region"
-    return Finding(
-        about="image", holds=False, text=text,
-        fix="name an image of this region that is shared with this account; an AMI id is of one region",
     )  # fmt: skip
 
 
