@@ -26,14 +26,13 @@ from kubenode.core.step import (
     WriteFile,
 )
 from kubenode.runtime.agent.artifacts import Artifacts
-from kubenode.runtime.agent.journal import Journal
 from kubenode.runtime.agent.slots import STORE, Slots
 from kubenode.runtime.agent.stage import Stage
 from kubenode.runtime.agent.tree import Tree
 from tests.runtime.agent.debian import Debian
 from tests.runtime.agent.mortal import DEAD, MortalDisk
 from tests.runtime.agent.tars import Entry, tar, zipped
-from tests.runtime.agent.test_crashes import FIRST, OP, SECOND, WAYS, Way, agent, done, folder, life
+from tests.runtime.agent.test_crashes import FIRST, OP, SECOND, WAYS, Way, after, agent, done, folder, life
 
 __all__ = ["folder"]  # the fixture
 
@@ -134,12 +133,7 @@ def amiss(place: Path, boot: str, scene: Scene) -> str:
     looked = state(place)[0]
     if looked not in (scene.old[0], scene.new[0], b"new"):
         return f"the path led to {looked!r}"
-    host = agent(place, MortalDisk(), boot)
-    host.resume()
-    done(host)
-    journal = Journal(place / "state")
-    entry = journal.entries.get(OP)
-    journal.close()
+    entry = after(place, boot)
     now = state(place)
     store = Debian(place).path(STORE)
     names = os.listdir(store) if store.exists() else []

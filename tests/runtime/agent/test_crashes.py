@@ -11,11 +11,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import attrs
 import pytest
 
-from kubenode.core.host.journal import JournalState
+from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import InstallPackage, RestartUnit, Step, WriteFile
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.executor import Executor
@@ -61,6 +62,10 @@ def agent(folder: Path, disk: Disk | None = None, boot: str = FIRST) -> RealHost
     )  # fmt: skip
 
 
+Born: TypeAlias = Callable[[Path, MortalDisk, str], RealHost]
+"""Makes the agent of a host in a folder, in one boot."""
+
+
 def done(host: RealHost) -> None:
     """Wait until it rests, and end it."""
     end = time.monotonic() + 60
@@ -70,13 +75,15 @@ def done(host: RealHost) -> None:
     assert host.close(10)
 
 
-def life(folder: Path, disk: MortalDisk, boot: str = FIRST, steps: tuple[Step, ...] = STEPS) -> int:
+def life(
+    folder: Path, disk: MortalDisk, boot: str = FIRST, steps: tuple[Step, ...] = STEPS, *, born: Born = agent
+) -> int:
     """Live once in a child: take up what there is, begin the operation, and rest; give how it exits."""
     child = os.fork()
     if not child:
         code = 1
         try:
-            host = agent(folder, disk, boot)
+            host = born(folder, disk, boot)
             host.resume()
             host._work.begin(OP, steps)
             done(host)
@@ -88,14 +95,20 @@ def life(folder: Path, disk: MortalDisk, boot: str = FIRST, steps: tuple[Step, .
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def amiss(folder: Path, boot: str) -> str:
-    """Start the agent once more, and say what is wrong then; empty when nothing is."""
-    host = agent(folder, MortalDisk(), boot)
+def after(folder: Path, boot: str, *, born: Born = agent) -> JournalEntry | None:
+    """Start the agent once more, let it come to rest, and give what its journal says of the operation."""
+    host = born(folder, MortalDisk(), boot)
     host.resume()
     done(host)
-    with_journal = Journal(folder / "state")
-    entry = with_journal.entries.get(OP)
-    with_journal.close()
+    journal = Journal(folder / "state")
+    entry = journal.entries.get(OP)
+    journal.close()
+    return entry
+
+
+def amiss(folder: Path, boot: str) -> str:
+    """Start the agent once more, and say what is wrong then; empty when nothing is."""
+    entry = after(folder, boot)
     seen = Debian(folder)
     state = seen.state
     found = seen.path(CONF).read_text() if seen.path(CONF).exists() else "nothing"

@@ -5,7 +5,6 @@ After a boot the kernel has the values and modules that the files of then say; w
 
 import os
 import shutil
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from kubenode.core.step import RestartUnit, Step, WriteFile
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.executor import Executor
 from kubenode.runtime.agent.host import About, RealHost
-from kubenode.runtime.agent.journal import Journal
 from tests.runtime.agent.mortal import DEAD, MortalDisk
-from tests.runtime.agent.test_crashes import FIRST, OP, SECOND, WAYS, Way, done, folder
+from tests.runtime.agent.test_crashes import FIRST, OP, SECOND, WAYS, Way, after, done, folder, life
 from tests.runtime.agent.test_kernel import Linux
 
 __all__ = ["folder"]  # the fixture
@@ -67,32 +65,9 @@ def agent(place: Path, disk: Disk, boot: str) -> RealHost:
     )  # fmt: skip
 
 
-def life(place: Path, disk: MortalDisk, boot: str, steps: tuple[Step, ...]) -> int:
-    """Live once in a child."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            host = agent(place, disk, boot)
-            host.resume()
-            host._work.begin(OP, steps)
-            done(host)
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def amiss(place: Path, boot: str, new: tuple[object, ...]) -> str:
     """Start the agent once more, and say what is wrong then; empty when nothing is."""
-    host = agent(place, MortalDisk(), boot)
-    host.resume()
-    done(host)
-    journal = Journal(place / "state")
-    entry = journal.entries.get(OP)
-    journal.close()
+    entry = after(place, boot, born=agent)
     made = Linux(place)
     value = made.path(FORWARD).read_text().strip()
     now = (made.path(SYSCTL).exists(), made.path(MODULES).exists(), value, made.path(MODULE).exists())
@@ -120,7 +95,7 @@ def violations(top: Path, steps: tuple[Step, ...], way: Way) -> Iterator[str]:
     for at in range(1, disk.count + 1):
         place = top / f"at-{at}"
         shutil.copytree(top / "begin", place)
-        code = life(place, MortalDisk(at, power=way.power, torn=way.torn), FIRST, steps)
+        code = life(place, MortalDisk(at, power=way.power, torn=way.torn), FIRST, steps, born=agent)
         assert code == DEAD, (at, code)
         if way.power:
             booted(place)
