@@ -61,6 +61,18 @@ def test_any_snapshot_is_one_of_all() -> None:
     assert not isinstance(MACHINE, snapshots.Snapshot)
 
 
+def test_each_snapshot_is_named_and_nothing_else() -> None:
+    """By where its class is too: another class of the name is none, one made from it is it."""
+    assert {snapshots.kind_of(seen) for seen, _ in SNAPSHOTS.values()} <= set(vars(snapshots)["_LATE"].home)
+
+    class Theirs(snapshots.NodeSnapshot):
+        """Somebody's own."""
+
+    Theirs.__name__ = "FleetSnapshot"
+    assert snapshots.kind_of(Theirs.__new__(Theirs)) == "NodeSnapshot"
+    assert snapshots.kind_of(MACHINE) == ""
+
+
 def test_what_stands_is_the_stored_status() -> None:
     """Of each kind of snapshot, None where nothing is stored yet."""
     assert standing(SNAPSHOTS["machine"][0]) == MACHINE.status

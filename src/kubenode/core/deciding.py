@@ -104,11 +104,10 @@ class _Way:
 
 def _way(seen: "snapshots.Snapshot") -> _Way:
     """Give the way of a snapshot by its type; a decider is loaded by who has made a snapshot for it, and by nobody else."""
-    for cls in type(seen).__mro__:
-        way = _WAYS.get((cls.__module__, cls.__qualname__))
-        if way is not None:
-            return way()
-    raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(_PUBLIC)}")
+    kind = snapshots.kind_of(seen)
+    if not kind:
+        raise _wrong("seen", seen, f"is no snapshot; give one of {', '.join(_PUBLIC)}")
+    return _WAYS[kind]()
 
 
 def _machine() -> _Way:
@@ -155,17 +154,17 @@ def _repair() -> _Way:
     return _Way(decide_repair, _status_of_open_repair)
 
 
-_WAYS: Final[Mapping[tuple[str, str], Callable[[], _Way]]] = MappingProxyType({
-    ("kubenode.core.risk.decide", "FleetSnapshot"): _fleet,
-    ("kubenode.core.machineset.crew", "MachineSetSnapshot"): _machineset,
-    ("kubenode.core.machine.snapshot", "MachineSnapshot"): _machine,
-    ("kubenode.core.host.snapshot", "NodeSnapshot"): _node,
-    ("kubenode.core.remedy.decide", "RemedySnapshot"): _remedy,
-    ("kubenode.core.rollout.decide", "RolloutSnapshot"): _rollout,
-    ("kubenode.core.remedy.repair", "RepairSnapshot"): _repair,
+_WAYS: Final[Mapping[str, Callable[[], _Way]]] = MappingProxyType({
+    "FleetSnapshot": _fleet,
+    "MachineSetSnapshot": _machineset,
+    "MachineSnapshot": _machine,
+    "NodeSnapshot": _node,
+    "RemedySnapshot": _remedy,
+    "RolloutSnapshot": _rollout,
+    "RepairSnapshot": _repair,
 })  # fmt: skip
-"""By where a snapshot's class is and its name; the last one is in no public list."""
-_PUBLIC: Final = tuple(name for _, name in _WAYS)[:6]
+"""By the name of a snapshot; the last one is in no public list."""
+_PUBLIC: Final = tuple(_WAYS)[:6]
 
 
 def _status_of_machine(seen: "snapshots.MachineSnapshot") -> MachineStatus:

@@ -18,6 +18,12 @@ _LATE = Late(__name__, {
 """The last one is in no public list: recorded runs hold it, and `kubenode explain` asks about it."""
 
 
+def kind_of(seen: object) -> str:
+    """Name the snapshot that something is, or is made from; empty when it is none. None is loaded for it."""
+    names = (cls.__name__ for cls in type(seen).__mro__ if _LATE.home.get(cls.__name__) == cls.__module__)
+    return next(names, "")
+
+
 def __getattr__(name: str) -> Any:
     """Give a snapshot, or `Snapshot`: any of them."""
     if name == "Snapshot":

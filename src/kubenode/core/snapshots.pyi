@@ -18,6 +18,8 @@ Snapshot: TypeAlias = (
     | RepairSnapshot
 )
 
+def kind_of(seen: object) -> str: ...
+
 __all__ = [
     "FleetSnapshot",
     "MachineSetSnapshot",
@@ -27,4 +29,5 @@ __all__ = [
     "RepairSnapshot",
     "RolloutSnapshot",
     "Snapshot",
+    "kind_of",
 ]
