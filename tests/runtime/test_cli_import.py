@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.errors import Forbidden, InvalidObjectError, Problem
 from kubenode.core.model import Now
 from kubenode.runtime.bootstrap import steps as s
 from kubenode.runtime.bootstrap.remote import Lost
@@ -112,6 +112,20 @@ def test_one_that_fails_stops_no_other(site: Site) -> None:
     result = site.run("h2", "h3", code=3)
     assert "h3 is not reached\n    fix: ssh root@h3 has to work" in result.stderr
     assert "h2: Machine h2 Running" in result.stdout
+
+
+def test_a_right_that_is_missing_has_the_fix_of_every_command(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On stderr and in the document."""
+
+    async def create(*_: Any, **__: Any) -> Any:
+        raise Forbidden("machines is forbidden")
+
+    monkeypatch.setattr(site.server, "create", create)
+    assert "fix: have it granted to you" in site.run("h1", code=1).stderr
+    document = json.loads(site.run("h1", "-o", "json", code=1).stdout)
+    assert document["hosts"][0]["error"]["fix"].startswith("have it granted to you")
 
 
 def test_an_agent_that_does_not_come_is_an_answer_of_no(site: Site) -> None:

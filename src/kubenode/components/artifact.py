@@ -64,6 +64,18 @@ class ArtifactParams:
         """Give what ArtifactAt finds where this is whole."""
         return artifact_mark(self.sha256, self.format, self.member)
 
+    def named(self, mark: str, version: str) -> str:
+        """Name what stands there: this by its version, another artifact by its digest, what is none or not whole by nothing."""
+        if mark == self.mark:
+            return version
+        return f"sha256:{mark[:_SHOWN]}" if mark else ""
+
+    def installation(self, then: RestartUnit | None) -> InstallArtifact:
+        """Give the step that lets the path lead to it."""
+        return InstallArtifact(
+            path=self.path, url=self.url, sha256=self.sha256, format=self.format, member=self.member, then=then
+        )  # fmt: skip
+
 
 class ArtifactDriver:
     """Install, exchange, repair and remove one artifact."""
@@ -77,13 +89,12 @@ class ArtifactDriver:
         return (artifact,) if want.params.unit is None else (artifact, UnitState(want.params.unit))
 
     def judge(self, want: Desired[ArtifactParams], seen: Seen, /) -> Have:
-        """Judge the three states. Another artifact is named by its digest, what is none or not whole by nothing."""
+        """Judge the three states."""
         mark = seen.artifacts.get(want.params.path)
         if mark is None:
             return Have(version="", config=ConfigState.UNKNOWN, state=Running.ABSENT)
-        other = f"sha256:{mark[:_SHOWN]}" if mark else ""
         return Have(
-            version=want.version if mark == want.params.mark else other,
+            version=want.params.named(mark, want.version),
             config=ConfigState.CURRENT,
             state=running(want.state, want.params.unit, seen),
         )
@@ -98,14 +109,8 @@ class ArtifactDriver:
         if want.state is Running.STOPPED:
             # What runs though its program is gone is judged Absent, and has to be stopped as well.
             stop = () if unit is None or have.state is Running.STOPPED else (StopUnit(unit=unit),)
-            return (_installation(params, None), *stop)
-        return (_installation(params, None if unit is None else RestartUnit(unit=unit)),)
-
-
-def _installation(params: ArtifactParams, then: RestartUnit | None) -> InstallArtifact:
-    return InstallArtifact(
-        path=params.path, url=params.url, sha256=params.sha256, format=params.format, member=params.member, then=then
-    )  # fmt: skip
+            return (params.installation(None), *stop)
+        return (params.installation(None if unit is None else RestartUnit(unit=unit)),)
 
 
 def _removal(params: ArtifactParams, have: Have) -> tuple[Step, ...]:

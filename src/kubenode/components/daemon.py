@@ -14,7 +14,6 @@ from kubenode.core.hookspecs import Have, Seen
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import (
     ArtifactAt,
-    InstallArtifact,
     InstallPackage,
     PackageVersion,
     Probe,
@@ -27,8 +26,6 @@ from kubenode.core.step import (
     UnitState,
     WriteFile,
 )
-
-_SHOWN = 12
 
 
 @attrs.frozen(kw_only=True)
@@ -68,9 +65,7 @@ class Daemon:
         if isinstance(self.source, str):
             return seen.packages.get(self.source)
         mark = seen.artifacts.get(self.source.path)
-        if mark is None or mark == self.source.mark:
-            return None if mark is None else self.version
-        return f"sha256:{mark[:_SHOWN]}" if mark else ""
+        return None if mark is None else self.source.named(mark, self.version)
 
     def plan(self, have: Have) -> tuple[Step, ...]:
         """Give the steps from what is there to what is wanted. Absent leaves the file, as the removal of a package does."""
@@ -94,12 +89,9 @@ class Daemon:
         return (*file, *program) if have.state is Running.ABSENT else (*program, *file)
 
     def _installation(self, then: RestartUnit | None) -> Step:
-        one = self.source
-        if isinstance(one, str):
-            return InstallPackage(package=one, version=self.version, then=then)
-        return InstallArtifact(
-            path=one.path, url=one.url, sha256=one.sha256, format=one.format, member=one.member, then=then
-        )
+        if isinstance(self.source, str):
+            return InstallPackage(package=self.source, version=self.version, then=then)
+        return self.source.installation(then)
 
     def _removal(self, have: Have) -> tuple[Step, ...]:
         if have.state is Running.ABSENT:

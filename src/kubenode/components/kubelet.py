@@ -13,6 +13,7 @@ import attrs
 from kubenode.components.artifact import ArtifactParams
 from kubenode.components.daemon import Daemon, skew, source_of
 from kubenode.core.errors import InvalidObjectError
+from kubenode.core.fields import camel_case
 from kubenode.core.hookspecs import Desired, Have, Seen
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import Probe, Step, check_package, check_path, check_unit
@@ -52,7 +53,7 @@ class KubeletConfig:
 
     def content(self) -> bytes:
         """Give the file: JSON, which the kubelet reads as well as YAML."""
-        found = {_NAMES.get(name, _camel(name)): _plain(value) for name, value in _given(self)}
+        found = {_NAMES.get(name, camel_case(name)): _plain(value) for name, value in _given(self)}
         authority = found.pop("clientCAFile", None)
         whole: dict[str, Any] = {
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration", **found,
@@ -74,11 +75,6 @@ _NAMES: Final[Mapping[str, str]] = {
 def _given(config: KubeletConfig) -> list[tuple[str, Any]]:
     named = ((field.name, getattr(config, field.name)) for field in attrs.fields(KubeletConfig))
     return [(name, value) for name, value in named if value is not None]
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.split("_")
-    return first + "".join(part.capitalize() for part in rest)
 
 
 def _plain(value: Any) -> Any:

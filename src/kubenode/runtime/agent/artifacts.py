@@ -14,8 +14,8 @@ from kubenode.core.step import InstallArtifact
 from kubenode.runtime.agent.acts import DropArtifact, GiveBack, PutBack, Undo
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.slots import CONTENT, LIST, STORE, Slot, Slots, slot_of
-from kubenode.runtime.agent.stage import Stage, Supply, explained, opened_at
-from kubenode.runtime.agent.tree import Form, StepFailed, Tree, Was, status
+from kubenode.runtime.agent.stage import Stage, Supply, opened_at
+from kubenode.runtime.agent.tree import Form, StepFailed, Tree, Was, explained, status
 
 TARGET: Final = "target"
 KEPT: Final = "kept"

@@ -7,6 +7,10 @@ import os
 from typing import Final
 
 NOT_FOLLOWED: Final = os.O_NOFOLLOW | os.O_CLOEXEC
+FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | NOT_FOLLOWED
+"""How a folder is opened to walk on from it."""
+LOOK: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | NOT_FOLLOWED
+"""How something is opened that may be anything: nothing waits, and nothing becomes our terminal."""
 
 
 class Disk:

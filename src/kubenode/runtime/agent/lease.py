@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from kubenode.core.enrol.identity import user_of
@@ -16,7 +16,7 @@ from kubenode.core.errors import ApiError, ObjectNotFound
 from kubenode.core.model import Json
 from kubenode.runtime.policies import AGENTS_NAMESPACE
 from kubenode.runtime.store.contract import MergePatch, Store
-from kubenode.runtime.store.lease import LEASE
+from kubenode.runtime.store.lease import LEASE, micro_time
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -58,9 +58,8 @@ async def keep_lease(
 
 async def _renew(store: Store, machine: str, now: datetime) -> None:
     kind = LEASE.within(AGENTS_NAMESPACE)
-    stamp = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     spec: Json = {
-        "holderIdentity": user_of(machine), "leaseDurationSeconds": int(LASTS.total_seconds()), "renewTime": stamp,
+        "holderIdentity": user_of(machine), "leaseDurationSeconds": int(LASTS.total_seconds()), "renewTime": micro_time(now),
     }  # fmt: skip
     try:
         await store.patch(kind, machine, MergePatch({"spec": spec}))

@@ -21,8 +21,8 @@ import attrs
 
 from kubenode.core.model import Json
 from kubenode.core.step import ArtifactFormat, InstallArtifact, artifact_mark, is_path, is_sha256
-from kubenode.runtime.agent.disk import NOT_FOLLOWED
-from kubenode.runtime.agent.tree import LinkedFolder, StepFailed, Tree, failed, status
+from kubenode.runtime.agent.disk import FOLDER, LOOK
+from kubenode.runtime.agent.tree import LinkedFolder, Tree, explained, failed, status
 
 STORE: Final = "/opt/kubenode/artifacts"
 CONTENT: Final = "content"
@@ -37,8 +37,6 @@ _MOST_DIGESTS: Final = 20_000
 """Files whose digest is remembered."""
 _NOTHING: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
 """What opening says of nothing, of a link and of a socket."""
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | NOT_FOLLOWED
-_LOOK: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | NOT_FOLLOWED
 
 
 @attrs.frozen
@@ -156,12 +154,10 @@ class Slots:
 
     def all(self) -> tuple[Slot, ...]:
         """Give the slots that can be read, whole or not, the newest first. Raises StepFailed."""
-        try:
+        with explained(STORE):
             with self.store() as store:
                 names = [] if store is None else [name for name in os.listdir(store) if number_of(name)]
             found = [self._slot(name) for name in sorted(names, key=number_of, reverse=True)]
-        except OSError as error:
-            raise failed(STORE, error) from error
         return tuple(slot for slot in found if slot is not None)
 
     def kept(self, step: InstallArtifact) -> Slot | None:
@@ -175,17 +171,15 @@ class Slots:
 
     def whole(self, name: str) -> Slot | None:
         """Give a slot if all that belongs to it is there, byte for byte; None when it is not. Raises StepFailed."""
-        try:
+        with explained(f"{STORE}/{name}"):
             slot = self._slot(name)
             with self.store() as store:
                 if slot is None or store is None:
                     return None
                 return slot if self._is_whole(slot, store) else None
-        except OSError as error:
-            raise failed(f"{STORE}/{name}", error) from error
 
     def _slot(self, name: str) -> Slot | None:
-        with self.store() as store, _opened(name, store, _FOLDER) as folder, _opened(LIST, folder) as file:
+        with self.store() as store, _opened(name, store, FOLDER) as folder, _opened(LIST, folder) as file:
             if file is None:
                 return None
             with os.fdopen(os.dup(file), "rb") as opened:
@@ -193,7 +187,7 @@ class Slots:
         return _read(name, text) if len(text) <= _MOST_LISTED else None
 
     def _is_whole(self, slot: Slot, store: int) -> bool:
-        with _opened(slot.name, store, _FOLDER) as top:
+        with _opened(slot.name, store, FOLDER) as top:
             paths = [f"{CONTENT}/{path}" for path in slot.folders]
             if slot.format is ArtifactFormat.TAR:
                 paths.append(CONTENT)
@@ -202,7 +196,7 @@ class Slots:
             )
 
     def _is_same(self, one: Held, top: int | None) -> bool:
-        with _walked(f"{CONTENT}/{one.path}" if one.path else CONTENT, top, _LOOK) as file:
+        with _walked(f"{CONTENT}/{one.path}" if one.path else CONTENT, top, LOOK) as file:
             if file is None:
                 return False
             held = os.fstat(file)
@@ -229,7 +223,7 @@ class Slots:
 
 
 @contextmanager
-def _opened(name: str, folder: int | None, flags: int = _LOOK) -> Iterator[int | None]:
+def _opened(name: str, folder: int | None, flags: int = LOOK) -> Iterator[int | None]:
     """Give what is open; None where there is no such thing, or it is a link, or the folder was not there itself."""
     file: int | None = None
     if folder is not None:
@@ -254,14 +248,14 @@ def _walked(path: str, top: int | None, flags: int) -> Iterator[int | None]:
             yield file
         return
     with (
-        _opened(above[0], top, _FOLDER) as folder,
+        _opened(above[0], top, FOLDER) as folder,
         _walked("/".join([*above[1:], last]), folder, flags) as file,
     ):
         yield file
 
 
 def _is_folder(path: str, top: int | None) -> bool:
-    with _walked(path, top, _FOLDER) as folder:
+    with _walked(path, top, FOLDER) as folder:
         return folder is not None
 
 
@@ -289,5 +283,5 @@ def _is_sound(slot: Slot) -> bool:
 
 
 __all__ = [
-    "CONTENT", "LIST", "STORE", "Held", "Slot", "Slots", "StepFailed", "number_of", "slot_of", "written",
+    "CONTENT", "LIST", "STORE", "Held", "Slot", "Slots", "number_of", "slot_of", "written",
 ]  # fmt: skip

@@ -14,16 +14,15 @@ import attrs
 
 from kubenode.core.step import ArtifactFormat, InstallArtifact
 from kubenode.runtime.agent import untar
-from kubenode.runtime.agent.disk import NOT_FOLLOWED, Disk
+from kubenode.runtime.agent.disk import FOLDER, NOT_FOLLOWED, Disk
 from kubenode.runtime.agent.download import Fetch, Unreached
 from kubenode.runtime.agent.slots import CONTENT, LIST, STORE, Held, Slot, Slots, number_of, written
-from kubenode.runtime.agent.tree import StepFailed, Tree, failed, status
+from kubenode.runtime.agent.tree import StepFailed, Tree, explained, status
 
 _STAGE: Final = "new"
 _PACKED: Final = "packed"
 _TRIES: Final = 3
 _AGAIN: Final = 5.0
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | NOT_FOLLOWED
 
 
 @attrs.frozen(kw_only=True)
@@ -220,7 +219,7 @@ class Filling:
         folder = os.dup(self._top)
         try:
             for name in path.split("/") if path else ():
-                below = os.open(name, _FOLDER, dir_fd=folder)
+                below = os.open(name, FOLDER, dir_fd=folder)
                 os.close(folder)
                 folder = below
             yield folder
@@ -229,22 +228,13 @@ class Filling:
 
 
 @contextmanager
-def opened_at(name: str, folder: int, flags: int = _FOLDER) -> Iterator[int]:
+def opened_at(name: str, folder: int, flags: int = FOLDER) -> Iterator[int]:
     """Give what stands in a folder, open and not followed where it is a link. Raises OSError."""
     opened = os.open(name, flags | NOT_FOLLOWED, dir_fd=folder)
     try:
         yield opened
     finally:
         os.close(opened)
-
-
-@contextmanager
-def explained(path: str) -> Iterator[None]:
-    """Turn what the disk says into StepFailed."""
-    try:
-        yield
-    except OSError as error:
-        raise failed(path, error) from error
 
 
 def _check_room(file: int, size: int, left: int) -> None:

@@ -18,13 +18,10 @@ import attrs
 from kubenode.core.errors import KubenodeError
 from kubenode.core.identity import digest
 from kubenode.core.step import is_path
-from kubenode.runtime.agent.disk import NOT_FOLLOWED, Disk
+from kubenode.runtime.agent.disk import FOLDER, LOOK, Disk
 
 MOST: Final = 4 << 20
 """Bytes of a file that are read, and of one that is replaced: it is kept until the operation is over."""
-
-_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | NOT_FOLLOWED
-_LOOK: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | NOT_FOLLOWED
 
 
 class StepFailed(KubenodeError):
@@ -96,13 +93,11 @@ class Tree:
         Raises:
             StepFailed: it is no file or link, is too large to be kept, or a folder of the path is a link.
         """
-        try:
+        with explained(path):
             with self.folder_of(path) as (folder, name):
                 if folder is not None:
                     return _found(path, name, folder)
             return attrs.evolve(NOTHING, missing=self._missing(path))
-        except OSError as error:
-            raise failed(path, error) from error
 
     def _missing(self, path: str) -> int:
         """Give how many folders of a path are not there, counted from its end."""
@@ -125,19 +120,13 @@ class Tree:
 
     def adjust(self, path: str, content: bytes) -> None:
         """Write into a file of `/proc`, in place. Raises StepFailed."""
-        try:
-            with self.folder_of(path) as (folder, name):
-                if folder is not None:
-                    self._disk.overwrite(name, folder, content)
-        except OSError as error:
-            raise failed(path, error) from error
+        with explained(path), self.folder_of(path) as (folder, name):
+            if folder is not None:
+                self._disk.overwrite(name, folder, content)
 
     def _as_file(self, path: str) -> Was:
-        try:
-            with self.folder_of(path) as (folder, name):
-                held = None if folder is None else status(name, folder)
-        except OSError as error:
-            raise failed(path, error) from error
+        with explained(path), self.folder_of(path) as (folder, name):
+            held = None if folder is None else status(name, folder)
         if held is not None and not (stat.S_ISREG(held.st_mode) or stat.S_ISLNK(held.st_mode)):
             raise StepFailed(f"{path} is no plain file; move it away")
         if held is None or not stat.S_ISREG(held.st_mode):
@@ -150,15 +139,13 @@ class Tree:
         Raises:
             StepFailed: it cannot be done.
         """
-        try:
+        with explained(path):
             if was.form is Form.ABSENT:
                 self._remove(path, was.missing)
                 return
             with self.folder_of(path, make=True) as (folder, name):
                 if folder is not None:
                     self._put(name, folder, was)
-        except OSError as error:
-            raise failed(path, error) from error
 
     def _put(self, name: str, folder: int, was: Was) -> None:
         new = self._swept(name, folder)
@@ -183,12 +170,9 @@ class Tree:
 
     def sweep(self, path: str) -> None:
         """Delete what a write that was cut short has left beside a path. Raises StepFailed."""
-        try:
-            with self.folder_of(path) as (folder, name):
-                if folder is not None:
-                    self._swept(name, folder)
-        except OSError as error:
-            raise failed(path, error) from error
+        with explained(path), self.folder_of(path) as (folder, name):
+            if folder is not None:
+                self._swept(name, folder)
 
     def _fill(self, new: str, folder: int, was: Was) -> None:
         file = self._disk.create(new, folder, 0o600)
@@ -235,7 +219,7 @@ class Tree:
     @contextmanager
     def _walked(self, parts: list[str], *, make: bool = False) -> Iterator[int | None]:
         """Open folder after folder below the root; give the last one, or None when one is missing."""
-        folder = os.open(self._root, _FOLDER)
+        folder = os.open(self._root, FOLDER)
         try:
             for index, part in enumerate(parts):
                 below = self._below(folder, part, f"/{'/'.join(parts[: index + 1])}", make=make)
@@ -250,7 +234,7 @@ class Tree:
 
     def _below(self, folder: int, part: str, path: str, *, make: bool) -> int | None:
         try:
-            return os.open(part, _FOLDER, dir_fd=folder)
+            return os.open(part, FOLDER, dir_fd=folder)
         except FileNotFoundError:
             if not make:
                 return None
@@ -262,7 +246,7 @@ class Tree:
                     raise LinkedFolder(f"{path} is a symbolic link to {target}; {fix}") from None
             raise
         self._disk.make_folder(part, folder)
-        made = os.open(part, _FOLDER, dir_fd=folder)
+        made = os.open(part, FOLDER, dir_fd=folder)
         try:
             self._disk.mode(made, 0o755)
             self._disk.sync(made)
@@ -282,6 +266,15 @@ def failed(path: str, error: OSError) -> StepFailed:
     return StepFailed(f"{path}: {os.strerror(error.errno or 0)}")
 
 
+@contextmanager
+def explained(path: str) -> Iterator[None]:
+    """Turn what the disk says into StepFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise failed(path, error) from error
+
+
 def status(name: str, folder: int) -> os.stat_result | None:
     """Give what stands in a folder under a name, itself and not what a link leads to; None for nothing."""
     try:
@@ -292,7 +285,7 @@ def status(name: str, folder: int) -> os.stat_result | None:
 
 def _read(name: str, folder: int) -> bytes | None:
     try:
-        file = os.open(name, _LOOK, dir_fd=folder)
+        file = os.open(name, LOOK, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO):  # nothing, a link, a socket
             return None
@@ -320,7 +313,7 @@ def _found(path: str, name: str, folder: int) -> Was:
         return Was(form=Form.LINK, target=os.readlink(name, dir_fd=folder))
     if not stat.S_ISREG(held.st_mode):
         raise StepFailed(f"{path} is no plain file; move it away")
-    file = os.open(name, _LOOK, dir_fd=folder)
+    file = os.open(name, LOOK, dir_fd=folder)
     try:
         held, content = os.fstat(file), _content(file)
     finally:

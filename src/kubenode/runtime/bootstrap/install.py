@@ -45,13 +45,14 @@ async def look(host: Remote, bundle: s.Bundle | None, name: str, now: datetime) 
         link = await host.found(s.LINK)
     except StepFailed:
         link = None
+    identity = await _is(host, "-f", s.IDENTITY)
     unpacked = bundle is not None and await _is(host, "-x", f"{bundle.folder}/bin/kubenode")
     return s.Found(
         machine=await _said(host, "uname", "-m"),
         boot_id=await _said(host, "cat", "/proc/sys/kernel/random/boot_id"),
         free=await _free(host), unpacked=unpacked, link="" if link is None else link.target,
         foreign=link is None or link.form is Form.FILE, program=await _is(host, "-x", s.PROGRAM), files=files,
-        uid=await _uid(host, now), identity=await _is(host, "-f", s.IDENTITY), state=await _is(host, "-d", s.STATE),
+        uid=await _uid(host, now) if identity else "", identity=identity, state=await _is(host, "-d", s.STATE),
         active=await _systemd(host, "is-active") in ("active", "activating"),
         enabled=await _systemd(host, "is-enabled") == "enabled",
     )  # fmt: skip
@@ -95,9 +96,7 @@ async def _free(host: Remote) -> int:
 
 
 async def _uid(host: Remote, now: datetime) -> str:
-    """Give of which Machine the agent has a certificate that is still good; its key stays there."""
-    if not await _is(host, "-f", s.IDENTITY):
-        return ""
+    """Give of which Machine the identity is, if its certificate is still good; its key stays there."""
     try:
         held = (await _said(host, "sed", "-n", _CERTIFICATE, s.IDENTITY)).encode()
         good = now < valid(held)[1]

@@ -27,6 +27,7 @@ from kubenode.runtime.cli.output import (
     complain,
     document,
     examples,
+    fix_of,
 )
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.sim.story import examples as example_files
@@ -112,10 +113,10 @@ def import_hosts(  # noqa: PLR0913, PLR0917 - one an option
     labels = dict(key_value(text) for text in label or ())
     url, authority = _server(server, ca, kubeconfig, context)
     held = None if bundle is None else read_bundle(bundle)
+    unit = (example_files() / "kubenode-agent.service").read_bytes()
     orders = [
         Order(
-            host=host, name=name or host.lower(), labels=labels, server=url, authority=authority,
-            unit=(example_files() / "kubenode-agent.service").read_bytes(), bundle=held,
+            host=host, name=name or host.lower(), labels=labels, server=url, authority=authority, unit=unit, bundle=held,
             limit=timedelta(seconds=timeout) if timeout else None,
         )
         for host in hosts
@@ -263,17 +264,12 @@ def _row(told: _Told, *, dry_run: bool) -> None:
     if told.error is not None:
         text = str(told.error)
         text = text if text.startswith(told.host) else f"{told.host}: {text}"
-        complain(Output.TABLE, type(told.error).__name__, text, fix=_fix(told.error), where=told.host)
+        complain(Output.TABLE, type(told.error).__name__, text, fix=fix_of(told.error), where=told.host)
         return
     dry = " (dry run, nothing changed)" if dry_run else ""
     made = "would be made" if dry_run and told.done.created else told.done.phase or "is there"
     sys.stdout.write(f"{told.host}{dry}: Machine {told.name} {made}\n")
     sys.stdout.writelines(f"    {step}\n" for step in told.done.steps or ("nothing to do on the host",))
-
-
-def _fix(error: KubenodeError) -> str:
-    problems = getattr(error, "problems", ())
-    return str(problems[0].fix if problems else getattr(error, "fix", ""))
 
 
 def _code(error: KubenodeError) -> int:
@@ -294,7 +290,7 @@ def _document(told: _Told) -> Mapping[str, Any]:
     error = {
         "code": type(told.error).__name__,
         "message": str(told.error),
-        "fix": _fix(told.error),
+        "fix": fix_of(told.error),
     }
     return {**body, "created": None, "steps": None, "phase": None, "error": error}
 

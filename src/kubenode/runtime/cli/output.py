@@ -96,16 +96,19 @@ def complain(output: Output, code: str, message: str, *, fix: str = "", where: s
 def fail(error: KubenodeError, output: Output, code: int | None = None, **more: Any) -> NoReturn:
     """Say what is wrong, every problem of it, and leave with the exit code of its meaning; `more` is for programs."""
     problems = [_problem(one) for one in getattr(error, "problems", ())]
-    first = problems[0] if problems else {"fix": _fix(error), "where": ""}
+    where = problems[0]["where"] if problems else ""
     more["problems"] = problems
-    complain(output, type(error).__name__, str(error), fix=first["fix"], where=first["where"], **more)
+    complain(output, type(error).__name__, str(error), fix=fix_of(error), where=where, **more)
     if output is Output.TABLE and len(problems) > 1:
         sys.stderr.write(f"{len(problems)} problems\n")
     raise typer.Exit(code if code is not None else code_of(error))
 
 
-def _fix(error: KubenodeError) -> str:
-    """Say what to do about an error without problems of its own."""
+def fix_of(error: KubenodeError) -> str:
+    """Say what to do about an error, or about the first of its problems; empty where nobody knows."""
+    problems: Sequence[Problem] = getattr(error, "problems", ())
+    if problems:
+        return problems[0].fix
     if isinstance(error, Forbidden) and not isinstance(error, Unauthorized):
         return "have it granted to you, or name another --context; kubectl auth can-i --list says what you may do"
     return str(getattr(error, "fix", ""))

@@ -4,7 +4,6 @@ Fields that begin with `_` are journald's own, which no program can write: who w
 that calls itself the kernel's is not the kernel's.
 """
 
-import asyncio
 import fcntl
 import json
 import os
@@ -16,7 +15,7 @@ from typing import Any, Final
 from kubenode.core.detect.record import LogRecord, printable
 from kubenode.runtime.agent.commands import environment
 from kubenode.runtime.detector.lines import Lines
-from kubenode.runtime.detector.source import Batch, readable
+from kubenode.runtime.detector.source import Batch, readable, unread
 
 JOURNALCTL: Final = (
     "journalctl",
@@ -62,8 +61,7 @@ class Journald:
                 return Batch()
         except OSError as error:
             self.close()
-            await asyncio.sleep(within)
-            return Batch(blind=f"{self._argv[0]} cannot be read: {error.strerror or error}")
+            return await unread(self._argv[0], error, within)
         found: list[LogRecord] = []
         for raw, _ in self._lines.take(most):
             held = _fields(raw)

@@ -4,7 +4,6 @@ A reader that is too slow finds its next records overwritten: the read fails wit
 that is left; how many are missing is seen in the numbers. Source: Linux Documentation/ABI/testing/dev-kmsg.
 """
 
-import asyncio
 import errno
 import os
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from kubenode.core.detect.record import LogRecord, parse
-from kubenode.runtime.detector.source import Batch, readable
+from kubenode.runtime.detector.source import Batch, readable, unread
 
 KMSG: Final = Path("/dev/kmsg")
 _RECORD: Final = 8192
@@ -46,8 +45,7 @@ class Kmsg:
             return Batch(records=self._records(self._file, most))
         except OSError as error:
             self.close()  # whatever became of it: a new file may be better, and the numbers tell what is missing
-            await asyncio.sleep(within)
-            return Batch(blind=f"{self._path} cannot be read: {error.strerror or error}")
+            return await unread(self._path, error, within)
 
     def _records(self, file: int, most: int) -> tuple[LogRecord, ...]:
         found: list[LogRecord] = []

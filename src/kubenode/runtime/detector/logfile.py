@@ -15,7 +15,7 @@ from typing import Final
 from kubenode.core.detect.record import LogRecord, printable
 from kubenode.core.detect.rules import KERNEL
 from kubenode.runtime.detector.lines import Lines
-from kubenode.runtime.detector.source import Batch
+from kubenode.runtime.detector.source import Batch, unread
 
 POLL: Final = 0.5
 """Seconds from one look at a file to the next: a file cannot be waited for."""
@@ -63,8 +63,7 @@ class LogFile:
                 self._fill(most)
             except OSError as error:
                 self.close()
-                await asyncio.sleep(within)
-                return Batch(blind=f"{self._path} cannot be read: {error.strerror or error}")
+                return await unread(self._path, error, within)
             if len(self._lines) or self._missed or waited >= within:
                 return self._batch(most)
             await asyncio.sleep(self._poll)

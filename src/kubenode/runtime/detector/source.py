@@ -41,6 +41,12 @@ class Source(Protocol):
         """Let go of all that is open."""
 
 
+async def unread(name: object, error: OSError, within: float) -> Batch:
+    """Give why a log cannot be read, after the time in which it is not asked again."""
+    await asyncio.sleep(within)
+    return Batch(blind=f"{name} cannot be read: {error.strerror or error}")
+
+
 async def readable(file: int, within: float) -> bool:
     """Wait until a file can be read, or is at its end; tell whether that was within so many seconds.
 

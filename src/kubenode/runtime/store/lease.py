@@ -237,7 +237,7 @@ class LeaseKeeper:
         }  # fmt: skip
 
     def _stamp(self) -> str:
-        return _micro(self._clock.now().wall)
+        return micro_time(self._clock.now().wall)
 
     def _read(self, raw: Json) -> LeaseRecord:
         """Read a Lease; one that says nothing of use is free after my own duration."""
@@ -269,7 +269,8 @@ class LeaseKeeper:
         self._changed()
 
 
-def _micro(wall: datetime) -> str:
+def micro_time(wall: datetime) -> str:
+    """Give a moment as a Lease has it."""
     return wall.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
