@@ -31,7 +31,8 @@ from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
 from kubenode.runtime.testing.servers import CONTROLLER_USER
 from tests.cluster.instances import Images
-from tests.providers.regions import Region, calls, ec2, ecs, keys
+from tests.providers.aws.loopback import keys
+from tests.providers.regions import Region, calls, ec2, ecs
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

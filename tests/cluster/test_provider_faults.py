@@ -79,23 +79,13 @@ def alive(done: list[Done]) -> set[str]:
 def judge(done: list[Done]) -> list[str]:
     """Give what must not be: a second machine for a Machine or a token, an end without a beginning, one that is left."""
     made, gone = [one for one in done if one.made], [one for one in done if one.gone]
-    wrong = [
-        f"Machine {uid}: made {count} times"
-        for uid, count in Counter(one.uid for one in made).items()
-        if count > 1
-    ]
-    wrong += [
-        f"token {path}: made {count} times"
-        for path, count in Counter(one.path for one in made).items()
-        if count > 1
-    ]
-    wrong += [
-        f"{name}: ended {count} times"
-        for name, count in Counter(one.gone for one in gone).items()
-        if count > 1
-    ]
-    wrong += [f"{name}: left" for name in alive(done)]
-    return wrong
+    counts = (
+        *((f"Machine {uid}: made", count) for uid, count in Counter(one.uid for one in made).items()),
+        *((f"token {path}: made", count) for path, count in Counter(one.path for one in made).items()),
+        *((f"{name}: ended", count) for name, count in Counter(one.gone for one in gone).items()),
+    )
+    wrong = [f"{what} {count} times" for what, count in counts if count > 1]
+    return [*wrong, *(f"{name}: left" for name in alive(done))]
 
 
 @contextmanager

@@ -11,7 +11,6 @@ from threading import Thread
 from typing import Any, Final, Protocol
 
 import attrs
-import pytest
 
 from kubenode.core.hookspecs import Provider
 from kubenode.core.instance.seen import MACHINE_TAG
@@ -22,7 +21,7 @@ from tests.providers.aliyun.cloud import FakeEcs
 from tests.providers.aliyun.server import Account, Answer, Params, refused
 from tests.providers.aliyun.server import Server as EcsServer
 from tests.providers.aws.fake import FakeEc2, Refuse, members
-from tests.providers.aws.loopback import KEYS, serving
+from tests.providers.aws.loopback import serving
 
 EC2: Final = "eu-west-1"
 ECS: Final = "cn-hangzhou"
@@ -76,7 +75,7 @@ class Region(Protocol):
 
     Attributes:
         words: the names of its calls in its API, by ours: create, delete, look.
-        codes: how it refuses, by why: quota, image, credentials, rights.
+        codes: how it refuses, by why: quota, image, credentials, rights, missing.
     """
 
     provider: Provider[Any]
@@ -174,7 +173,7 @@ class Ec2Region:
     }
     codes: Mapping[str, tuple[int, str]] = {
         "quota": (400, "VcpuLimitExceeded"), "image": (400, "InvalidAMIID.NotFound"), "credentials": (401, "AuthFailure"),
-        "rights": (403, "UnauthorizedOperation"),
+        "rights": (403, "UnauthorizedOperation"), "missing": (400, "InvalidInstanceID.NotFound"),
     }  # fmt: skip
 
     def __init__(self, fake: Ec2, settings: AwsSettings) -> None:
@@ -281,6 +280,7 @@ class EcsRegion:
     codes: Mapping[str, tuple[int, str]] = {
         "quota": (403, "QuotaExceed.ElasticQuota"), "image": (404, "InvalidImageId.NotFound"),
         "credentials": (404, "InvalidAccessKeyId.NotFound"), "rights": (403, "Forbidden.RAM"),
+        "missing": (404, "InvalidInstanceId.NotFound"),
     }  # fmt: skip
 
     def __init__(self, fake: Ecs, account: Account, client: Client, endpoint: str) -> None:
@@ -368,19 +368,3 @@ def ecs(folder: Path, chain: Callable[[], Credentials] | None = None) -> Iterato
         thread.join()
         server.server_close()
         assert server.errors == []
-
-
-def keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the environment have the credentials that EC2 takes, and nothing of whoever runs the test."""
-    for name in (
-        "AWS_PROFILE",
-        "AWS_REGION",
-        "AWS_DEFAULT_REGION",
-        "AWS_SESSION_TOKEN",
-        "HTTPS_PROXY",
-        "https_proxy",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    here = {name: str(folder / "none") for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
-    for name, value in {**here, **KEYS, "AWS_EC2_METADATA_DISABLED": "true"}.items():
-        monkeypatch.setenv(name, value)

@@ -12,7 +12,8 @@ from kubenode.core.capability import Finding
 from kubenode.providers.memory import MemoryProvider
 from kubenode.runtime.cli.app import app
 from kubenode.runtime.plugins import Plugins
-from tests.providers.regions import ECS, SECRET, EcsRegion, ecs, keys
+from tests.providers.aws.loopback import keys
+from tests.providers.regions import ECS, SECRET, EcsRegion, ecs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 RUNNER = CliRunner()

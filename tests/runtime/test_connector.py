@@ -1,6 +1,8 @@
 """How often a client tries to connect while its server does not answer: all that it wants at once, taken together."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
 
@@ -45,19 +47,26 @@ class Gone:
             writer.transport.abort()
 
 
+@asynccontextmanager
+async def failed() -> AsyncIterator[tuple[Gone, KubeStore]]:
+    """A server that is away, and a store that has found that out."""
+    async with Gone() as server:
+        connection = Connection(url=server.url)
+        async with KubeStore(lambda: connection, limits=LIMITS) as store:
+            with pytest.raises(Unreachable):
+                await store.get(KIND, "m1")
+            yield server, store
+
+
 def test_a_server_that_is_away_is_tried_by_one_at_a_time() -> None:
     """Twenty callers that cannot wait: their tries are as far apart as those of one, but for the first ones."""
 
     async def main() -> None:
-        async with Gone() as server:
-            connection = Connection(url=server.url)
-            async with KubeStore(lambda: connection, limits=LIMITS) as store:
-                with pytest.raises(Unreachable):
-                    await store.get(KIND, "m1")
-                begun = len(server.asked)
-                answers = await asyncio.gather(
-                    *(store.get(KIND, f"m{number}") for number in range(20)), return_exceptions=True
-                )
+        async with failed() as (server, store):
+            begun = len(server.asked)
+            answers = await asyncio.gather(
+                *(store.get(KIND, f"m{number}") for number in range(20)), return_exceptions=True
+            )
             assert {type(one) for one in answers} == {Unreachable}
             tried = server.asked[1:]  # before the first failure nobody knew
             assert len(server.asked) > begun > 1
@@ -70,17 +79,13 @@ def test_a_try_that_was_given_up_counts_as_one() -> None:
     """The server has seen it: who comes next waits as after a failure."""
 
     async def main() -> None:
-        async with Gone() as server:
-            connection = Connection(url=server.url)
-            async with KubeStore(lambda: connection, limits=LIMITS) as store:
-                with pytest.raises(Unreachable):
-                    await store.get(KIND, "m1")
-                server.resets = False
-                before = len(server.asked)
-                for _ in range(3):
-                    with pytest.raises(TimeoutError):
-                        async with asyncio.timeout(EVERY * 1.5):
-                            await store.get(KIND, "m1")
+        async with failed() as (server, store):
+            server.resets = False
+            before = len(server.asked)
+            for _ in range(3):
+                with pytest.raises(TimeoutError):
+                    async with asyncio.timeout(EVERY * 1.5):
+                        await store.get(KIND, "m1")
             tried = server.asked[before:]
             assert len(tried) > 1
             assert min(later - at for at, later in pairwise(tried)) > EVERY * 0.99, tried

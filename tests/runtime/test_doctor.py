@@ -15,6 +15,7 @@ from kubenode.core.decision import RebootInstance
 from kubenode.core.errors import AuthFailed, Problem, Throttled
 from kubenode.core.hookspecs import Page
 from kubenode.core.policy import Policy
+from kubenode.core.remedy.episode import Planned
 from kubenode.core.step import RestartInstance
 from kubenode.runtime.controller.remedy import planned
 from kubenode.runtime.engine.apply import CrashPoint
@@ -581,30 +582,25 @@ def test_a_controller_that_begins_anew_goes_on() -> None:
     assert not world.node().spec.unschedulable
 
 
-@pytest.mark.parametrize(("provider", "reason"), [("plain", "Unsupported"), ("none", "InstanceWanted")])
-def test_a_rung_that_no_provider_can_do_says_so(provider: str, reason: str) -> None:
-    """On the job; nothing is asked, and no permit is taken."""
-    plugins = Plugins.discover()
-    instance = m.InstanceStatus(step=m.InstanceStep.MADE, provider="plain", attempt=1, token="t", id="i-1")
-    status = m.MachineStatus(instance=instance if provider == "plain" else None)
-    one = attrs.evolve(machine(), status=status)
+def rung(provider: str) -> Planned:
+    """What is planned for the provider's rung on a machine whose instance is that provider's; empty: it has none."""
+    instance = m.InstanceStatus(step=m.InstanceStep.MADE, provider=provider, attempt=1, token="t", id="i-1")
+    one = attrs.evolve(machine(), status=m.MachineStatus(instance=instance if provider else None))
     node = m.Node(
         metadata=m.ObjectMeta(name="n"),
         status=m.NodeStatus(conditions=(m.NodeCondition(type="CloudMaintenance", status=m.Switch.TRUE),)),
     )
-    found = planned(plugins, Policy(remediers=(by_provider(),)), one, node, ())
-    problem = found["maintenance", 0]
+    return planned(Plugins.discover(), Policy(remediers=(by_provider(),)), one, node, ())["maintenance", 0]
+
+
+@pytest.mark.parametrize(("provider", "reason"), [("plain", "Unsupported"), ("", "InstanceWanted")])
+def test_a_rung_that_no_provider_can_do_says_so(provider: str, reason: str) -> None:
+    """On the job; nothing is asked, and no permit is taken."""
+    problem = rung(provider)
     assert isinstance(problem, Problem)
     assert problem.what.startswith(f"{reason}: ")
 
 
 def test_the_memory_provider_can_do_it() -> None:
     """It has power, as EC2 and ECS have."""
-    instance = m.InstanceStatus(step=m.InstanceStep.MADE, provider="memory", attempt=1, token="t", id="i-1")
-    one = attrs.evolve(machine(), status=m.MachineStatus(instance=instance))
-    node = m.Node(
-        metadata=m.ObjectMeta(name="n"),
-        status=m.NodeStatus(conditions=(m.NodeCondition(type="CloudMaintenance", status=m.Switch.TRUE),)),
-    )
-    found = planned(Plugins.discover(), Policy(remediers=(by_provider(),)), one, node, ())
-    assert found["maintenance", 0] == RestartInstance()
+    assert rung("memory") == RestartInstance()

@@ -195,14 +195,14 @@ def _waiting(seen: Cluster) -> frozenset[str]:
 def _of_hold(word: str, hold: Hold) -> Disruption:
     return Disruption(
         op_id=word, machine=hold.machine, cause=hold.cause.value, why=hold.by or "its owner is gone",
-        action=_action(word), state="Acting", since=hold.granted_at,
+        action=_action(word), state="Acting", since=None,
     )  # fmt: skip
 
 
 def _of_act(one: Act) -> Disruption:
     return Disruption(
         op_id=one.op_id, machine=one.machine, cause=one.cause, why=one.by, action=_action(one.op_id), state="Ended",
-        since=one.ended,
+        since=None,
     )  # fmt: skip
 
 
@@ -225,7 +225,10 @@ def _places(seen: Cluster) -> dict[str, tuple[str, ...]]:
 
 
 def _placed(one: Disruption, hold: Hold | None, act: Act | None, place: tuple[str, ...]) -> Disruption:
-    """Add what the ledger keeps of its permit: of the one that is open, else of the last that was closed."""
+    """Add what the ledger keeps of its permit: of the one that is open, else of the last that was closed.
+
+    An act whose own object keeps no time has the permit's.
+    """
     scopes = tuple(named(scope).rstrip() for scope in (place if hold is None else hold.scopes))
     if hold is not None:
         since = one.since or hold.granted_at

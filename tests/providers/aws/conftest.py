@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from botocore.loaders import Loader
 
-from tests.providers.aws.loopback import KEYS
+from tests.providers.aws.loopback import keys
 
 MODELS = Loader()
 """Read once for all tests: boto3 parses megabytes for every session."""
@@ -13,20 +13,5 @@ MODELS = Loader()
 
 @pytest.fixture(autouse=True)
 def _own_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in (
-        "AWS_PROFILE",
-        "AWS_REGION",
-        "AWS_DEFAULT_REGION",
-        "AWS_SESSION_TOKEN",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "http_proxy",
-        "https_proxy",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    keys(tmp_path, monkeypatch)
     monkeypatch.setattr("botocore.session.create_loader", lambda paths=None: MODELS)
-    for name, value in KEYS.items():
-        monkeypatch.setenv(name, value)

@@ -6,8 +6,10 @@ import struct
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import pytest
 from botocore.awsrequest import AWSResponse
 
 from kubenode.providers import conformance
@@ -18,6 +20,24 @@ from tests.providers.aws.fake import FakeEc2
 PLENTY = 100_000
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIAKUBENODETEST", "AWS_SECRET_ACCESS_KEY": "kubenode-planted-key-77af"}
 SETTINGS = AwsSettings(region="eu-west-1", burst=PLENTY, calls_per_second=PLENTY)
+
+
+def keys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the environment have the credentials that the fake takes, and nothing of whoever runs the test."""
+    for name in (
+        "AWS_PROFILE",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_SESSION_TOKEN",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "http_proxy",
+        "https_proxy",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    here = {name: str(folder / "none") for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")}
+    for name, value in {**here, **KEYS, "AWS_EC2_METADATA_DISABLED": "true"}.items():
+        monkeypatch.setenv(name, value)
 
 
 class Raw:

@@ -23,7 +23,8 @@ from kubenode.runtime.embed.clouds import WRITERS
 from kubenode.runtime.observe import instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.contract import MergePatch
-from tests.providers.regions import Ec2Region, EcsRegion, Region, calls, ec2, ecs, keys
+from tests.providers.aws.loopback import keys
+from tests.providers.regions import Ec2Region, EcsRegion, Region, calls, ec2, ecs
 from tests.runtime.embed.world import LEDGER, until
 
 A_WHILE = 1.0
@@ -249,13 +250,10 @@ def test_an_instance_that_somebody_renamed_is_the_same(region: Region) -> None:
 
 def test_not_found_is_no_word_on_a_deletion(region: Region) -> None:
     """The cloud did not know yet what it had made, and it runs on: it is looked for, and its end asked for again."""
-    missing = {"ec2": (400, "InvalidInstanceID.NotFound"), "ecs": (404, "InvalidInstanceId.NotFound")}
 
     async def story() -> None:
         store = await made(region)
-        region.hands.refuses[region.words["delete"]] = missing[
-            "ec2" if isinstance(region, Ec2Region) else "ecs"
-        ]
+        region.hands.refuses[region.words["delete"]] = region.codes["missing"]
         await store.delete(m.Machine.KIND, "c1")
         async with running(store, region.again()):
             await until(lambda: calls(region)["delete"] == 1)

@@ -29,9 +29,10 @@ STALE: Final = 60 * MINUTE
 """After so long without a complete poll what is open says that it may be old; it stays open."""
 NEWER_VERSION: Final = "NewerVersion"
 NOTHING: Final = CloudEvents()
+THERE: Final = frozenset({InstanceStep.MADE, InstanceStep.TERMINATING})
+"""Steps of an instance of which events are told; those who poll go by it, too."""
 _FIRST, _LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 _BLIND: Final = "blind"
-_THERE: Final = frozenset({InstanceStep.MADE, InstanceStep.TERMINATING})
 
 
 @attrs.frozen(kw_only=True)
@@ -116,7 +117,7 @@ def decide(seen: DoctorSnapshot, policy: Policy) -> Decision[CloudEvents]:
 def _is_there(machine: Machine) -> bool:
     """Tell whether there is an instance that events could be about; who has none by a provider may have one all the same."""
     instance = machine.status.instance
-    return instance is None or instance.step in _THERE
+    return instance is None or instance.step in THERE
 
 
 # What is open.

@@ -312,13 +312,9 @@ def _acting(case: Case, attempt: Attempt) -> Answer:
     if answer is not None and answer.state is AnswerState.FAILED:
         return _failed(case, answer.message or "the agent says it failed")
     written = answer is not None or (operation is not None and operation.op_id == attempt.op_id)
-    if not written:
-        refused = _second_thoughts(case, attempt)
-        if refused is not None:
-            return refused
-        undrained = _undrained(case, attempt)
-        if undrained is not None:
-            return undrained
+    hindrance = None if written else _second_thoughts(case, attempt) or _undrained(case, attempt)
+    if hindrance is not None:
+        return hindrance
     due, limit, waits = _limited(case, attempt)
     if case.now.elapsed >= due:
         return _late(case, answer, limit, written=written)
@@ -355,11 +351,8 @@ def _asking(case: Case, attempt: Attempt, told: ProviderAnswer | None) -> Answer
     if case.now.elapsed >= due:
         said = "was not asked" if told is None else f"said {told.error} last: {told.text}"
         return _failed(case, f"not done {within(limit)}: the provider {said}")
-    again = None if told is None else due_again(told)
-    if again is not None and case.now.elapsed < again:
-        text = (
-            f"{attempt.action} is asked for again: the provider says {told.error if told is not None else ''}"
-        )
+    if told is not None and case.now.elapsed < (again := due_again(told)):
+        text = f"{attempt.action} is asked for again: the provider says {told.error}"
         note = Note(code="AskedAgain", text=text, frees_at=again)
         return attrs.evolve(waits, notes=(note,), deadlines=(*waits.deadlines, again))
     return _ask(case, attempt, waits, 0 if told is None else told.tries)

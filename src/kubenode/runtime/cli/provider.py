@@ -13,6 +13,7 @@ from kubenode.core import model as m
 from kubenode.core.capability import Finding, SupportsChecks, SupportsFallback
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Provider, SupportsPower
+from kubenode.core.machineset.crew import ZONE_PARAMETER
 from kubenode.core.reading import near
 from kubenode.runtime.cli.output import NO, UNKNOWN, CouldNotTell, Format, Output, document, examples, rows
 from kubenode.runtime.parameters import structured
@@ -148,7 +149,7 @@ def _parameters(obj: m.Object, provider: str) -> Iterable[Mapping[str, Any]]:
             wanted = obj.spec.template.spec.infrastructure
             if wanted.provider == provider:
                 for zone in obj.spec.failure_domains or ("",):
-                    yield {**wanted.parameters, **({"zone": zone} if zone else {})}
+                    yield {**wanted.parameters, **({ZONE_PARAMETER: zone} if zone else {})}
         case _:
             pass
 

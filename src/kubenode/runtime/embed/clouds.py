@@ -8,13 +8,13 @@ hangs keeps nobody from terminating.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance
+from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
 from kubenode.core.hookspecs import Instance
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.embed.asking import Post
@@ -24,7 +24,11 @@ from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.threads import Workers
 
 R = TypeVar("R")
-_CALLS: Final[Mapping[type[CloudEffect], str]] = {CreateInstance: "create", RebootInstance: "reboot"}
+Work: TypeAlias = Callable[[str, int], Coroutine[Any, Any, None]]
+"""What looks at a provider or polls it, at a moment."""
+_CALLS: Final[Mapping[type[CloudEffect], str]] = {
+    CreateInstance: "create", TerminateInstance: "delete", RebootInstance: "reboot",
+}  # fmt: skip
 LOG = logging.getLogger("kubenode.engine")
 WRITERS: Final = 8
 """Most creates and deletes of one provider at a time."""
@@ -92,15 +96,13 @@ class Clouds:
     @property
     def next_look(self) -> int | None:
         """When the next look or poll is due, in `Now.elapsed`; None: nobody wants one."""
-        moments = [self.view.next_look(provider) for provider in self.view.providers]
-        moments += [self.events.next_poll(provider) for provider in self.events.providers]
-        return min((at for at in moments if at is not None), default=None)
+        return min((at for _, at, _, _ in self._wanted() if at is not None), default=None)
 
     async def ask(self, effect: CloudEffect) -> None:
         """Make the call of an effect, unless its provider is frozen; what came of it is in the view."""
         answer = self.view.gate(effect, self._clock.now().elapsed)
         if answer is None:
-            what = _CALLS.get(type(effect), "delete")
+            what = _CALLS[type(effect)]
             given: Instance | Failure | None = await self._called(
                 f"{effect.provider} writer", WRITERS, f"{what} of {effect.machine.name}",
                 partial(self._made, effect, self.view.freezes(effect.provider)), self.call_limit,
@@ -152,27 +154,26 @@ class Clouds:
     def _notice(self) -> None:
         self._noticed.set()
 
+    def _wanted(self) -> Iterator[tuple[str, int | None, Work, str]]:
+        """Give each look and poll that there may be, when it is due, and what makes it for which provider."""
+        for one in self.view.providers:
+            yield f"look at {one}", self.view.next_look(one), self._look, one
+        for one in self.events.providers:
+            yield f"poll of {one}", self.events.next_poll(one), self._poll, one
+
     def _begin_looks(self) -> int | None:
         """Begin those that are due; give when the next one is."""
         now, later = self._clock.now().elapsed, list[int]()
-        wanted = [
-            *((f"look at {one}", self.view.next_look(one), self._look, one) for one in self.view.providers),
-            *(
-                (f"poll of {one}", self.events.next_poll(one), self._poll, one)
-                for one in self.events.providers
-            ),
-        ]
-        for what, at, begin, provider in wanted:
+        for what, at, work, provider in self._wanted():
             if at is not None and at > now:
                 later.append(at)
             elif at is not None:
-                self._begin(what, begin(provider, now))
+                task = asyncio.get_running_loop().create_task(
+                    work(provider, now), name=f"kubenode {self._name} {what}"
+                )
+                self._looks.add(task)
+                task.add_done_callback(self._look_ended)
         return min(later, default=None)
-
-    def _begin(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=f"kubenode {self._name} {what}")
-        self._looks.add(task)
-        task.add_done_callback(self._look_ended)
 
     def _look_ended(self, task: "asyncio.Task[None]") -> None:
         self._looks.discard(task)

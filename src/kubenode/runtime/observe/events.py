@@ -12,10 +12,9 @@ from typing import Final, TypeAlias
 import attrs
 
 from kubenode.core.capability import CloudEvent, SupportsEndedEvents, SupportsEvents
-from kubenode.core.doctor.decide import EventSight
+from kubenode.core.doctor.decide import THERE, EventSight
 from kubenode.core.hookspecs import Page
 from kubenode.core.instance.turn import MINUTE, pause
-from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine
 from kubenode.runtime.observe.calls import PAGES, Failure, failure
 from kubenode.runtime.plugins import Plugins
@@ -24,7 +23,6 @@ INTERVAL: Final = MINUTE
 """From the beginning of a poll to that of the next one."""
 ASKED_AT_ONCE: Final = 100
 """Most ids of one question what became of them, as the contract says."""
-_THERE: Final = frozenset({InstanceStep.MADE, InstanceStep.TERMINATING})
 
 
 @attrs.frozen(kw_only=True)
@@ -167,7 +165,7 @@ class Events:
 
     def _tie(self, machine: Machine) -> _Tie | None:
         instance, told = machine.status.instance, machine.status.cloud_events
-        if instance is None or not instance.id or instance.step not in _THERE:
+        if instance is None or not instance.id or instance.step not in THERE:
             return None
         ids = () if told is None or told.instance != instance.id else (one.id for one in told.open)
         return _Tie(provider=instance.provider, instance=instance.id, open=frozenset(ids))
