@@ -1,8 +1,11 @@
 """Two ways to the fake: in the process, where the kit watches the wire, and over a socket, where things break."""
 
 import contextlib
+import re
 import socket
+import ssl
 import struct
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -77,15 +80,26 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
         faults: what happens to the next answers: `reset` and `half` after the work is done, `hang` until the end.
+        keys: the access key and the security token of each request.
     """
 
     daemon_threads = True
 
-    def __init__(self, fake: FakeEc2) -> None:
+    def __init__(self, fake: FakeEc2, certificate: tuple[Path, Path] | None = None) -> None:
         self.fake = fake
         self.faults: list[str] = []
+        self.keys: list[tuple[str, str]] = []
         self.over = threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*map(str, certificate))
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Raise nothing for a client that goes away, as one does that does not trust us."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -97,6 +111,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Do the work, then answer, or break."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        signed = re.search(r"Credential=([^/]+)/", self.headers["Authorization"] or "")
+        self.server.keys.append((signed[1] if signed else "", self.headers["X-Amz-Security-Token"] or ""))
         status, answer = self.server.fake.answer(body)
         fault = self.server.faults.pop(0) if self.server.faults else ""
         if fault == "hang":
@@ -120,9 +136,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(fake: FakeEc2) -> Iterator[Server]:
-    """Serve the fake on the loopback."""
-    server = Server(fake)
+def serving(fake: FakeEc2, certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
+    """Serve the fake on the loopback, over TLS when there is a certificate."""
+    server = Server(fake, certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -1,6 +1,7 @@
 """The one home of boto3: one wire call an operation, answers as mappings, errors as meanings, and no secret told."""
 
 import base64
+import ssl
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,6 +18,9 @@ READ_LIMIT = 20
 THREADS = 32
 PAUSE = timedelta(seconds=2)
 """For how long nothing is sent after "too many"."""
+STRANGER = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
+"""How boto3 says that nobody trusts who answers, or that it is somebody else."""
+UNTRUSTED = "the certificate of the endpoint is not trusted, nothing was sent; name its authorities in ca_bundle of [aws]"
 
 
 class Ec2:
@@ -103,6 +107,8 @@ class Ec2:
         try:
             return method(**arguments), None
         except exceptions.ClientError as error:
+            if error.operation_name != operation:
+                return {}, _not_lent(operation, error.operation_name, error.response)
             return {}, _refused(operation, error.response, creates=creates)
         except (
             exceptions.EndpointConnectionError,
@@ -121,6 +127,8 @@ class Ec2:
                 f"{operation}: boto3 refuses the parameters; nothing was sent; {HINTS[Invalid]}"
             )
         except Exception as error:
+            if isinstance(error, exceptions.SSLError) and any(mark in str(error) for mark in STRANGER):
+                return {}, Unavailable(f"{operation}: {UNTRUSTED}")
             # Its text may hold what was sent.
             return {}, lost(f"{operation}: no answer that can be read ({type(error).__name__})")
         finally:
@@ -134,6 +142,12 @@ class Ec2:
         except ImportError as missing:
             return None, Invalid(f"AWS needs the package {missing.name}: pip install 'kubenode[aws]'")
         settings = self._settings
+        try:
+            ssl.create_default_context(cafile=settings.ca_bundle or None)
+        except OSError:
+            return None, Invalid(
+                f"ca_bundle {settings.ca_bundle} of [aws] cannot be read; name a PEM file of authorities"
+            )
         config = Config(
             retries={"mode": "standard", "total_max_attempts": 1}, connect_timeout=CONNECT_LIMIT, read_timeout=READ_LIMIT,
             max_pool_connections=THREADS, ignore_configured_endpoint_urls=True,
@@ -168,6 +182,17 @@ def _no_credentials() -> tuple[type[Exception], ...]:
         exceptions.NoCredentialsError, exceptions.PartialCredentialsError, exceptions.CredentialRetrievalError,
         exceptions.TokenRetrievalError, exceptions.SSOError, exceptions.InvalidConfigError,
     )  # fmt: skip
+
+
+def _not_lent(operation: str, by: str, answer: Mapping[str, Any]) -> ProviderError:
+    """Give the error for credentials that were asked for on the way, and refused: the call itself was not made."""
+    about = answer.get("ResponseMetadata", {})
+    word, status = str(answer.get("Error", {}).get("Code", ""))[:80], int(about.get("HTTPStatusCode", 0))
+    if status >= 500 or meaning(word, status, creates=False) is Throttled:
+        return Unavailable(f"{operation}: {by} gave no credentials ({word}), nothing was sent")
+    return AuthFailed(
+        f"{operation}: {by} gave no credentials ({word}); {HINTS[AuthFailed]}, and at the trust of its role"
+    )
 
 
 def _refused(operation: str, answer: Mapping[str, Any], *, creates: bool) -> ProviderError:
