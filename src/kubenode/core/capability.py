@@ -228,7 +228,7 @@ class Finding:
     """What was found of one thing that has to be so for a machine to be made.
 
     Attributes:
-        about: the thing: credentials, look, create, image, zone, quota.
+        about: the thing: credentials, or a right: look, delete, tag, reboot, stop, start; create, image, zone, quota.
         holds: whether it is so; None when that is not to be had.
         text: what was found, for people.
         fix: what to do where it does not hold.

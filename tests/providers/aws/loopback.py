@@ -7,7 +7,7 @@ import ssl
 import struct
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from botocore.awsrequest import AWSResponse
 
 from kubenode.providers import conformance
 from kubenode.providers.aws import AwsProvider, AwsSettings
+from kubenode.providers.aws.client import QUOTAS
 from kubenode.providers.pace import Budget, Pace
 from tests.providers.aws.fake import FakeEc2
 
@@ -55,17 +56,22 @@ class Raw:
 
 
 def in_process(
-    wire: conformance.Wire, fake: FakeEc2, settings: AwsSettings = SETTINGS, pace: Pace | None = None
-) -> AwsProvider:
-    """Give a provider whose boto3 serialises, signs and parses, and whose transport is the fake."""
+    wire: conformance.Wire, fake: FakeEc2, settings: AwsSettings = SETTINGS, pace: Pace | None = None, *, quotas: bool = False
+) -> AwsProvider:  # fmt: skip
+    """Give a provider whose boto3 serialises, signs and parses, and whose transport is the fake; with Service Quotas if need be."""
 
-    def send(request: Any) -> AWSResponse:
-        body = request.body.decode() if isinstance(request.body, bytes) else request.body
-        status, answer = fake.answer(body)
-        return AWSResponse(request.url, status, {"content-type": "text/xml"}, Raw(answer))
+    def sends(answers: Callable[[str], tuple[int, bytes]]) -> Callable[[Any], AWSResponse]:
+        def send(request: Any) -> AWSResponse:
+            body = request.body.decode() if isinstance(request.body, bytes) else request.body
+            status, answer = answers(body)
+            return AWSResponse(request.url, status, {"content-type": "text/xml"}, Raw(answer))
+
+        return wire(send)
 
     provider = AwsProvider(settings, pace=pace)
-    provider.ec2.client()._endpoint.http_session.send = wire(send)
+    provider.ec2.client()._endpoint.http_session.send = sends(fake.answer)
+    if quotas:
+        provider.ec2.client(QUOTAS)._endpoint.http_session.send = sends(fake.quota)
     return provider
 
 
@@ -113,7 +119,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         signed = re.search(r"Credential=([^/]+)/", self.headers["Authorization"] or "")
         self.server.keys.append((signed[1] if signed else "", self.headers["X-Amz-Security-Token"] or ""))
-        status, answer = self.server.fake.answer(body)
+        fake = self.server.fake
+        status, answer = (fake.quota if "X-Amz-Target" in self.headers else fake.answer)(body)
         fault = self.server.faults.pop(0) if self.server.faults else ""
         if fault == "hang":
             self.server.over.wait(10)

@@ -12,6 +12,8 @@ from kubenode.providers.aws.codes import HINTS, meaning
 from kubenode.providers.aws.params import AwsSettings
 from kubenode.providers.pace import Pace
 
+EC2 = "ec2"
+QUOTAS = "service-quotas"
 CONNECT_LIMIT = 3
 READ_LIMIT = 20
 """In seconds. After the second the answer is lost, and what was asked for may be done."""
@@ -30,7 +32,7 @@ class Ec2:
         self._settings = settings
         self._pace = pace
         self._lock = threading.Lock()
-        self._client: Any = None
+        self._clients: dict[str, Any] = {}
         self._now = threading.local()
 
     def __repr__(self) -> str:
@@ -45,24 +47,24 @@ class Ec2:
         """
         return str(self.client().meta.region_name)
 
-    def client(self) -> Any:
-        """Give the client of boto3, made once: clients are safe in threads, sessions are not.
+    def client(self, service: str = EC2) -> Any:
+        """Give the client of boto3 for a service, made once: clients are safe in threads, sessions are not.
 
         Raises:
             Invalid: no region, or no such region.
             AuthFailed: no such profile, or credentials that are not whole.
         """
         with self._lock:
-            if self._client is None:
-                made, error = self._made()
+            if service not in self._clients:
+                made, error = self._made(service)
                 if error is not None:
                     raise error
-                self._client = made
-            return self._client
+                self._clients[service] = made
+            return self._clients[service]
 
     def call(
         self, operation: str, arguments: Mapping[str, Any], *,
-        writes: bool = False, creates: bool = False, user_data: bytes = b"",
+        writes: bool = False, creates: bool = False, user_data: bytes = b"", service: str = EC2,
     ) -> Mapping[str, Any]:  # fmt: skip
         """Make one wire call.
 
@@ -72,13 +74,14 @@ class Ec2:
             writes: whether it changes something; then a lost answer is Ambiguous.
             creates: whether it may make an instance; then whatever is not known is Ambiguous.
             user_data: goes into the body when it is signed, so that neither boto3's log nor its errors have it.
+            service: whose operation it is, as boto3 names services.
 
         Raises:
             ProviderError: what the answer means, or that there was none.
         """
         from botocore import xform_name
 
-        method = getattr(self.client(), xform_name(operation))
+        method = getattr(self.client(service), xform_name(operation))
         self._pace.go(writes=writes or creates)
         answer, error = self._asked(
             method, operation, arguments, writes=writes, creates=creates, user_data=user_data
@@ -134,7 +137,7 @@ class Ec2:
         finally:
             self._now.user_data = ""
 
-    def _made(self) -> tuple[Any, ProviderError | None]:
+    def _made(self, service: str) -> tuple[Any, ProviderError | None]:
         try:
             import boto3
             from botocore import exceptions
@@ -157,7 +160,7 @@ class Ec2:
                 profile_name=settings.profile or None, region_name=settings.region or None
             )
             client = session.client(
-                "ec2", config=config, endpoint_url=settings.endpoint_url or None, use_ssl=True,
+                service, config=config, endpoint_url=_endpoint(settings, service), use_ssl=True,
                 verify=settings.ca_bundle or None,
             )  # fmt: skip
         except (exceptions.NoRegionError, exceptions.InvalidRegionError, ValueError):
@@ -173,6 +176,10 @@ class Ec2:
         if self._now.user_data:
             # Another mapping: a record of boto3's log holds the old one, and may be written later.
             request.data = {**request.data, "UserData": self._now.user_data}
+
+
+def _endpoint(settings: AwsSettings, service: str) -> str | None:
+    return (settings.endpoint_url if service == EC2 else settings.quotas_endpoint_url) or None
 
 
 def _no_credentials() -> tuple[type[Exception], ...]:
