@@ -167,7 +167,11 @@ class SupportsReimage(Protocol):
     """A provider that can replace the system disk of an instance under its id."""
 
     def reimage(self, instance_id: str, image: str, token: str, /) -> None:
-        """Begin to put a new disk made of `image` in place; the same token twice is one replacement."""
+        """Begin to put a new disk made of `image` in place; the same token twice is one replacement.
+
+        Raises:
+            Busy: the instance is not in the state of power that this cloud wants for it; some want it off, some on.
+        """
 
 
 @runtime_checkable

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -50,6 +50,7 @@ class FakeEc2:
         refusals: error answers to the next calls, by operation.
         quotas: of Service Quotas, by code.
         console: what the console log holds, in base64; None when there is none.
+        told: hears what is done to an instance, when nobody sees it by looking.
         calls: the operations that came, in order.
         bodies: what came, with its parameters.
     """
@@ -69,6 +70,7 @@ class FakeEc2:
     impaired: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     quotas: dict[str, float] = attrs.field(factory=lambda: {"L-1216C47A": 640.0})
     console: str | None = "Ym9vdGVkIMO8"
+    told: Callable[[str, str], None] = lambda act, instance: None
     _lock: Any = attrs.field(factory=threading.Lock)
 
     def answer(self, body: str) -> tuple[int, bytes]:
@@ -162,6 +164,25 @@ class FakeEc2:
         ]
         part, more = self._part(carry, params)
         return {"Reservations": [{"Instances": [self.rows[one]]} for one in part], "NextToken": more}
+
+    def _create_replace_root_volume_task(self, params: dict[str, str]) -> dict[str, Any]:
+        one, key = self._known(params["InstanceId"], [*self.rows]), ("root", params["ClientToken"])
+        known = self.tokens.setdefault(key, (params, one))
+        if known[0] != params:
+            raise Refuse("IdempotentParameterMismatch")
+        if self.rows[one]["State"]["Name"] != "running":
+            del self.tokens[key]
+            raise Refuse("IncorrectInstanceState")
+        if known[0] is params:
+            self.rows[one]["ImageId"] = params["ImageId"]
+            self.told("reimage", one)
+        return {
+            "ReplaceRootVolumeTask": {
+                "ReplaceRootVolumeTaskId": "replacevol-1",
+                "InstanceId": one,
+                "TaskState": "pending",
+            }
+        }
 
     def _describe_images(self, params: dict[str, str]) -> dict[str, Any]:
         rows = [{"ImageId": one, "State": "available"} for one in members(params, "ImageId") if one == IMAGE]

@@ -20,6 +20,7 @@ from kubenode.providers import (
     SupportsFallback,
     SupportsPower,
     SupportsProviderId,
+    SupportsReimage,
     SupportsTags,
     conformance,
 )
@@ -46,6 +47,7 @@ def test_it_is_found_by_its_entry_point_with_its_settings() -> None:
         SupportsConsoleLog,
         SupportsProviderId,
         SupportsFallback,
+        SupportsReimage,
     ):
         assert isinstance(aws, kind)
 
@@ -130,6 +132,7 @@ def test_the_policy_of_the_page_is_exactly_what_is_called() -> None:
     provider.find({}, None)
     provider.events(None)
     provider.set_tags(made, {"a": "b"})
+    provider.reimage(made, "ami-2", "r")
     provider.console_log(made)
     for action in Power:
         provider.power(made, action, action.value)
