@@ -78,7 +78,7 @@ def test_a_folder_is_the_rule_files_in_it(tmp_path: Path) -> None:
     (kernel,) = made(tmp_path, rule_files=(folder,))._logs
     assert [one.condition for one in kernel.rules] == [*(one.condition for one in OF_HOSTS), "A", "B"]
     (folder / "30-c.json").write_text("{")
-    with pytest.raises(InvalidObjectError, match="30-c.json"):
+    with pytest.raises(InvalidObjectError, match=r"30-c\.json"):
         made(tmp_path, rule_files=(folder,))
 
 
