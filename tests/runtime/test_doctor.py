@@ -15,7 +15,7 @@ from kubenode.core.decision import RebootInstance
 from kubenode.core.errors import AuthFailed, Problem, Throttled
 from kubenode.core.hookspecs import Page
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.episode import Planned
+from kubenode.core.remedy.case import Planned
 from kubenode.core.step import RestartInstance
 from kubenode.runtime.controller.remedy import planned
 from kubenode.runtime.engine.apply import CrashPoint

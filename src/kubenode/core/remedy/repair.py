@@ -35,7 +35,8 @@ from kubenode.core.model.remedy import (
 )
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.episode import Answer, Case, advance, ended
+from kubenode.core.remedy.case import Answer, Case, ended
+from kubenode.core.remedy.episode import advance
 from kubenode.core.remedy.grounds import claimed, contest, left_alone, newer, stopped_by_people
 from kubenode.core.remedy.ladder import (
     cleared,
