@@ -256,11 +256,28 @@ class RebootInstance:
     tries: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class ConfirmEvent:
+    """Consent to an event that a provider has planned for an instance. Its intent is the attempt of a RemedyOperationJob that stands as Acting.
+
+    Attributes:
+        op_id: of the attempt. What does not wait for consent any more is NotFound, however often it is asked for.
+        event: the id that the provider gave it.
+        tries: how often it was asked for before, as far as this process knows.
+    """
+
+    machine: Ref
+    provider: str
+    op_id: str
+    event: str
+    tries: int = 0
+
+
 ApiEffect: TypeAlias = (
     Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
     | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
-CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance
+CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent
 """What is asked of a provider. What came of it is observed."""
 OutsideEffect: TypeAlias = RunSteps | CloudEffect
 """What is done outside the API."""

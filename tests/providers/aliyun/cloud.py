@@ -151,6 +151,13 @@ class FakeEcs:
                 event["status"] = "Avoided"
         return self._act(params, "Running")
 
+    def _AcceptInquiredSystemEvent(self, params: Params) -> Answer:  # noqa: N802
+        event = self.events.get(params["EventId"])
+        if event is None or event["status"] != "Inquiring":
+            return refused(404, "InvalidEventId.NoInquiringEventFound")
+        event["status"] = "Executed"
+        return 200, {"RequestId": "REQ-1"}
+
     def _RedeployInstance(self, params: Params) -> Answer:  # noqa: N802
         return self._RebootInstance(params)
 

@@ -18,7 +18,13 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.capability import SupportsEvents, SupportsFallback, SupportsProviderId, SupportsTags
+from kubenode.core.capability import (
+    SupportsConfirmEvent,
+    SupportsEvents,
+    SupportsFallback,
+    SupportsProviderId,
+    SupportsTags,
+)
 from kubenode.core.hookspecs import Provider, SupportsPower
 from kubenode.core.law import BrokenLaw, Law, law_test
 from kubenode.providers.conformance import further, laws
@@ -48,11 +54,13 @@ LAWS: Mapping[str, Check] = MappingProxyType({
     "one-power-token-is-one-act": laws.check_power,
     "tags-are-added-and-kept": further.check_tags,
     "events-keep-their-ids-and-are-given-once": further.check_events,
+    "consent-to-nothing-is-not-found": further.check_consent,
     "a-node-finds-its-instance": further.check_provider_id,
     "a-choice-is-one-placement": further.check_choices,
 })  # fmt: skip
 NEEDED: Mapping[Check, type] = MappingProxyType({
     laws.check_power: SupportsPower, further.check_tags: SupportsTags, further.check_events: SupportsEvents,
+    further.check_consent: SupportsConfirmEvent,
     further.check_provider_id: SupportsProviderId, further.check_choices: SupportsFallback,
 })  # fmt: skip
 WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from kubenode.core import errors
-from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
+from kubenode.core.capability import SupportsConfirmEvent
+from kubenode.core.decision import (
+    CloudEffect,
+    ConfirmEvent,
+    CreateInstance,
+    RebootInstance,
+    TerminateInstance,
+)
 from kubenode.core.errors import NotFound, ProviderError
 from kubenode.core.hookspecs import CreateRequest, Instance, Power, Provider, SupportsPower
 from kubenode.core.instance.seen import LOOKED_FOR, ProviderAnswer
@@ -57,7 +64,7 @@ Looked: TypeAlias = Look | Failure
 def made(
     launches: Launches, effect: CloudEffect, token: "BootstrapToken | None" = None
 ) -> Instance | Failure | None:
-    """Make the call of an effect; give the instance of a create, None of what ends or restarts one, or how it failed.
+    """Make the call of an effect; give the instance of a create, None of what is done to one, or how it failed.
 
     Args:
         launches: reads its parameters.
@@ -71,6 +78,8 @@ def made(
         return _done(lambda: provider.delete(effect.instance))
     if isinstance(effect, RebootInstance):
         return _rebooted(provider, effect)
+    if isinstance(effect, ConfirmEvent):
+        return _confirmed(provider, effect)
     return _created(provider, launches, effect, token)
 
 
@@ -100,6 +109,12 @@ def _rebooted(provider: object, effect: RebootInstance) -> Failure | None:
     if not isinstance(provider, SupportsPower):
         return Failure(error="Unsupported", text=f"provider {effect.provider} cannot restart an instance")
     return _done(lambda: provider.power(effect.instance, Power.REBOOT, effect.op_id))
+
+
+def _confirmed(provider: object, effect: ConfirmEvent) -> Failure | None:
+    if not isinstance(provider, SupportsConfirmEvent):
+        return Failure(error="Unsupported", text=f"provider {effect.provider} waits for nobody's consent")
+    return _done(lambda: provider.confirm_event(effect.event))
 
 
 def _done(call: Callable[[], None]) -> Failure | None:
