@@ -133,7 +133,7 @@ class AgentController:
         spec, state = component.spec, machine.spec.components[name].state
         try:
             params = structured(raw, driver.params, f"{where}.spec.parameters")
-            want = Desired(version=spec.version, params=params, state=state)
+            want = Desired(version=spec.version, params=params, state=state, disruption=spec.disruption)
             looks = (*driver.probes(want), *looked_at(spec, state))
             seen = self._hosts.look(machine.metadata.name, looks)
             have, failing = probed(driver.judge(want, seen), spec, state, seen)
