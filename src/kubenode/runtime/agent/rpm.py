@@ -32,6 +32,8 @@ _LOCKED: Final = re.compile(r"can't create transaction lock|already locked by|cu
 _DNF_DOES: Final = (
     "dnf", "-y", "-q", "--setopt=exit_on_lock=True", "--setopt=install_weak_deps=False", "--setopt=obsoletes=False",
 )  # fmt: skip
+_MISSING: Final = re.compile(r"Unable to find a match|No match for argument")
+_NEEDED: Final = re.compile(r"Failed dependencies:\s*(\S.{0,200})")
 _NO_PLUGIN: Final = re.compile(r"[Nn]o such command: versionlock")
 
 
@@ -155,7 +157,10 @@ class RpmPackages:
             return
         if _NO_PLUGIN.search(ran.tail):
             raise StepFailed(f"{what}: dnf has no versionlock; install its plugin, or write hold: false")
-        raise StepFailed(told(what, ran))
+        needed = _NEEDED.search(ran.tail)
+        more = f" {needed.group(1).strip()}" if needed is not None else ""
+        more += "; dnf list --showduplicates says what there is" if _MISSING.search(ran.tail) else ""
+        raise StepFailed(told(what, ran) + more)
 
     def _locked(self, what: str, argv: tuple[str, ...]) -> Ran:
         """Run something that needs the packages for itself; wait while another one has them."""
