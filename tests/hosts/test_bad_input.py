@@ -91,7 +91,7 @@ class _Bad:
 
     def containerd(self, version: str, name: str = "runtime") -> str:
         """Make a component that is a package."""
-        parameters = {"package": "containerd", "unit": "containerd.service"}
+        parameters = {"package": "containerd", "unit": "containerd.service", "hold": False}
         return self.component(name, version, "package", parameters=parameters)
 
     def comes(self, entry: str, version: str) -> None:
@@ -154,7 +154,12 @@ def test_what_is_wrong_is_told_and_changes_nothing(
 
         bad.told("app", "InstallFailed", "app.service", "journalctl -u app.service", "as it was before")
         bad.told("runtime", "InstallFailed", "held", "apt-mark unhold containerd")
-        bad.told("sealed", "InstallFailed", "Read-only file system; find out why, and remount it")
+        bad.told(
+            "sealed",
+            "InstallFailed",
+            "Read-only file system; find out why, and remount it",
+            "as it was before",
+        )
         bad.told(
             "none",
             "InstallFailed",

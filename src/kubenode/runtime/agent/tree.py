@@ -184,8 +184,19 @@ class Tree:
                 self._remove(path, was.missing)
                 return
             with self.folder_of(path, make=True) as (folder, name):
-                if folder is not None:
+                if folder is not None and not self._stands(path, name, folder, was):
                     self._put(name, folder, was)
+
+    def _stands(self, path: str, name: str, folder: int, was: Was) -> bool:
+        """Tell whether a path is as it was, and see that it stays so; a disk that is read-only by now bears that."""
+        try:
+            if _found(path, name, folder) != attrs.evolve(was, missing=0):
+                return False
+        except StepFailed:  # something else stands there
+            return False
+        self._swept(name, folder)
+        self._disk.sync(folder)
+        return True
 
     def _put(self, name: str, folder: int, was: Was) -> None:
         new = self._swept(name, folder)
