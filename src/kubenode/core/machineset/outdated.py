@@ -25,6 +25,7 @@ def stamp(template: MachineTemplate) -> str:
         template.labels, template.annotations, spec.infrastructure.provider, spec.infrastructure.parameters,
         spec.labels, [(one.key, one.value, one.effect.value) for one in spec.taints], spec.deletion_policy.value,
         *(() if secret is None else ((secret.namespace, secret.name),)),
+        *((("annotations", spec.annotations),) if spec.annotations else ()),
     )  # fmt: skip
     return digest(json.dumps(said, sort_keys=True, default=dict))
 
