@@ -46,13 +46,18 @@ class Parts:
 
 
 _FOUND = pytest.StashKey[Parts | str]()
+_BUNDLE = pytest.StashKey[Path | str]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build before the first test runs: no test's timeout covers the build, and its progress is seen."""
-    wanted = any("host_parts" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if session.config.option.collectonly:
+        return
+    if "host_parts" in wanted:
         session.config.stash[_FOUND] = _find()
+    if "agent_bundle" in wanted and isinstance(session.config.stash[_FOUND], Parts):
+        session.config.stash[_BUNDLE] = _bundled()
 
 
 @pytest.fixture(scope="session")
@@ -91,6 +96,22 @@ def kubelet(session_stage: Stage, host_parts: Parts) -> tuple[Path, ...]:
 def kubenode(host_parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
     """Return the layers of a host that has kubenode (`bundle.KUBENODE`), as it is checked out."""
     return bundle.ours(tmp_path_factory.mktemp("bundle")), host_parts.packages
+
+
+@pytest.fixture(scope="session")
+def agent_bundle(host_parts: Parts, pytestconfig: pytest.Config) -> Path:
+    """Return the bundle of what is checked out, or skip."""
+    found = pytestconfig.stash.get(_BUNDLE, None) or _bundled()
+    if isinstance(found, str):
+        refuse(found, in_ci=bool(os.environ.get("CI")))
+    return found
+
+
+def _bundled() -> Path | str:
+    try:
+        return bundle.bundled()
+    except Unavailable as unavailable:
+        return str(unavailable)
 
 
 def _find() -> Parts | str:

@@ -9,7 +9,7 @@ from tests.hosts import tools
 from tests.hosts.image import root_image
 from tests.hosts.tools import HostsUnavailable
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly]
+pytestmark = pytest.mark.hosts
 
 
 def test_what_is_missing_is_named_by_its_package(tmp_path: Path) -> None:

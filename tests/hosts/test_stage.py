@@ -13,7 +13,7 @@ from tests.hosts.fixture import Parts
 from tests.hosts.stage import Stage
 from tests.hosts.tools import hosts_cache
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly]
+pytestmark = pytest.mark.hosts
 
 _HOLDER = """
 import sys, time
