@@ -32,7 +32,7 @@ _API: Final = "kubenode.dev/v1alpha1"
 _APPLY: Final = "application/apply-patch+yaml"
 _SETS: Final = "/apis/kubenode.dev/v1alpha1/machinecomponentsets"
 _OPTIONS: Final = f"OPTIONS=--inspect-seconds 10 --kernel-log={KERNEL_LOG}\n"
-_SOON_NS: Final = 3_000_000_000
+_SOON_NS: Final = 1_500_000_000
 _EVERY: Final = 0.05
 
 
@@ -61,7 +61,7 @@ class Fleet:
     """Three hosts, named n1 to n3; each Machine is named by the host's address, as `kubenode machine import` does."""
 
     def __init__(self, stage: Stage, world: World, hosts: Sequence[Host]) -> None:
-        """Hold them; call `made` instead."""
+        """Hold hosts that are on; call `made` instead."""
         self.plane = stage.control_plane
         self.world = world
         self.hosts = tuple(hosts)
@@ -71,18 +71,21 @@ class Fleet:
 
     @classmethod
     @contextmanager
-    def made(cls, stage: Stage, world: World) -> Iterator[Self]:
-        """Yield three bare hosts that are on: Debian and sshd, and a file with options for the agent to come."""
+    def made(cls, stage: Stage, folder: Path) -> Iterator[Self]:
+        """Yield three bare hosts that are on, with a controller beside them that writes into the folder.
+
+        Bare is Debian and sshd, and files with options for the agent to come.
+        """
         hosts = [stage.host(name) for name in ("n1", "n2", "n3")]
-        fleet = cls(stage, world, hosts)
-        try:
-            side_by_side(*(_bare(host) for host in hosts))
+        plane = stage.control_plane
+        with ThreadPoolExecutor() as pool, ExitStack() as stack:
+            booting = [pool.submit(_boot_bare, host) for host in hosts]
+            world = stack.enter_context(World.on(plane, folder))
+            for future in booting:
+                future.result()
+            fleet = cls(stage, world, hosts)
+            stack.enter_context(fleet._clients)
             yield fleet
-        finally:
-            fleet._clients.close()
-            for host in hosts:
-                with host:
-                    pass
 
     @contextmanager
     def chapter(self, number: int) -> Iterator[None]:
@@ -263,16 +266,13 @@ class Fleet:
         return "\n".join(parts)
 
 
-def _bare(host: Host) -> Callable[[], None]:
-    """Give what lets a host boot, and takes containerd away that the image has."""
-
-    def boot() -> None:
-        host.write("/etc/kubenode/agent.env", _OPTIONS, mode=0o600)
-        host.write(KERNEL_LOG, "")
-        host.power_on()
-        host.run("dpkg", "--purge", "containerd")
-
-    return boot
+def _boot_bare(host: Host) -> None:
+    """Boot a host, and take containerd away, which the image has."""
+    host.write("/etc/kubenode/agent.env", _OPTIONS, mode=0o600)
+    host.write(f"/etc/systemd/system/{UNIT}.d/soon.conf", "[Service]\nRestartSec=1\n")
+    host.write(KERNEL_LOG, "")
+    host.power_on()
+    host.run("dpkg", "--purge", "containerd")
 
 
 def _at_target(found: Mapping[str, Any], version: str) -> bool:

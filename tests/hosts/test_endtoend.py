@@ -4,78 +4,28 @@ Its chapters are in order, and each needs those before it.
 """
 
 import json
-import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
 
-import attrs
 import pytest
 
-from tests.cluster.build import kubernetes_version
-from tests.cluster.test_enrolment import World
-from tests.hosts.agent import UNIT
-from tests.hosts.artifacts import Artifacts, served
+from tests.hosts.artifacts import served
 from tests.hosts.fixture import Parts
-from tests.hosts.fleet import KERNEL_LOG, Fleet, Seen, import_hosts, now, side_by_side
+from tests.hosts.fleet import Fleet, Seen, import_hosts, now, side_by_side
 from tests.hosts.host import Host
 from tests.hosts.kubelet import PROGRAM
+from tests.hosts.ordeals import LEDGER, away, kept
 from tests.hosts.stage import Stage
-from tests.hosts.wishes import BOOT_FILE, BOOT_TEXT, CONFIG, POOL, TOOL, Metrics, Wishes, measured
+from tests.hosts.story import NOW, Story, chapter, installed
+from tests.hosts.wishes import CONFIG, POOL, Wishes, measured
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
 
-LOG = logging.getLogger(__name__)
-APPLIED: Final = "/var/lib/kubenode/applied.json"
-STORE: Final = "/opt/kubenode/artifacts"
-HUNG: Final = "INFO: task dd:4121 blocked in I/O wait for more than 120 seconds."
-JOBS: Final = "/apis/kubenode.dev/v1alpha1/remedyoperationjobs"
-LEDGER: Final = "/apis/kubenode.dev/v1alpha1/riskledgers/cluster"
-NOW: Final = kubernetes_version().removeprefix("v")
-
-
-@attrs.define(kw_only=True)
-class Story:
-    """What the chapters share, and pass on.
-
-    Attributes:
-        newest: the versions of containerd that the hosts' archive has, the newest first.
-        following: what the later kubelet says of itself.
-        containerd: the version that is to be there now; `kubelet` likewise.
-    """
-
-    fleet: Fleet
-    wishes: Wishes
-    metrics: Metrics
-    artifacts: Artifacts
-    bundle: Path
-    folder: Path
-    newest: list[str]
-    following: str
-    containerd: str = ""
-    kubelet: str = ""
-
-    def versions(self) -> dict[str, str]:
-        """Give what every host is to have, by entry."""
-        return {
-            self.wishes.containerd: self.containerd, self.wishes.kubelet: self.kubelet,
-            self.wishes.boot: "1", "join": "1", "unit": "1",
-        }  # fmt: skip
-
-    def wait_well(self) -> None:
-        """Wait until every host has all of it and is Running and Ready."""
-        for host in self.fleet.hosts:
-            self.fleet.wait_well(host, self.versions())
-
 
 @pytest.fixture(scope="module")
-def story(
-    session_stage: Stage, host_parts: Parts, agent_bundle: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Story]:
-    """Three bare hosts, a controller with the rights of the manifests, a server of artifacts and one of metrics."""
+def story(host_parts: Parts, agent_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Three bare hosts with a stage of their own, a controller with the rights of the manifests, a server of artifacts and one of metrics."""
     folder = tmp_path_factory.mktemp("story")
     for number in (1, 2):
         with host_parts.kubelet.open("rb") as program:
@@ -85,9 +35,9 @@ def story(
         "tool-1": folder / "tool-1", "tool-2": folder / "tool-2",
     }  # fmt: skip
     with (
-        session_stage.network.inside(),
-        World.on(session_stage.control_plane, folder) as world,
-        Fleet.made(session_stage, world) as fleet,
+        Stage.start(host_parts.image, host_parts.binaries) as stage,
+        stage.network.inside(),
+        Fleet.made(stage, folder) as fleet,
         served(files) as artifacts,
         measured(fleet) as metrics,
     ):
@@ -97,15 +47,6 @@ def story(
             folder=folder, newest=[line.split("|")[1].strip() for line in known],
             following=host_parts.next_version.removeprefix("v"),
         )  # fmt: skip
-
-
-@contextmanager
-def chapter(story: Story, number: int) -> Iterator[None]:
-    """Tell a chapter, and how long it took."""
-    begun = time.monotonic()
-    with story.fleet.chapter(number):
-        yield
-    LOG.info("chapter %d: %.1f s", number, time.monotonic() - begun)
 
 
 def test_1_three_bare_hosts_become_three_ready_nodes(story: Story) -> None:
@@ -146,11 +87,6 @@ def test_1_three_bare_hosts_become_three_ready_nodes(story: Story) -> None:
             fleet.wait_complete(entry, component)
         assert older != newer
         assert {installed(host) for host in fleet.hosts} == {older}
-
-
-def installed(host: Host) -> str:
-    """Give the version of containerd that dpkg says is installed."""
-    return host.run("dpkg-query", "-W", "-f", "${Version}", "containerd")
 
 
 def by_batches(story: Story, entry: str, component: str) -> None:
@@ -297,138 +233,3 @@ def test_6_side_by_side_a_network_is_cut_a_disk_is_full_and_a_task_hangs(story: 
         story.wait_well()
         ledger = story.fleet.get(LEDGER)["status"]
         assert ledger.get("holds", []) == []
-
-
-def away(story: Story, host: Host) -> None:
-    """Cut a host off: what it was last told it keeps, also what is broken meanwhile; all that is told when it is back."""
-    fleet, wishes, since = story.fleet, story.wishes, now()
-    others = {
-        other.name: fleet.condition(other, "Ready")["lastTransitionTime"]
-        for other in fleet.hosts
-        if other is not host
-    }
-    boot, process = host.boot_id, host.run("systemctl", "show", "-P", "MainPID", UNIT)
-    host.cut_network()
-    host.write(BOOT_FILE, "")
-    fleet.until("a Node that is Unknown", lambda: fleet.condition(host, "Ready").get("status") == "Unknown")
-    fleet.until("a repair without a server", lambda: host.place(BOOT_FILE).read_text() == BOOT_TEXT, 150)
-    spooled = json.loads(host.place(APPLIED).read_text())["machine"]["status"]["agent"]["components"][
-        wishes.boot
-    ]
-    assert datetime.fromisoformat(spooled["driftedAt"]) >= since
-    assert not fleet.is_ready(host)
-    assert "driftedAt" not in fleet.report(host, wishes.boot)
-    host.restore_network()
-    fleet.wait_well(host, story.versions())
-    assert (host.boot_id, host.run("systemctl", "show", "-P", "MainPID", UNIT)) == (boot, process)
-    for other in fleet.hosts:
-        if other.name in others and other.name != "n3":
-            assert fleet.condition(other, "Ready")["lastTransitionTime"] == others[other.name]
-
-
-def kept(story: Story, two: Host, three: Host) -> None:
-    """Of two hosts: hostile artifacts, a full disk, and then a task that hangs."""
-    with story.fleet.undisturbed(two, three):
-        hostile(story, two, three)
-        full(story, two, three)
-    hangs(story, three)
-
-
-def hostile(story: Story, two: Host, three: Host) -> None:
-    """Serve what must not be taken: the first host says why and keeps what it has, the rollout stops, the other is left alone."""
-    fleet, wishes = story.fleet, story.wishes
-    for host in (two, three):
-        fleet.plane.kubectl("label", "machine", host.address, "tool=yes")
-    wishes.tool_is("tool-good", "good", "tool-1")
-    wishes.roll("tool", "tool-good", batches=[2], labels={"tool": "yes"})
-    fleet.wait_complete("tool", "tool-good")
-    good = [host.run("sha256sum", TOOL) for host in (two, three)]
-    for name, how, more, says in (
-        ("tool-cut", "truncated", {}, "ended after"),
-        ("tool-wrong", "good", {"sha256": "0" * 64}, "correct the component's url or sha256"),
-        ("tool-endless", "endless", {}, "more than 1073741824 bytes"),
-        ("tool-loop", "loop", {}, "redirect more than 5 times"),
-    ):
-        wishes.tool_is(name, how, "tool-2", **more)
-        wishes.roll("tool", name, batches=[1], labels={"tool": "yes"})
-        failure = stopped(story, "tool", name)
-        assert says in failure["message"], failure
-        assert failure["reason"] == "InstallFailed"
-        wanted = [fleet.machine(host)["spec"]["components"]["tool"]["component"] for host in (two, three)]
-        assert sorted(wanted) == sorted(["tool-good", name])
-        assert [host.run("sha256sum", TOOL) for host in (two, three)] == good
-    wishes.roll("tool", "tool-good", batches=[2], labels={"tool": "yes"})
-    fleet.wait_complete("tool", "tool-good")
-
-
-def stopped(story: Story, name: str, component: str) -> dict[str, Any]:
-    """Wait until the rollout of a component has stopped at its first host, and give the failure."""
-    fleet = story.fleet
-
-    def stands() -> bool:
-        update = fleet.set(name).get("status", {}).get("update") or {}
-        return update.get("component") == component and fleet.progress(name) == "FailureThreshold"
-
-    fleet.until(f"an end of {component}", stands)
-    (failure,) = fleet.set(name)["status"]["failed"]
-    found: dict[str, Any] = failure
-    return found
-
-
-def full(story: Story, host: Host, other: Host) -> None:
-    """Fill the disk of a host's artifacts: it says so and keeps what it has; when there is room it goes on."""
-    fleet, wishes = story.fleet, story.wishes
-    small = "/srv/small"
-    host.run("install", "-d", small)
-    host.run("mount", "-t", "tmpfs", "-o", "size=400m,mode=0755", "tmpfs", small)
-    host.run("cp", "-a", f"{STORE}/.", small)
-    host.run("mount", "--bind", small, STORE)
-    host.run("dd", "if=/dev/zero", f"of={small}/ballast", "bs=1M", check=False)
-    assert host.run("df", "--output=avail", STORE).split()[1] == "0"
-    before = host.run("sha256sum", TOOL)
-    wishes.tool_is("tool-next", "good", "tool-2")
-    wishes.roll("tool", "tool-next", batches=[2], labels={"tool": "yes"})
-    failure = stopped(story, "tool", "tool-next")
-    assert failure["name"] == host.address
-    assert "MiB" in failure["message"], failure
-    assert host.run("sha256sum", TOOL) == before
-    fleet.until("the other", lambda: other.run("sha256sum", TOOL) != before)
-    host.run("rm", f"{small}/ballast")
-    wishes.tool_is("tool-again", "good", "tool-2")
-    wishes.roll("tool", "tool-again", batches=[2], labels={"tool": "yes"})
-    fleet.wait_complete("tool", "tool-again")
-    assert host.run("sha256sum", TOOL) == other.run("sha256sum", TOOL) != before
-
-
-def hangs(story: Story, host: Host) -> None:
-    """Let the kernel of a host say that a task hangs: condition, permit, reboot, and a proof that it helped."""
-    fleet, boot = story.fleet, host.boot_id
-    spec = {
-        "condition": {"type": "KernelDeadlock", "status": "True", "for": "1s"},
-        "ladder": [{"action": "reboot", "timeout": "1m"}], "verification": {"dwell": "2s", "timeout": "2m"},
-    }  # fmt: skip
-    fleet.apply("NodeRemedier", "hung-task", spec)
-    host.run("tee", "-a", KERNEL_LOG, input=f"{HUNG}\n")
-    fleet.until("the condition", lambda: fleet.condition(host, "KernelDeadlock").get("message") == HUNG)
-    fleet.until("the permit", lambda: permits(story) == [host.address])
-    host.await_reboot()
-
-    def job() -> dict[str, Any]:
-        (found,) = fleet.get(JOBS)["items"]
-        return dict(found["status"])
-
-    fleet.until("the proof", lambda: job().get("phase") == "Succeeded", 90)
-    (attempt,) = job()["attempts"]
-    assert attempt["action"] == "reboot"
-    assert fleet.condition(host, "KernelDeadlock")["status"] == "False"
-    assert host.boot_id != boot
-    fleet.wait_well(host, story.versions())
-    assert permits(story) == []
-    acts = fleet.get(LEDGER)["status"]["acts"]
-    assert [line for line in acts.splitlines() if "Remedy" in line and host.address in line]
-
-
-def permits(story: Story) -> list[str]:
-    """Name the machines that have a permit for a remedy now."""
-    holds = story.fleet.get(LEDGER)["status"].get("holds", ())
-    return [hold["machine"] for hold in holds if hold["cause"] == "Remedy"]

@@ -18,7 +18,7 @@ from tests.hosts.image import ARCHIVE
 from tests.hosts.kubelet import PROGRAM, set_up_kubelet
 from tests.hosts.stage import Stage
 
-pytestmark = pytest.mark.hosts
+pytestmark = [pytest.mark.hosts, pytest.mark.nightly]
 
 _KERNEL_SETTINGS: Final = (
     "vm/overcommit_memory",
