@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["tests.cluster.fixture", "tests.hosts.fixture"]
 
-HOSTS = "tests/hosts/"
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a shell ignores Ctrl-C, and so would the programs that tests interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -31,15 +29,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 @pytest.hookimpl(optionalhook=True)  # xdist's, which may be off
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadScopeScheduling":
-    """Let one worker run a file whole, and all files of the test hosts: servers and hosts are started once, and stories stay in order."""
-    from xdist.scheduler import LoadScopeScheduling
+    """Let one worker run a file whole, in the order of their names: those that take long come early."""
+    from tests.sharing import ByFile
 
-    class ByFile(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return HOSTS if file.startswith(HOSTS) else file
-
-    config.option.loadscopereorder = False  # in the order of their names: those that take long come early
+    config.option.loadscopereorder = False
     return ByFile(config, log)
 
 

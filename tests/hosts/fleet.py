@@ -187,6 +187,26 @@ class Fleet:
 
         self.until(f"the end of the rollout of {component}", over, patience)
 
+    def stopped(self, name: str, component: str) -> tuple[Host, str]:
+        """Wait until the rollout of a component has stopped at one host, and its Machine says why; give both."""
+
+        def stands() -> bool:
+            update = self.set(name).get("status", {}).get("update") or {}
+            return update.get("component") == component and self.progress(name) == "FailureThreshold"
+
+        self.until(f"an end of {component}", stands)
+        (failure,) = self.set(name)["status"]["failed"]
+        assert failure["reason"] == "InstallFailed", failure
+        host = next(host for host in self.hosts if host.address == failure["name"])
+
+        def says() -> bool:
+            conditions = self.machine(host)["status"]["conditions"]
+            ready = next(one for one in conditions if one["type"] == "ComponentsReady")
+            return ready["reason"] == "ComponentFailed" and failure["message"] in ready["message"]
+
+        self.until(f"the word of {host.name} that {component} failed", says)
+        return host, failure["message"]
+
     @contextmanager
     def followed(self, name: str) -> Iterator[list[Seen]]:
         """Note what the status of a set says while the block runs, each time that it has changed."""

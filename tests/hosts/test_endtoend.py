@@ -18,6 +18,7 @@ from tests.hosts.kubelet import PROGRAM
 from tests.hosts.ordeals import LEDGER, away, kept
 from tests.hosts.stage import Stage
 from tests.hosts.story import NOW, Story, chapter, installed
+from tests.hosts.test_stage import left, nothing
 from tests.hosts.wishes import CONFIG, POOL, Wishes, measured
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(300)]
@@ -47,6 +48,7 @@ def story(host_parts: Parts, agent_bundle: Path, tmp_path_factory: pytest.TempPa
             folder=folder, newest=[line.split("|")[1].strip() for line in known],
             following=host_parts.next_version.removeprefix("v"),
         )  # fmt: skip
+    assert left(stage.folder) == nothing()
 
 
 def test_1_three_bare_hosts_become_three_ready_nodes(story: Story) -> None:
@@ -99,16 +101,20 @@ def by_batches(story: Story, entry: str, component: str) -> None:
         fleet.wait_complete(entry, component)
     first, second = (members(seen, number) for number in (1, 2))
     assert (len(first), len(second), len({*first, *second})) == (1, 2, 3), seen
-    opened = next(one.at for one in seen if one.batch.get("number") == 2)
     names = [tuple(host.name for host in fleet.hosts if host.address in batch) for batch in (first, second)]
     questions = story.metrics.asked[asked:]
-    assert [batch for _, batch in questions] == [names[0]] * 2 + [
-        names[1]
-    ] * 2  # when closed, and when observed
+    wanted = [
+        names[0],
+        names[0],
+        names[1],
+        names[1],
+    ]  # each when it was closed, and when it had been observed
+    assert [batch for _, batch in questions] == wanted
+    opened = next(one.at for one in seen if one.batch.get("number") == 2)
     times = {host.address: fleet.disturbed(host, begun) for host in fleet.hosts}
     assert all(times.values()), times
     before, after = ([at for name in batch for at in times[name]] for batch in (first, second))
-    assert max(before) < questions[0][0] < questions[1][0] < opened < min(after)
+    assert max(before) < questions[0][0] < questions[1][0] < min(opened, *after)
 
 
 def members(seen: list[Seen], number: int) -> set[str]:
