@@ -5,7 +5,11 @@ reason, and fail when the variable CI is set. One API server is shared, so each 
 """
 
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,6 +49,7 @@ class Parts:
     next_version: str
 
 
+TELL_EVERY_S: Final = 15.0
 _FOUND = pytest.StashKey[Parts | str]()
 _BUNDLE = pytest.StashKey[Path | str]()
 
@@ -109,7 +114,8 @@ def agent_bundle(host_parts: Parts, pytestconfig: pytest.Config) -> Path:
 
 def _bundled() -> Path | str:
     try:
-        return bundle.bundled()
+        with progress("the bundle of the agent"):
+            return bundle.bundled()
     except Unavailable as unavailable:
         return str(unavailable)
 
@@ -119,9 +125,11 @@ def _find() -> Parts | str:
     major, minor, patch = version.split(".")
     following = f"{major}.{minor}.{int(patch) + 1}"
     try:
+        with progress("the image of the test hosts, and what they need"):
+            image, packages = root_image(), bundle.packages()
         return Parts(
-            root_image(),
-            bundle.packages(),
+            image,
+            packages,
             control_plane_binaries(),
             kubelet_folder(version) / "kubelet",
             kubelet_folder(following) / "kubelet",
@@ -129,3 +137,22 @@ def _find() -> Parts | str:
         )
     except Unavailable as unavailable:
         return str(unavailable)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Tell about every 15 seconds that the block goes on."""
+    begun, over = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(TELL_EVERY_S):
+            sys.stderr.write(f"hosts: still making {what}: {time.monotonic() - begun:.0f} s so far\n")
+            sys.stderr.flush()
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
