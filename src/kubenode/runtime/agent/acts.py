@@ -134,7 +134,8 @@ def dump(act: Act) -> Json:
             }  # fmt: skip
         case InstallPackage():
             then = None if act.then is None else act.then.unit
-            return {"act": "InstallPackage", "package": act.package, "version": act.version, "then": then}
+            found = {"act": "InstallPackage", "package": act.package, "version": act.version, "then": then}
+            return {**found, "anew": True} if act.anew else found
         case InstallArtifact():
             then = None if act.then is None else act.then.unit
             return {

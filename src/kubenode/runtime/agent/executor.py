@@ -138,7 +138,7 @@ class Executor:
                 self._reread(step.path)
                 self._restart(step.then)
             case InstallPackage():
-                self._packages.install(step.package, step.version)
+                self._packages.install(step.package, step.version, anew=step.anew)
                 self._restart(step.then)
             case RemovePackage():
                 self._packages.remove(step.package)

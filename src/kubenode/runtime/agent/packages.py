@@ -87,8 +87,13 @@ class Packages:
             broken=any(one[1:2] == ["reinstreq"] for one in known),
         )  # fmt: skip
 
-    def install(self, package: str, version: str) -> None:
+    def install(self, package: str, version: str, *, anew: bool = False) -> None:
         """Bring a package to an exact version, up or down.
+
+        Args:
+            package: which.
+            version: as the package manager spells it.
+            anew: also when it is at that version: all its files but those of its configuration are written again.
 
         Raises:
             StepFailed: it is held, the version is not to be had, or the package manager fails.
@@ -96,10 +101,10 @@ class Packages:
         if not _VERSION.fullmatch(version):
             raise StepFailed(f"{version!r} is not the version of a package such as 1.6.20~ds1-1+deb12u2")
         found = self.found(package)
-        if found.version == version and not found.broken:
+        if found.version == version and not (found.broken or anew):
             return
         self._check_hold(package, found)
-        again = ("--reinstall",) if found.broken else ()
+        again = ("--reinstall",) if found.broken or anew else ()
         self._change(
             f"installing {package}={version}", (*_APT, *again, "install", "--", f"{package}={version}")
         )
