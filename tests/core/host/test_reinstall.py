@@ -107,6 +107,7 @@ def test_the_version_before_is_put_down_where_the_wanted_one_failed() -> None:
     [
         ({"entry": None}, "kubelet: nothing says how it should be"),
         ({"entry": entry(state=m.Running.ABSENT)}, "kubelet: it is to be absent"),
+        ({"meta": {"labels": {"allow-drift.kubenode.dev/kubelet": ""}}}, "kubelet: a person has changed it, and its label lets that be"),
         ({"report": None}, "kubelet: no revision of it was found whole here"),
         ({"entry": entry(revision="3")}, "kubelet: no revision of it was found whole here"),
         ({"afresh": {}}, "kubelet: its driver has no steps"),

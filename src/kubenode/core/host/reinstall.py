@@ -5,6 +5,7 @@ restart does not mend.
 """
 
 from kubenode.core.errors import Problem
+from kubenode.core.health.held import allows_drift
 from kubenode.core.host.drift import INSTALL_FAILED, was_at_target
 from kubenode.core.host.plan import anew
 from kubenode.core.host.snapshot import NodeSnapshot
@@ -32,6 +33,8 @@ def reinstallation(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
         return "nothing says how it should be"
     if entry.state is Running.ABSENT:
         return "it is to be absent"
+    if allows_drift(seen.machine, name):
+        return "a person has changed it, and its label lets that be"
     if not last_good(seen.before.components.get(name, ComponentReport()), entry):
         return "no revision of it was found whole here"
     plan = seen.afresh.get(name, ())

@@ -14,6 +14,7 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note
 from kubenode.core.health.freeze import thaws
+from kubenode.core.health.held import allows_drift
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine, OperationStep, StepAction
@@ -90,9 +91,10 @@ class RepairSnapshot:
     sightings: Mapping[str, int] = NOTHING_SEEN
 
     def drifts(self, name: str) -> bool:
-        """Tell whether the agent reports of an entry, as it stands, that it was at target and is not now."""
+        """Tell whether the agent reports of an entry, as it stands, that it was at target and is not now; what is allowed is none."""
         entry, report = self.machine.spec.components.get(name), _reports(self.machine).get(name)
-        return entry is not None and report is not None and report.drifting and report.is_of(entry)
+        drifts = entry is not None and report is not None and report.drifting and report.is_of(entry)
+        return drifts and not allows_drift(self.machine, name)
 
     def asks(self, entry: ComponentEntry) -> bool:
         """Tell whether repair of an entry takes a permit; no while its component is not known or not understood."""

@@ -43,6 +43,7 @@ CODES: Final[Mapping[str, type[ProviderError]]] = MappingProxyType({
     "OperationDenied.NoStock": CapacityExhausted, "OperationDenied.ZoneNotAllowed": CapacityExhausted,
     "Zone.NotOnSale": CapacityExhausted, "Zone.NotOpen": CapacityExhausted,
     "ResourceNotAvailable": CapacityExhausted, "InvalidInstanceType.ZoneNotSupported": CapacityExhausted,
+    "InvalidSpotPriceLimit.LowerThanPublicPrice": CapacityExhausted, "InvalidSpotPriceLimit": Invalid,
     "QuotaExceed": QuotaExceeded, "QuotaExceeded": QuotaExceeded, "InstanceQuotaExceed": QuotaExceeded,
     "Account.Arrearage": QuotaExceeded, "InvalidAccountStatus.NotEnoughBalance": QuotaExceeded,
     "IdempotentParameterMismatch": TokenConflict, "IdempotenceParamNotMatch": TokenConflict,
