@@ -83,6 +83,7 @@ def test_what_does_not_apply_is_told() -> None:
         "one-power-token-is-one-act (not applicable: no power())",
         "tags-are-added-and-kept (not applicable: no set_tags())",
         "events-keep-their-ids-and-are-given-once (not applicable: no events())",
+        "consent-to-nothing-is-not-found (not applicable: no confirm_event())",
         "a-node-finds-its-instance (not applicable: no instance_of())",
         "a-choice-is-one-placement (not applicable: no choices())",
         "one-redeploy-token-is-one-move (not applicable: no redeploy())",

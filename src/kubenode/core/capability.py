@@ -151,7 +151,7 @@ class SupportsConfirmEvent(Protocol):
     """A provider that waits for consent before some maintenance (`EventState.INQUIRING`)."""
 
     def confirm_event(self, event_id: str, /) -> None:
-        """Let the event begin. Once it has begun, a repeat is no error; NotFound when there is no such event."""
+        """Let the event begin; NotFound when none of that id waits for consent, or none does any more: a repeat is harmless."""
 
 
 @runtime_checkable

@@ -152,6 +152,13 @@ class FakeEcs:
                 event["status"] = "Avoided"
         return self._act(params, "Running")
 
+    def _AcceptInquiredSystemEvent(self, params: Params) -> Answer:  # noqa: N802
+        event = self.events.get(params["EventId"])
+        if event is None or event["status"] != "Inquiring":
+            return refused(404, "InvalidEventId.NoInquiringEventFound")
+        event["status"] = "Executed"
+        return 200, {"RequestId": "REQ-1"}
+
     def _RedeployInstance(self, params: Params) -> Answer:  # noqa: N802
         if params["InstanceId"] in self.instances:
             self.told("redeploy", f"{params['RegionId']}.{params['InstanceId']}")

@@ -35,9 +35,11 @@ def stopped(one: Rig) -> None:
 def test_the_policy_has_exactly_the_actions_that_are_called() -> None:
     """Every method is called once; nothing that is allowed is not used."""
     one = rig()
+    one.cloud.maintain("i-bp00000000", "e-1", status="Inquiring")
     cloud = one.provider
     acts = {
         "create": lambda: cloud.create(request()), "get": lambda: cloud.get(MADE), "find": lambda: cloud.find({}, None),
+        "confirm_event": lambda: cloud.confirm_event("e-1"),
         "power": lambda: [cloud.power(MADE, action, action.value) for action in Power],
         "redeploy": lambda: cloud.redeploy(MADE, "r"), "reimage": lambda: stopped(one), "set_tags": lambda: cloud.set_tags(MADE, {"a": "b"}),
         "console_log": lambda: cloud.console_log(MADE), "events": lambda: cloud.events(None),

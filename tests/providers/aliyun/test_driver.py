@@ -292,6 +292,27 @@ def test_pages_are_as_many_as_are_needed() -> None:
     assert len(set(found)) == len(found) == 250
 
 
+def test_consent_is_one_call_and_a_repeat_is_told_apart() -> None:
+    """What waits begins; what waits no more, never did, or is unknown, is NotFound: ECS makes no difference."""
+    one = rig()
+    one.provider.create(request())
+    one.cloud.maintain("i-bp00000000", "e-1", "SystemMaintenance.ReInitErrorDisk", "Inquiring")
+    (event,) = one.provider.events(None).items
+    assert (event.state, event.impact) == (EventState.INQUIRING, Impact.DISK)
+    assert one.calls(lambda: one.provider.confirm_event(event.id)) == ["AcceptInquiredSystemEvent"]
+    assert one.account.heard[-1].query["EventId"] == "e-1"
+    assert one.provider.events(None).items == ()
+    for id in ("e-1", "e-2"):
+        with pytest.raises(NotFound):
+            one.provider.confirm_event(id)
+    one.cloud.fail("AcceptInquiredSystemEvent", 403, "OperationConflict")
+    with pytest.raises(Busy):
+        one.provider.confirm_event("e-1")
+    one.cloud.lose("AcceptInquiredSystemEvent")
+    with pytest.raises(Ambiguous):
+        one.provider.confirm_event("e-1")
+
+
 def test_acts_without_a_token_of_the_vendor_are_done_once() -> None:
     """A known token is no second act; a lost answer is Ambiguous and not known; another act is a conflict."""
     one = rig()

@@ -169,7 +169,7 @@ def made() -> m.Machine:
 
 def create(view: Instances, **change: Any) -> CreateInstance:
     """The call of its intent."""
-    (launch,) = view.launches.digests("slow", {})
+    (launch,) = view.launches.pinned("slow", {}, None)
     given = {
         "provider": "slow",
         "token": "create-1",

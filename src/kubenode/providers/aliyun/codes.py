@@ -39,7 +39,7 @@ CODES: Final[Mapping[str, type[ProviderError]]] = MappingProxyType({
     "IncorrectInstanceStatus": Busy, "OperationConflict": Busy, "IdempotentProcessing": Busy,
     "LastTokenProcessing": Busy, "InstanceNotReady": Busy,
     "InvalidInstanceId.NotFound": NotFound, "InvalidInstance.NotFound": NotFound, "InvalidResourceId.NotFound": NotFound,
-    "InvalidInvokeId.NotFound": NotFound,
+    "InvalidInvokeId.NotFound": NotFound, "InvalidEventId.NoInquiringEventFound": NotFound,
     "OperationDenied.NoStock": CapacityExhausted, "OperationDenied.ZoneNotAllowed": CapacityExhausted,
     "Zone.NotOnSale": CapacityExhausted, "Zone.NotOpen": CapacityExhausted,
     "ResourceNotAvailable": CapacityExhausted, "InvalidInstanceType.ZoneNotSupported": CapacityExhausted,

@@ -159,6 +159,15 @@ class AliyunProvider:
         )
         return self._events(self._client.call("DescribeInstanceHistoryEvents", told, Call.READ))
 
+    def confirm_event(self, event_id: str) -> None:
+        """AcceptInquiredSystemEvent: what waits for consent (local disks, mostly) begins.
+
+        Raises:
+            NotFound: none of this id waits for consent, or none does any more: ECS makes no difference.
+            Busy: something else is done to the instance.
+        """
+        self._client.call("AcceptInquiredSystemEvent", self._here(EventId=event_id), Call.ACT)
+
     def run_command(self, instance_id: str, script: bytes, token: str, limit: timedelta) -> str:
         """RunCommand with the token: Cloud Assistant runs the script as root. One that is not there shows in `command`.
 

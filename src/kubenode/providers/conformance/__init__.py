@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 import attrs
 
 from kubenode.core.capability import (
+    SupportsConfirmEvent,
     SupportsConsoleLog,
     SupportsEndedEvents,
     SupportsEvents,
@@ -60,6 +61,7 @@ LAWS: Mapping[str, Check] = MappingProxyType({
     "one-power-token-is-one-act": laws.check_power,
     "tags-are-added-and-kept": further.check_tags,
     "events-keep-their-ids-and-are-given-once": further.check_events,
+    "consent-to-nothing-is-not-found": further.check_consent,
     "a-node-finds-its-instance": further.check_provider_id,
     "a-choice-is-one-placement": further.check_choices,
     "one-redeploy-token-is-one-move": acting.check_redeploy,
@@ -70,6 +72,7 @@ LAWS: Mapping[str, Check] = MappingProxyType({
 })  # fmt: skip
 NEEDED: Mapping[Check, type] = MappingProxyType({
     laws.check_power: SupportsPower, further.check_tags: SupportsTags, further.check_events: SupportsEvents,
+    further.check_consent: SupportsConfirmEvent,
     further.check_provider_id: SupportsProviderId, further.check_choices: SupportsFallback,
     acting.check_redeploy: SupportsRedeploy, acting.check_reimage: SupportsReimage, acting.check_command: SupportsRunCommand,
     acting.check_console: SupportsConsoleLog, acting.check_ended: SupportsEndedEvents,

@@ -19,6 +19,7 @@ from kubenode.core.capability import (
     SupportsRunCommand,
     SupportsTags,
 )
+from kubenode.core.errors import NotFound
 from kubenode.core.hookspecs import Page, Provider, SupportsPower
 from kubenode.core.law import BrokenLaw
 from kubenode.providers.conformance.looking import Kit, able, eventually, pages, shown, walk
@@ -111,6 +112,20 @@ def check_events(kit: Kit[Any]) -> None:
         raise BrokenLaw(
             "events() gave other ids in a second poll; an event keeps its id, or it is taken for a new one"
         )
+
+
+def check_consent(kit: Kit[Any]) -> None:
+    """Check that consent to what does not wait for any is told apart: a repeat must not look like a failure."""
+    _, cloud = able(kit, SupportsConfirmEvent)
+    try:
+        cloud.confirm_event("e-kit-no-such-event")
+    except NotFound:
+        return
+    except Exception as error:
+        raise BrokenLaw(
+            f"confirm_event() of an id that nobody knows raised {type(error).__name__}; raise NotFound"
+        ) from error
+    raise BrokenLaw("confirm_event() of an id that nobody knows raised nothing; raise NotFound")
 
 
 def _poll(cloud: Any) -> Mapping[str, CloudEvent]:
