@@ -24,7 +24,7 @@ IMPORT: Final[tuple[Clause, ...]] = (
 
 CREATION: Final[tuple[Clause, ...]] = (
     shown("The same with a provider: intent and token in the object first, then the call,", "intent and token in the object first, then the call"),
-    later("then user data that enrols the agent.", CLOUDS, "item 2, cloud-init user data; a call carries none yet"),
+    shown("then user data that enrols the agent."),
     shown("Token = hash(machine uid, attempt, all launch parameters including the zone);"),
     shown("a new attempt only after the old one is settled."),
     shown("A provider without idempotent create gets find-by-owner-tag and a grace time before every repeat."),

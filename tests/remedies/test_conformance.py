@@ -8,6 +8,7 @@ import pytest
 from kubenode.core.step import WriteFile
 from kubenode.remedies import (
     Case,
+    ConfirmEventRemedy,
     Disruption,
     NoParams,
     Reboot,
@@ -37,6 +38,7 @@ test_restart_unit = conformance.remedy(
 )
 test_reboot = conformance.remedy(RebootRemedy(), params=NoParams())
 test_reboot_instance = conformance.remedy(RebootInstanceRemedy(), params=NoParams())
+test_confirm_event = conformance.remedy(ConfirmEventRemedy(), params=NoParams())
 test_replace = conformance.remedy(ReplaceRemedy(), params=NoParams())
 test_reinstall = conformance.remedy(
     ReinstallComponentRemedy(), params=ReinstallComponentParams(component="kubelet")

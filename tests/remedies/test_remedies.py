@@ -89,12 +89,13 @@ def test_what_is_no_component_is_refused(name: str) -> None:
 
 
 def test_the_hook_gives_our_actions_mildest_first() -> None:
-    """A restart, a component anew, then a reboot by the agent, one by the provider, and another machine."""
+    """A restart, a component anew, then a reboot by the agent, one that the cloud has planned, one by the provider, and another machine."""
     assert [action.name for action in remedies.register_remedies()] == [
         "restart-unit",
         "reinstall-component",
         "drain-and-reinstall-component",
         "reboot",
+        "confirm-event",
         "reboot-instance",
         "replace",
     ]

@@ -49,7 +49,7 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     assert found.problems == ()
     assert sorted(found.components) == ["artifact", "containerd", "file", "kernel", "kubelet", "package"]
     assert sorted(found.remedies) == [
-        "drain-and-reinstall-component", "reboot", "reboot-instance", "reinstall-component", "replace", "restart-unit",
+        "confirm-event", "drain-and-reinstall-component", "reboot", "reboot-instance", "reinstall-component", "replace", "restart-unit",
     ]  # fmt: skip
     assert sorted(found.providers) == ["aliyun", "aws", "memory"]
     assert sorted(found.inspections) == ["prometheus"]

@@ -47,7 +47,7 @@ def test_the_good_are_found_by_name_and_origin(found: dict[str, Any]) -> None:
     assert found["providers"] == ["aliyun", "aws", "memory", "rack"]
     assert found["components"] == ["artifact", "chrony", "containerd", "file", "kernel", "kubelet", "package"]
     assert found["remedies"] == [
-        "drain-and-reinstall-component", "gpu-reset", "reboot", "reboot-instance", "reinstall-component", "replace",
+        "confirm-event", "drain-and-reinstall-component", "gpu-reset", "reboot", "reboot-instance", "reinstall-component", "replace",
         "restart-unit", "spare",
     ]  # fmt: skip
     assert found["inspections"] == ["incidents", "prometheus"]

@@ -253,6 +253,14 @@ class RestartInstance:
 
 
 @attrs.frozen(kw_only=True)
+class ConfirmMaintenance:
+    """Consent to the maintenance of the machine's instance that its cloud has planned, and does not begin without a word.
+
+    Alone in the plan of a remedy; no host runs it.
+    """
+
+
+@attrs.frozen(kw_only=True)
 class ReplaceMachine:
     """End the machine, so that its MachineSet makes another one.
 
@@ -274,7 +282,7 @@ Step: TypeAlias = (
     | SetKernel
     | Reboot
 )
-ProviderStep: TypeAlias = RestartInstance | ReplaceMachine
+ProviderStep: TypeAlias = RestartInstance | ConfirmMaintenance | ReplaceMachine
 """What no agent takes part in; alone in a plan."""
 RemedyStep: TypeAlias = Step | ReinstallComponent | ProviderStep
 

@@ -20,6 +20,7 @@ from kubenode.core.hookspecs import Case, RemedyAction, Settings, hookimpl
 from kubenode.core.model.component import Disruption
 from kubenode.core.review import Allow, Deny, Narrow, PermitRequest, Review, Reviewed, Reviewer
 from kubenode.core.step import (
+    ConfirmMaintenance,
     Reboot,
     ReinstallComponent,
     RemedyStep,
@@ -31,6 +32,7 @@ from kubenode.core.step import (
     check_component,
     check_unit,
 )
+from kubenode.remedies.confirm_event import ConfirmEventRemedy
 from kubenode.remedies.reboot import NoParams, RebootRemedy
 from kubenode.remedies.reboot_instance import RebootInstanceRemedy
 from kubenode.remedies.reinstall_component import (
@@ -46,13 +48,13 @@ from kubenode.remedies.restart_unit import RestartUnitParams, RestartUnitRemedy
 def register_remedies() -> Iterable[RemedyAction[Any]]:
     """Give the remedy actions that kubenode brings, mildest first."""
     return (
-        RestartUnitRemedy(), ReinstallComponentRemedy(), DRAINED_FIRST, RebootRemedy(), RebootInstanceRemedy(),
+        RestartUnitRemedy(), ReinstallComponentRemedy(), DRAINED_FIRST, RebootRemedy(), ConfirmEventRemedy(), RebootInstanceRemedy(),
         ReplaceRemedy(),
     )  # fmt: skip
 
 
 __all__ = [
-    "Allow", "Case", "Deny", "Disruption", "InvalidObjectError", "Narrow", "NoParams", "PermitRequest", "Problem", "Reboot", "RebootInstanceRemedy", "RebootRemedy", "ReinstallComponent",
+    "Allow", "Case", "ConfirmEventRemedy", "ConfirmMaintenance", "Deny", "Disruption", "InvalidObjectError", "Narrow", "NoParams", "PermitRequest", "Problem", "Reboot", "RebootInstanceRemedy", "RebootRemedy", "ReinstallComponent",
     "ReinstallComponentParams", "ReinstallComponentRemedy", "RemedyAction", "RemedyStep", "ReplaceMachine", "ReplaceRemedy", "RestartInstance", "RestartUnit", "RestartUnitParams",
     "RestartUnitRemedy", "Review", "Reviewed", "Reviewer", "Settings", "Step", "Undo", "check_component", "check_unit", "hookimpl", "register_remedies",
 ]  # fmt: skip

@@ -121,6 +121,15 @@ class SecretRef:
     name: Annotated[str, Text(max=253, min=1, pattern=f"^{LABEL}([.]{LABEL})*$")]
 
 
+class AgentSource(enum.Enum):
+    """Where the agent of a machine that a provider makes comes from."""
+
+    IMAGE = "Image"
+    """The image brings it, and what it needs to enrol."""
+    USER_DATA = "UserData"
+    """What the instance is given at its first boot installs it, with a token of its own."""
+
+
 @attrs.frozen(kw_only=True)
 class Infrastructure:
     """A machine to be created by a provider.
@@ -134,6 +143,10 @@ class Infrastructure:
     secret_ref: Annotated[SecretRef, "the Secret with the provider's credentials for this machine"] | None = (
         None
     )
+    agent: Annotated[AgentSource, "where its agent comes from"] = AgentSource.IMAGE
+    user_data: Annotated[
+        str, Text(max=16_384), "your own, for cloud-init; no secrets: agents may read it"
+    ] = ""
 
 
 @attrs.frozen(kw_only=True)

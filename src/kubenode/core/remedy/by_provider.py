@@ -9,7 +9,8 @@ from typing import Final
 
 import attrs
 
-from kubenode.core.decision import Delete, Note, RebootInstance
+from kubenode.core.capability import EventState
+from kubenode.core.decision import ConfirmEvent, Delete, Note, RebootInstance
 from kubenode.core.instance.seen import ProviderAnswer
 from kubenode.core.instance.turn import due as due_again
 from kubenode.core.model.instance import InstanceStep
@@ -19,9 +20,11 @@ from kubenode.core.model.remedy import WITHDRAWN, Attempt, AttemptState
 from kubenode.core.remedy.case import Answer, Case, failed, move
 from kubenode.core.remedy.hindrance import hindered, limited
 from kubenode.core.remedy.ladder import asked, within
+from kubenode.core.step import ConfirmMaintenance
 
 ASKED_AGAIN: Final = frozenset({"Throttled", "Unavailable", "Ambiguous", "Busy"})
 """What a provider answers that a repeat may mend; all else is a person's, or the next rung's."""
+_NO_MORE: Final = "no event of its cloud waits for consent"
 SETTLING: Final = timedelta(minutes=2)
 """How long another boot is waited for before a provider that an earlier process has perhaps asked is asked again."""
 
@@ -30,13 +33,17 @@ def asking(case: Case, attempt: Attempt, told: ProviderAnswer | None) -> Answer:
     """The attempt is permitted, and the provider's: ask it, and again while its answer may be another one next time."""
     if told is not None and not told.error:
         return move(case, AttemptState.VERIFYING, "done; being verified")
-    if _is_other_boot(case, attempt):
+    consents = isinstance(case.steps(attempt.rung), ConfirmMaintenance)
+    if consents and told is not None and told.error == "NotFound":
+        return move(case, AttemptState.VERIFYING, f"{_NO_MORE}; being verified")
+    if not consents and _is_other_boot(case, attempt):
         return move(case, AttemptState.VERIFYING, "done, as another boot says; being verified")
     if told is not None and told.error not in ASKED_AGAIN:
         return failed(case, f"the provider says {told.error}: {told.text}")
     due, limit, waits = limited(case, attempt)
     if told is None:
-        held_up = _settling(case, attempt, waits, limit) or hindered(case, attempt)
+        settling = None if consents else _settling(case, attempt, waits, limit)
+        held_up = settling or hindered(case, attempt)
         if held_up is not None:
             return held_up
     if case.now.elapsed >= due:
@@ -45,7 +52,7 @@ def asking(case: Case, attempt: Attempt, told: ProviderAnswer | None) -> Answer:
         text = f"{attempt.action} is asked for again: the provider says {told.error}"
         note = Note(code="AskedAgain", text=text, frees_at=again)
         return attrs.evolve(waits, notes=(note,), deadlines=(*waits.deadlines, again))
-    return _ask(case, attempt, waits, 0 if told is None else told.tries)
+    return (_consent if consents else _ask)(case, attempt, waits, 0 if told is None else told.tries)
 
 
 def _is_other_boot(case: Case, attempt: Attempt) -> bool:
@@ -84,8 +91,7 @@ def _ask(case: Case, attempt: Attempt, waits: Answer, tries: int) -> Answer:
     """Ask the provider, while the permit is open and the instance is there; first write that it is asked."""
     instance = case.machine.status.instance
     if attempt.op_id not in case.holds:
-        text = f"the permit of {attempt.action} is not in the ledger"
-        return attrs.evolve(waits, notes=(Note(code="NoPermit", text=text),))
+        return _unpermitted(attempt, waits)
     if instance is None or instance.step is not InstanceStep.MADE:
         return failed(case, "the machine has no instance that a provider could restart")
     kept = {**waits.sightings, asking_key(attempt): case.since(asking_key(attempt))}
@@ -99,6 +105,31 @@ def _ask(case: Case, attempt: Attempt, waits: Answer, tries: int) -> Answer:
     return attrs.evolve(waits, effects=(effect,), sightings=kept, deferred=False)
 
 
+def _consent(case: Case, attempt: Attempt, waits: Answer, tries: int) -> Answer:
+    """Consent to the most urgent event that waits for it. That needs no intent of its own: what was consented to waits no more."""
+    instance, told = case.machine.status.instance, case.machine.status.cloud_events
+    if attempt.op_id not in case.holds:
+        return _unpermitted(attempt, waits)
+    if instance is None or told is None or told.instance != instance.id:
+        return failed(case, "its cloud has told of no event of its instance")
+    waiting = [event.id for event in told.open if event.state == EventState.INQUIRING.value]
+    if not waiting:
+        return failed(case, _NO_MORE)
+    effect = ConfirmEvent(
+        machine=ref(case.machine),
+        provider=instance.provider,
+        op_id=attempt.op_id,
+        event=waiting[0],
+        tries=tries,
+    )
+    return attrs.evolve(waits, effects=(effect,), deferred=False)
+
+
+def _unpermitted(attempt: Attempt, waits: Answer) -> Answer:
+    text = f"the permit of {attempt.action} is not in the ledger"
+    return attrs.evolve(waits, notes=(Note(code="NoPermit", text=text),))
+
+
 def replacing(case: Case, attempt: Attempt) -> Answer:
     """The attempt is permitted, and a replacement: delete the Machine once its Node is drained."""
     held_up = hindered(case, attempt)
@@ -108,6 +139,5 @@ def replacing(case: Case, attempt: Attempt) -> Answer:
     if case.now.elapsed >= due:
         return move(case, AttemptState.FAILED, f"{WITHDRAWN}could not be begun {within(limit)}")
     if attempt.op_id not in case.holds:
-        text = f"the permit of {attempt.action} is not in the ledger"
-        return attrs.evolve(waits, notes=(Note(code="NoPermit", text=text),))
+        return _unpermitted(attempt, waits)
     return attrs.evolve(waits, effects=(Delete(object=ref(case.machine)),), deferred=False)

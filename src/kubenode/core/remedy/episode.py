@@ -49,7 +49,7 @@ from kubenode.core.remedy.ladder import (
     within,
 )
 from kubenode.core.remedy.replace import irreplaceable
-from kubenode.core.step import ReplaceMachine, RestartInstance, refusal
+from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance, refusal
 
 
 def advance(case: Case) -> Answer:
@@ -176,7 +176,7 @@ def _acting(case: Case, attempt: Attempt) -> Answer:
     told, steps = case.told(attempt), case.planned_for(attempt)
     if isinstance(steps, ReplaceMachine):
         return replacing(case, attempt)
-    if told is not None or isinstance(steps, RestartInstance):
+    if told is not None or isinstance(steps, RestartInstance | ConfirmMaintenance):
         return asking(case, attempt, told)
     operation, answer = case.machine.spec.operation, _answer(case.machine, attempt)
     if answer is not None and answer.state is AnswerState.DONE:

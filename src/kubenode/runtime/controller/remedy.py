@@ -12,7 +12,7 @@ from kubenode.core.policy import Policy
 from kubenode.core.reading import near
 from kubenode.core.remedy.case import Planned
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
-from kubenode.core.step import ReplaceMachine, RestartInstance
+from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance
 from kubenode.runtime.controller.breakers import Breakers
 from kubenode.runtime.controller.drains import draining_actions
 from kubenode.runtime.controller.inventory import Inventory
@@ -129,7 +129,8 @@ def _planned(
         steps = action.plan(case)
         if steps == (RestartInstance(),):
             return _by_provider(plugins, machine, where)
-        return ReplaceMachine() if steps == (ReplaceMachine(),) else operation_steps(steps)
+        alone = steps[0] if len(steps) == 1 else None
+        return alone if isinstance(alone, ConfirmMaintenance | ReplaceMachine) else operation_steps(steps)
     except InvalidObjectError as error:
         return Problem(where=where, what=f"ParametersInvalid: {error}")
     except Exception as error:
