@@ -37,7 +37,9 @@ def stage(*, entry: str = NAME) -> Stage:
         ),
         verification=m.Verification(dwell=timedelta(seconds=30), timeout=timedelta(minutes=2)),
     )
+    limits = (m.Limit(scope=m.Scope.CLUSTER, max=m.IntOrPercent(2)),)  # and no rate: a rollout goes before
     objects = (
+        m.RiskPolicy(metadata=m.ObjectMeta(name="default"), spec=m.RiskPolicySpec(limits=limits)),
         component("1.0"), component("2.0"), m.MachineComponentSet(metadata=m.ObjectMeta(name=NAME), spec=spec),
         m.NodeRemedier(metadata=m.ObjectMeta(name="hung"), spec=rule),
     )  # fmt: skip
@@ -49,11 +51,16 @@ def stage(*, entry: str = NAME) -> Stage:
 
 
 def hang(made: Stage, name: str = "n002") -> SimHost:
-    """Let a host hang, until it is rebooted; and let all that follows come to its end."""
+    """Let a host hang, until it is rebooted; and let its episode come to its end."""
     host = made.simulation.hosts[name]
     made.simulation.at(timedelta(minutes=1), lambda: host.hang(kernel_lines(), Heals.REBOOT))
-    assert made.simulation.rest(limit=LONG)
+    assert made.simulation.run_until(lambda: _closed(made), limit=LONG)
     return host
+
+
+def _closed(made: Stage) -> bool:
+    jobs: tuple[m.RemedyOperationJob, ...] = made.all(m.RemedyOperationJob)
+    return bool(jobs) and all(job.status.closed_at is not None for job in jobs)
 
 
 def attempts(made: Stage) -> list[tuple[str, str, str]]:
@@ -72,6 +79,7 @@ def test_what_a_component_brings_is_put_down_again_though_it_looks_right() -> No
     assert [(step.package, step.version, step.then is not None) for step in put] == [(NAME, "1.0", True)]
     assert [one[:2] for one in attempts(made)] == [("reinstall-component", "Failed"), ("reboot", "Succeeded")]
     assert attempts(made)[0][2] == "not clear and Ready within 120 s"
+    assert made.simulation.rest(limit=LONG)
     assert made.phases() == {"Running": 4}
 
 
