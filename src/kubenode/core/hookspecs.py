@@ -218,7 +218,7 @@ class RemedyAction(Protocol[P]):
         """What it does to the node's work; its permit is for that."""
 
     def plan(self, case: Case[P], /) -> tuple[RemedyStep, ...]:
-        """Give the steps; the agent refuses kinds of step that an operation cannot carry. RestartInstance, which is the provider's, is alone."""
+        """Give the steps; the agent refuses kinds of step that an operation cannot carry. RestartInstance, ConfirmMaintenance and ReplaceMachine, which no agent does, are alone."""
 
 
 class Inspector(Protocol[P]):

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from kubenode.core.errors import Problem
-from kubenode.core.model.meta import UNIT_PATTERN, matches
+from kubenode.core.model.meta import LABEL, UNIT_PATTERN, matches
 
 PACKAGE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"
 ACCOUNT_PATTERN = "^[a-z_][a-z0-9_-]{0,31}$"
@@ -217,12 +217,14 @@ class InstallPackage:
 
     Attributes:
         hold: keep everybody else's upgrades from it; a hold of somebody else is never lifted.
+        anew: also when it is at that version already: its files may be damaged. Of a driver's steps it is the agent that says so.
     """
 
     package: str
     version: str
     then: RestartUnit | None
     hold: bool = True
+    anew: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -306,10 +308,39 @@ class Reboot:
 
 
 @attrs.frozen(kw_only=True)
+class ReinstallComponent:
+    """Put what a component brings onto a host down again, though it looks right: a file that is damaged, a program that hangs.
+
+    A step of a remedy. Which host steps that is says the component's driver, which the agent asks.
+
+    Attributes:
+        component: the name of the Machine's entry. What is put down is what was last found whole there.
+    """
+
+    component: str
+
+
+@attrs.frozen(kw_only=True)
 class RestartInstance:
     """Have the provider restart the machine's instance: without its agent, and from outside, as a cloud's maintenance asks for.
 
     Alone in the plan of a remedy; no host runs it.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ConfirmMaintenance:
+    """Consent to the maintenance of the machine's instance that its cloud has planned, and does not begin without a word.
+
+    Alone in the plan of a remedy; no host runs it.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ReplaceMachine:
+    """End the machine, so that its MachineSet makes another one.
+
+    Alone in the plan of a remedy; no host runs it. Of a machine that nothing would make anew nothing is done.
     """
 
 
@@ -332,7 +363,9 @@ Step: TypeAlias = (
     | SetKernel
     | Reboot
 )
-RemedyStep: TypeAlias = Step | RestartInstance
+ProviderStep: TypeAlias = RestartInstance | ConfirmMaintenance | ReplaceMachine
+"""What no agent takes part in; alone in a plan."""
+RemedyStep: TypeAlias = Step | ReinstallComponent | ProviderStep
 
 
 RUNS = frozenset({"active", "reloading"})
@@ -342,6 +375,11 @@ RUNS = frozenset({"active", "reloading"})
 def is_unit(text: str) -> bool:
     """Tell whether a text can name a systemd unit and nothing else."""
     return len(text) <= 255 and matches(UNIT_PATTERN, text)
+
+
+def is_component(text: str) -> bool:
+    """Tell whether a text can name an entry of a Machine's components."""
+    return len(text) <= 63 and matches(f"^{LABEL}$", text)
 
 
 def is_account(text: str) -> bool:
@@ -413,6 +451,16 @@ def check_unit(_: object, field: "attrs.Attribute[Any]", value: str | None) -> N
     """
     if value is not None and not is_unit(value):
         raise ValueError(f"{field.name}: {value!r} is not the name of a unit such as kubelet.service")
+
+
+def check_component(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what can name no entry of a Machine's components.
+
+    Raises:
+        ValueError: with the field's name and an example.
+    """
+    if not is_component(value):
+        raise ValueError(f"{field.name}: {value!r} is not the name of a component's entry such as kubelet")
 
 
 def check_path(_: object, field: "attrs.Attribute[Any]", value: str) -> None:

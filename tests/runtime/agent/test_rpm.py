@@ -156,6 +156,22 @@ def test_a_package_is_brought_to_an_exact_version_up_and_down(host: Host) -> Non
     assert (host.packages.held("tool"), host.packages.holds("tool")) == (False, False)
 
 
+def test_what_is_there_is_put_down_anew_when_that_is_asked_for(host: Host) -> None:
+    """Its files are what they were; it is locked as before, and a lock of somebody else is not lifted for it."""
+    host.packages.install("tool", "1.0-1")
+    (file,) = host.root.glob("usr/share/*/version")
+    file.write_text("damaged")
+    host.packages.install("tool", "1.0-1")
+    assert file.read_text() == "damaged"
+    host.packages.install("tool", "1.0-1", anew=True)
+    assert host.whole() == ["tool-1.0-1.noarch", "1.0-1"]
+    assert host.packages.holds("tool")
+    host.packages.install("tool", "1.0-1", hold=False)
+    host.locks.write_text("tool-0:1.0-1.*\n")
+    with pytest.raises(StepFailed, match=r"tool is locked at 1\.0-1; dnf versionlock delete tool"):
+        host.packages.install("tool", "1.0-1", anew=True)
+
+
 def test_a_lock_of_somebody_else_is_not_lifted(host: Host) -> None:
     """It is told, with what to do; what is there at its version is left as it is."""
     host.packages.install("tool", "1.0-1", hold=False)

@@ -147,12 +147,14 @@ def dump(act: Act) -> Json:
         case InstallPackage():
             then = None if act.then is None else act.then.unit
             free = {} if act.hold else {"hold": False}
+            anew = {"anew": True} if act.anew else {}
             return {
                 "act": "InstallPackage",
                 "package": act.package,
                 "version": act.version,
                 "then": then,
                 **free,
+                **anew,
             }
         case InstallArtifact():
             then = None if act.then is None else act.then.unit

@@ -152,7 +152,7 @@ class Executor:
                 self._reread(step.path)
                 self._load(step.then)
             case InstallPackage():
-                self._packages.install(step.package, step.version, hold=step.hold)
+                self._packages.install(step.package, step.version, hold=step.hold, anew=step.anew)
                 self._load(step.then)
             case RemovePackage():
                 self._packages.remove(step.package)

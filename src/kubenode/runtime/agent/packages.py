@@ -56,8 +56,8 @@ class PackageManager(Protocol):
     def holds(self, package: str) -> bool:
         """Tell whether a package is held, and by us."""
 
-    def install(self, package: str, version: str, *, hold: bool = True) -> None:
-        """Bring a package to an exact version, up or down, and hold it there, or not."""
+    def install(self, package: str, version: str, *, hold: bool = True, anew: bool = False) -> None:
+        """Bring a package to an exact version, up or down, also one that is there if `anew`; and hold it there, or not."""
 
     def remove(self, package: str) -> None:
         """Remove a package and nothing besides; its configuration stays."""
@@ -145,8 +145,14 @@ class Packages:
             broken=any(one[1:2] == ["reinstreq"] for one in known),
         )  # fmt: skip
 
-    def install(self, package: str, version: str, *, hold: bool = True) -> None:
+    def install(self, package: str, version: str, *, hold: bool = True, anew: bool = False) -> None:
         """Bring a package to an exact version, up or down, and hold it there, or not.
+
+        Args:
+            package: which.
+            version: as the package manager spells it.
+            hold: keep everybody else's upgrades from it.
+            anew: also when it is at that version: all its files but those of its configuration are written again.
 
         Raises:
             StepFailed: somebody else holds it, the version is not to be had, or the package manager fails.
@@ -154,15 +160,15 @@ class Packages:
         if not _VERSION.fullmatch(version):
             raise StepFailed(f"{version!r} is not the version of a package such as 1.6.20~ds1-1+deb12u2")
         found = self.found(package)
-        if found.version != version or found.broken:
+        if found.version != version or found.broken or anew:
             self._free(package, found)
-            self._changed(package, version, found)
+            self._changed(package, version, again=found.broken or anew)
         self._keep(package, hold=hold)
 
-    def _changed(self, package: str, version: str, found: Found) -> None:
-        again = ("--reinstall",) if found.broken else ()
+    def _changed(self, package: str, version: str, *, again: bool) -> None:
+        mends = ("--reinstall",) if again else ()
         self._change(
-            f"installing {package}={version}", (*_APT, *again, "install", "--", f"{package}={version}")
+            f"installing {package}={version}", (*_APT, *mends, "install", "--", f"{package}={version}")
         )
         got = self.version(package)
         if got != version:

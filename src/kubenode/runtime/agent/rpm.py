@@ -75,8 +75,14 @@ class RpmPackages:
         """Tell whether a package is locked, and by us."""
         return any(self._lines(package)) and self._holds.has(package)
 
-    def install(self, package: str, version: str, *, hold: bool = True) -> None:
+    def install(self, package: str, version: str, *, hold: bool = True, anew: bool = False) -> None:
         """Bring a package to an exact version, up or down, and lock it there, or not.
+
+        Args:
+            package: which.
+            version: as rpm spells it.
+            hold: keep everybody else's upgrades from it.
+            anew: also when it is at that version: all its files but those of its configuration are written again.
 
         Raises:
             StepFailed: somebody else has locked it, the version is not to be had, or dnf fails.
@@ -89,13 +95,18 @@ class RpmPackages:
             if len(found) > 1:
                 self._must("repairing what was cut short", (*_DNF_DOES, "remove", "--duplicates"))
             self._changed(package, version)
+        elif anew:
+            self._free(package, found)
+            self._must(
+                f"installing {package}-{version} anew",
+                (*_DNF_DOES, "reinstall", "--", _exact(package, version)),
+            )
         self._keep(package, hold=hold)
 
     def _changed(self, package: str, version: str) -> None:
         if self._found(package) == (version,):
             return
-        epoch, _, rest = version.rpartition(":")
-        argv = (*_DNF_DOES, "install", "--", f"{package}-{epoch or 0}:{rest}")
+        argv = (*_DNF_DOES, "install", "--", _exact(package, version))
         what = f"installing {package}-{version}"
         if not self._locked(what, argv).succeeded:
             self._must(what, (*argv[:-3], "--refresh", *argv[-3:]))
@@ -181,3 +192,9 @@ def _names(line: str, package: str) -> bool:
     """Tell whether a line of versionlock, such as `tool-0:1.0-1.*`, is of a package."""
     name, colon, _ = line.partition(":")
     return fnmatchcase(package, name.rpartition("-")[0] if colon else line)
+
+
+def _exact(package: str, version: str) -> str:
+    """Name a package at a version as dnf takes it: with its epoch, which is 0 where none is said."""
+    epoch, _, rest = version.rpartition(":")
+    return f"{package}-{epoch or 0}:{rest}"

@@ -241,7 +241,8 @@ def _import(machine: m.Machine, world: World) -> PlannedImport:
     )
     return PlannedImport(
         machine=machine.metadata.name, host=machine.spec.host.address if machine.spec.host is not None else "",
-        zone=world.zone(machine), labels=dict(machine.spec.labels), taints=tuple(taints),
+        zone=world.zone(machine), labels=dict(machine.spec.labels),
+        annotations=dict(machine.spec.annotations), taints=tuple(taints),
         entries={name: entry.component for name, entry in sorted(machine.spec.components.items())},
     )  # fmt: skip
 
