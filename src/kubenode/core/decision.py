@@ -108,17 +108,30 @@ class SetFinalizers:
 
 @attrs.frozen(kw_only=True)
 class PatchNode:
-    """Change labels, annotations and, where not None, taints (the whole list) and cordon of a Node, at this resourceVersion.
+    """Change annotations of ours and, where not None, taints (the whole list) and cordon of a Node, at this resourceVersion.
 
-    A label or annotation of value None is removed; those not named are left alone.
+    An annotation of value None is removed; those not named are left alone.
     """
 
     node: Ref
     resource_version: str
-    labels: Mapping[str, str | None] = attrs.field(factory=dict)
     annotations: Mapping[str, str | None] = attrs.field(factory=dict)
     taints: tuple[Taint, ...] | None = None
     unschedulable: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ApplyNode:
+    """Apply all labels and annotations that a machine keeps on its Node, and what records them, at this resourceVersion.
+
+    By server-side apply, never forced: one applied before and not named now goes, unless somebody else owns it too. A
+    field that somebody else owns with another value is given up, and the rest is applied; a later look finds it contested.
+    """
+
+    node: Ref
+    resource_version: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -274,7 +287,7 @@ class ConfirmEvent:
 
 
 ApiEffect: TypeAlias = (
-    Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
+    Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | ApplyNode | PatchNode | PatchNodeConditions
     | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
 CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent

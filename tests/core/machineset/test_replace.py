@@ -307,6 +307,7 @@ def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> Non
         attrs.evolve(base, labels={"pool": "other"}),
         attrs.evolve(base, annotations={"x": "y"}),
         attrs.evolve(base, spec=attrs.evolve(spec, labels={"x": "y"})),
+        attrs.evolve(base, spec=attrs.evolve(spec, annotations={"x": "y"})),
         attrs.evolve(
             base, spec=attrs.evolve(spec, taints=(m.Taint(key="x", effect=m.TaintEffect.NO_EXECUTE),))
         ),
@@ -322,7 +323,7 @@ def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> Non
     assert len({stamp(one) for one in (base, *others)}) == len(others) + 1
     drained = attrs.evolve(base, spec=attrs.evolve(spec, drain=m.DrainPolicy(keep_unmanaged=True)))
     assert stamp(drained) == stamp(base), "how a Node is drained is no reason to replace it"
-    assert len(attrs.fields(m.MachineTemplateSpec)) == 5, "a new field belongs into stamp, where it is set"
+    assert len(attrs.fields(m.MachineTemplateSpec)) == 6, "a new field belongs into stamp, where it is set"
     assert len(attrs.fields(m.Infrastructure)) == 5, "a new field belongs into stamp, where it is set"
 
 

@@ -12,14 +12,22 @@ from kubenode.core.decision import Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.host.drift import was_at_target
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import NO_REPAIRS, disruption, host_steps, reboots, reinstalled, repaired
+from kubenode.core.host.plan import (
+    NO_REPAIRS,
+    disruption,
+    host_steps,
+    reboots,
+    reinstalled,
+    repaired,
+    takes_reboot,
+)
 from kubenode.core.host.reinstall import reinstallation
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
 from kubenode.core.model.meta import ref
-from kubenode.core.step import Step, refusal
+from kubenode.core.step import Reboot, Step, refusal
 
 INTERRUPTED = "interrupted by a reboot"
 _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
@@ -57,9 +65,12 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
         # A reboot waits for nobody: what hangs is what it is for, and what it interrupts is tried again.
         note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
         return acknowledged, Turn(note=note)
+    classes = {name: _class_of(seen, name) for name in by_driver}
+    steps = host_steps(operation.steps, by_driver)
+    if not reboots(operation) and any(takes_reboot(plan, classes[name]) for name, plan in by_driver.items()):
+        steps = (*steps, Reboot())  # one for all of them, and last
     run = RunSteps(
-        machine=ref(seen.machine), op_id=operation.op_id, steps=host_steps(operation.steps, by_driver),
-        disruption=disruption(operation, (_class_of(seen, name) for name in by_driver)),
+        machine=ref(seen.machine), op_id=operation.op_id, steps=steps, disruption=disruption(operation, classes.values()),
     )  # fmt: skip
     return acknowledged, Turn(run=run)
 

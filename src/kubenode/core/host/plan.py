@@ -27,12 +27,15 @@ from kubenode.core.model.machine import (
 )
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import (
+    EnableUnit,
     InstallPackage,
     Reboot,
     ReinstallComponent,
+    ReloadUnit,
     RemedyStep,
     RestartUnit,
     Step,
+    StopUnit,
     is_component,
     is_unit,
 )
@@ -79,6 +82,21 @@ def operation_steps(steps: Iterable[RemedyStep]) -> tuple[OperationStep, ...] | 
     if len(found) > MAX_STEPS:
         return _faulty("steps", f"{len(found)} are more than an operation can carry", f"at most {MAX_STEPS}")
     return tuple(found)
+
+
+def takes_reboot(plan: Iterable[Step], disruption: Disruption) -> bool:
+    """Tell whether the host is rebooted after a plan: its component is of class reboot, and the plan brings something.
+
+    A unit that is only turned on or off again takes none. A driver never reboots by itself: the class is what a permit
+    was asked by.
+    """
+    turns = RestartUnit | ReloadUnit | EnableUnit | StopUnit
+    return disruption is Disruption.REBOOT and any(not isinstance(step, turns) for step in plan)
+
+
+def whole(plan: tuple[Step, ...], disruption: Disruption) -> tuple[Step, ...]:
+    """Give what is done on a host for a plan: its steps, and the reboot that they take."""
+    return (*plan, Reboot()) if takes_reboot(plan, disruption) else plan
 
 
 def _faulty(where: str, what: str, fix: str) -> Problem:

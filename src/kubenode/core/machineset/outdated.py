@@ -27,6 +27,7 @@ def stamp(template: MachineTemplate) -> str:
         spec.labels, [(one.key, one.value, one.effect.value) for one in spec.taints], spec.deletion_policy.value,
         *(() if secret is None else ((secret.namespace, secret.name),)),
         *(() if boots is None else ((boots.agent, boots.own),)),
+        *((("annotations", spec.annotations),) if spec.annotations else ()),
     )  # fmt: skip
     return digest(json.dumps(said, sort_keys=True, default=dict))
 

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
@@ -16,6 +17,7 @@ from kubenode.core.model.meta import (
     LABEL_KEY,
     UNIT_PATTERN,
     ZONE_LABEL,
+    Annotations,
     Column,
     DnsLabel,
     Items,
@@ -88,6 +90,11 @@ class Taint:
 
 
 NodeLabels: TypeAlias = Annotated[Labels, "kept on the Node; other labels of it are left alone"]
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+"""One for all that say nothing: most of a fleet."""
+NodeAnnotations: TypeAlias = Annotated[
+    Annotations, "kept on the Node; other annotations of it are left alone, and so are those of kubenode.dev"
+]
 NodeTaints: TypeAlias = Annotated[
     tuple[Taint, ...],
     Items(max=32, key=("key", "effect")),
@@ -286,6 +293,7 @@ class MachineSpec:
     host: Host | None = None
     infrastructure: Infrastructure | None = None
     labels: NodeLabels = attrs.field(factory=dict)
+    annotations: NodeAnnotations = NO_TEXTS
     taints: NodeTaints = ()
     components: Annotated[
         Mapping[str, ComponentEntry], Keys(max=64, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),

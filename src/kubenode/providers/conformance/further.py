@@ -116,7 +116,7 @@ def check_events(kit: Kit[Any]) -> None:
 
 def check_consent(kit: Kit[Any]) -> None:
     """Check that consent to what does not wait for any is told apart: a repeat must not look like a failure."""
-    cloud = _able(kit, SupportsConfirmEvent)
+    _, cloud = able(kit, SupportsConfirmEvent)
     try:
         cloud.confirm_event("e-kit-no-such-event")
     except NotFound:

@@ -179,7 +179,8 @@ class AgentController:
             return raw
         try:
             params = structured(raw, driver.params, f"{where}.spec.parameters")
-            return ask(driver, Desired(version=spec.version, params=params, state=state))
+            want = Desired(version=spec.version, params=params, state=state, disruption=spec.disruption)
+            return ask(driver, want)
         except CannotLook:
             raise
         except InvalidObjectError as error:
