@@ -357,7 +357,11 @@ def test_a_server_that_is_back_is_told_what_drifted(
         await again.follow(kind, read)
         stored = await api.get(kind, "m1")
         found = stored["status"]["agent"]["components"]["conf"]
-        assert (found["component"], found["version"], found.get("driftedAt")) == (stored_component, "1", told_at)
+        assert (found["component"], found["version"], found.get("driftedAt")) == (
+            stored_component,
+            "1",
+            told_at,
+        )
         assert again._machine is not None
         assert again._machine["status"] == stored["status"]
 
