@@ -49,7 +49,7 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     assert found.problems == ()
     assert sorted(found.components) == ["artifact", "containerd", "file", "kernel", "kubelet", "package"]
     assert sorted(found.remedies) == ["reboot", "reboot-instance", "restart-unit"]
-    assert sorted(found.providers) == ["aliyun", "aws", "memory"]
+    assert sorted(found.providers) == ["aliyun", "aws", "clusterapi", "memory"]
     assert sorted(found.inspections) == ["prometheus"]
     assert found.origins["remedies/reboot"] == f"kubenode-remedies (kubenode {version('kubenode')})"
 

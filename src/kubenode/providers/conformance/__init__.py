@@ -18,7 +18,13 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.capability import SupportsEvents, SupportsFallback, SupportsProviderId, SupportsTags
+from kubenode.core.capability import (
+    SupportsEvents,
+    SupportsFallback,
+    SupportsGuard,
+    SupportsProviderId,
+    SupportsTags,
+)
 from kubenode.core.hookspecs import Provider, SupportsPower
 from kubenode.core.law import BrokenLaw, Law, law_test
 from kubenode.providers.conformance import further, laws
@@ -50,10 +56,12 @@ LAWS: Mapping[str, Check] = MappingProxyType({
     "events-keep-their-ids-and-are-given-once": further.check_events,
     "a-node-finds-its-instance": further.check_provider_id,
     "a-choice-is-one-placement": further.check_choices,
+    "a-guard-is-shown": further.check_guard,
 })  # fmt: skip
 NEEDED: Mapping[Check, type] = MappingProxyType({
     laws.check_power: SupportsPower, further.check_tags: SupportsTags, further.check_events: SupportsEvents,
     further.check_provider_id: SupportsProviderId, further.check_choices: SupportsFallback,
+    further.check_guard: SupportsGuard,
 })  # fmt: skip
 WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})
 
@@ -61,7 +69,7 @@ WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})
 def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
     make: Callable[[Wire], Provider[P]], *, params: P, other: P | None = None, lost: BaseException | None = None,
     strange: Callable[[Wire], Provider[P]] | None = None, module: str = "", sdk: Collection[str] = (), many: int = 120,
-    eventful: Callable[[Wire], Provider[P]] | None = None,
+    eventful: Callable[[Wire], Provider[P]] | None = None, steps: int = 1,
 ) -> Callable[..., None]:  # fmt: skip
     """Give a pytest test with a case for every law of a provider.
 
@@ -75,13 +83,15 @@ def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
         sdk: the modules that importing `module` must not load.
         many: how many instances find() is tried with; more than one page of your cloud.
         eventful: as `make`, but its cloud plans maintenance for every instance that is made; needed with events().
+        steps: the most wire calls of one method: more than one only for an API without idempotency keys, where an act
+            has to look before it writes. Then the answer of each of them is lost in turn.
 
     Raises:
         ImportError: pytest is not installed.
     """
     kit = Kit(
         make=make, params=params, other=_changed(params) if other is None else other, lost=lost, strange=strange,
-        module=module, sdk=tuple(sdk), many=many, eventful=eventful,
+        module=module, sdk=tuple(sdk), many=many, eventful=eventful, steps=steps,
     )  # fmt: skip
     left_out = _left_out(kit)
     return law_test(

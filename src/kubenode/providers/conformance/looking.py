@@ -34,6 +34,7 @@ class Kit(Generic[P]):
     sdk: tuple[str, ...]
     many: int
     eventful: Callable[[Wire], Provider[P]] | None = None
+    steps: int = 1
 
     def begin(self) -> tuple[Wire, Provider[P]]:
         """Give a new provider and its wire."""
