@@ -14,7 +14,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
+from kubenode.core.decision import (
+    CloudEffect,
+    CreateInstance,
+    GuardInstance,
+    RebootInstance,
+    TerminateInstance,
+)
 from kubenode.core.hookspecs import Instance
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.embed.asking import Post
@@ -27,7 +33,7 @@ R = TypeVar("R")
 Work: TypeAlias = Callable[[str, int], Coroutine[Any, Any, None]]
 """What looks at a provider or polls it, at a moment."""
 _CALLS: Final[Mapping[type[CloudEffect], str]] = {
-    CreateInstance: "create", TerminateInstance: "delete", RebootInstance: "reboot",
+    CreateInstance: "create", TerminateInstance: "delete", RebootInstance: "reboot", GuardInstance: "guard",
 }  # fmt: skip
 LOG = logging.getLogger("kubenode.engine")
 WRITERS: Final = 8

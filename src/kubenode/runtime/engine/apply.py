@@ -17,6 +17,7 @@ from kubenode.core.decision import (
     DeleteToken,
     Effect,
     Evict,
+    GuardInstance,
     PatchNode,
     PatchNodeConditions,
     RebootInstance,
@@ -141,7 +142,7 @@ async def apply(
                 watch(CrashPoint(after=False, act=act))
             if isinstance(act, RunSteps):
                 await hands.run(act)
-            elif isinstance(act, CreateInstance | TerminateInstance | RebootInstance):
+            elif isinstance(act, CreateInstance | TerminateInstance | RebootInstance | GuardInstance):
                 await clouds.ask(act)
             else:
                 seen = await _write(act, store)
@@ -311,7 +312,7 @@ def reaches(act: Act) -> Ref:
             return act.request
         case (
             SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps() | CreateInstance() | TerminateInstance()
-            | RebootInstance()
+            | RebootInstance() | GuardInstance()
         ):  # fmt: skip
             return act.machine
         case Evict():

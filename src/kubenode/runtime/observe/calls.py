@@ -6,7 +6,14 @@ from typing import Any, Final, TypeAlias
 import attrs
 
 from kubenode.core import errors
-from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
+from kubenode.core.capability import SupportsGuard
+from kubenode.core.decision import (
+    CloudEffect,
+    CreateInstance,
+    GuardInstance,
+    RebootInstance,
+    TerminateInstance,
+)
 from kubenode.core.errors import NotFound, Problem, ProviderError
 from kubenode.core.hookspecs import CreateRequest, Instance, Power, Provider, SupportsPower
 from kubenode.core.instance.seen import LOOKED_FOR, ProviderAnswer
@@ -60,6 +67,8 @@ def made(launches: Launches, effect: CloudEffect) -> Instance | Failure | None:
         return _done(lambda: provider.delete(effect.instance))
     if isinstance(effect, RebootInstance):
         return _rebooted(provider, effect)
+    if isinstance(effect, GuardInstance):
+        return _guarded(provider, effect)
     return _created(provider, launches, effect)
 
 
@@ -90,6 +99,14 @@ def _rebooted(provider: object, effect: RebootInstance) -> Failure | None:
     if not isinstance(provider, SupportsPower):
         return Failure(error="Unsupported", text=f"provider {effect.provider} cannot restart an instance")
     return _done(lambda: provider.power(effect.instance, Power.REBOOT, effect.op_id))
+
+
+def _guarded(provider: object, effect: GuardInstance) -> Failure | None:
+    if not isinstance(provider, SupportsGuard):
+        return Failure(
+            error="Unsupported", text=f"provider {effect.provider} cannot be told to leave anything"
+        )
+    return _done(lambda: provider.guard(effect.instance, effect.guard))
 
 
 def _done(call: Callable[[], None]) -> Failure | None:
