@@ -85,6 +85,12 @@ from kubenode.core.model.machineset import (
 from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, Ref, Switch, ref
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import IntOrPercent
+from kubenode.core.model.remediation import (
+    KubenodeRemediation,
+    KubenodeRemediationSpec,
+    KubenodeRemediationStatus,
+    KubenodeRemediationTemplate,
+)
 from kubenode.core.model.remedy import (
     Attempt,
     AttemptState,
@@ -141,8 +147,12 @@ WATCHED: tuple[type[Object], ...] = (*KINDS, Node)
 ASKED: tuple[type[Object], ...] = (CertificateSigningRequest,)
 """What is read besides, where machines enrol."""
 
+REMEDIATION: tuple[type[Object], ...] = (KubenodeRemediation,)
+"""What is read besides, where others ask for remedies."""
+
 __all__ = [
     "KINDS",
+    "REMEDIATION",
     "WATCHED",
     "AgentStatus",
     "AnswerState",
@@ -191,6 +201,10 @@ __all__ = [
     "JobPhase",
     "Json",
     "Kind",
+    "KubenodeRemediation",
+    "KubenodeRemediationSpec",
+    "KubenodeRemediationStatus",
+    "KubenodeRemediationTemplate",
     "Leaver",
     "Limit",
     "Machine",

@@ -15,8 +15,9 @@ from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.instance.seen import ProviderAnswer
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.meta import FORCED, ref
+from kubenode.core.model.meta import FORCED, Switch, ref
 from kubenode.core.model.now import Now, moment
+from kubenode.core.model.remediation import ASKED
 from kubenode.core.model.remedy import (
     Cause,
     ConditionMatch,
@@ -45,6 +46,7 @@ from kubenode.core.remedy.rehearse import Rehearsed, dry
 from kubenode.core.remedy.worn import worn_out
 
 DRY = "its remedier is a dry run now"
+ASKED_NO_MORE = "whoever had asked for it asks no more"
 
 
 @attrs.frozen(kw_only=True)
@@ -244,7 +246,7 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     rule = ConditionMatch(type=job.spec.cause.type) if remedier is None else remedier.spec.condition
     halted = remedier is not None and remedier.spec.dry_run and not forced
     case = Case(
-        machine=seen.machine, job=job, halted=DRY if halted else "",
+        machine=seen.machine, job=job, halted=DRY if halted else _asked_no_more(job, node),
         stop=None if forced else breaker or _stopped_by_people(seen, policy, node),
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=remedier, clear=is_clear(rule, node),
@@ -254,6 +256,16 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     answer = advance(case)
     kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings, **frosts}
     return attrs.evolve(answer, sightings=kept, deadlines=(*answer.deadlines, *frosts.values()))
+
+
+def _asked_no_more(job: RemedyOperationJob, node: Node) -> str:
+    """Say that somebody else had asked for this episode, and does so no more; empty otherwise."""
+    if job.spec.cause.reason != ASKED:
+        return ""
+    asked = any(
+        one.type == job.spec.cause.type and one.status is Switch.TRUE for one in node.status.conditions
+    )
+    return "" if asked else ASKED_NO_MORE
 
 
 __all__ = ["RemedySnapshot", "decide", "open_job", "rehearsed"]

@@ -16,6 +16,7 @@ from kubenode.runtime.cli.connect import ExtraMissing, connect
 from kubenode.runtime.cli.live import Context, Kubeconfig
 from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import examples
+from kubenode.runtime.controller.rights import ENROL, EXTERNAL
 from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
 from kubenode.runtime.embed import Engine
 from kubenode.runtime.plugins import Plugins
@@ -43,6 +44,7 @@ class Wanted:
     listen: str
     observe_only: bool
     enrolment: bool
+    remediation: bool
 
 
 def controller(  # noqa: PLR0913, PLR0917 - one an option
@@ -76,6 +78,13 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
             "--enrolment", help="Approve certificates of agents; needs kubenode manifests --enrolment."
         ),
     ] = False,
+    remediation: Annotated[
+        bool,
+        typer.Option(
+            "--remediation",
+            help="Answer to health checks of Cluster API and medik8s; needs kubenode manifests --remediation.",
+        ),
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")
     ] = False,
@@ -94,7 +103,7 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
         kept = Lease(name=name, namespace=lease_namespace, times=_times(lease_seconds))
     wanted = Wanted(
         kubeconfig=kubeconfig, context=context, settings=settings, lease=kept, listen=listen, observe_only=observe_only,
-        enrolment=enrolment,
+        enrolment=enrolment, remediation=remediation,
     )  # fmt: skip
     asyncio.run(serve(wanted))
 
@@ -145,7 +154,8 @@ async def _serve(wanted: Wanted, told: _Told) -> None:
     if wanted.enrolment:
         _check_enrolment()
     plugins = Plugins.discover(wanted.settings)
-    only = (*NAMES, *OPTIONAL) if wanted.enrolment else NAMES
+    optional = {ENROL: wanted.enrolment, EXTERNAL: wanted.remediation}
+    only = (*NAMES, *(name for name in OPTIONAL if optional[name]))
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(connect(wanted.kubeconfig, wanted.context))
         engine = Engine(

@@ -14,6 +14,7 @@ from kubenode.runtime.plugins import Plugins
 MANIFESTS = examples(
     "kubenode manifests",
     "kubenode manifests --enrolment",
+    "kubenode manifests --remediation",
     "kubenode manifests -o json",
     "kubenode manifests -o table",
 )
@@ -30,13 +31,17 @@ def manifests(
     enrolment: Annotated[
         bool, typer.Option("--enrolment", help="With what agents need to get certificates: kubenode controller --enrolment.")
     ] = False,
+    remediation: Annotated[
+        bool,
+        typer.Option("--remediation", help="With what health checks of Cluster API and medik8s ask by: kubenode controller --remediation."),
+    ] = False,
     agent_reads: Annotated[
         Reads | None,
         typer.Option(help="Machines that an agent may read. [default: own with --enrolment, else any]", show_default=False),
     ] = None,
 ) -> None:  # fmt: skip
     """Print CRDs, RBAC and admission policies to install, as in: kubenode manifests | kubectl apply -f - ."""
-    objects = install(enrolment=enrolment, reads=agent_reads)
+    objects = install(enrolment=enrolment, remediation=remediation, reads=agent_reads)
     if output is Output.JSON:
         document({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     elif output is Output.YAML:

@@ -258,8 +258,9 @@ async def _evict(act: Evict, store: Store) -> None:
 
 
 async def _merge(store: Store, where: Ref, body: Json, subresource: str = "") -> Written:
-    kind = wire.kind_of(where.kind).KIND
-    return _written(where, await store.patch(kind, where.name, MergePatch(body), subresource=subresource))
+    kind, (namespace, _, name) = wire.kind_of(where.kind).KIND, where.name.rpartition("/")
+    home = kind.within(namespace) if namespace else kind
+    return _written(where, await store.patch(home, name, MergePatch(body), subresource=subresource))
 
 
 async def _swap(store: Store, where: Ref, path: str, expect: object | None, value: object | None) -> Written:
