@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping
+from datetime import timedelta
 from itertools import count
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from kubenode.runtime.store.kube import KubeStore
 
 GROUP: Final = "cluster.x-k8s.io"
 NAMESPACE: Final = "default"
-FINALIZER: Final = "machine.cluster.x-k8s.io"
+FINALIZER: Final = "machine.cluster.x-k8s.io/standin"
 HOOKS: Final = f"pre-drain.delete.hook.machine.{GROUP}/"
 DELETE: Final = f"{GROUP}/delete-machine"
 SKIP: Final = f"{GROUP}/skip-remediation"
@@ -141,9 +142,10 @@ class StandIn:
         if owner is None or name in self._up or owner in self._live.hosts:
             return
         self._up[name] = owner
-        self._live.add(
-            {owner: HostSpec(machine=owner, node=name, zone="a", provider_id=machine["spec"]["providerID"])}
-        )
+        self._live.add({owner: HostSpec(
+            machine=owner, node=name, zone="a", provider_id=machine["spec"]["providerID"],
+            step_time=timedelta(seconds=0.5), boot_time=timedelta(seconds=3),
+        )})  # fmt: skip
         self._live.hosts[owner].link(up=True)
 
     def _note(self, machine: m.Json) -> None:

@@ -92,6 +92,7 @@ def plane(control_plane_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A control plane of its own, with our kinds, those of Cluster API, and what `--remediation` installs."""
     for module, name, seconds in LIMITS:
         monkeypatch.setattr(module, name, seconds * SECOND)
+    monkeypatch.setattr("kubenode.runtime.embed.engine.RESYNC", 3 * SECOND)
     with ControlPlane.start(control_plane_folder, node_grace_s=15) as running:
         install(running)
         running.kubectl("apply", "-f", "-", input=to_yaml(manifests(remediation=True)))

@@ -100,10 +100,7 @@ def _unknown(seen: ExternalSnapshot) -> Decision[KubenodeRemediationStatus]:
         return Decision(effects=_without_finalizer(request))
     since = min(seen.sightings.get("unknown", seen.now.elapsed), seen.now.elapsed)
     text = f"no Machine of kubenode is {wants_of(request)}; import it, or let another remediator do it"
-    claims = (
-        *_processing(False, ExternalReason.MACHINE_UNKNOWN, text),
-        *_succeeded(Switch.UNKNOWN, ExternalReason.MACHINE_UNKNOWN),
-    )
+    claims = _told(False, Switch.UNKNOWN, ExternalReason.MACHINE_UNKNOWN, text)
     return Decision(
         status=_said(seen, request.status, claims), sightings={"unknown": since}, deferred=True,
         wake_at=since + ((seen.now.elapsed - since) // RETRY + 1) * RETRY,
@@ -157,11 +154,9 @@ def _told_node(seen: ExternalSnapshot, request: KubenodeRemediation | None) -> t
     status = Switch.TRUE if asking else Switch.FALSE
     if all(one.status is status for one in known) and (known or not asking):
         return ()
-    text = (
-        f"asked for by {', '.join(sorted(one.metadata.key for one in asking))}"
-        if asking
-        else "nobody asks for it any more"
-    )
+    names = sorted(f"{one.metadata.key} ({one.metadata.uid})" for one in asking)
+    # By these words a rule knows whether it has had an episode for them.
+    text = f"asked for by {', '.join(names)}" if asking else "nobody asks for it any more"
     at = seen.now.wall.replace(microsecond=0)
     told = NodeCondition(
         type=kind, status=status, reason=ASKED if asking else ASKED_NO_MORE, message=text, last_transition_time=at,
@@ -200,31 +195,22 @@ def _status(
 
 def _claims(seen: ExternalSnapshot, policy: Policy, job: RemedyOperationJob | None) -> tuple[Claim, ...]:
     if job is not None and job.status.phase in _CLOSED:
-        end = _went_well(seen, job)
-        reason = ExternalReason.EPISODE_SUCCEEDED if end else ExternalReason.EPISODE_FAILED
         text = f"RemedyOperationJob {job.metadata.name} is {job.status.phase}"
-        return (*_processing(False, reason, text), *_succeeded(Switch.TRUE if end else Switch.FALSE, reason))
+        if _went_well(seen, job):
+            return _told(False, Switch.TRUE, ExternalReason.EPISODE_SUCCEEDED, text)
+        return _told(False, Switch.FALSE, ExternalReason.EPISODE_FAILED, text)
     if TIMED_OUT in seen.request.metadata.annotations:
-        reason = ExternalReason.ASKER_TIMED_OUT
-        return (
-            *_processing(False, reason, "whoever asked has turned to another one"),
-            *_succeeded(Switch.FALSE, reason),
-        )
+        text = "whoever asked has turned to another one"
+        return _told(False, Switch.FALSE, ExternalReason.ASKER_TIMED_OUT, text)
     if job is not None:
         text = f"RemedyOperationJob {job.metadata.name} is {job.status.phase or 'new'}"
-        return (
-            *_processing(True, ExternalReason.EPISODE_OPEN, text),
-            *_succeeded(Switch.UNKNOWN, ExternalReason.EPISODE_OPEN),
-        )
+        return _told(True, Switch.UNKNOWN, ExternalReason.EPISODE_OPEN, text)
     kind = seen.request.spec.condition
     if not any(_is_for(one, kind, seen.machine) for one in policy.remediers):
-        reason, text = (
-            ExternalReason.REMEDIER_MISSING,
-            f"no NodeRemedier for condition {kind} selects the machine",
-        )
-        return (*_processing(False, reason, text), *_succeeded(Switch.UNKNOWN, reason))
-    reason, text = ExternalReason.EPISODE_AWAITED, f"condition {kind} of the Node is told to its NodeRemedier"
-    return (*_processing(True, reason, text), *_succeeded(Switch.UNKNOWN, reason))
+        text = f"no NodeRemedier for condition {kind} selects the machine"
+        return _told(False, Switch.UNKNOWN, ExternalReason.REMEDIER_MISSING, text)
+    text = f"condition {kind} of the Node is told to its NodeRemedier"
+    return _told(True, Switch.UNKNOWN, ExternalReason.EPISODE_AWAITED, text)
 
 
 def _went_well(seen: ExternalSnapshot, job: RemedyOperationJob) -> bool:
@@ -239,14 +225,13 @@ def _is_for(remedier: NodeRemedier, kind: str, machine: Machine | None) -> bool:
     return remedier.spec.condition.type == kind and remedier.spec.selector.selects(labels)
 
 
-def _processing(holds: bool, reason: ExternalReason, text: str) -> tuple[Claim, Claim]:
-    """Claim that it goes on, or does not; nothing that is done here takes a Node away for good."""
-    stays = Claim.of(DELETION, False, ExternalReason.NODE_STAYS.value)
-    return Claim.of(PROCESSING, holds, reason.value, text), stays
-
-
-def _succeeded(status: Switch, reason: ExternalReason) -> tuple[Claim]:
-    return (Claim(type=SUCCEEDED, holds=status, reason=reason.value, message=""),)
+def _told(goes_on: bool, end: Switch, reason: ExternalReason, text: str) -> tuple[Claim, Claim, Claim]:
+    """Claim whether it goes on and how it ended; nothing that is done here takes a Node away for good."""
+    return (
+        Claim.of(PROCESSING, goes_on, reason.value, text),
+        Claim(type=SUCCEEDED, holds=end, reason=reason.value, message=""),
+        Claim.of(DELETION, False, ExternalReason.NODE_STAYS.value),
+    )
 
 
 def _said(

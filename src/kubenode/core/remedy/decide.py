@@ -19,6 +19,7 @@ from kubenode.core.model.meta import FORCED, Switch, ref
 from kubenode.core.model.now import Now, moment
 from kubenode.core.model.remediation import ASKED
 from kubenode.core.model.remedy import (
+    AttemptState,
     Cause,
     ConditionMatch,
     JobPhase,
@@ -47,6 +48,8 @@ from kubenode.core.remedy.worn import worn_out
 
 DRY = "its remedier is a dry run now"
 ASKED_NO_MORE = "whoever had asked for it asks no more"
+ACT_DONE = "the one act that was asked for is done"
+_TRIED = frozenset({AttemptState.FAILED, AttemptState.SUCCEEDED})
 
 
 @attrs.frozen(kw_only=True)
@@ -133,8 +136,9 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
         return Answer(
             notes=(*notes, breaker) if found else tuple(notes), sightings=clear, deferred=bool(found)
         )
-    waiting = [match for match in found if not _humans_turn(seen, match, clear)]
-    notes += [_handed_over(match) for match in found if match not in waiting]
+    fresh = [match for match in found if not _was_asked(seen, match)]
+    waiting = [match for match in fresh if not _humans_turn(seen, match, clear)]
+    notes += [_handed_over(match) for match in fresh if match not in waiting]
     frosts = thaws(policy.limits, seen.now, seen.sightings) if waiting else NOTHING_SEEN
     sightings = {**clear, **_sighted(found, node), **frosts}
     early = [match for match in waiting if match.due > seen.now.elapsed]
@@ -171,6 +175,16 @@ def _cleared(seen: RemedySnapshot, remediers: Iterable[NodeRemedier], node: Node
 def _humans_turn(seen: RemedySnapshot, match: Match, cleared: Mapping[str, int]) -> bool:
     """Tell whether the last episode was handed over and its condition was not clear since."""
     return is_humans_turn(last_closed(seen.jobs, match.remedier.metadata.name), cleared)
+
+
+def _was_asked(seen: RemedySnapshot, match: Match) -> bool:
+    """Tell whether an episode was opened for these very requests of others: each asks for one act."""
+    condition = match.condition
+    return condition.reason == ASKED and any(
+        (job.spec.cause.type, job.spec.cause.reason, job.spec.cause.message)
+        == (condition.type, ASKED, condition.message[:2048])
+        for job in seen.jobs
+    )
 
 
 def _handed_over(match: Match) -> Note:
@@ -259,9 +273,14 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
 
 
 def _asked_no_more(job: RemedyOperationJob, node: Node) -> str:
-    """Say that somebody else had asked for this episode, and does so no more; empty otherwise."""
+    """Say that what somebody else had asked for is done, or that they ask no more; empty otherwise.
+
+    Who asks asks for one act, whatever the ladder has: more of them come with the next request.
+    """
     if job.spec.cause.reason != ASKED:
         return ""
+    if any(one.state in _TRIED and not one.withdrawn for one in job.status.attempts):
+        return ACT_DONE
     asked = any(
         one.type == job.spec.cause.type and one.status is Switch.TRUE for one in node.status.conditions
     )
