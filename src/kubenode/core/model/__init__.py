@@ -82,7 +82,7 @@ from kubenode.core.model.machineset import (
     Strategy,
     StrategyType,
 )
-from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, Ref, Switch, ref
+from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, OwnerReference, Ref, Switch, ref
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import IntOrPercent
 from kubenode.core.model.remediation import (
@@ -90,6 +90,8 @@ from kubenode.core.model.remediation import (
     KubenodeRemediationSpec,
     KubenodeRemediationStatus,
     KubenodeRemediationTemplate,
+    KubenodeRemediationTemplateSpec,
+    KubenodeRemediationWish,
 )
 from kubenode.core.model.remedy import (
     Attempt,
@@ -205,6 +207,8 @@ __all__ = [
     "KubenodeRemediationSpec",
     "KubenodeRemediationStatus",
     "KubenodeRemediationTemplate",
+    "KubenodeRemediationTemplateSpec",
+    "KubenodeRemediationWish",
     "Leaver",
     "Limit",
     "Machine",
@@ -241,6 +245,7 @@ __all__ = [
     "OperationAnswer",
     "OperationStep",
     "Operator",
+    "OwnerReference",
     "Pod",
     "PodDisruptionBudget",
     "Ref",
