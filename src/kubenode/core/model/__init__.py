@@ -44,6 +44,7 @@ from kubenode.core.model.inspection import (
 )
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import (
+    AgentSource,
     AgentStatus,
     AnswerState,
     ComponentEntry,
@@ -156,6 +157,7 @@ __all__ = [
     "KINDS",
     "REMEDIATION",
     "WATCHED",
+    "AgentSource",
     "AgentStatus",
     "AnswerState",
     "Approval",
