@@ -23,7 +23,7 @@ from kubenode.core.instance.turn import SECOND
 from kubenode.core.model.condition import find
 from kubenode.providers.clusterapi import ClusterApiProvider, ClusterApiSettings
 from kubenode.runtime.clock import SystemClock
-from kubenode.runtime.controller.rights import EXTERNAL
+from kubenode.runtime.controller.rights import EXTERNAL, rights
 from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.documents import to_yaml
 from kubenode.runtime.embed import Engine, Plugins
@@ -231,8 +231,32 @@ def test_machines_of_cluster_api_are_adopted_made_remedied_and_ended(plane: Cont
 
             await remedied(w, first[0])
             await ended(w, made, first)
+            audited(plane)
 
     asyncio.run(story())
+
+
+def audited(plane: ControlPlane) -> None:
+    """Nothing was refused, and each right that `--remediation` and the page grant is used."""
+    entries = [json.loads(line) for line in plane.audit_log.read_text(encoding="utf-8").splitlines()]
+    done = [
+        one for one in entries if one["user"]["username"] == CONTROLLER_USER and one["stage"] == "ResponseComplete" and "objectRef" in one
+    ]  # fmt: skip
+    started = next(at for at, one in enumerate(done) if one["responseStatus"]["code"] == 201)
+    assert [one["requestURI"] for one in done[started:] if one["responseStatus"]["code"] == 403] == []
+    used = {
+        (one["verb"], "/".join(filter(None, (one["objectRef"]["resource"], one["objectRef"].get("subresource")))))
+        for one in done if one["objectRef"].get("apiGroup") in ("cluster.x-k8s.io", "kubenode.dev")
+    }  # fmt: skip
+    asks = {(one.verb, one.resource) for one in {*rights((EXTERNAL,))} - {*rights()}}
+    assert asks <= used
+    machines = {("get", "machines"), ("list", "machines"), ("patch", "machines")}
+    owners = {(verb, "machinedeployments") for verb in ("get", "list", "patch")}
+    assert machines | owners <= used
+    assert not {one for one in used if one[1] in ("machinedeployments", "machinesets")} - {
+        *owners,
+        ("list", "machinesets"),
+    }
 
 
 async def remedied(w: World, name: str) -> None:
