@@ -196,6 +196,11 @@ def test_a_request_about_nobody_waits_and_is_not_held() -> None:
     )
 
 
+def test_it_is_looked_for_again_every_ten_seconds() -> None:
+    """A look at a provider takes no longer."""
+    assert timedelta(microseconds=RETRY // 1000) == timedelta(seconds=10)
+
+
 def test_a_newer_versions_request_is_left_alone() -> None:
     """And says so in a note."""
     decision = decide(seen(request(unknown=("spec.more",))), RULES)
