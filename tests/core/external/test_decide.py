@@ -344,6 +344,7 @@ def test_two_who_ask_make_one_condition() -> None:
         over(other),
         request("nhc-1", deletion_timestamp=START.wall),
         request("nhc-1", unknown=("x",)),
+        request("nhc-1", annotations={TIMED_OUT: "now"}),
     ):
         assert told(decide(seen(gone, others=(quiet,)), RULES)) is not None
 
