@@ -67,11 +67,12 @@ def said(plane: ControlPlane, type: str) -> tuple[str, str]:
     return "", ""
 
 
-def start(plane: ControlPlane, name: str, grace: int = 0, **metadata: Any) -> None:
+def start(plane: ControlPlane, name: str, grace: int = 0, priority: str = "", **metadata: Any) -> None:
     """Start a Pod on the Node, and say that it is ready."""
     pod = {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}, **metadata},
-        "spec": {"nodeName": NODE, "terminationGracePeriodSeconds": grace, "containers": [{"name": "c", "image": "i"}]},
+        "spec": {"nodeName": NODE, "terminationGracePeriodSeconds": grace, "containers": [{"name": "c", "image": "i"}],
+                 **({"priorityClassName": priority} if priority else {})},
     }  # fmt: skip
     plane.kubectl("create", "-f", "-", input=yaml.safe_dump(pod))
     ready = {"status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
@@ -95,8 +96,23 @@ def pods(plane: ControlPlane) -> dict[str, bool]:
     return {one["metadata"]["name"]: "deletionTimestamp" in one["metadata"] for one in found["items"]}
 
 
+def start_those_that_stay_longer(plane: ControlPlane) -> None:
+    """Start a static Pod's mirror, one to be left out, one that ends by itself, and one of the last tier."""
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "name": NODE,
+        "controller": True,
+        "uid": read(plane, "node", NODE)["metadata"]["uid"],
+    }
+    start(plane, "static", annotations={"kubernetes.io/config.mirror": "hash"}, ownerReferences=[node])
+    for name, word in (("left", "skip"), ("batch", "wait")):
+        start(plane, name, labels={"app": name, "kubenode.dev/drain": word})
+    start(plane, "critical", priority="system-node-critical")
+
+
 def test_a_machine_that_is_to_end_is_drained(plane: ControlPlane) -> None:
-    """Cordon; who may go goes, who ends in its own time is waited for, a budget is named; opened when it is let go."""
+    """Cordon; who may go goes, tier by tier; who ends in its own time is waited for, a budget is named; opened when it is let go."""
     until(
         "Running", lambda: read(plane, "machine", "m1").get("status", {}).get("phase") == "Running",
         logs=lambda: read(plane, "machine", "m1"),
@@ -118,13 +134,17 @@ def test_a_machine_that_is_to_end_is_drained(plane: ControlPlane) -> None:
     start(plane, "slow", grace=600)
     start(plane, "db")
     budget(plane, "db", needed=1)
+    start_those_that_stay_longer(plane)
+    stay = {"logs": False, "static": False, "left": False, "batch": False}
     plane.kubectl("delete", "machine", "m1", "--wait=false")
-    until("the eviction of who may go", lambda: pods(plane) == {"db": False, "logs": False, "slow": True}, logs=lambda: pods(plane))  # fmt: skip
+    until("the eviction of who may go", lambda: pods(plane) == {"db": False, "critical": False, "slow": True, **stay}, logs=lambda: pods(plane))  # fmt: skip
     node, uid = read(plane, "node", NODE), read(plane, "machine", "m1")["metadata"]["uid"]
     assert node["spec"]["unschedulable"] is True
     assert node["metadata"]["annotations"][CORDONED_BY] == deletion_op_id(uid)
     until("the budget's name", lambda: "PodDisruptionBudget default/db: 1 healthy, 1 needed" in said(plane, "Drained")[1], logs=lambda: said(plane, "Drained"))  # fmt: skip
     assert said(plane, "Drained")[0] == "Draining"
+    assert "default/batch is waited for: label kubenode.dev/drain=wait" in said(plane, "Drained")[1]
+    assert "1 of higher priority follow" in said(plane, "Drained")[1]
     plane.kubectl("delete", "pod", "slow", "--grace-period=0", "--force")
     until(
         "the blockage",
@@ -132,12 +152,22 @@ def test_a_machine_that_is_to_end_is_drained(plane: ControlPlane) -> None:
         logs=lambda: said(plane, "Drained"),
     )
     budget(plane, "db", needed=0)
+    until("the eviction of db", lambda: pods(plane) == {"critical": False, **stay}, logs=lambda: pods(plane))
+    plane.kubectl(
+        "patch",
+        "pod",
+        "batch",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        '{"status": {"phase": "Succeeded"}}',
+    )
     until(
         "the end of the drain",
         lambda: said(plane, "Drained")[0] == "PodsGone",
         logs=lambda: said(plane, "Drained"),
     )
-    assert pods(plane) == {"logs": False}
+    assert pods(plane) == stay
     until(
         "what is next",
         lambda: said(plane, "Ready")[0] == "TerminateUnsupported",
@@ -148,7 +178,7 @@ def test_a_machine_that_is_to_end_is_drained(plane: ControlPlane) -> None:
     node = read(plane, "node", NODE)
     assert not node["spec"].get("unschedulable")
     assert CORDONED_BY not in node["metadata"].get("annotations", {})
-    assert evictions(plane) == {("web", 201), ("slow", 201), ("db", 201)}
+    assert evictions(plane) == {("web", 201), ("slow", 201), ("db", 201), ("critical", 201)}
 
 
 def evictions(plane: ControlPlane) -> set[tuple[str, int]]:

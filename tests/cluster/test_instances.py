@@ -22,6 +22,7 @@ from kubenode.core import wire
 from kubenode.core.instance import dispose, evidence, watch
 from kubenode.core.instance.turn import SECOND
 from kubenode.core.model.condition import find
+from kubenode.remedies import register_remedies
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.embed import Engine, Plugins
 from kubenode.runtime.observe import instances
@@ -190,7 +191,9 @@ async def cluster(plane: ControlPlane, regions: Sequence[Region]) -> AsyncIterat
         async with asyncio.TaskGroup() as group:
             hosts = group.create_task(live.live())
             images = group.create_task(Images(regions, live).run())
-            plugins = Plugins.given(providers=[region.provider for region in regions])
+            plugins = Plugins.given(
+                providers=[region.provider for region in regions], remedies=register_remedies()
+            )
             async with Engine(store, plugins=plugins):
                 yield Cluster(plane, store)
             images.cancel()

@@ -98,7 +98,7 @@ OUTAGE: Final[tuple[Clause, ...]] = (
 )  # fmt: skip
 
 FURTHER: Final[tuple[Clause, ...]] = (
-    later("A central poller reads scheduled events and failures -> condition with the event's id, kind and time -> a rule migrates workloads (cordon, drain) before the event, confirms or reboots through the provider, un-cordons.", CLOUDS, "item 5, the Host Doctor"),
+    shown("A central poller reads scheduled events and failures -> condition with the event's id, kind and time -> a rule migrates workloads (cordon, drain) before the event, confirms or reboots through the provider, un-cordons.", "A central poller reads scheduled events", "a rule migrates workloads"),
     later("Stages test -> staging -> production, clusters in order, batches inside, inspection and observation after each, thresholds over clusters, approvals, freeze windows, roll back over clusters.", FLEETS, "Release, ReleasePipeline and ClusterRegistration: no decider of these kinds is there"),
     later("The agent collects node and container metrics and findings; an event centre keeps per-node history for months; Prometheus metrics in kube-state-metrics style; rules, alerts, boards shipped and tested; coverage, consistency, self-healing efficiency; diagnose NODE prints one timeline with causes.", FLEETS, "the data system: no decider takes part"),
     later("CAPI creates clusters and machines; kubenode adopts its machines, manages components and heals; it can be a provider (clusterapi) and the external remediation of a MachineHealthCheck.", CLOUDS, "item 8, Cluster API"),

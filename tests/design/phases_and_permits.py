@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.design.clause import CLOUDS, Clause, later, shown
+from tests.design.clause import Clause, shown
 
 PHASES: Final[tuple[Clause, ...]] = (
     shown("Pending -> Provisioning (no instance yet) or Importing (host given) -> Initializing (Node registered) -> Running (all components healthy)."),
@@ -23,7 +23,7 @@ PERMITS: Final[tuple[Clause, ...]] = (
     shown("Asking is state: a job in Waiting, an open batch,", "Asking is state: a job in Waiting, an open batch", "an open batch is the request; who finds its op-id"),
     shown("or a Machine that is to go, is the request;", "a Machine that is to go, is the request"),
     shown("drift of class drain or reboot", "drift of class drain or reboot opens jobs"),
-    later("and cloud maintenance open jobs.", CLOUDS, "the conditions that open them are of item 5, the Host Doctor"),
+    shown("and cloud maintenance open jobs.", "a rule migrates workloads"),
     shown("No job is opened for a node in a scope whose breaker is open: the answer is a deferral with its note (else recovery is a stampede).", "No job is opened for a node in a scope whose breaker is open"),
     shown("One risk decider, one key, orders all who wait (human, cloud deadline, remedy, drift, rollout; then oldest)", "One risk decider orders all who wait"),
     shown("and grants a round in one write to the ledger;", "grants a round in one write to the ledger"),

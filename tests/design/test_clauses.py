@@ -10,6 +10,7 @@ from typing import Final
 import pytest
 
 from tests.core.detect.test_sentences import SENTENCES as DETECT
+from tests.core.doctor.test_sentences import SENTENCES as DOCTOR
 from tests.core.enrol.test_sentences import SENTENCES as ENROL
 from tests.core.host.test_sentences import SENTENCES as HOST
 from tests.core.instance.test_sentences import SENTENCES as INSTANCE
@@ -23,7 +24,7 @@ from tests.design.clause import CLOUDS, FLEETS, HOSTS, Clause
 
 INDEXED: Final = tuple(
     sentence
-    for index in (DETECT, ENROL, HOST, INSTANCE, MACHINE, MACHINESET, NODE, RISK, ROLLOUT)
+    for index in (DETECT, DOCTOR, ENROL, HOST, INSTANCE, MACHINE, MACHINESET, NODE, RISK, ROLLOUT)
     for sentence, _ in index
 )
 SECTIONS: Final[Mapping[str, tuple[Clause, ...]]] = {

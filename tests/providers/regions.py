@@ -4,6 +4,7 @@ What goes on in a cloud while nobody calls is told by `tick`: what was asked for
 """
 
 import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -49,6 +50,7 @@ class Hands:
         hold_next: of how many of the next whose end is granted it does not come.
         held: those of which it does not.
         refuses: calls that are refused, by name of the cloud's API: the status and the code.
+        restarted: those that the cloud has restarted, and when, by the clock of this machine.
     """
 
     stuck_next: int = 0
@@ -56,6 +58,11 @@ class Hands:
     hold_next: int = 0
     held: set[str] = attrs.field(factory=set)
     refuses: dict[str, tuple[int, str]] = attrs.field(factory=dict)
+    restarted: list[tuple[str, float]] = attrs.field(factory=list)
+
+    def restart(self, own: str) -> None:
+        """Note that one is restarted by the cloud; who plays its host sees to the rest."""
+        self.restarted.append((own, time.time()))
 
     def born(self, own: str) -> None:
         """Decide what becomes of one that was just made."""
@@ -148,6 +155,14 @@ class Ec2(FakeEc2):
         self.rows[one]["State"] = {"Name": "terminated" if dead else "shutting-down"}
         if not dead:
             self.hands.ending(one)
+        return answer
+
+    def _reboot_instances(self, params: dict[str, str]) -> dict[str, Any]:
+        answer = super()._reboot_instances(params)
+        for one in members(params, "InstanceId"):
+            self.hands.restart(one)
+            for event in self.events.get(one, ()):
+                event["Description"] = f"[Completed] {event['Description']}"
         return answer
 
     def tick(self) -> None:
@@ -254,6 +269,16 @@ class Ecs(FakeEcs):
             if params["InstanceId"] in self.hands.held:
                 self.instances[params["InstanceId"]] = row
                 self.leaving.add(params["InstanceId"])
+        return status, body
+
+    def _RebootInstance(self, params: Params) -> Answer:  # noqa: N802
+        self.hands.restart(params["InstanceId"])
+        return super()._RebootInstance(params)
+
+    def _AcceptInquiredSystemEvent(self, params: Params) -> Answer:  # noqa: N802
+        status, body = super()._AcceptInquiredSystemEvent(params)
+        if status == 200:
+            self.hands.restart(self.events[params["EventId"]]["InstanceId"])
         return status, body
 
     def tick(self) -> None:

@@ -47,7 +47,15 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     """Ours go through the public hooks, with their distribution and version."""
     found = Plugins.discover()
     assert found.problems == ()
-    assert sorted(found.components) == ["artifact", "containerd", "file", "kernel", "kubelet", "package"]
+    assert sorted(found.components) == [
+        "artifact",
+        "containerd",
+        "file",
+        "kernel",
+        "kubelet",
+        "package",
+        "unit",
+    ]
     assert sorted(found.remedies) == [
         "confirm-event", "drain-and-reinstall-component", "reboot", "reboot-instance", "reinstall-component", "replace", "restart-unit",
     ]  # fmt: skip

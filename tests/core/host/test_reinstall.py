@@ -64,7 +64,8 @@ def test_what_looks_right_is_put_down_again(disruption: m.Disruption) -> None:
     decision = decide(host(disruption=disruption), Policy())
     assert answer(decision) == ("Acknowledged", "")
     [run] = runs(decision)
-    assert (run.steps, run.disruption, run.answers) == (ANEW, disruption, "")
+    boots = (Reboot(),) if disruption is m.Disruption.REBOOT else ()
+    assert (run.steps, run.disruption, run.answers) == ((*ANEW, *boots), disruption, "")
     assert decision.status is not None
     assert decision.status.components["kubelet"] == WELL
 

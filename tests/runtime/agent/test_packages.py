@@ -208,7 +208,9 @@ def test_a_package_that_is_broken_is_installed_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("anew", "changes"), [(True, 1), (False, 0)])
-def test_a_package_at_its_version_is_installed_anew_when_that_is_asked(anew: bool, changes: int) -> None:
+def test_a_package_at_its_version_is_installed_anew_when_that_is_asked(
+    tmp_path: Path, anew: bool, changes: int
+) -> None:
     """Its files may be damaged; else it is left as it is."""
     calls: list[list[str]] = []
 
@@ -216,7 +218,7 @@ def test_a_package_at_its_version_is_installed_anew_when_that_is_asked(anew: boo
         calls.append(list(argv))
         return Ran(code=0, out="install ok installed 2.0\n")
 
-    Packages(run, print).install("tool", "2.0", anew=anew)
+    Packages(run, print, Holds(Tree(tmp_path))).install("tool", "2.0", hold=False, anew=anew)
     installs = [argv for argv in calls if "install" in argv]
     assert len(installs) == changes
     assert all("--reinstall" in argv and argv[-1] == "tool=2.0" for argv in installs)

@@ -95,7 +95,7 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         AbandonedController(cache, inventory),
         AcceptController(cache, plugins),
         RiskController(cache, inventory, panel if panel is not None else in_place(plugins.reviewers)),
-        DoctorController(cache, events if events is not None else Events(plugins)),
+        DoctorController(cache, inventory, events if events is not None else Events(plugins)),
     )
     enrol = _enrol(cache) if ENROL in only else ()
     external = (ExternalController(cache, inventory, seen),) if EXTERNAL in only else ()

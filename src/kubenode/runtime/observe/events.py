@@ -5,13 +5,14 @@ makes no call and reads no clock; `runtime/embed/clouds.py` and the simulator do
 an event means, or whether it is over: that is core/doctor's to say.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Final, TypeAlias
 
 import attrs
 
-from kubenode.core.capability import CloudEvent, SupportsEndedEvents, SupportsEvents
+from kubenode.core.capability import CloudEvent, SupportsEndedEvents, SupportsEvents, SupportsProviderId
 from kubenode.core.doctor.decide import THERE, EventSight
 from kubenode.core.hookspecs import Page
 from kubenode.core.instance.turn import MINUTE, pause
@@ -21,6 +22,8 @@ from kubenode.runtime.plugins import Plugins
 
 INTERVAL: Final = MINUTE
 """From the beginning of a poll to that of the next one."""
+_REMEMBERED: Final = 16_384
+"""ProviderIDs that are read once; then all are read anew."""
 ASKED_AT_ONCE: Final = 100
 """Most ids of one question what became of them, as the contract says."""
 
@@ -91,6 +94,7 @@ class Events:
         self._plugins = plugins
         self._accounts: dict[str, _Account] = {}
         self._ties: dict[str, _Tie] = {}
+        self._read_ids: dict[str, tuple[str, str] | None] = {}
         self.noticed: Callable[[], None] = _nobody
         """Is told that a provider is to be polled that was not."""
 
@@ -100,9 +104,14 @@ class Events:
         """Say whether a provider tells events."""
         return self._driver(provider) is not None
 
-    def sight(self, machine: Machine) -> EventSight | None:
-        """Give what was told of a machine's instance; None when it has none, or its provider tells no events."""
-        tie = self._tie(machine)
+    def sight(self, machine: Machine, provider_id: str = "") -> EventSight | None:
+        """Give what was told of a machine's instance; None when it has none, or its provider tells no events.
+
+        Args:
+            machine: as it stands.
+            provider_id: what its Node registered with: of which instance a host is that no provider was asked to make.
+        """
+        tie = self._tie(machine, provider_id)
         account = None if tie is None else self._account(tie.provider)
         self._bind(machine.metadata.name, None if account is None else tie)
         if tie is None or account is None:
@@ -163,12 +172,38 @@ class Events:
 
     # How it is kept.
 
-    def _tie(self, machine: Machine) -> _Tie | None:
+    def _tie(self, machine: Machine, provider_id: str) -> _Tie | None:
         instance, told = machine.status.instance, machine.status.cloud_events
-        if instance is None or not instance.id or instance.step not in THERE:
+        if instance is None and machine.spec.host is not None:
+            found = self._named(provider_id)
+        elif instance is None or not instance.id or instance.step not in THERE:
             return None
-        ids = () if told is None or told.instance != instance.id else (one.id for one in told.open)
-        return _Tie(provider=instance.provider, instance=instance.id, open=frozenset(ids))
+        else:
+            found = (instance.provider, instance.id)
+        if found is None:
+            return None
+        ids = () if told is None or told.instance != found[1] else (one.id for one in told.open)
+        return _Tie(provider=found[0], instance=found[1], open=frozenset(ids))
+
+    def _named(self, provider_id: str) -> tuple[str, str] | None:
+        """Give the provider that tells events and reads a providerID, and its instance; None of one that nobody reads.
+
+        What a provider reads is remembered: some load their SDK to know their region.
+        """
+        if provider_id and provider_id not in self._read_ids:
+            if len(self._read_ids) >= _REMEMBERED:
+                self._read_ids.clear()
+            self._read_ids[provider_id] = next(self._readings(provider_id), None)
+        return self._read_ids.get(provider_id)
+
+    def _readings(self, provider_id: str) -> Iterator[tuple[str, str]]:
+        for name, found in sorted(self._plugins.providers.items()):
+            driver: object = found
+            if isinstance(driver, SupportsProviderId) and self._driver(name) is not None:
+                with suppress(Exception):  # one that has no region reads none
+                    instance = driver.instance_of(provider_id)
+                    if isinstance(instance, str) and instance:
+                        yield name, instance
 
     def _account(self, provider: str) -> _Account | None:
         """Give the account of a provider that tells events; None of another one."""
