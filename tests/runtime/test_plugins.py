@@ -60,7 +60,7 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     assert sorted(found.remedies) == [
         "confirm-event", "drain-and-reinstall-component", "reboot", "reboot-instance", "reinstall-component", "replace", "restart-unit",
     ]  # fmt: skip
-    assert sorted(found.providers) == ["aliyun", "aws", "memory"]
+    assert sorted(found.providers) == ["aliyun", "aws", "clusterapi", "memory"]
     assert sorted(found.inspections) == ["prometheus"]
     assert found.origins["remedies/reboot"] == f"kubenode-remedies (kubenode {version('kubenode')})"
 

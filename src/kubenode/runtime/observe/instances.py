@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance
+from kubenode.core.decision import CloudEffect, CreateInstance, GuardInstance
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Instance
 from kubenode.core.instance.evidence import ABSENCE, dead, doubted, leaving
@@ -259,6 +259,10 @@ class Instances:
         if answer.instance is not None:
             scope.entries[answer.instance.id] = _Entry(instance=answer.instance, at=answer.at, told=True)
             _own(scope, answer.instance)
+        known = scope.entries.get(effect.instance) if isinstance(effect, GuardInstance) else None
+        if isinstance(effect, GuardInstance) and known is not None and not answer.error:
+            shown = attrs.evolve(known.instance, guard=effect.guard)
+            scope.entries[effect.instance] = attrs.evolve(known, instance=shown, at=answer.at)
         if isinstance(effect, CreateInstance):
             scope.unseen.discard(effect.machine.name)
         if answer.error == "AuthFailed":
