@@ -29,7 +29,7 @@ RESYNC, RESYNCS = timedelta(minutes=5), 2
 """How often, and how many times, the providers are looked at when nothing is left to do."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Place:
     """Where machines are made: a provider, what it is asked for, what a replacement is asked for, and its zones."""
 

@@ -27,6 +27,7 @@ from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
 from tests.stories import clouding, draining, drifting, scaling
+from tests.stories.regional import Stand
 
 CLOUDS = clouding.PLAYS
 PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play, **CLOUDS}
@@ -280,11 +281,11 @@ class Played:
 
 
 @cache
-def cast_of(story: str) -> Cast:
+def cast_of(story: str, place: clouding.Place | None = None) -> Cast:
     """Give the small cast of a story, with a window that binds."""
     count, zones = CASTS[story]
     if story in MADE:
-        cast = MADE[story](count, zones=zones)
+        cast = MADE[story](count, zones=zones, **({} if place is None else {"place": place}))
     else:
         cast = Cast.read([examples() / f"{story}.yaml"])
         cast = cast.with_machines(count, zones=tuple(zones)) if count else cast
@@ -305,7 +306,7 @@ def _limited(obj: m.Object, limit: m.Limit) -> m.Object:
 
 def play(
     story: str, mode: str = "", victim: int = -1, *, look: int = -1, whole: Played | None = None,
-    on_crash: Callable[[Simulation], None] = nothing,
+    on_crash: Callable[[Simulation], None] = nothing, on: Stand | None = None,
 ) -> Played:  # fmt: skip
     """Play a story in which one effect, or one look at the cloud, is disturbed.
 
@@ -317,6 +318,8 @@ def play(
     tracks: Tracks = {}
 
     def attend(one: Simulation) -> None:
+        if on is not None:
+            on.attend(one)
         disturber = Disturber(one, mode, victim, look, on_crash)
         made.append(disturber)
         for name in (CONTROLLER, AGENTS):
@@ -327,7 +330,8 @@ def play(
         if mode == "stale" and look >= 0:
             one.watch(disturber.remember)
 
-    told = PLAYS[story](cast_of(story), 0, lambda _: None, attend)
+    where = {} if on is None else {"place": on.place, "cloud": on.cloud}
+    told = PLAYS[story](cast_of(story, None if on is None else on.place), 0, lambda _: None, attend, **where)
     [disturber] = made
     one, effects = disturber.simulation, tuple(disturber.seen)
     if whole is not None and tracks != whole.acts and told.passed:
@@ -344,21 +348,23 @@ def _idle(one: Simulation) -> bool:
 
 def differences(
     story: str, mode: str, whole: Played, *, of: type | tuple[type, ...] | None = None, part: slice = ALL,
-    on_crash: Callable[[Simulation], None] = nothing,
+    on_crash: Callable[[Simulation], None] = nothing, on: Stand | None = None,
 ) -> Iterator[str]:  # fmt: skip
     """Disturb every effect in turn, or those of a type, or a part of them, and say what went differently."""
     for victim, effect in list(enumerate(whole.effects))[part]:
         if of is None or isinstance(effect, of):
-            one = play(story, mode, victim, whole=whole, on_crash=on_crash)
+            one = play(story, mode, victim, whole=whole, on_crash=on_crash, on=on)
             assert one.fired == 1, f"effect {victim} was not reached"
             if what := one.differs(whole):
                 yield f"effect {victim}: {what}"
 
 
-def differences_by_looks(story: str, mode: str, whole: Played, part: slice = ALL) -> Iterator[str]:
+def differences_by_looks(
+    story: str, mode: str, whole: Played, part: slice = ALL, on: Stand | None = None
+) -> Iterator[str]:
     """Disturb every look at the cloud in turn but the last, and say what went differently: a wrong look is mended by the next."""
     for look, name in list(enumerate(whole.looks[:-1]))[part]:
-        one = play(story, mode, look=look, whole=whole)
+        one = play(story, mode, look=look, whole=whole, on=on)
         assert one.fired == 1, f"look {look} was not reached"
         if what := one.differs(whole):
             yield f"look {look} ({name}): {what}"
