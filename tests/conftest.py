@@ -1,12 +1,16 @@
-"""Profiles of Hypothesis, and the rule that in CI a skipped test is a failed one."""
+"""Profiles of Hypothesis, how workers share the tests, and the rule that in CI a skipped test is a failed one."""
 
 import logging
 import os
 import signal
 from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
 
 pytest_plugins = ["tests.cluster.fixture", "tests.hosts.fixture"]
 
@@ -21,6 +25,15 @@ settings.register_profile("ci", max_examples=60, derandomize=True, **_COMMON)
 settings.register_profile("fresh", max_examples=200, **_COMMON)
 settings.register_profile("nightly", max_examples=2000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+
+@pytest.hookimpl(optionalhook=True)  # xdist's, which may be off
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> "LoadScopeScheduling":
+    """Let one worker run a file whole, in the order of their names: those that take long come early."""
+    from tests.sharing import ByFile
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,5 +1,6 @@
 """The code of the pages for plugin authors runs, and is that of the distributions that are installed in tests."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import pytest
 
 from kubenode.components import conformance as components
 from kubenode.inspections import conformance as inspections
+from kubenode.providers import conformance as providers
+from kubenode.providers.conformance.further import CAPABILITIES
 from kubenode.remedies import conformance as remedies
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -51,6 +54,35 @@ def test_a_page_has_a_row_for_every_law(page: str, laws: Sized) -> None:
     assert len(re.findall(r"^\| .* \|$", after, re.MULTILINE)) - len(["| law | why |"]) == len(laws) - 1
 
 
+def test_the_providers_page_has_a_row_for_every_law() -> None:
+    """In the table of laws, and for what only some clouds can do beside the method."""
+    _, _, after = (ROOT / "docs" / "write-a" / "provider.md").read_text().partition("## Laws")
+    common, _, further = after.partition("## What only some clouds can do")
+    of_all = [check for check in providers.LAWS.values() if check not in providers.NEEDED]
+    assert len(re.findall(r"^\| .* \|$", common, re.MULTILINE)) - len(["| law | why |"]) == len(of_all) - len(
+        ["names", "functions"]
+    )
+    for kind in providers.NEEDED.values():
+        (row,) = re.findall(rf"^\| `{CAPABILITIES[kind][0]}\(.*\|$", further, re.MULTILINE)
+        assert row.strip("| ").count(" | ") == 2, f"{row} has no law"
+
+
+def test_the_provider_of_the_page_is_as_short_as_it_says() -> None:
+    """The class and its reader, without blank lines."""
+    code = blocks(ROOT / "docs" / "write-a" / "provider.md")["kubenode_rack.py"]
+    lines = code.splitlines()
+    counted = [
+        line
+        for node in ast.parse(code).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name in ("RackProvider", "_instance")
+        for line in lines[
+            min([node.lineno, *(one.lineno for one in node.decorator_list)]) - 1 : node.end_lineno
+        ]
+        if line.strip()
+    ]
+    assert 20 < len(counted) < 40
+
+
 def test_the_code_of_the_pages_runs(tmp_path: Path) -> None:
     """Written to files as they say, their tests pass: every law of the four kits."""
     for page in PAGES:
@@ -61,4 +93,4 @@ def test_the_code_of_the_pages_runs(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
-    assert "41 passed" in result.stdout
+    assert "48 passed" in result.stdout

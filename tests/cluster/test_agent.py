@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -15,10 +16,13 @@ import attrs
 import pytest
 
 from kubenode.core.host.drift import delay
-from kubenode.core.model import Machine
+from kubenode.core.model import Machine, Now
 from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
 from kubenode.runtime.agent.keys import valid
 from kubenode.runtime.agent.own import OwnMachine
+from kubenode.runtime.agent.serve import Serving, serve
+from kubenode.runtime.clock import SystemClock
+from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.testing.controlplane import ControlPlane
 from tests.cluster.access import CSRS, MACHINES, MERGE, conditions, let_read
 from tests.cluster.test_enrolment import KUBENODE, World
@@ -173,6 +177,61 @@ def test_a_host_enrols_and_is_kept_as_its_machine_says(
     key = identity.read_text().splitlines()[1]
     texts = (agent.log.read_text(), (agent.state / "journal").read_text(), json.dumps(requests))
     assert not any(key in text or "right" in text for text in texts)
+
+
+class _Wrong(SystemClock):
+    """A clock that is off."""
+
+    def __init__(self, off: timedelta) -> None:
+        self.off = off
+
+    def now(self) -> Now:
+        """Read it."""
+        found = super().now()
+        return attrs.evolve(found, wall=found.wall + self.off)
+
+
+@pytest.mark.parametrize(
+    ("off", "reason"), [(timedelta(minutes=3), "ClockAhead"), (timedelta(minutes=-3), "ClockBehind")]
+)
+def test_a_wrong_clock_is_told_until_it_is_right(
+    world: World, host: Callable[[str], Agent], tmp_path: Path, off: timedelta, reason: str
+) -> None:
+    """By the server's own; the agent does its work meanwhile. This machine's clock is not touched: the agent has another."""
+    agent = host(f"clock-{reason[5:].lower()}")
+    issue(world, agent)
+    clock, plane = _Wrong(off), world.plane
+    enrolment = Enrolment(
+        machine=agent.machine,
+        server=plane.url,
+        authority=plane.ca_file,
+        state=agent.state,
+        token_file=agent.token,
+    )
+    wanted = Serving(
+        machine=agent.machine, node=agent.machine, state=agent.state, enrolment=enrolment, version="1",
+        inspect=timedelta(seconds=10),
+    )  # fmt: skip
+
+    def told() -> tuple[str, str]:
+        found = {one["type"]: one for one in agent.report().get("conditions", ())}.get("ClockWrong", {})
+        return found.get("status", ""), found.get("reason", "")
+
+    async def comes(what: tuple[str, str]) -> None:
+        while await asyncio.to_thread(told) != what:
+            await asyncio.sleep(0.2)
+
+    async def main() -> None:
+        task = asyncio.ensure_future(serve(wanted, Plugins.given(), clock))
+        await asyncio.wait_for(comes(("True", reason)), 60)
+        clock.off = timedelta()
+        machine = await asyncio.to_thread(world.admin.get, f"{MACHINES}/{agent.machine}")
+        wants(world, machine, tmp_path / "asks", "")  # what it reports of it is answered with a date
+        await asyncio.wait_for(comes(("False", "NoFault")), 60)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
 
 
 def test_a_line_of_a_log_is_a_condition_of_the_node(

@@ -365,7 +365,7 @@ class Fixed(Chrony):
         (Trusting, "plan-repairs-what-was-changed", "plan() does nothing about file /etc/chrony/chrony.conf b'changed by hand\\n' where b'pool a\\n' is wanted"),
         (Marker, "plan-finishes-what-was-interrupted", "when killed after step 1 of"),
         (TwoSteps, "restart-is-in-then", "chrony.service runs with what was there before when killed after step 1 of"),
-        (Stays, "absent-removes", "after the steps for Absent judge() says Running.RUNNING, and there is chrony.service left"),
+        (Stays, "absent-removes", "after the steps for Absent judge() says Running.RUNNING, and there is chrony.service, /etc/chrony/chrony.conf left"),
         (Eager, "absent-removes", "plan() for Absent gives (StopUnit(unit='chrony.service'),) on an empty host"),
         (Fixed, "other-changes-to-want-and-back", "leaves file /etc/chrony/chrony.conf b'pool a\\n' where b'pool b\\n' is wanted"),
     ],

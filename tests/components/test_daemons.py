@@ -19,6 +19,7 @@ from kubenode.components import (
     InvalidObjectError,
     KubeletDriver,
     KubeletParams,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     Running,
@@ -140,6 +141,12 @@ def _writes(then: RestartUnit | None) -> WriteFile:
     )
 
 
+def _removes() -> RemoveFile:
+    return RemoveFile(
+        path="/etc/containerd/config.toml", content=containerd().params.config.content(), then=None
+    )
+
+
 @pytest.mark.parametrize(
     ("state", "found", "steps"),
     [
@@ -154,6 +161,8 @@ def _writes(then: RestartUnit | None) -> WriteFile:
         (S, have("1.6.20", D, R), (_installs(None), _writes(None), STOP)),
         (S, have("", D, A), (_writes(None), _installs(None), STOP)),
         (A, have("1.7.2", D, R), (STOP, RemovePackage(package="containerd"))),
+        (A, have("1.7.2", C, R), (STOP, RemovePackage(package="containerd"), _removes())),
+        (A, have("", C, S), (RemovePackage(package="containerd"), _removes())),
         (A, have("", C, A), ()),
     ],
 )

@@ -9,12 +9,16 @@ from hypothesis import strategies as st
 
 from kubenode import components
 from kubenode.components import (
+    Access,
     ArtifactDriver,
     ArtifactFormat,
     ArtifactParams,
     ComponentDriver,
     ConfigState,
     Desired,
+    Disruption,
+    Effect,
+    FileAccess,
     FileDriver,
     FileParams,
     Have,
@@ -23,7 +27,9 @@ from kubenode.components import (
     InvalidObjectError,
     PackageDriver,
     PackageParams,
+    ReloadUnit,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     Running,
@@ -113,7 +119,10 @@ def test_probes_cover_what_judge_reads(
 ) -> None:
     """Told of the whole host, judge finds the same as told of its probes only."""
     driver, want = case
-    whole = Seen(files=host.files, units=host.units, packages=host.packages, artifacts=host.artifacts)
+    held = {name: host.held.get(name, False) for name in host.packages}
+    whole = Seen(
+        files=host.files, units=host.units, packages=host.packages, artifacts=host.artifacts, held=held
+    )  # fmt: skip
     assert driver.judge(want, whole) == found(host, driver, want)
 
 
@@ -139,7 +148,7 @@ def have(version: str, state: Running, config: ConfigState = ConfigState.CURRENT
 )
 def test_a_unit_runs_when_it_does_its_work(unit: str, state: Running) -> None:
     """Active and reloading units run; one that is coming up does not yet; an unknown one does not."""
-    seen = Seen(packages={"kubelet": "1.2"}, units={UNIT: unit} if unit else {})
+    seen = Seen(packages={"kubelet": "1.2"}, held={"kubelet": True}, units={UNIT: unit} if unit else {})
     want = Desired(version="1.2", params=PackageParams(package="kubelet", unit=UNIT))
     assert PackageDriver().judge(want, seen) == have("1.2", state)
 
@@ -149,6 +158,16 @@ def test_a_unit_runs_when_it_does_its_work(unit: str, state: Running) -> None:
     [
         (R, have("1.2", R), ()),
         (R, have("1.2", S), (RESTART,)),
+        (
+            R,
+            have("1.2", R, ConfigState.DRIFTED),
+            (InstallPackage(package="kubelet", version="1.2", then=None),),
+        ),
+        (
+            R,
+            have("1.2", S, ConfigState.DRIFTED),
+            (InstallPackage(package="kubelet", version="1.2", then=None), RESTART),
+        ),
         (R, have("1.1", R), (InstallPackage(package="kubelet", version="1.2", then=RESTART),)),
         (R, have("", A), (InstallPackage(package="kubelet", version="1.2", then=RESTART),)),
         (S, have("1.2", S), ()),
@@ -258,11 +277,112 @@ def test_a_url_is_not_shown() -> None:
     assert "s3cr3t" not in repr((ARTIFACT, installs(None), Desired(version="1", params=ARTIFACT)))
 
 
-def test_a_file_that_should_be_absent_is_refused_by_name() -> None:
-    """No host step removes a file, so the driver says so instead of doing nothing for ever."""
+@pytest.mark.parametrize(
+    ("path", "unit", "found", "steps"),
+    [
+        (PATH, None, have("1", R), (RemoveFile(path=PATH, content=b"x", then=None),)),
+        (PATH, UNIT, have("1", R), (RemoveFile(path=PATH, content=b"x", then=RESTART),)),
+        (PATH, UNIT, have("1", S), (RemoveFile(path=PATH, content=b"x", then=None),)),
+        (f"/etc/systemd/system/{UNIT}", UNIT, have("1", R), (STOP, RemoveFile(path=f"/etc/systemd/system/{UNIT}", content=b"x", then=None))),
+        (PATH, UNIT, have("", A, ConfigState.UNKNOWN), ()),
+    ],
+)  # fmt: skip
+def test_absent_removes_a_file(path: str, unit: str | None, found: Have, steps: tuple[Step, ...]) -> None:
+    """What reads it goes on without it, unless it is the unit's own."""
+    want = Desired(version="1", params=FileParams(path=path, content="x", unit=unit), state=A)
+    assert FileDriver().plan(want, found) == steps
+
+
+def test_a_file_that_somebody_has_changed_is_not_removed() -> None:
+    """It is not what was written; the driver says so."""
     want = Desired(version="1", params=FileParams(path=PATH, content=""), state=A)
-    with pytest.raises(InvalidObjectError, match=f"{PATH} is there and cannot be made Absent"):
-        FileDriver().plan(want, have("1", R))
+    with pytest.raises(InvalidObjectError, match=f"{PATH} has another content than was written"):
+        FileDriver().plan(want, have("", R, ConfigState.DRIFTED))
+
+
+@pytest.mark.parametrize(
+    ("effect", "disruption", "then"),
+    [
+        (None, Disruption.NONE, RESTART),
+        (Effect.NONE, Disruption.NONE, None),
+        (Effect.RELOAD, Disruption.NONE, ReloadUnit(unit=UNIT)),
+        (Effect.RESTART, Disruption.RESTART, RESTART),
+        (Effect.DRAIN, Disruption.DRAIN, RESTART),
+        (Effect.DRAIN, Disruption.REBOOT, RESTART),
+        (Effect.REBOOT, Disruption.REBOOT, None),
+    ],
+)
+def test_the_effect_of_a_file(effect: Effect | None, disruption: Disruption, then: Step | None) -> None:
+    """What loads it is part of the write; who drains and reboots is not the driver."""
+    params = FileParams(
+        path=PATH, content="x", unit=UNIT, effect=effect, mode="0640", owner="kube", group="adm"
+    )
+    want = Desired(version="1", params=params, disruption=disruption)
+    (step,) = FileDriver().plan(want, have("", R, ConfigState.DRIFTED))
+    assert step == WriteFile(path=PATH, content=b"x", then=then, mode=0o640, owner="kube", group="adm")
+    starts = FileDriver().plan(want, have("", S, ConfigState.DRIFTED))
+    assert starts == ((step,) if then is not None else (step, RESTART))
+
+
+@pytest.mark.parametrize(
+    ("effect", "disruption"),
+    [
+        (Effect.DRAIN, Disruption.NONE),
+        (Effect.DRAIN, Disruption.RESTART),
+        (Effect.REBOOT, Disruption.RESTART),
+        (Effect.REBOOT, Disruption.DRAIN),
+    ],
+)
+def test_an_effect_that_its_class_does_not_allow_is_refused(effect: Effect, disruption: Disruption) -> None:
+    """Nobody would drain the node, or give a permit; so also where it is at target already."""
+    want = Desired(
+        version="1", params=FileParams(path=PATH, content="x", effect=effect), disruption=disruption
+    )
+    for found in (have("", A, ConfigState.UNKNOWN), have("1", R)):
+        with pytest.raises(InvalidObjectError, match=rf"write spec\.disruption: {effect.value}"):
+            FileDriver().plan(want, found)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"mode": "4755"}, "is no mode such as"),
+        ({"mode": "rw-"}, "is no mode such as"),
+        ({"mode": "0888"}, "is no mode such as"),
+        ({"owner": "a b"}, "is not the name of a user or a group"),
+        ({"owner": "-x"}, "is not the name of a user or a group"),
+        ({"group": "0"}, "is not the name of a user or a group"),
+        ({"effect": "reload"}, "reload of which unit"),
+        ({"effect": "restart"}, "restart of which unit"),
+        ({"effect": "hope"}, "'hope' is not a valid Effect"),
+    ],
+)
+def test_wrong_parameters_of_a_file_are_refused(given: dict[str, str], says: str) -> None:
+    """As they are read from an object."""
+    with pytest.raises(InvalidObjectError) as raised:
+        structured({"path": PATH, "content": "", **given}, FileParams, "spec.parameters")
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "config"),
+    [
+        ({}, Access(mode=0o600, owner="a", group="b"), ConfigState.CURRENT),
+        ({"mode": "640"}, Access(mode=0o640, owner="a", group="b"), ConfigState.CURRENT),
+        ({"mode": "0640"}, Access(mode=0o644), ConfigState.DRIFTED),
+        ({"owner": "a"}, Access(mode=0o600, owner="a"), ConfigState.CURRENT),
+        ({"owner": "a"}, Access(), ConfigState.DRIFTED),
+        ({"group": "b"}, Access(owner="a"), ConfigState.DRIFTED),
+        ({"group": "b"}, None, ConfigState.DRIFTED),
+        ({}, None, ConfigState.CURRENT),
+    ],
+)
+def test_whose_a_file_is(given: dict[str, str], found: Access | None, config: ConfigState) -> None:
+    """Is configuration, as far as it is said."""
+    want = Desired(version="1", params=FileParams(path=PATH, content="x", **given))
+    assert (FileAccess(PATH) in FileDriver().probes(want)) is bool(given)
+    seen = Seen(files={PATH: b"x"}, access={} if found is None else {PATH: found})
+    assert FileDriver().judge(want, seen) == have("1", R, config)
 
 
 @pytest.mark.parametrize("unit", ["", "-x.service", "a b", "a/b", "a\n", "a\0", "$(x)", "u" * 256])
@@ -317,6 +437,7 @@ def test_the_hook_gives_our_drivers() -> None:
     assert [driver.name for driver in drivers] == [
         "package",
         "file",
+        "unit",
         "artifact",
         "kernel",
         "containerd",

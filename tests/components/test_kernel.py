@@ -14,6 +14,7 @@ from kubenode.components import (
     InvalidObjectError,
     KernelDriver,
     KernelParams,
+    RemoveFile,
     Running,
     Seen,
     SetKernel,
@@ -107,12 +108,15 @@ def test_all_is_one_step() -> None:
     assert step.files == {MODULES: RIGHT[MODULES], SYSCTL: RIGHT[SYSCTL]}
 
 
-def test_it_cannot_be_absent() -> None:
-    """And says so."""
-    want = attrs.evolve(WANT, state=Running.ABSENT)
-    assert KernelDriver().plan(want, ABSENT) == ()
-    with pytest.raises(InvalidObjectError, match=r"90-kubernetes\.conf cannot be made Absent"):
-        KernelDriver().plan(want, CURRENT)
+def test_absent_removes_its_files() -> None:
+    """As they were written; what somebody has changed stays, and that is said. What is lost already is no matter."""
+    want, driver = attrs.evolve(WANT, state=Running.ABSENT), KernelDriver()
+    assert driver.plan(want, ABSENT) == ()
+    both = tuple(RemoveFile(path=path, content=RIGHT[path], then=None) for path in (MODULES, SYSCTL))
+    assert driver.plan(want, driver.judge(want, Seen(files={MODULES: RIGHT[MODULES]}))) == both
+    found = driver.judge(want, Seen(files={**RIGHT, SYSCTL: b"vm.swappiness = 1\n"}))
+    with pytest.raises(InvalidObjectError, match=r"90-kubernetes\.conf has another content than was written"):
+        driver.plan(want, found)
 
 
 @pytest.mark.parametrize(

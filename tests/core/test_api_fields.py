@@ -19,6 +19,7 @@ MACHINE: Final = (
     (1, "`spec.infrastructure {provider, parameters, secretRef}`", "spec.infrastructure.secretRef.namespace"),
     (1, "or `spec.host` (existing)", "spec.host.address"),
     (1, "labels, taints", "spec.labels.*"),
+    (1, "Labels and annotations on Nodes", "spec.annotations.*"),
     (1, "labels, taints", "spec.taints[].effect"),
     (1, "`components`: a map name -> {set, component, revision, batch, state}", "spec.components.*.set"),
     (1, "`components`: a map name -> {set, component, revision, batch, state}", "spec.components.*.component"),

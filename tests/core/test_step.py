@@ -11,12 +11,14 @@ from kubenode.core.step import (
     Exec,
     InstallArtifact,
     SetKernel,
+    check_component,
     check_member,
     check_package,
     check_path,
     check_sha256,
     check_unit,
     check_url,
+    is_component,
     is_module,
     is_package,
     is_path,
@@ -66,6 +68,20 @@ def test_no_unit_at_all_passes() -> None:
     """A write may have none to restart."""
     nothing: Any = None
     assert refused(check_unit, nothing) == ""
+
+
+@pytest.mark.parametrize("name", ["kubelet", "a", "containerd-2", "a" * 63])
+def test_entries(name: str) -> None:
+    """As the keys of a Machine's components."""
+    assert is_component(name)
+    assert refused(check_component, name) == ""
+
+
+@pytest.mark.parametrize("name", ["", "-y", "a-", "Kubelet", "a.b", "a b", "a\n", "a" * 64])
+def test_what_is_no_entry(name: str) -> None:
+    """An option, a capital, a dot, two words, a line, too long."""
+    assert not is_component(name)
+    assert refused(check_component, name).endswith("is not the name of a component's entry such as kubelet")
 
 
 @pytest.mark.parametrize("path", ["/etc/chrony/chrony.conf", "/a/..b/.c"])

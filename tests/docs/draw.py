@@ -14,7 +14,7 @@ from kubenode.core.machine.phase import NEXT, Phase, Signal
 from kubenode.core.model import KINDS
 from kubenode.core.model.remedy import AttemptState, JobPhase
 from kubenode.core.model.risk import Cause
-from kubenode.core.remedy import episode
+from kubenode.core.remedy import by_provider, case, episode, hindrance
 from kubenode.core.remedy.ladder import CLOSED_PHASES
 from kubenode.core.risk.needs import NEEDS_PERMIT
 from kubenode.core.rollout import progress
@@ -24,7 +24,7 @@ from kubenode.runtime.manifests import AGENT, CONTROLLER, install
 
 ROOT: Final = Path(__file__).parents[2]
 OPENED: Final = "Opened"
-MOVES: Final = frozenset({"_move", "ended", "closed", "moved"})
+MOVES: Final = frozenset({"move", "ended", "closed", "moved"})
 """Functions whose second argument is where an episode or its last attempt goes."""
 FEW: Final = 4
 """From so many phases and fewer, each arrow is drawn; from more, one for all."""
@@ -109,9 +109,9 @@ def machine_phases() -> str:
 
 
 def job_phases() -> str:
-    """Draw the moves of an episode, as the functions of core/remedy/episode make them."""
-    tree = ast.parse(inspect.getsource(episode))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    """Draw the moves of an episode, as the functions of core/remedy/episode and those that it calls make them."""
+    trees = [ast.parse(inspect.getsource(module)) for module in (case, hindrance, by_provider, episode)]
+    functions = {node.name: node for tree in trees for node in tree.body if isinstance(node, ast.FunctionDef)}
 
     def lines() -> Iterator[str]:
         yield f"[*] --> {OPENED}"

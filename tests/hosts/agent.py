@@ -44,9 +44,14 @@ class Kept:
         text = json.dumps({"apiVersion": _API, "kind": kind, "metadata": metadata, "spec": spec})
         self._plane.kubectl("apply", "-f", "-", input=text)
 
-    def install_agent(self, *options: str) -> None:
-        """Make the Machine and its token, and start the agent on the host, which is on, with more options."""
-        self.apply("Machine", self.name, {"host": {"address": self.host.address}})
+    def install_agent(self, *options: str, spec: Mapping[str, Any] | None = None) -> None:
+        """Make the Machine and its token, and start the agent on the host, which is on, with more options.
+
+        Args:
+            options: of the agent.
+            spec: of the Machine; that of a host that was there before, if not given.
+        """
+        self.apply("Machine", self.name, spec or {"host": {"address": self.host.address}})
         token = subprocess.run(
             [KUBENODE, "machine", "token", self.name, "--kubeconfig", str(self._plane.admin_kubeconfig)],
             capture_output=True, text=True, check=True, timeout=60,
@@ -131,7 +136,7 @@ class Kept:
     def remove(self) -> None:
         """Take all of it from the server."""
         self._plane.kubectl("delete", "machinecomponentsets", "-l", f"test={self.name}")
-        self._plane.kubectl("delete", "machine", self.name, "--timeout=60s")
+        self._plane.kubectl("delete", "machine", self.name, "--timeout=60s", "--ignore-not-found")
         self._plane.kubectl("delete", "node", self.name)
 
 

@@ -13,6 +13,7 @@ from tests.hosts.network import GATEWAY
 TOKEN: Final = "t0ken-of-a-test"
 _PART: Final = 1 << 20
 _CUT: Final = 5 << 20
+_NOTHING: Final = bytes(_PART)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -28,6 +29,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         file = self.server.files[name]
         self.send_response(200)
+        if how == "endless":
+            self.end_headers()
+            while True:  # until the client has enough
+                self.wfile.write(_NOTHING)
         self.send_header("Content-Length", str(file.stat().st_size))
         self.end_headers()
         self._send(how, file)

@@ -1,15 +1,18 @@
-"""kubenode as a test host has it: our wheel and what it needs, in /opt/kubenode, for the Python of the image.
+"""kubenode as a test host has it: our wheel and what it needs, in /opt/kubenode, for the Python of the image; or the bundle.
 
 Lives here: two folders to lay over the image. What it needs is kept in the cache, named by the hash of the
-requirements; the wheel is built anew each time, from what is checked out.
+requirements; the wheel is built anew each time, from what is checked out. The bundle is kept there too, named by the
+hash of all that goes into it; one that no session has asked for in a day is removed.
 """
 
 import hashlib
+import importlib.metadata
 import os
 import platform
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from kubenode.runtime.bundle import NotBundled, build
 from tests.cluster.build import alone, replaced
 from tests.hosts.tools import HostsUnavailable, hosts_cache
 
@@ -33,6 +37,7 @@ _FOR_THE_IMAGE: Final = (
     "--implementation=cp",
     *(f"--platform={libc}_{platform.machine()}" for libc in ("manylinux_2_34", "manylinux_2_28", "manylinux2014")),
 )  # fmt: skip
+_KEPT_S: Final = 86_400.0
 _COMMAND: Final = f"""#!/usr/bin/python3 -I
 import sys
 
@@ -81,6 +86,52 @@ def ours(folder: Path) -> Path:
     command.write_text(_COMMAND)
     command.chmod(0o755)
     return layer
+
+
+def bundled(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the bundle of what is checked out, made first where need be.
+
+    Args:
+        environ: the environment to look at: XDG_CACHE_HOME and HOME.
+
+    Raises:
+        HostsUnavailable: PyInstaller failed; with what it said.
+    """
+    cache = hosts_cache(environ)
+    folder = cache / f"bundle-{_made_of()}"
+    with alone(folder, "the bundle of the test hosts"):
+        if not folder.is_dir():
+            sys.stderr.write(
+                "hosts: making the bundle of the agent; half a minute, after each change of what is in it\n"
+            )
+            sys.stderr.flush()
+            with replaced(folder) as building:
+                try:
+                    build(building)
+                except NotBundled as error:
+                    raise HostsUnavailable(str(error), fix="mend that") from error
+        os.utime(folder)
+        _forget(cache)
+    (archive,) = folder.glob("*.tar.gz")
+    return archive
+
+
+def _made_of() -> str:
+    """Name what goes into a bundle: our files, what is installed here, and the Python that runs it."""
+    digest = hashlib.sha256(f"{sys.version} {platform.machine()} {platform.libc_ver()}".encode())
+    for name, version in sorted((one.name, one.version) for one in importlib.metadata.distributions()):
+        digest.update(f"{name} {version}\n".encode())
+    ours = [path for path in (_REPOSITORY / "src").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    for path in (*sorted(ours), _REPOSITORY / "pyproject.toml"):
+        digest.update(f"{path.relative_to(_REPOSITORY)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _forget(cache: Path) -> None:
+    """Remove the bundles that nobody has asked for in a day."""
+    for folder in cache.glob("bundle-*"):
+        if folder.is_dir() and folder.stat().st_mtime < time.time() - _KEPT_S:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _required() -> tuple[str, ...]:

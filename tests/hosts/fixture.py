@@ -5,7 +5,11 @@ reason, and fail when the variable CI is set. One API server is shared, so each 
 """
 
 import os
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -45,14 +49,20 @@ class Parts:
     next_version: str
 
 
+TELL_EVERY_S: Final = 15.0
 _FOUND = pytest.StashKey[Parts | str]()
+_BUNDLE = pytest.StashKey[Path | str]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build before the first test runs: no test's timeout covers the build, and its progress is seen."""
-    wanted = any("host_parts" in getattr(item, "fixturenames", ()) for item in session.items)
-    if wanted and not session.config.option.collectonly:
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if session.config.option.collectonly:
+        return
+    if "host_parts" in wanted:
         session.config.stash[_FOUND] = _find()
+    if "agent_bundle" in wanted and isinstance(session.config.stash[_FOUND], Parts):
+        session.config.stash[_BUNDLE] = _bundled()
 
 
 @pytest.fixture(scope="session")
@@ -93,14 +103,33 @@ def kubenode(host_parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> tup
     return bundle.ours(tmp_path_factory.mktemp("bundle")), host_parts.packages
 
 
+@pytest.fixture(scope="session")
+def agent_bundle(host_parts: Parts, pytestconfig: pytest.Config) -> Path:
+    """Return the bundle of what is checked out, or skip."""
+    found = pytestconfig.stash.get(_BUNDLE, None) or _bundled()
+    if isinstance(found, str):
+        refuse(found, in_ci=bool(os.environ.get("CI")))
+    return found
+
+
+def _bundled() -> Path | str:
+    try:
+        with progress("the bundle of the agent"):
+            return bundle.bundled()
+    except Unavailable as unavailable:
+        return str(unavailable)
+
+
 def _find() -> Parts | str:
     version = kubernetes_version()
     major, minor, patch = version.split(".")
     following = f"{major}.{minor}.{int(patch) + 1}"
     try:
+        with progress("the image of the test hosts, and what they need"):
+            image, packages = root_image(), bundle.packages()
         return Parts(
-            root_image(),
-            bundle.packages(),
+            image,
+            packages,
             control_plane_binaries(),
             kubelet_folder(version) / "kubelet",
             kubelet_folder(following) / "kubelet",
@@ -108,3 +137,22 @@ def _find() -> Parts | str:
         )
     except Unavailable as unavailable:
         return str(unavailable)
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Tell about every 15 seconds that the block goes on."""
+    begun, over = time.monotonic(), threading.Event()
+
+    def tell() -> None:
+        while not over.wait(TELL_EVERY_S):
+            sys.stderr.write(f"hosts: still making {what}: {time.monotonic() - begun:.0f} s so far\n")
+            sys.stderr.flush()
+
+    thread = threading.Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

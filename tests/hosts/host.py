@@ -28,6 +28,8 @@ _ENVIRON: Final = {
 }
 _BOOTED_WITHIN_S: Final = 60.0
 _ENDED_WITHIN_S: Final = 60.0
+_REBOOTS: Final = 133
+"""With this code systemd-nspawn ends when the host has asked for a reboot."""
 _COMMAND_WITHIN_S: Final = 120.0
 _POLL_S: Final = 0.05
 _LOG_LINES: Final = 20
@@ -127,6 +129,19 @@ class Host:
         """Kill every process of it at once, and return when none is left; nothing is told to any of them."""
         self._end(signal.SIGKILL)
 
+    def await_reboot(self) -> None:
+        """Wait until it goes down for a reboot that something on it has asked for, and boot it, as its firmware would.
+
+        Raises:
+            HostError: it does not go down within a minute, or does not ask for a boot.
+        """
+        self._await_end()
+        code = self._supervisor.exit_code(self.name)
+        if code != _REBOOTS:
+            raise HostError(f"{self.name} ended with code {code}, and asked for no boot; {self._said()}")
+        self._launched = self._leader = None
+        self.power_on()
+
     def command(self, *argv: str) -> list[str]:
         """Return the command line that runs this one on the host, as root, with the rights that root has there.
 
@@ -171,6 +186,10 @@ class Host:
             HostError: it cannot be read.
         """
         return self.run("cat", "--", path)
+
+    def place(self, path: str) -> Path:
+        """Return where this machine sees a file of the host, which is on, in this boot: to look often and at no cost."""
+        return Path(f"/proc/{self._leader}/root{path}")
 
     def write(self, path: str, content: str, *, mode: int = 0o644) -> None:
         """Write a file on the host, and the folders to it; while it is off, too.

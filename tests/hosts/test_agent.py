@@ -125,7 +125,15 @@ def test_a_running_node_is_imported_upgraded_and_healed(
         assert host.run("systemctl", "is-active", "containerd").strip() == "active"
 
         since = _now()
-        host.run("apt-get", "-q", "-y", "--allow-downgrades", "install", f"containerd={OLD}")
+        host.run(
+            "apt-get",
+            "-q",
+            "-y",
+            "--allow-downgrades",
+            "--allow-change-held-packages",
+            "install",
+            f"containerd={OLD}",
+        )
         LOG.info("%s: %.1f s", "package_healed", _healed(node, runtime, NEW, since))
         assert _installed(host) == f"installed {NEW}"
 

@@ -9,7 +9,7 @@ from tests.hosts.host import HostError
 from tests.hosts.network import GATEWAY
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly]
+pytestmark = pytest.mark.hosts
 
 _CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1)"
 _FETCH = "import sys, urllib.request; sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=10).read().decode())"

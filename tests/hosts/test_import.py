@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import pytest
 
-from kubenode.runtime.bundle import build
 from tests.cluster.test_enrolment import KUBENODE, World
 from tests.cluster.waiting import until
 from tests.hosts.agent import UNIT, Kept, kept
@@ -32,12 +31,6 @@ def world(session_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("controller")
     with session_stage.network.inside(), World.on(session_stage.control_plane, folder) as made:
         yield made
-
-
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The bundle of what is checked out."""
-    return build(tmp_path_factory.mktemp("bundle"))
 
 
 class Admin:
@@ -88,12 +81,12 @@ def _rest(node: Kept) -> int:
 
 
 def test_a_running_node_is_imported_whole(
-    stage: Stage, world: World, kubelet: tuple[Path, ...], bundle: Path, tmp_path: Path
+    stage: Stage, world: World, kubelet: tuple[Path, ...], agent_bundle: Path, tmp_path: Path
 ) -> None:
     """A key that nobody knows is refused; dry run; failed and undone; imported until Running, nothing else restarted; again: nothing."""
     with kept(stage, world, "brought", *kubelet) as node:
         host = node.host
-        admin = Admin(stage, host, tmp_path, bundle)
+        admin = Admin(stage, host, tmp_path, agent_bundle)
         before, boot = _files(host), host.boot_id
         kubelet_since = host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd")
         refused, _ = admin.run(code=1)

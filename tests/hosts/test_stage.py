@@ -13,7 +13,7 @@ from tests.hosts.fixture import Parts
 from tests.hosts.stage import Stage
 from tests.hosts.tools import hosts_cache
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly]
+pytestmark = pytest.mark.hosts
 
 _HOLDER = """
 import sys, time
@@ -27,7 +27,7 @@ with Stage.start(Path(sys.argv[1]), Path(sys.argv[2])) as stage:
 """
 
 
-def _left(folder: Path) -> dict[str, list[str]]:
+def left(folder: Path) -> dict[str, list[str]]:
     """Return what the machine still has of a run: processes that name its folder, mounts, interfaces, cgroups, files."""
     commands = (path.parent / "cmdline" for path in Path("/proc").glob("[0-9]*/stat"))
     return {
@@ -48,7 +48,8 @@ def _text(path: Path) -> str:
         return ""
 
 
-def _nothing() -> dict[str, list[str]]:
+def nothing() -> dict[str, list[str]]:
+    """Return what `left` returns of a run of which nothing is left."""
     return {"processes": [], "mounts": [], "interfaces": [], "cgroups": [], "files": []}
 
 
@@ -56,12 +57,12 @@ def test_nothing_is_left_after_a_stage(host_parts: Parts) -> None:
     """A host that is on when its stage ends goes with it; while it is on, the machine has neither mounts nor interfaces of it."""
     with Stage.start(host_parts.image, host_parts.binaries) as stage:
         stage.host("last").power_on()
-        during = _left(stage.folder)
+        during = left(stage.folder)
         assert during["processes"]
         assert during["cgroups"]
         assert during["files"]
         assert during["mounts"] == during["interfaces"] == []
-    assert _left(stage.folder) == _nothing()
+    assert left(stage.folder) == nothing()
 
 
 @pytest.mark.parametrize("all_killed", [False, True], ids=["the tests", "what looks after them too"])
@@ -75,18 +76,18 @@ def test_nothing_is_left_after_the_tests_were_killed(host_parts: Parts, all_kill
         assert holder.stdout is not None
         folder = Path(holder.stdout.readline().strip())
         assert folder.is_dir()
-        assert _left(folder)["processes"]
+        assert left(folder)["processes"]
         supervisors = _text(Path(f"/proc/{holder.pid}/task/{holder.pid}/children")).split()
         if all_killed:
             for supervisor in supervisors:
                 os.kill(int(supervisor), signal.SIGKILL)
         holder.send_signal(signal.SIGKILL)
-    until("the end of all processes", lambda: not _left(folder)["processes"], 30)
-    assert _left(folder)["mounts"] == []
+    until("the end of all processes", lambda: not left(folder)["processes"], 30)
+    assert left(folder)["mounts"] == []
     assert folder.exists() is all_killed, "the supervisor removes it, if it can"
     with Stage.start(host_parts.image, host_parts.binaries) as stage:
         assert stage.folder != folder
-        assert _left(folder) == _nothing()
+        assert left(folder) == nothing()
 
 
 def test_a_stage_clears_away_nothing_of_one_that_runs(stage: Stage, host_parts: Parts) -> None:

@@ -180,6 +180,7 @@ class Ec2Region:
     def __init__(self, fake: Ec2, settings: AwsSettings) -> None:
         self.fake = fake
         self.hands = fake.hands
+        self.endpoint = settings.endpoint_url
         self._settings = settings
         self.provider: Provider[Any] = AwsProvider(settings)
 
@@ -344,8 +345,8 @@ def ec2() -> Iterator[Ec2Region]:
     """Serve EC2; who calls it has its credentials in the environment."""
     fake = Ec2()
     with serving(fake) as server:
-        settings = AwsSettings(region=EC2, endpoint_url=f"http://127.0.0.1:{server.server_port}")
-        yield Ec2Region(fake, settings)
+        url = f"http://127.0.0.1:{server.server_port}"
+        yield Ec2Region(fake, AwsSettings(region=EC2, endpoint_url=url, quotas_endpoint_url=url))
 
 
 @contextlib.contextmanager

@@ -11,10 +11,13 @@ import attrs
 import pytest
 
 from kubenode.providers import (
+    Ambiguous,
     CreateRequest,
     Instance,
     InstanceState,
+    Invalid,
     MemoryProvider,
+    NotFound,
     Page,
     Power,
     ProviderError,
@@ -40,32 +43,26 @@ def strange(wire: conformance.Wire) -> RackProvider:
     return RackProvider(wire(FakeRack(power="hibernating").send))
 
 
-class Late(FakeRack):
-    """Shows what it made only when looked for the third time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.looks = 0
-
-    def send(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
-        """Answer; the first two looks find nothing."""
-        if method == "GET":
-            self.looks += 1
-            if self.looks < 3:
-                return (200, {"hosts": [], "next": None}) if path == "/hosts" else (404, {})
-        return super().send(method, path, body)
-
-
 def late(wire: conformance.Wire) -> RackProvider:
     """A sound provider before a cloud that shows things late."""
-    return RackProvider(wire(Late().send))
+    return RackProvider(wire(FakeRack(late=3).send))
+
+
+def teapot(method: str, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+    """Refuse, by a code that nobody knows."""
+    return 418, {}
+
+
+def refusing(wire: conformance.Wire) -> RackProvider:
+    """A sound provider before a cloud that refuses everything."""
+    return RackProvider(wire(teapot))
 
 
 test_memory = conformance.provider(
     lambda wire: MemoryProvider(), params=MemoryParams(), module="kubenode.providers", sdk=["boto3", "aliyunsdkcore"]
 )  # fmt: skip
 test_rack = conformance.provider(
-    rack, params=ROW, other=RackParams(row="r2"), lost=LOST, strange=strange,
+    rack, params=ROW, other=RackParams(row="r2"), lost=LOST, strange=strange, late=late, refusing=refusing,
     module="tests.third_party.kubenode_rack.kubenode_rack", sdk=["httpx"],
 )  # fmt: skip
 test_late = conformance.provider(late, params=ROW, lost=LOST)
@@ -79,13 +76,21 @@ def test_what_does_not_apply_is_told() -> None:
         "lost-answer-is-ambiguous-and-its-repeat-makes-no-second (not applicable: no wire, so no lost=)",
         "token-with-other-parameters-is-a-conflict (not applicable: no other= parameters)",
         "strange-state-is-unknown (not applicable: no strange= cloud)",
+        "not-shown-yet-is-not-gone-and-not-made-again (not applicable: no late= cloud)",
+        "strange-code-is-no-finding (not applicable: no refusing= cloud)",
         "one-method-is-one-wire-call (not applicable: no wire, so no lost=)",
         "importing-the-plugin-loads-no-sdk (not applicable: no module= and sdk=)",
         "one-power-token-is-one-act (not applicable: no power())",
         "tags-are-added-and-kept (not applicable: no set_tags())",
         "events-keep-their-ids-and-are-given-once (not applicable: no events())",
+        "consent-to-nothing-is-not-found (not applicable: no confirm_event())",
         "a-node-finds-its-instance (not applicable: no instance_of())",
         "a-choice-is-one-placement (not applicable: no choices())",
+        "one-redeploy-token-is-one-move (not applicable: no redeploy())",
+        "one-reimage-token-is-one-replacement (not applicable: no reimage())",
+        "a-command-is-run-and-its-end-is-told (not applicable: no run_command())",
+        "the-console-is-that-of-the-instance (not applicable: no console_log())",
+        "ended-events-are-over (not applicable: no ended_events())",
     ]
 
 
@@ -124,6 +129,58 @@ class LooksFirst(RackProvider):
             return found[0]
         GATE.wait()
         return super().create(attrs.evolve(request, token=f"{request.token}-{next(NUMBERS)}"))
+
+
+class GivesUp(RackProvider):
+    """Looks whether it made one before; when it is not shown, it makes another."""
+
+    def create(self, request: CreateRequest[RackParams]) -> Instance:
+        """Give up the look too early."""
+        found = self.find(request.tags, None).items
+        return (
+            found[0]
+            if found
+            else super().create(attrs.evolve(request, token=f"{request.token}-{next(NUMBERS)}"))
+        )
+
+
+class BlamesParameters(RackProvider):
+    """Takes every refusal of a create for wrong parameters."""
+
+    def create(self, request: CreateRequest[RackParams]) -> Instance:
+        """Create, and map too much."""
+        try:
+            return super().create(request)
+        except Ambiguous as error:
+            raise Invalid("refused") from error
+
+
+class TakesForGone(RackProvider):
+    """Takes every refusal of a look for "not there"."""
+
+    def get(self, instance_id: str) -> Instance:
+        """Look, and map too much."""
+        try:
+            return super().get(instance_id)
+        except OSError as error:
+            raise NotFound(instance_id) from error
+
+
+class TakesForNone(RackProvider):
+    """Takes a refusal of a list for an empty one."""
+
+    def find(self, tags: Mapping[str, str], cursor: str | None) -> Page[Instance]:
+        """Read what is not there."""
+        status, _ = self.send("GET", "/hosts", {"tags": dict(tags), "after": cursor or ""})
+        return Page(items=()) if status != 200 else super().find(tags, cursor)
+
+
+class DeletesAnyhow(RackProvider):
+    """Does not look at what the answer says."""
+
+    def delete(self, instance_id: str) -> None:
+        """Ask, and go on."""
+        self.send("DELETE", f"/hosts/{instance_id}", {})
 
 
 class Unmapped(RackProvider):
@@ -276,6 +333,8 @@ class PowersAgain(RackProvider):
         super().power(instance_id, action, f"{token}-{next(NUMBERS)}")
 
 
+LATE = "not-shown-yet-is-not-gone-and-not-made-again"
+CODE = "strange-code-is-no-finding"
 NUMBERS = iter(range(10**6))
 GATE = threading.Barrier(8)
 
@@ -303,13 +362,29 @@ GATE = threading.Barrier(8)
         (Retries, "one-method-is-one-wire-call", "find() made 3 wire calls when the answer was lost"),
         (LogsBody, "no-secret-is-told", "user_data is told in the log"),
         (TellsBody, "no-secret-is-told", "user_data is told in the text of ValueError"),
+        (GivesUp, LATE, "before the cloud shows what it made made 2: m00000, m00001; send request.token"),
+        (KeyErrors, LATE, "get() raised KeyError: 'id' for an instance that the cloud does not show yet; raise NotFound or Unavailable"),
+        (BlamesParameters, CODE, "create() raised Invalid: refused for a code that nobody knows; raise Ambiguous"),
+        (TakesForGone, CODE, "get() raised NotFound: m00000 for a code that nobody knows; raise Unavailable"),
+        (TakesForNone, CODE, "find() returned for a code that nobody knows"),
+        (DeletesAnyhow, CODE, "delete() returned for a code that nobody knows"),
         (PowersAgain, "one-power-token-is-one-act", "made InstanceState.RUNNING InstanceState.STOPPED; a token is one act"),
     ],
 )  # fmt: skip
 def test_a_planted_fault_is_found(fault: type[RackProvider], law: str, words: str) -> None:
     """One law is broken, and its text says by what and what to write."""
-    kit = conformance.provider(lambda wire: fault(wire(FakeRack().send)), params=ROW, lost=LOST)
+    kit = conformance.provider(
+        lambda wire: fault(wire(FakeRack().send)), params=ROW, lost=LOST,
+        late=lambda wire: fault(wire(FakeRack(late=3).send)), refusing=lambda wire: fault(wire(teapot)),
+    )  # fmt: skip
     assert words in broken(kit, law)
+
+
+def test_a_late_cloud_has_to_be_late() -> None:
+    """One that shows what it makes at once proves nothing."""
+    assert "find() shows at once what late() makes" in broken(
+        conformance.provider(rack, params=ROW, late=rack), LATE
+    )
 
 
 def test_a_guessed_state_is_found() -> None:

@@ -13,6 +13,7 @@ from kubenode.providers import (
     EventState,
     Instance,
     MemoryProvider,
+    NotFound,
     Page,
     conformance,
 )
@@ -42,6 +43,10 @@ class Full(MemoryProvider):
     def instance_of(self, provider_id: str) -> str | None:
         """Read our own form."""
         return provider_id.rpartition("/")[2] if provider_id.startswith("full:///") else None
+
+    def confirm_event(self, event_id: str) -> None:
+        """Nothing waits for consent."""
+        raise NotFound(event_id)
 
     def choices(self, params: MemoryParams) -> tuple[MemoryParams, ...]:
         """Give the one zone."""
@@ -146,6 +151,21 @@ class MoreChoices(Full):
         return params, MemoryParams(zone="z")
 
 
+class AnyConsent(Full):
+    """Takes consent to anything."""
+
+    def confirm_event(self, event_id: str) -> None:
+        """Do nothing."""
+
+
+class OddConsent(Full):
+    """Fails as a dictionary does."""
+
+    def confirm_event(self, event_id: str) -> None:
+        """Look it up."""
+        raise KeyError(event_id)
+
+
 class AsyncTags(Full):
     """Its set_tags is a coroutine."""
 
@@ -162,6 +182,8 @@ class AsyncTags(Full):
         (OneId, EVENTS, "events() gave reboot twice in one poll"),
         (EndlessEvents, EVENTS, "events() gave the cursor 'more' twice, so it never ends"),
         (Rows, EVENTS, "events() gave something else; give Page("),
+        (AnyConsent, "consent-to-nothing-is-not-found", "of an id that nobody knows raised nothing; raise NotFound"),
+        (OddConsent, "consent-to-nothing-is-not-found", "of an id that nobody knows raised KeyError; raise NotFound"),
         (Nameless, NODE, "create() gave no provider_id"),
         (OtherNode, NODE, "instance_of('full:///a/i-00000000') is 'full:///a/i-00000000'; create() made 'i-00000000'"),
         (AnyCloud, NODE, "instance_of('no-cloud:///zone/x') is 'x'; give None"),

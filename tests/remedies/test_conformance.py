@@ -8,12 +8,18 @@ import pytest
 from kubenode.core.step import WriteFile
 from kubenode.remedies import (
     Case,
+    ConfirmEventRemedy,
     Disruption,
     NoParams,
     Reboot,
     RebootInstanceRemedy,
     RebootRemedy,
+    ReinstallComponent,
+    ReinstallComponentParams,
+    ReinstallComponentRemedy,
     RemedyStep,
+    ReplaceMachine,
+    ReplaceRemedy,
     RestartInstance,
     RestartUnit,
     RestartUnitParams,
@@ -21,6 +27,7 @@ from kubenode.remedies import (
     Step,
     conformance,
 )
+from kubenode.remedies.reinstall_component import DRAINED_FIRST
 from tests.third_party.kit import broken
 from tests.third_party.kubenode_gpu.kubenode_gpu import GpuParams, GpuReset
 
@@ -31,6 +38,14 @@ test_restart_unit = conformance.remedy(
 )
 test_reboot = conformance.remedy(RebootRemedy(), params=NoParams())
 test_reboot_instance = conformance.remedy(RebootInstanceRemedy(), params=NoParams())
+test_confirm_event = conformance.remedy(ConfirmEventRemedy(), params=NoParams())
+test_replace = conformance.remedy(ReplaceRemedy(), params=NoParams())
+test_reinstall = conformance.remedy(
+    ReinstallComponentRemedy(), params=ReinstallComponentParams(component="kubelet")
+)
+test_drain_and_reinstall = conformance.remedy(
+    DRAINED_FIRST, params=ReinstallComponentParams(component="kubelet")
+)
 test_gpu = conformance.remedy(GpuReset(), params=GpuParams(gpu=0))
 
 
@@ -178,6 +193,22 @@ class Outside(Sound):
         return (RestartInstance(),)
 
 
+class Ends(Sound):
+    """Replaces the machine on a permit to restart a unit."""
+
+    def plan(self, case: Case[Params], /) -> tuple[RemedyStep, ...]:
+        """End it."""
+        return (ReplaceMachine(),)
+
+
+class Nameless(Sound):
+    """Puts down what can be no component."""
+
+    def plan(self, case: Case[Params], /) -> tuple[RemedyStep, ...]:
+        """Name a path."""
+        return (ReinstallComponent(component="/usr/bin/kubelet"),)
+
+
 class Drains(Sound):
     """Reboots on a permit to drain."""
 
@@ -208,7 +239,9 @@ class Harmless(Sound):
         (Writes, "plan-is-pure", "plan() changed the case it was given"),
         (Listing, "plan-gives-steps", "plan() returned a list; return a tuple of steps"),
         (GivesUp, "plan-gives-steps", "plan() gave no step at attempt 3"),
-        (Installs, "an-operation-can-carry-the-steps", "an operation cannot carry WriteFile; RestartUnit or Reboot"),
+        (Installs, "an-operation-can-carry-the-steps", "an operation cannot carry WriteFile; RestartUnit, ReinstallComponent or Reboot"),
+        (Nameless, "an-operation-can-carry-the-steps", "'/usr/bin/kubelet' is not the name of an entry"),
+        (Ends, "disruption-covers-the-steps", "sound reboots but says disruption=restart; say Disruption.REBOOT"),
         (Shell, "an-operation-can-carry-the-steps", "'kubelet.service; reboot' is not the name of a unit"),
         (EarlyReboot, "an-operation-can-carry-the-steps", "RestartUnit follows a Reboot, so it would never run; reboot last"),
         (Mixes, "an-operation-can-carry-the-steps", "an operation cannot carry RestartInstance"),

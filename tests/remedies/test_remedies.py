@@ -16,7 +16,13 @@ from kubenode.remedies import (
     Reboot,
     RebootInstanceRemedy,
     RebootRemedy,
+    ReinstallComponent,
+    ReinstallComponentParams,
+    ReinstallComponentRemedy,
     RemedyAction,
+    RemedyStep,
+    ReplaceMachine,
+    ReplaceRemedy,
     RestartInstance,
     RestartUnit,
     RestartUnitParams,
@@ -25,15 +31,18 @@ from kubenode.remedies import (
 
 ACTIONS: list[tuple[RemedyAction[Any], Any]] = [
     (RestartUnitRemedy(), RestartUnitParams(unit="containerd.service")),
+    (ReinstallComponentRemedy(), ReinstallComponentParams(component="kubelet")),
     (RebootRemedy(), NoParams()),
 ]
 
 
-def test_what_the_provider_does_is_no_operation() -> None:
+@pytest.mark.parametrize(
+    ("action", "step"), [(RebootInstanceRemedy(), RestartInstance()), (ReplaceRemedy(), ReplaceMachine())]
+)
+def test_what_no_agent_does_is_no_operation(action: RemedyAction[NoParams], step: RemedyStep) -> None:
     """One step, which no agent is given; its permit is that of a reboot, so the Node is drained for it."""
-    action = RebootInstanceRemedy()
     steps = action.plan(case(NoParams()))
-    assert steps == (RestartInstance(),)
+    assert steps == (step,)
     assert action.disruption is Disruption.REBOOT
     assert isinstance(operation_steps(steps), Problem)
 
@@ -44,9 +53,11 @@ def case(params: Any) -> Case[Any]:
 
 
 def test_each_gives_its_step() -> None:
-    """Restart restarts that unit, reboot reboots."""
+    """Restart restarts that unit, reinstall puts that component down, reboot reboots."""
     steps = [action.plan(case(params)) for action, params in ACTIONS]
-    assert steps == [(RestartUnit(unit="containerd.service"),), (Reboot(),)]
+    assert steps == [
+        (RestartUnit(unit="containerd.service"),), (ReinstallComponent(component="kubelet"),), (Reboot(),),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("action", "params"), ACTIONS, ids=lambda one: getattr(one, "name", ""))
@@ -70,10 +81,24 @@ def test_what_is_no_unit_is_refused(unit: str) -> None:
         RestartUnitParams(unit=unit)
 
 
+@pytest.mark.parametrize("name", ["", "-x", "Kubelet", "a/b"])
+def test_what_is_no_component_is_refused(name: str) -> None:
+    """No Machine has an entry of that name."""
+    with pytest.raises(ValueError, match="is not the name of a component's entry"):
+        ReinstallComponentParams(component=name)
+
+
 def test_the_hook_gives_our_actions_mildest_first() -> None:
-    """A restart, then a reboot by the agent, then one by the provider."""
+    """A restart, a component anew, then a reboot by the agent, one that the cloud has planned, one by the provider, and another machine."""
     assert [action.name for action in remedies.register_remedies()] == [
         "restart-unit",
+        "reinstall-component",
+        "drain-and-reinstall-component",
         "reboot",
+        "confirm-event",
         "reboot-instance",
+        "replace",
     ]
+    order = list(Disruption)
+    classes = [order.index(action.disruption) for action in remedies.register_remedies()]
+    assert classes == sorted(classes)

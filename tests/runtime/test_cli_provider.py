@@ -1,6 +1,7 @@
 """`kubenode provider`: who makes machines here, and what would be in the way; through the real SDKs."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from kubenode.providers.memory import MemoryProvider
 from kubenode.runtime.cli.app import app
 from kubenode.runtime.plugins import Plugins
 from tests.providers.aws.loopback import keys
-from tests.providers.regions import ECS, SECRET, EcsRegion, ecs
+from tests.providers.regions import EC2, ECS, SECRET, Ec2Region, EcsRegion, ec2, ecs
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "docs" / "examples"
 RUNNER = CliRunner()
+ACCOUNT = ("credentials", "look", "delete", "tag", "reboot", "stop", "start")
 SET = """\
 apiVersion: kubenode.dev/v1alpha1
 kind: MachineSet
@@ -48,10 +50,20 @@ def region(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EcsRegio
         yield one
 
 
-def check(folder: Path, *more: str, code: int = 0) -> Any:
-    """Check ECS; give what is said to programs."""
+@pytest.fixture
+def aws(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2Region]:
+    """EC2 and Service Quotas, likewise."""
+    keys(tmp_path, monkeypatch)
+    with ec2() as one:
+        table = f'[aws]\nregion = "{EC2}"\nendpoint_url = "{one.endpoint}"\nquotas_endpoint_url = "{one.endpoint}"\n'
+        (tmp_path / "kubenode.toml").write_text(table)
+        yield one
+
+
+def check(folder: Path, *more: str, code: int = 0, name: str = "aliyun") -> Any:
+    """Check a cloud; give what is said to programs."""
     settings = ("--settings", str(folder / "kubenode.toml"))
-    done = RUNNER.invoke(app, ["provider", "check", "aliyun", *settings, "-o", "json", *more])
+    done = RUNNER.invoke(app, ["provider", "check", name, *settings, "-o", "json", *more])
     assert done.exit_code == code, (done.stdout, done.stderr)
     return json.loads(done.stdout or done.stderr)
 
@@ -78,13 +90,13 @@ def test_an_account_is_checked_and_what_machines_need(region: EcsRegion, tmp_pat
     """What is the account's once, the rest for each zone of the set; nothing is made."""
     said = check(tmp_path)
     assert [(one["about"], one["holds"]) for one in said["checks"]] == [
-        ("credentials", True), ("look", True), ("quota", True),
-    ]  # fmt: skip
+        (about, True) for about in (*ACCOUNT, "quota")
+    ]
     said = check(tmp_path, "-f", manifest(tmp_path, "cn-hangzhou-h, cn-hangzhou-i"), code=1)
     seen = [(one["about"], one["for"], one["holds"]) for one in said["checks"]]
     of_set = [("create", True), ("image", True), ("zone", True), ("quota", True)]
     assert seen == [
-        ("credentials", "", True), ("look", "", True), *((about, "MachineSet pool", holds) for about, holds in of_set),
+        *((about, "", True) for about in ACCOUNT), *((about, "MachineSet pool", holds) for about, holds in of_set),
         *((about, "MachineSet pool", holds and about != "zone") for about, holds in of_set),
     ]  # fmt: skip
     assert region.made() == 0
@@ -97,11 +109,34 @@ def test_an_account_is_checked_and_what_machines_need(region: EcsRegion, tmp_pat
 def test_what_is_wrong_is_1_and_what_cannot_be_told_is_3(region: EcsRegion, tmp_path: Path) -> None:
     """Wrong before unknown."""
     region.hands.refuses["DescribeAccountAttributes"] = (403, "Forbidden.RAM")
-    assert check(tmp_path, code=3)["checks"][2]["holds"] is None
+    assert check(tmp_path, code=3)["checks"][-1]["holds"] is None
     region.hands.refuses["DescribeInstances"] = region.codes["credentials"]
     first = check(tmp_path, code=1)["checks"][0]
     assert (first["holds"], "credentials" in first["fix"]) == (False, True)
     assert SECRET not in json.dumps(first)
+
+
+def test_ec2_is_checked_alike(aws: Ec2Region, tmp_path: Path) -> None:
+    """Rights, image, zone and quota of each placement; what is wrong has its fix, and what cannot be told is no fault."""
+    path = tmp_path / "set.yaml"
+    parameters = "{instance_type: m7i.2xlarge, image: ami-0123456789abcdef0}"
+    text = SET.replace("ZONES", "eu-west-1a").replace("provider: aliyun", "provider: aws")
+    path.write_text(re.sub(r"parameters: .*", f"parameters: {parameters}", text))
+    said = check(tmp_path, "-f", str(path), name="aws")
+    seen = [(one["about"], one["for"], one["holds"]) for one in said["checks"]]
+    of_set = ("create", "image", "zone", "quota")
+    assert seen == [
+        *((about, "", True) for about in ACCOUNT),
+        *((about, "MachineSet pool", True) for about in of_set),
+    ]
+    aws.fake.quotas["L-1216C47A"] = 5
+    aws.hands.refuses |= {"TerminateInstances": aws.codes["rights"], "DescribeImages": aws.codes["rights"]}
+    said = {one["about"]: one for one in check(tmp_path, "-f", str(path), name="aws", code=1)["checks"]}
+    assert {about for about, one in said.items() if one["holds"] is False} == {"delete", "quota"}
+    assert "IAM policy" in said["delete"]["fix"]
+    assert "L-1216C47A under Service Quotas" in said["quota"]["fix"]
+    assert said["image"]["holds"] is None
+    assert aws.made() == 0
 
 
 def test_bad_questions_have_their_fix(

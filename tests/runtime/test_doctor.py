@@ -11,17 +11,18 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.capability import CloudEvent, EventState, Impact, SupportsEvents
-from kubenode.core.decision import RebootInstance
+from kubenode.core.decision import ConfirmEvent, RebootInstance
 from kubenode.core.errors import AuthFailed, Problem, Throttled
 from kubenode.core.hookspecs import Page
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.episode import Planned
+from kubenode.core.remedy.case import Planned
 from kubenode.core.step import RestartInstance
 from kubenode.runtime.controller.remedy import planned
 from kubenode.runtime.engine.apply import CrashPoint
 from kubenode.runtime.engine.loop import Decided
-from kubenode.runtime.observe.calls import PAGES, Failure
+from kubenode.runtime.observe.calls import PAGES, Failure, made
 from kubenode.runtime.observe.events import INTERVAL, Events, Poll, poll
+from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault, EventfulCloud
 from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash, Simulation
@@ -531,6 +532,74 @@ def test_a_rule_moves_the_workload_before_the_event(rule: m.NodeRemedier, silent
     assert job(world) == found
 
 
+def consenting(*more: str) -> m.NodeRemedier:
+    """A rule that consents first, as the documentation shows it for local disks."""
+    ladder = tuple(
+        m.Rung(action=action, timeout=timedelta(minutes=10)) for action in ("confirm-event", *more)
+    )
+    return attrs.evolve(RULE, spec=attrs.evolve(RULE.spec, ladder=ladder))
+
+
+def test_what_waits_for_consent_begins_when_the_workload_is_gone() -> None:
+    """Not before, however long; then the cloud does it, says so, and the Node is un-cordoned. One consent, no restart by us."""
+    world = World(2, consenting())
+    event = planned_for_one(world)
+    world.cloud.tell(attrs.evolve(event, state=EventState.INQUIRING))
+    seen = states(world)
+    world.until(lambda: ended(world))
+    world.go(SOON)
+    found = job(world)
+    assert found is not None
+    assert (found.status.phase, [one.action for one in found.status.attempts]) == (
+        "Succeeded",
+        ["confirm-event"],
+    )
+    assert seen == MOVED
+    assert (world.cloud.consents, world.cloud.calls["confirm_event"], world.cloud.calls["power"]) == (
+        ["e-1"],
+        1,
+        0,
+    )
+    assert world.said() == ("False", "EventOver")
+    assert [world.sim.hosts[name].boots for name in ("c1", "c2")] == [2, 1]
+    world.go(LONG)
+    assert (job(world), world.cloud.calls["confirm_event"]) == (found, 1)
+
+
+def test_what_waits_for_nobody_is_the_next_rungs() -> None:
+    """The cloud is not asked for what it does not offer; the Node is drained once for both."""
+    world = World(2, consenting("reboot-instance"))
+    planned_for_one(world)
+    seen = states(world)
+    world.until(lambda: ended(world))
+    world.go(SOON)
+    found = job(world)
+    assert found is not None
+    assert [one.action for one in found.status.attempts] == ["confirm-event", "reboot-instance"]
+    assert (found.status.phase, world.cloud.calls["confirm_event"], world.cloud.calls["power"]) == (
+        "Succeeded",
+        0,
+        1,
+    )
+    assert seen[-1] == "open, 0 pods, up"
+
+
+@pytest.mark.parametrize("fault", [CloudFault.THROTTLED, CloudFault.UNHEARD, CloudFault.TIMEOUT])
+def test_a_consent_that_was_lost_or_refused_for_now_is_asked_for_again(fault: CloudFault) -> None:
+    """And had it been heard, it waits no more: that is no failure."""
+    world = World(2, consenting())
+    event = planned_for_one(world)
+    world.cloud.tell(attrs.evolve(event, state=EventState.INQUIRING))
+    left = [fault]
+    world.cloud.choose = lambda what: left.pop() if what == "confirm_event" and left else CloudFault.NONE
+    world.until(lambda: ended(world))
+    found = job(world)
+    assert found is not None
+    assert (found.status.phase, world.cloud.consents) == ("Succeeded", ["e-1"])
+    assert world.cloud.calls["confirm_event"] == 2
+    assert world.sim.hosts["c1"].boots == 2
+
+
 def failing(world: World, *faults: CloudFault) -> None:
     """Let the next restarts by the provider go like this."""
     left = list(faults)
@@ -591,6 +660,17 @@ def rung(provider: str) -> Planned:
         status=m.NodeStatus(conditions=(m.NodeCondition(type="CloudMaintenance", status=m.Switch.TRUE),)),
     )
     return planned(Plugins.discover(), Policy(remediers=(by_provider(),)), one, node, ())["maintenance", 0]
+
+
+def test_a_provider_that_waits_for_nobody_says_unsupported() -> None:
+    """The rung fails, and the next one is begun: of a fleet in two clouds one rule speaks to both."""
+    plugins = Plugins.discover()
+    effect = ConfirmEvent(
+        machine=m.Ref(kind="Machine", name="c1", uid="u"), provider="memory", op_id="o", event="e-1"
+    )
+    told = made(Launches(plugins), effect)
+    assert isinstance(told, Failure)
+    assert told.error == "Unsupported"
 
 
 @pytest.mark.parametrize(("provider", "reason"), [("plain", "Unsupported"), ("", "InstanceWanted")])

@@ -152,3 +152,25 @@ def test_an_agent_that_is_told_of_nothing_looks_again_by_itself() -> None:
         simulation.hosts["n001"].files[PATH] = EVIL
         simulation.run_until(lambda: False, limit=INSPECT_EVERY + timedelta(seconds=90))
         assert simulation.hosts["n001"].files[PATH] == found
+
+
+def test_what_people_change_by_intent_is_left_alone_by_label_and_counts_for_no_hold() -> None:
+    """Of 20 machines ten are changed and labelled: nothing is done to them, and the eleventh, which is not, is repaired."""
+    made = stage(20)
+    simulation = made.simulation
+    label = {"metadata": {"labels": {"allow-drift.kubenode.dev/conf": "incident-7"}}}
+    chosen = sorted(simulation.hosts)[:10]
+    for name in chosen:
+        simulation.change(m.Machine, name, label)
+        spoil(simulation.hosts[name])
+    assert simulation.rest(limit=LONG)
+    before = restarts(made)
+    spoil(simulation.hosts["n015"])
+    assert simulation.rest(limit=LONG)
+    assert (evil(simulation), held(made), restarts(made)) == (10, (), before + 1)
+    for name in chosen:
+        report = made.read(m.Machine, name).status.agent.components["conf"]
+        assert report.drifting
+    simulation.change(m.Machine, chosen[0], {"metadata": {"labels": {"allow-drift.kubenode.dev/conf": None}}})
+    assert simulation.rest(limit=LONG)
+    assert (evil(simulation), restarts(made)) == (9, before + 2)

@@ -48,7 +48,9 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
     found = Plugins.discover()
     assert found.problems == ()
     assert sorted(found.components) == ["artifact", "containerd", "file", "kernel", "kubelet", "package"]
-    assert sorted(found.remedies) == ["reboot", "reboot-instance", "restart-unit"]
+    assert sorted(found.remedies) == [
+        "confirm-event", "drain-and-reinstall-component", "reboot", "reboot-instance", "reinstall-component", "replace", "restart-unit",
+    ]  # fmt: skip
     assert sorted(found.providers) == ["aliyun", "aws", "memory"]
     assert sorted(found.inspections) == ["prometheus"]
     assert found.origins["remedies/reboot"] == f"kubenode-remedies (kubenode {version('kubenode')})"

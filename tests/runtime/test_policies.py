@@ -1,16 +1,19 @@
 """The admission policies are made from the model: what is added to it is compared, without anybody having to think of it."""
 
+import base64
 import re
 from typing import Annotated, Any
 
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kubenode.core.fields import fields_of
 from kubenode.core.model import Machine, MachineStatus, ObjectMeta
 from kubenode.core.model.meta import Text
 from kubenode.runtime.manifests import Reads, install
-from kubenode.runtime.policies import AGENTS_PART, agent_policies, same
+from kubenode.runtime.policies import AGENTS_PART, agent_policies, packed, same
 
 
 @attrs.frozen(kw_only=True)
@@ -131,3 +134,21 @@ def test_an_agent_reads_all_machines_only_where_it_is_wanted(
     """With enrolment each reads its own, by a role that comes with its token."""
     rules = grants(enrolment, reads)["ClusterRole kubenode-agent"]
     assert any("machines" in rule["resources"] for rule in rules) == may
+
+
+@pytest.mark.parametrize("begins", ["", "a", "ab", "abc", "a,b:"])
+@given(rest=st.text("-0123456789abcdef", min_size=36, max_size=36))
+def test_the_expression_for_base64_takes_every_uid(begins: str, rest: str) -> None:
+    """At whatever place of its groups of three the uid begins."""
+    assert re.fullmatch(packed(begins, 36), base64.b64encode(f"{begins}{rest}".encode()).decode())
+
+
+@pytest.mark.parametrize("begins", ["", "a", "ab"])
+@given(rest=st.lists(st.sampled_from("-0af,"), min_size=35, max_size=35), place=st.integers(0, 35))
+def test_the_expression_for_base64_takes_no_further_group(begins: str, rest: list[str], place: int) -> None:
+    """A comma at any place; nor a text that is longer, shorter or begins otherwise."""
+    text = f"{begins}{''.join([*rest[:place], ',', *rest[place:]])}"
+    wanted = packed(begins, 36)
+    assert not re.fullmatch(wanted, base64.b64encode(text.encode()).decode())
+    for other in ("0" * 35, "0" * 37, f"x{'0' * 36}"):
+        assert not re.fullmatch(packed("begins", 36), base64.b64encode(f"begins{other}".encode()).decode())

@@ -6,7 +6,15 @@ from functools import cache
 import pytest
 
 from kubenode.core import wire
-from kubenode.core.decision import Create, Delete, Evict, PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.decision import (
+    ApplyNode,
+    Create,
+    Delete,
+    Evict,
+    PatchNode,
+    PatchNodeConditions,
+    SetFinalizers,
+)
 from kubenode.runtime.controller.rights import rights
 from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.engine.apply import Act, WriteStatus, reaches
@@ -27,7 +35,7 @@ def needed(act: Act) -> str:
             return f"delete {plural}"
         case WriteStatus() | PatchNodeConditions():
             return f"patch {plural}/status"
-        case SetFinalizers() | PatchNode():
+        case SetFinalizers() | ApplyNode() | PatchNode():
             return f"patch {plural}"
         case _:
             return "patch machines"

@@ -46,7 +46,10 @@ def test_the_good_are_found_by_name_and_origin(found: dict[str, Any]) -> None:
     """Beside ours, and whatever the broken one does."""
     assert found["providers"] == ["aliyun", "aws", "memory", "rack"]
     assert found["components"] == ["artifact", "chrony", "containerd", "file", "kernel", "kubelet", "package"]
-    assert found["remedies"] == ["gpu-reset", "reboot", "reboot-instance", "restart-unit", "spare"]
+    assert found["remedies"] == [
+        "confirm-event", "drain-and-reinstall-component", "gpu-reset", "reboot", "reboot-instance", "reinstall-component", "replace",
+        "restart-unit", "spare",
+    ]  # fmt: skip
     assert found["inspections"] == ["incidents", "prometheus"]
     where = ("providers/rack", "components/chrony", "remedies/gpu-reset", "inspections/incidents")
     origins = {one: found["origins"][one] for one in where}

@@ -10,6 +10,7 @@ import pytest
 
 from tests.components import test_conformance as components
 from tests.providers import test_conformance as providers
+from tests.providers import test_conformance_acting as acting
 from tests.providers import test_conformance_further as further
 from tests.remedies import test_conformance as remedies
 from tests.third_party.kit import ids, planted
@@ -26,7 +27,10 @@ ALONE = {
     [
         pytest.param(
             providers.test_rack,
-            planted(providers.test_a_planted_fault_is_found) | planted(further.test_a_planted_fault_is_found) | set(ALONE),
+            planted(providers.test_a_planted_fault_is_found)
+            | planted(further.test_a_planted_fault_is_found)
+            | planted(acting.test_a_planted_fault_is_found)
+            | set(ALONE),
             id="provider",
         ),
         pytest.param(components.test_chrony, planted(components.test_a_planted_fault_is_found), id="component"),

@@ -19,6 +19,7 @@ from kubenode.core.step import (
     Probe,
     ReadFile,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     Step,
@@ -53,9 +54,15 @@ class Daemon:
         return (program, ReadFile(self.path), UnitState(self.unit))
 
     def judge(self, seen: Seen) -> Have:
-        """Judge the three states, each by itself; without its program it is Absent, whatever its unit says."""
+        """Judge the three states, each by itself; without its program it is Absent, whatever its unit says.
+
+        What is to be Absent is not, as long as its file is there as it was written.
+        """
         same = seen.files.get(self.path) == self.content
         version = self._version(seen)
+        if version is None and same and self.state is Running.ABSENT:
+            left = running(self.state, self.unit, seen)
+            return Have(version="", config=ConfigState.CURRENT, state=left)
         return Have(
             version=version or "", config=ConfigState.CURRENT if same else ConfigState.DRIFTED,
             state=Running.ABSENT if version is None else running(self.state, self.unit, seen),
@@ -68,7 +75,7 @@ class Daemon:
         return None if mark is None else self.source.named(mark, self.version)
 
     def plan(self, have: Have) -> tuple[Step, ...]:
-        """Give the steps from what is there to what is wanted. Absent leaves the file, as the removal of a package does."""
+        """Give the steps from what is there to what is wanted. Absent removes the file if it is what was written."""
         if self.state is Running.ABSENT:
             return self._removal(have)
         anew = have.version != self.version
@@ -97,9 +104,13 @@ class Daemon:
         if have.state is Running.ABSENT:
             return ()
         stop = (StopUnit(unit=self.unit),) if have.state is Running.RUNNING else ()
-        if isinstance(self.source, str):
-            return (*stop, RemovePackage(package=self.source))
-        return (*stop, RemoveArtifact(path=self.source.path))
+        source = self.source
+        program = (
+            RemovePackage(package=source) if isinstance(source, str) else RemoveArtifact(path=source.path)
+        )
+        ours = have.config is ConfigState.CURRENT
+        file = (RemoveFile(path=self.path, content=self.content, then=None),) if ours else ()
+        return (*stop, program, *file)
 
 
 def source_of(package: str | None, artifact: ArtifactParams | None) -> str | ArtifactParams:

@@ -1,7 +1,7 @@
 """Driver `kernel`: settings and modules of the kernel, as they are now and as they are after a boot.
 
 Files for the next boot in `/etc/sysctl.d` and `/etc/modules-load.d`, and beside them the running values and loaded modules.
-Neither a file nor a module is removed: what else needs a module is not known.
+Absent removes the files. Values and modules stay until the next boot: what else needs them is not known.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.components.effect import foreign
+from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.model.meta import LABEL, matches
@@ -17,6 +18,7 @@ from kubenode.core.step import (
     Exec,
     Probe,
     ReadFile,
+    RemoveFile,
     SetKernel,
     Step,
     is_module,
@@ -93,8 +95,13 @@ class KernelDriver:
     def judge(self, want: Desired[KernelParams], seen: Seen, /) -> Have:
         """Judge the three states; where none of the files is there, it was never installed."""
         files = want.params.step.files
-        if not any(path in seen.files for path in files):
+        there = {path for path in files if path in seen.files}
+        if not there:
             return Have(version="", config=ConfigState.UNKNOWN, state=Running.ABSENT)
+        if want.state is Running.ABSENT:
+            ours = all(seen.files[path] == files[path] for path in there)
+            version = want.version if ours else ""
+            return Have(version=version, config=ConfigState.UNKNOWN, state=Running.RUNNING)
         same = all(seen.files.get(path) == content for path, content in files.items())
         same = same and all(_has(seen, key, value) for key, value in want.params.sysctl.items())
         same = same and all(_is_loaded(seen, module) for module in want.params.modules)
@@ -108,10 +115,10 @@ class KernelDriver:
         """Give the one step from what is there to what is wanted.
 
         Raises:
-            InvalidObjectError: it should be Absent and is not.
+            InvalidObjectError: it should be Absent, and one of its files has a content that was not written.
         """
         if want.state is Running.ABSENT:
-            return _removal(want.params, have)
+            return _removal(want, have)
         return () if have.config is ConfigState.CURRENT else (want.params.step,)
 
 
@@ -132,11 +139,10 @@ def _is_loaded(seen: Seen, module: str) -> bool:
     return answer is not None and answer.text.startswith(_BUILT_IN)
 
 
-def _removal(params: KernelParams, have: Have) -> tuple[Step, ...]:
+def _removal(want: Desired[KernelParams], have: Have) -> tuple[Step, ...]:
+    files = want.params.step.files
     if have.state is Running.ABSENT:
         return ()
-    problem = Problem(
-        where="state", what=f"{', '.join(params.step.files)} cannot be made Absent: no host step removes a file",
-        fix="remove them by hand and reboot; its entry is then at target",
-    )  # fmt: skip
-    raise InvalidObjectError((problem,))
+    if have.version != want.version:
+        raise InvalidObjectError((foreign(f"a file of {', '.join(files)}"),))
+    return tuple(RemoveFile(path=path, content=content, then=None) for path, content in files.items())

@@ -1,7 +1,7 @@
 """Driver `package`: a package of the host's package manager at an exact version, and its unit.
 
 The version is the MachineComponent's `spec.version`, spelled as the package manager spells it. The
-configuration that a package brings is the package's own: it is Current whenever the package is there.
+configuration that a package brings is the package's own; what counts here is that it is held, if it should be.
 """
 
 import attrs
@@ -11,6 +11,7 @@ from kubenode.core.hookspecs import Desired, Have, Seen
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.step import (
     InstallPackage,
+    PackageHeld,
     PackageVersion,
     Probe,
     RemovePackage,
@@ -29,6 +30,7 @@ class PackageParams:
 
     Attributes:
         unit: restarted with every change of the version; None when the package runs nothing.
+        hold: whether upgrades by others are kept from it.
 
     Raises:
         ValueError: a name is none.
@@ -36,6 +38,7 @@ class PackageParams:
 
     package: str = attrs.field(validator=check_package)
     unit: str | None = attrs.field(default=None, validator=check_unit)
+    hold: bool = True
 
 
 class PackageDriver:
@@ -46,8 +49,9 @@ class PackageDriver:
 
     def probes(self, want: Desired[PackageParams], /) -> tuple[Probe, ...]:
         """Look at the package's version and, if it has one, at its unit."""
-        package = PackageVersion(want.params.package)
-        return (package,) if want.params.unit is None else (package, UnitState(want.params.unit))
+        package, unit = want.params.package, want.params.unit
+        hold = (PackageHeld(package),) if want.params.hold else ()
+        return (PackageVersion(package), *hold, *(() if unit is None else (UnitState(unit),)))
 
     def judge(self, want: Desired[PackageParams], seen: Seen, /) -> Have:
         """Judge the three states; a package that is not there is Absent, whatever its unit says."""
@@ -55,7 +59,9 @@ class PackageDriver:
         if not version:
             return Have(version="", config=ConfigState.UNKNOWN, state=Running.ABSENT)
         state = running(want.state, want.params.unit, seen)
-        return Have(version=version, config=ConfigState.CURRENT, state=state)
+        free = want.params.hold and not seen.held.get(want.params.package, False)
+        config = ConfigState.DRIFTED if free else ConfigState.CURRENT
+        return Have(version=version, config=config, state=state)
 
     def plan(self, want: Desired[PackageParams], have: Have, /) -> tuple[Step, ...]:
         """Give the steps from what is there to what is wanted.
@@ -67,13 +73,14 @@ class PackageDriver:
         package, unit = want.params.package, want.params.unit
         if want.state is Running.ABSENT:
             return _removal(package, unit, have)
+        install = InstallPackage(package=package, version=want.version, then=None, hold=want.params.hold)
         if have.version == want.version:
-            return steady(unit, want.state, have.state)
+            # What is there is only held: nothing is restarted for it.
+            hold = () if have.config is ConfigState.CURRENT else (install,)
+            return (*hold, *steady(unit, want.state, have.state))
         if want.state is Running.STOPPED:
-            stop = () if unit is None else (StopUnit(unit=unit),)
-            return (InstallPackage(package=package, version=want.version, then=None), *stop)
-        restart = None if unit is None else RestartUnit(unit=unit)
-        return (InstallPackage(package=package, version=want.version, then=restart),)
+            return (install, *(() if unit is None else (StopUnit(unit=unit),)))
+        return (attrs.evolve(install, then=None if unit is None else RestartUnit(unit=unit)),)
 
 
 def _removal(package: str, unit: str | None, have: Have) -> tuple[Step, ...]:

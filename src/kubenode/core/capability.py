@@ -151,7 +151,7 @@ class SupportsConfirmEvent(Protocol):
     """A provider that waits for consent before some maintenance (`EventState.INQUIRING`)."""
 
     def confirm_event(self, event_id: str, /) -> None:
-        """Let the event begin. Once it has begun, a repeat is no error; NotFound when there is no such event."""
+        """Let the event begin; NotFound when none of that id waits for consent, or none does any more: a repeat is harmless."""
 
 
 @runtime_checkable
@@ -167,7 +167,11 @@ class SupportsReimage(Protocol):
     """A provider that can replace the system disk of an instance under its id."""
 
     def reimage(self, instance_id: str, image: str, token: str, /) -> None:
-        """Begin to put a new disk made of `image` in place; the same token twice is one replacement."""
+        """Begin to put a new disk made of `image` in place; the same token twice is one replacement.
+
+        Raises:
+            Busy: the instance is not in the state of power that this cloud wants for it; some want it off, some on.
+        """
 
 
 @runtime_checkable
@@ -228,7 +232,7 @@ class Finding:
     """What was found of one thing that has to be so for a machine to be made.
 
     Attributes:
-        about: the thing: credentials, look, create, image, zone, quota.
+        about: the thing: credentials, or a right: look, delete, tag, reboot, stop, start; create, image, zone, quota.
         holds: whether it is so; None when that is not to be had.
         text: what was found, for people.
         fix: what to do where it does not hold.

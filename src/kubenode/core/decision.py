@@ -108,17 +108,30 @@ class SetFinalizers:
 
 @attrs.frozen(kw_only=True)
 class PatchNode:
-    """Change labels, annotations and, where not None, taints (the whole list) and cordon of a Node, at this resourceVersion.
+    """Change annotations of ours and, where not None, taints (the whole list) and cordon of a Node, at this resourceVersion.
 
-    A label or annotation of value None is removed; those not named are left alone.
+    An annotation of value None is removed; those not named are left alone.
     """
 
     node: Ref
     resource_version: str
-    labels: Mapping[str, str | None] = attrs.field(factory=dict)
     annotations: Mapping[str, str | None] = attrs.field(factory=dict)
     taints: tuple[Taint, ...] | None = None
     unschedulable: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ApplyNode:
+    """Apply all labels and annotations that a machine keeps on its Node, and what records them, at this resourceVersion.
+
+    By server-side apply, never forced: one applied before and not named now goes, unless somebody else owns it too. A
+    field that somebody else owns with another value is given up, and the rest is applied; a later look finds it contested.
+    """
+
+    node: Ref
+    resource_version: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
 
 
 @attrs.frozen(kw_only=True)
@@ -186,6 +199,21 @@ class RunSteps:
 
 
 @attrs.frozen(kw_only=True)
+class UserData:
+    """What an instance is given at its first boot. It is made when the call is, since it may hold a token.
+
+    Attributes:
+        own: what the spec gives for cloud-init.
+        agent: with what installs and enrols the agent.
+        attempt: of the intent; each has a token of its own.
+    """
+
+    own: str = attrs.field(default="", repr=False)
+    agent: bool = False
+    attempt: int
+
+
+@attrs.frozen(kw_only=True)
 class CreateInstance:
     """Ask a provider for an instance. Its intent stands in `status.instance` of the Machine.
 
@@ -195,6 +223,7 @@ class CreateInstance:
         launch: the digest of the launch parameters that the token was made of; what gives another one is not sent.
         tags: by which the instance is found again.
         tries: how often it was asked for before, as far as this process knows.
+        user_data: None: none.
     """
 
     machine: Ref
@@ -205,6 +234,7 @@ class CreateInstance:
     launch: str
     tags: Mapping[str, str]
     tries: int = 0
+    user_data: UserData | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -239,11 +269,28 @@ class RebootInstance:
     tries: int = 0
 
 
+@attrs.frozen(kw_only=True)
+class ConfirmEvent:
+    """Consent to an event that a provider has planned for an instance. Its intent is the attempt of a RemedyOperationJob that stands as Acting.
+
+    Attributes:
+        op_id: of the attempt. What does not wait for consent any more is NotFound, however often it is asked for.
+        event: the id that the provider gave it.
+        tries: how often it was asked for before, as far as this process knows.
+    """
+
+    machine: Ref
+    provider: str
+    op_id: str
+    event: str
+    tries: int = 0
+
+
 ApiEffect: TypeAlias = (
-    Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | PatchNode | PatchNodeConditions
+    Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | ApplyNode | PatchNode | PatchNodeConditions
     | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
-CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance
+CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent
 """What is asked of a provider. What came of it is observed."""
 OutsideEffect: TypeAlias = RunSteps | CloudEffect
 """What is done outside the API."""

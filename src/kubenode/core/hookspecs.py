@@ -19,7 +19,7 @@ from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ConfigState, Running
 from kubenode.core.review import Reviewer
-from kubenode.core.step import Check, CheckAnswer, Probe, RemedyStep, Step
+from kubenode.core.step import Access, Check, CheckAnswer, Probe, RemedyStep, Step
 
 PROJECT = "kubenode"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -131,11 +131,16 @@ class SupportsPower(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Desired(Generic[P]):
-    """What a component should be on this machine."""
+    """What a component should be on this machine.
+
+    Attributes:
+        disruption: what its MachineComponent says that a change does to the node's work; a permit was given for no more.
+    """
 
     version: str
     params: P
     state: Running = Running.RUNNING
+    disruption: Disruption = Disruption.RESTART
 
 
 @attrs.frozen(kw_only=True)
@@ -143,8 +148,11 @@ class Seen:
     """What the agent found for the probes: what is absent, or gave no answer, has no entry."""
 
     files: Mapping[str, bytes] = attrs.field(factory=dict)
+    access: Mapping[str, Access] = attrs.field(factory=dict)
     units: Mapping[str, str] = attrs.field(factory=dict)
+    enabled: Mapping[str, str] = attrs.field(factory=dict)
     packages: Mapping[str, str] = attrs.field(factory=dict)
+    held: Mapping[str, bool] = attrs.field(factory=dict)
     artifacts: Mapping[str, str] = attrs.field(factory=dict)
     answers: Mapping[Check, CheckAnswer] = attrs.field(factory=dict)
 
@@ -210,7 +218,7 @@ class RemedyAction(Protocol[P]):
         """What it does to the node's work; its permit is for that."""
 
     def plan(self, case: Case[P], /) -> tuple[RemedyStep, ...]:
-        """Give the steps; the agent refuses kinds of step that an operation cannot carry. RestartInstance, which is the provider's, is alone."""
+        """Give the steps; the agent refuses kinds of step that an operation cannot carry. RestartInstance, ConfirmMaintenance and ReplaceMachine, which no agent does, are alone."""
 
 
 class Inspector(Protocol[P]):

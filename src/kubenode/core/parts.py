@@ -11,8 +11,9 @@ from kubenode.core.model import *
 _LATE = Late(__name__, {
     "kubenode.core.byhand": "make_machine make_node make_tally",
     "kubenode.core.decision": (
-        "AnswerRequest Create CreateInstance Delete DeleteToken Effect Evict Note PatchNode PatchNodeConditions "
-        "RebootInstance RunSteps SetEntry SetFinalizers SetOperation SetOwner TerminateInstance Verdict"
+        "AnswerRequest ApplyNode ConfirmEvent Create CreateInstance Delete DeleteToken Effect Evict Note PatchNode "
+        "PatchNodeConditions RebootInstance RunSteps SetEntry SetFinalizers SetOperation SetOwner TerminateInstance UserData "
+        "Verdict"
     ),
     "kubenode.core.errors": "Problem",
     "kubenode.core.explain": "Explanation",

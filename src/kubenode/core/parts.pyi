@@ -6,6 +6,7 @@ from kubenode.core.byhand import (
 )
 from kubenode.core.decision import (
     AnswerRequest,
+    ApplyNode,
     Create,
     CreateInstance,
     Delete,
@@ -46,6 +47,7 @@ from kubenode.core.rollout.tally import Rate, Seat, TallyView
 
 __all__ = [
     "AnswerRequest",
+    "ApplyNode",
     "Ask",
     "Awaited",
     "Create",

@@ -7,9 +7,10 @@ from typing import Any, TypeAlias
 import attrs
 
 from kubenode.core.errors import Problem
-from kubenode.core.model.meta import UNIT_PATTERN, matches
+from kubenode.core.model.meta import LABEL, UNIT_PATTERN, matches
 
 PACKAGE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9+._-]*$"
+ACCOUNT_PATTERN = "^[a-z_][a-z0-9_-]{0,31}$"
 PATH_PATTERN = r"^(/[^/\x00-\x1f\x7f]+)+$"
 SYSCTL_PATTERN = "^[A-Za-z0-9_-]+([./][A-Za-z0-9_.:@-]+)+$"
 MODULE_PATTERN = "^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"
@@ -41,8 +42,44 @@ class UnitState:
 
 
 @attrs.frozen
+class UnitEnabled:
+    """Look at whether systemd starts a unit at boot: its UnitFileState, such as `enabled`, `disabled` or `static`."""
+
+    unit: str
+
+
+@attrs.frozen
+class FileAccess:
+    """Look at whose a file is, and who may do what with it."""
+
+    path: str
+
+
+@attrs.frozen(kw_only=True)
+class Access:
+    """Whose a file is, and who may do what with it.
+
+    Attributes:
+        mode: its permissions.
+        owner: name of a user; the number where it has none.
+        group: name of a group; the number where it has none.
+    """
+
+    mode: int = 0o644
+    owner: str = "root"
+    group: str = "root"
+
+
+@attrs.frozen
 class PackageVersion:
     """Look at the installed version of a package."""
+
+    package: str
+
+
+@attrs.frozen
+class PackageHeld:
+    """Look at whether a package that is installed is kept from upgrades, whoever holds it."""
 
     package: str
 
@@ -115,10 +152,29 @@ class RestartUnit:
 
 
 @attrs.frozen(kw_only=True)
+class ReloadUnit:
+    """Let a systemd unit read its configuration anew without a restart; one that does not run is started."""
+
+    unit: str
+
+
+@attrs.frozen(kw_only=True)
+class EnableUnit:
+    """Let systemd start a unit at boot, or not; what runs is not touched. Undo is what was."""
+
+    unit: str
+    enabled: bool
+
+
+@attrs.frozen(kw_only=True)
 class StopUnit:
     """Stop a systemd unit."""
 
     unit: str
+
+
+Then: TypeAlias = RestartUnit | ReloadUnit
+"""What loads a file that was written."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,12 +183,30 @@ class WriteFile:
 
     The write and `then` are one journal entry: killed in between, the agent does `then` first.
     `then` has no default: a file that is written but not loaded looks healthy and is not.
+
+    Attributes:
+        owner: name of a user; empty: whose it is, root's where it is new.
+        group: name of a group; empty: whose it is, root's where it is new.
     """
 
     path: str
     content: bytes
-    then: RestartUnit | None
+    then: Then | None
     mode: int = 0o644
+    owner: str = ""
+    group: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class RemoveFile:
+    """Remove a file that has exactly this content; another content is somebody else's and stays. Undo is the file.
+
+    `then` has no default, for the same reason as in WriteFile.
+    """
+
+    path: str
+    content: bytes
+    then: Then | None
 
 
 @attrs.frozen(kw_only=True)
@@ -140,11 +214,17 @@ class InstallPackage:
     """Bring a package to an exact version; undo is the version before.
 
     `then` has no default, for the same reason as in WriteFile.
+
+    Attributes:
+        hold: keep everybody else's upgrades from it; a hold of somebody else is never lifted.
+        anew: also when it is at that version already: its files may be damaged. Of a driver's steps it is the agent that says so.
     """
 
     package: str
     version: str
     then: RestartUnit | None
+    hold: bool = True
+    anew: bool = False
 
 
 @attrs.frozen(kw_only=True)
@@ -228,6 +308,19 @@ class Reboot:
 
 
 @attrs.frozen(kw_only=True)
+class ReinstallComponent:
+    """Put what a component brings onto a host down again, though it looks right: a file that is damaged, a program that hangs.
+
+    A step of a remedy. Which host steps that is says the component's driver, which the agent asks.
+
+    Attributes:
+        component: the name of the Machine's entry. What is put down is what was last found whole there.
+    """
+
+    component: str
+
+
+@attrs.frozen(kw_only=True)
 class RestartInstance:
     """Have the provider restart the machine's instance: without its agent, and from outside, as a cloud's maintenance asks for.
 
@@ -235,13 +328,34 @@ class RestartInstance:
     """
 
 
+@attrs.frozen(kw_only=True)
+class ConfirmMaintenance:
+    """Consent to the maintenance of the machine's instance that its cloud has planned, and does not begin without a word.
+
+    Alone in the plan of a remedy; no host runs it.
+    """
+
+
+@attrs.frozen(kw_only=True)
+class ReplaceMachine:
+    """End the machine, so that its MachineSet makes another one.
+
+    Alone in the plan of a remedy; no host runs it. Of a machine that nothing would make anew nothing is done.
+    """
+
+
 Check: TypeAlias = Exec | HttpGet | TcpConnect
 """A probe that asks something that runs; what does not answer has no entry in what was seen."""
-Probe: TypeAlias = ReadFile | UnitState | PackageVersion | ArtifactAt | Check
+Probe: TypeAlias = (
+    ReadFile | FileAccess | UnitState | UnitEnabled | PackageVersion | PackageHeld | ArtifactAt | Check
+)
 Step: TypeAlias = (
     RestartUnit
+    | ReloadUnit
+    | EnableUnit
     | StopUnit
     | WriteFile
+    | RemoveFile
     | InstallPackage
     | RemovePackage
     | InstallArtifact
@@ -249,7 +363,9 @@ Step: TypeAlias = (
     | SetKernel
     | Reboot
 )
-RemedyStep: TypeAlias = Step | RestartInstance
+ProviderStep: TypeAlias = RestartInstance | ConfirmMaintenance | ReplaceMachine
+"""What no agent takes part in; alone in a plan."""
+RemedyStep: TypeAlias = Step | ReinstallComponent | ProviderStep
 
 
 RUNS = frozenset({"active", "reloading"})
@@ -259,6 +375,16 @@ RUNS = frozenset({"active", "reloading"})
 def is_unit(text: str) -> bool:
     """Tell whether a text can name a systemd unit and nothing else."""
     return len(text) <= 255 and matches(UNIT_PATTERN, text)
+
+
+def is_component(text: str) -> bool:
+    """Tell whether a text can name an entry of a Machine's components."""
+    return len(text) <= 63 and matches(f"^{LABEL}$", text)
+
+
+def is_account(text: str) -> bool:
+    """Tell whether a text can name a user or a group."""
+    return matches(ACCOUNT_PATTERN, text)
 
 
 def is_path(text: str) -> bool:
@@ -327,6 +453,16 @@ def check_unit(_: object, field: "attrs.Attribute[Any]", value: str | None) -> N
         raise ValueError(f"{field.name}: {value!r} is not the name of a unit such as kubelet.service")
 
 
+def check_component(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what can name no entry of a Machine's components.
+
+    Raises:
+        ValueError: with the field's name and an example.
+    """
+    if not is_component(value):
+        raise ValueError(f"{field.name}: {value!r} is not the name of a component's entry such as kubelet")
+
+
 def check_path(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
     """Refuse, as an attrs validator, what is no plain absolute path.
 
@@ -337,6 +473,16 @@ def check_path(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
         raise ValueError(
             f"{field.name}: {value!r} is not a plain absolute path such as /etc/chrony/chrony.conf"
         )
+
+
+def check_account(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
+    """Refuse, as an attrs validator, what can be no user and no group; an empty text passes.
+
+    Raises:
+        ValueError: with the field's name and an example.
+    """
+    if value and not is_account(value):
+        raise ValueError(f"{field.name}: {value!r} is not the name of a user or a group such as root")
 
 
 def check_package(_: object, field: "attrs.Attribute[Any]", value: str) -> None:

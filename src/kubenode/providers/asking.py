@@ -48,6 +48,29 @@ def rehearsed(about: str, ask: Callable[[], object], text: str) -> Finding:
     return Finding(about=about, holds=None, text="the cloud took no notice that it was a dry run")
 
 
+def allowed(about: str, ask: Callable[[], object], right: str) -> Finding:
+    """Judge whether a right is there, by what is asked of an instance that does not exist.
+
+    A cloud refuses who may not before it looks for the instance, so "not found" means that the right is there.
+
+    Args:
+        about: what of.
+        ask: makes the call: a dry run where the cloud has one.
+        right: as policies call it.
+    """
+    try:
+        ask()
+    except (WouldDo, NotFound):
+        return Finding(about=about, holds=True, text=f"{right} is allowed")
+    except Denied as error:
+        found = refused(about, error)
+        more = f"; a policy that allows {right} only for instances with certain tags is not told apart here"
+        return Finding(about=about, holds=False, text=found.text, fix=found.fix + more)
+    except ProviderError as error:
+        return refused(about, error)
+    return Finding(about=about, holds=None, text="the cloud took no notice that it was a dry run")
+
+
 def looked_up(
     about: str, ask: Callable[[], Mapping[str, Any]], judge: Callable[[Mapping[str, Any]], Finding]
 ) -> Finding:

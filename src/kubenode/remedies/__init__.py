@@ -19,20 +19,42 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Case, RemedyAction, Settings, hookimpl
 from kubenode.core.model.component import Disruption
 from kubenode.core.review import Allow, Deny, Narrow, PermitRequest, Review, Reviewed, Reviewer
-from kubenode.core.step import Reboot, RemedyStep, RestartInstance, RestartUnit, Step, Undo, check_unit
+from kubenode.core.step import (
+    ConfirmMaintenance,
+    Reboot,
+    ReinstallComponent,
+    RemedyStep,
+    ReplaceMachine,
+    RestartInstance,
+    RestartUnit,
+    Step,
+    Undo,
+    check_component,
+    check_unit,
+)
+from kubenode.remedies.confirm_event import ConfirmEventRemedy
 from kubenode.remedies.reboot import NoParams, RebootRemedy
 from kubenode.remedies.reboot_instance import RebootInstanceRemedy
+from kubenode.remedies.reinstall_component import (
+    DRAINED_FIRST,
+    ReinstallComponentParams,
+    ReinstallComponentRemedy,
+)
+from kubenode.remedies.replace import ReplaceRemedy
 from kubenode.remedies.restart_unit import RestartUnitParams, RestartUnitRemedy
 
 
 @hookimpl
 def register_remedies() -> Iterable[RemedyAction[Any]]:
     """Give the remedy actions that kubenode brings, mildest first."""
-    return (RestartUnitRemedy(), RebootRemedy(), RebootInstanceRemedy())
+    return (
+        RestartUnitRemedy(), ReinstallComponentRemedy(), DRAINED_FIRST, RebootRemedy(), ConfirmEventRemedy(), RebootInstanceRemedy(),
+        ReplaceRemedy(),
+    )  # fmt: skip
 
 
 __all__ = [
-    "Allow", "Case", "Deny", "Disruption", "InvalidObjectError", "Narrow", "NoParams", "PermitRequest", "Problem", "Reboot", "RebootInstanceRemedy", "RebootRemedy", "RemedyAction", "RemedyStep",
-    "RestartInstance", "RestartUnit", "RestartUnitParams", "RestartUnitRemedy", "Review", "Reviewed", "Reviewer", "Settings", "Step", "Undo", "check_unit", "hookimpl",
-    "register_remedies",
+    "Allow", "Case", "ConfirmEventRemedy", "ConfirmMaintenance", "Deny", "Disruption", "InvalidObjectError", "Narrow", "NoParams", "PermitRequest", "Problem", "Reboot", "RebootInstanceRemedy", "RebootRemedy", "ReinstallComponent",
+    "ReinstallComponentParams", "ReinstallComponentRemedy", "RemedyAction", "RemedyStep", "ReplaceMachine", "ReplaceRemedy", "RestartInstance", "RestartUnit", "RestartUnitParams",
+    "RestartUnitRemedy", "Review", "Reviewed", "Reviewer", "Settings", "Step", "Undo", "check_component", "check_unit", "hookimpl", "register_remedies",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from kubenode.core.hookspecs import Case, RemedyAction
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.law import BrokenLaw, Law, check_driver, check_functions, law_test
 from kubenode.core.model.component import Disruption
-from kubenode.core.step import Reboot, RestartInstance, refusal
+from kubenode.core.step import ProviderStep, Reboot, refusal
 
 __all__ = ["BrokenLaw", "remedy"]
 
@@ -76,7 +76,8 @@ def _check_steps(kit: _Kit[Any]) -> None:
 def _check_carried(kit: _Kit[Any]) -> None:
     for case in kit.cases():
         steps = kit.action.plan(case)
-        carried = steps if steps == (RestartInstance(),) else operation_steps(steps)
+        alone = len(steps) == 1 and isinstance(steps[0], ProviderStep)
+        carried = steps if alone else operation_steps(steps)
         if isinstance(carried, Problem):
             raise BrokenLaw(f"plan() gave what an operation cannot carry: {refusal(carried)[1]}")
 
@@ -85,9 +86,10 @@ def _check_disruption(kit: _Kit[Any]) -> None:
     name, said = kit.action.name, kit.action.disruption
     for case in kit.cases():
         for step in kit.action.plan(case):
-            does = Disruption.REBOOT if isinstance(step, Reboot | RestartInstance) else Disruption.RESTART
+            ends = isinstance(step, Reboot | ProviderStep)  # whatever runs there
+            does = Disruption.REBOOT if ends else Disruption.RESTART
             if MILDEST_FIRST.index(said) < MILDEST_FIRST.index(does):
-                verb = "reboots" if does is Disruption.REBOOT else "restarts a unit"
+                verb = "reboots" if ends else "restarts a unit"
                 raise BrokenLaw(
                     f"{name} {verb} but says disruption={said.value}; say Disruption.{does.name}, "
                     "or its permit is for less than it does"

@@ -6,6 +6,7 @@ the role are owned by the Machine, so the server deletes them with it.
 
 import secrets
 import string
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -20,9 +21,9 @@ from kubenode.core.reading import format_stamp
 from kubenode.runtime.engine.apply import TOKENS, secret_name
 from kubenode.runtime.manifests import AGENT, owned_by, read_role
 from kubenode.runtime.policies import TOKEN_TYPE
-from kubenode.runtime.store.contract import Api, MergePatch
+from kubenode.runtime.store.contract import Api, MergePatch, Store
 
-_ALPHABET: Final = string.ascii_lowercase + string.digits
+ALPHABET: Final = string.ascii_lowercase + string.digits
 _ID, _SECRET = 6, 16
 _RBAC: Final = "rbac.authorization.k8s.io"
 _ROLES: Final = Kind(name="ClusterRole", plural="clusterroles", group=_RBAC, version="v1", served=False)
@@ -72,7 +73,7 @@ def new_token(machine: Json, expires: datetime) -> BootstrapToken:
 
 
 def _random(length: int) -> str:
-    return "".join(secrets.choice(_ALPHABET) for _ in range(length))
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
 def secret_of(token: BootstrapToken, machine: Json) -> Json:
@@ -90,6 +91,19 @@ def secret_of(token: BootstrapToken, machine: Json) -> Json:
             "description": f"kubenode: for the agent of Machine {token.machine}, once",
         },
     }  # fmt: skip
+
+
+async def announce(store: Store, token: BootstrapToken) -> None:
+    """Let the server know a token that was computed; one that it knows, or that was used and deleted, is not made good again.
+
+    That is why it is not looked for first: whoever asks needs no right to read any.
+
+    Raises:
+        ApiError: the server refuses, or cannot be reached.
+    """
+    machine: Json = {"metadata": {"name": token.machine, "uid": token.uid}}
+    with suppress(AlreadyExists):
+        await store.create(TOKENS, secret_of(token, machine))
 
 
 async def issue(store: Api, machine: Json, expires: datetime, *, dry_run: bool = False) -> BootstrapToken:

@@ -26,12 +26,12 @@ from kubenode.core.model import (
 )
 from kubenode.core.model.meta import GROUP, MACHINE_LABEL
 from kubenode.core.reading import near
-from kubenode.runtime.controller.rights import CSR_GROUP, ENROL, ENROLS, EVENTS, rights
+from kubenode.runtime.controller.rights import CSR_GROUP, ENROL, ENROLS, EVENTS, TELLS_TOKENS, rights
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 from kubenode.runtime.engine.apply import TOKENS
 from kubenode.runtime.fitting import misfits, strangers
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.policies import AGENTS_NAMESPACE, agent_policies, enrolment_policies
+from kubenode.runtime.policies import AGENTS_NAMESPACE, agent_policies, enrolment_policies, user_data_policies
 from kubenode.runtime.rivals import FIX, rivals
 from kubenode.runtime.store.rights import LEASES, Right, lease_events, lease_rights
 
@@ -200,14 +200,27 @@ def _waits(found: Sequence[_Found]) -> Mapping[str, tuple[str, ...]]:
     return waits
 
 
-def install(*, enrolment: bool = False, reads: Reads | None = None) -> tuple[Json, ...]:
+def install(
+    *, enrolment: bool = False, reads: Reads | None = None, user_data: bool = False
+) -> tuple[Json, ...]:
     """Give all that is installed before the controller starts: CRDs first, then who may do what.
 
     Args:
         enrolment: with what it takes to give agents certificates.
         reads: which Machines an agent may read; None: its own with enrolment, else any.
+        user_data: with what it takes to let instances enrol by theirs, and with enrolment. Their agents read any Machine,
+            since the controller may make no roles.
+
+    Raises:
+        InvalidObjectError: agents that enrol by user data are to read their own Machine only.
     """
-    known = reads if reads is not None else Reads.OWN if enrolment else Reads.ANY
+    if user_data and reads is Reads.OWN:
+        what = (
+            "goes not with user data: nobody makes a role for the agent of an instance that a controller made"
+        )
+        raise InvalidObjectError((Problem(where="--agent-reads own", what=what, fix="--agent-reads any"),))
+    enrolment = enrolment or user_data
+    known = reads if reads is not None else Reads.OWN if enrolment and not user_data else Reads.ANY
     wanted = {*rights(), *(rights((ENROL,)) if enrolment else ())}
     return (
         *crds(),
@@ -229,14 +242,16 @@ def install(*, enrolment: bool = False, reads: Reads | None = None) -> tuple[Jso
         _binding(CONTROLLER, _CONTROLLER, NAMESPACE),
         _role(AGENT, _agent_rules(known, enrolment=enrolment)),
         _binding(AGENT, _group(AGENTS)),
-        *(_enrolment() if enrolment else ()),
+        *(_enrolment(user_data=user_data) if enrolment else ()),
         *agent_policies(certified=enrolment),
         *(enrolment_policies() if enrolment else ()),
+        *(user_data_policies() if user_data else ()),
     )
 
 
-def _enrolment() -> tuple[Json, ...]:
-    """Give who may ask for certificates, where agents have their Leases, and which tokens the controller may delete."""
+def _enrolment(*, user_data: bool) -> tuple[Json, ...]:
+    """Give who may ask for certificates, where agents have their Leases, and which tokens the controller may delete and make."""
+    tokens = [one for one in (*ENROLS, *((TELLS_TOKENS,) if user_data else ())) if one.namespace]
     leases = _rule("coordination.k8s.io", ["leases"], ("create", "get", "update", "patch"))
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": AGENTS_NAMESPACE}},
@@ -244,7 +259,7 @@ def _enrolment() -> tuple[Json, ...]:
         _binding(AGENT, _group(AGENTS), AGENTS_NAMESPACE),
         _role(BOOTSTRAP, [_asking()]),
         _binding(BOOTSTRAP, _group(BOOTSTRAPPERS)),
-        _role(CONTROLLER, _rules(one for one in ENROLS if one.namespace), TOKENS.namespace),
+        _role(CONTROLLER, _rules(tokens), TOKENS.namespace),
         _binding(CONTROLLER, _CONTROLLER, TOKENS.namespace),
     )
 

@@ -4,10 +4,12 @@ RBAC lets agents patch the status of Machines; these say of which, and which par
 agent's own is compared, so a field that is added to a class is in the policy without anybody having to think of it.
 """
 
-from collections.abc import Iterator, Sequence
+import base64
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from kubenode.core.enrol.identity import AGENT, AGENTS, BOOTSTRAPPERS, UID
+from kubenode.core.enrol.identity import AGENT, AGENTS, BOOTSTRAPPERS, UID, token_group
 from kubenode.core.enrol.request import CLIENT_AUTH, LONGEST, SHORTEST, USAGES
 from kubenode.core.fields import fields_of
 from kubenode.core.lease import CONTROLLER, NAMESPACE
@@ -21,6 +23,8 @@ TOKEN_TYPE: Final = "bootstrap.kubernetes.io/token"  # noqa: S105 - a type
 AGENTS_PART: Final = "agent"
 """The part of a Machine's status that its agent writes."""
 
+_UID_DIGITS: Final = "-0123456789abcdef"
+_BASE64: Final = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 _REGISTRATION: Final = "admissionregistration.k8s.io"
 _CSRS: Final = "certificatesigningrequests"
 _METADATA: Final = ("labels", "annotations", "finalizers", "ownerReferences")
@@ -134,6 +138,53 @@ def _token() -> tuple[Json, ...]:
     matched = _matched("", ("secrets",), ("DELETE",))
     text = "kubenode deletes only bootstrap tokens of machines"
     return _policy("kubenode-controller-token", matched, _by_controller(), [(rule, text)])
+
+
+def user_data_policies() -> tuple[Json, ...]:
+    """Let the controller make bootstrap tokens of machines only, that are good for an agent and for nothing else."""
+    groups = f"{BOOTSTRAPPERS},{token_group('')}"
+    rules = (
+        f"object.type == '{TOKEN_TYPE}'",
+        f"'{MACHINE_LABEL}' in object.metadata.?labels.orValue({{}})",
+        f"{_data('auth-extra-groups')}.matches('{packed(groups, 36)}')",
+        f"{_data('usage-bootstrap-authentication')} == '{base64.b64encode(b'true').decode()}'",
+        "!('usage-bootstrap-signing' in object.?data.orValue({}))",
+    )
+    matched = _matched("", ("secrets",), ("CREATE",))
+    text = "kubenode makes only bootstrap tokens of machines"
+    return _policy("kubenode-controller-new-token", matched, _by_controller(), [(" && ".join(rules), text)])
+
+
+def _data(key: str) -> str:
+    return f"object.data[?'{key}'].orValue('')"
+
+
+def packed(begins: str, rest: int) -> str:
+    """Give the regular expression of the base64 of a text and so many digits of a uid: the policy's language unpacks none.
+
+    It matches the base64 of each of them, and of no text with a comma in the rest, which would be one group more.
+    """
+    places = [*(begins[n] for n in range(len(begins))), *(_UID_DIGITS for _ in range(rest))]
+    return f"^{''.join(_packed(places[n : n + 3]) for n in range(0, len(places), 3))}$"
+
+
+def _packed(places: Sequence[str]) -> str:
+    """Give it of three places or fewer, each with the characters that it may have.
+
+    A comma in the first place differs from a dash in the second sign only, so that one goes by the first.
+    """
+    first, second, third = (*([ord(one) for one in place] for place in places), [0], [0])[:3]
+    signs: dict[int, set[int]] = {}
+    for one in first:
+        signs.setdefault(one >> 2, set()).update((one & 3) << 4 | other >> 4 for other in second)
+    head = "|".join(_BASE64[sign] + _among(following) for sign, following in sorted(signs.items()))
+    middle = _among({(one & 15) << 2 | other >> 6 for one in second for other in third})
+    last = _among({one & 63 for one in third})
+    return f"({head})" + (f"{middle}{last}", f"{middle}=", "==")[3 - len(places)]
+
+
+def _among(signs: Iterable[int]) -> str:
+    return f"[{''.join(_BASE64[sign] for sign in sorted(signs))}]"
 
 
 def _by_controller() -> str:

@@ -310,10 +310,14 @@ def test_lines_that_are_skipped() -> None:
 
 
 def test_a_log_that_cannot_be_read_is_told() -> None:
-    """As blindness, until it can be read; a flood meanwhile, and before, has its own words."""
+    """As blindness, until it can be read, and not as a flood; a flood meanwhile, and before, has its own words."""
     blind = after(blind="/dev/kmsg is gone")
     told = shown(blind, "LogFlood")
-    assert (told.status, told.reason, told.message) == (m.Switch.TRUE, "LogUnreadable", "/dev/kmsg is gone")
+    assert (told.status, told.reason, told.message) == (
+        m.Switch.UNKNOWN,
+        "LogUnreadable",
+        "/dev/kmsg is gone",
+    )
     still = after(state=blind, blind="something else")
     assert still.conditions == blind.conditions
     assert shown(after(state=blind), "LogFlood").reason == "NoFault"
@@ -369,6 +373,9 @@ def test_several_logs_are_one() -> None:
     assert merged((well[1:], well)) == (*well[1:], well[0])
     said = tuple(attrs.evolve(one, message="said by another log") for one in well)
     assert merged((well, said)) == well
+    unsure = tuple(attrs.evolve(one, status=m.Switch.UNKNOWN) for one in well)
+    assert merged((well, unsure)) == merged((unsure, well)) == unsure
+    assert merged((unsure, ill))[0] == merged((ill, unsure))[0] == ill[0]
 
 
 LINES = st.sampled_from((OLD, OOM, READONLY, "x"))

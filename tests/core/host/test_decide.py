@@ -49,6 +49,18 @@ def op_id(journal: Mapping[str, JournalEntry] | None = None) -> str:
     return tries(seen().machine, "kubelet", entry(), component(), journal or {}).next_op_id
 
 
+@pytest.mark.parametrize("disruption", m.Disruption)
+def test_what_is_installed_of_class_reboot_ends_in_a_reboot(disruption: m.Disruption) -> None:
+    """One, after the driver's steps; it is the component's class that says so."""
+    one = component()
+    classed = attrs.evolve(one, spec=attrs.evolve(one.spec, disruption=disruption))
+    decision, _ = ask(attrs.evolve(seen(entries=ONE), components={"kubelet-1.2": classed}))
+    (run,) = decision.effects
+    assert isinstance(run, RunSteps)
+    assert run.steps == ((*INSTALL, Reboot()) if disruption is m.Disruption.REBOOT else INSTALL)
+    assert run.disruption is disruption
+
+
 # The operation.
 
 

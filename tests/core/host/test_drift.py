@@ -52,6 +52,7 @@ class Host:
     ran: list[tuple[str, int]] = attrs.Factory(list)
     stubborn: bool = False
     fails: bool = False
+    labels: Mapping[str, str] = attrs.Factory(dict)
 
     def __attrs_post_init__(self) -> None:
         self.before = m.AgentStatus(components=dict.fromkeys(self.names, WELL))
@@ -62,7 +63,7 @@ class Host:
         snapshot = seen(
             entries={name: entry(held=self.held) for name in self.names}, have=have, before=self.before,
             plans={name: () if have[name] == NEW else INSTALL for name in self.names},
-            journal=self.journal, at=self.at, sightings=self.sightings,
+            journal=self.journal, at=self.at, sightings=self.sightings, meta={"labels": self.labels},
         )  # fmt: skip
         one = component()
         one = attrs.evolve(one, spec=attrs.evolve(one.spec, disruption=self.disruption))
@@ -381,3 +382,34 @@ def test_another_try_of_class_drain_or_reboot_would_take_a_permit(disruption: m.
     snapshot = seen(entries={"kubelet": entry()}, journal={first.op_id: journalled(BROKE)})
     decision = decide(attrs.evolve(snapshot, components={one.metadata.name: one}), Policy())
     assert (decision.effects, [note.code for note in decision.notes]) == ((), ["RetryNeedsPermit"])
+
+
+@pytest.mark.parametrize("label", ["", "since-monday"])
+def test_a_persons_deliberate_change_is_allowed_by_label(label: str) -> None:
+    """It is reported, and repaired by nobody, until the label goes; a label for another component changes nothing."""
+    other = Host(labels={"allow-drift.kubenode.dev/containerd": label})
+    other.spoil()
+    other.until(HOUR)
+    assert len(other.ran) == 1
+    host = Host(labels={"allow-drift.kubenode.dev/kubelet": label})
+    host.spoil()
+    host.until(24 * HOUR)
+    assert host.ran == []
+    assert (host.report().drifting, host.report().config) == (True, m.ConfigState.DRIFTED)
+    decision = host.turn()
+    assert decision.wake_at is None
+    [note] = [note for note in decision.notes if note.code == "DriftAllowed"]
+    assert (note.scope, note.text) == (
+        "component=kubelet",
+        "kubelet: drifted, and label allow-drift.kubenode.dev/kubelet on the Machine lets it be",
+    )
+    host.labels = {}
+    host.until(25 * HOUR)
+    assert [name for name, _ in host.ran] == ["kubelet"]
+
+
+def test_what_is_allowed_of_class_drain_is_not_asked_for_either() -> None:
+    """Nobody repairs it, with a permit or without."""
+    host = Host(labels={"allow-drift.kubenode.dev/kubelet": ""}, disruption=m.Disruption.DRAIN)
+    host.spoil()
+    assert [note.code for note in host.turn().notes] == ["DriftAllowed"]

@@ -15,7 +15,19 @@ from kubenode.core.host.decide import NodeSnapshot, decide
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.operation import INTERRUPTED
 from kubenode.core.policy import Policy
-from tests.core.host.seen import BOOT, INSTALL, NEW, OLD, component, entry, journalled, operation, seen
+from kubenode.core.step import Reboot, RestartUnit, Step
+from tests.core.host.seen import (
+    BOOT,
+    INSTALL,
+    NEW,
+    OLD,
+    REBOOT,
+    component,
+    entry,
+    journalled,
+    operation,
+    seen,
+)
 
 REPAIR = m.OperationStep(action=m.StepAction.REPAIR, component="kubelet")
 ASKED = operation(REPAIR, op_id="remedy-7")
@@ -72,7 +84,30 @@ def test_class_drain_or_reboot_is_repaired_when_the_operation_says_so_and_not_be
     assert answer(decision) == ("Acknowledged", "")
     (run,) = decision.effects
     assert isinstance(run, RunSteps)
-    assert (run.op_id, run.steps, run.disruption, run.answers) == (ASKED.op_id, INSTALL, disruption, "")
+    steps = (*INSTALL, Reboot()) if disruption is m.Disruption.REBOOT else INSTALL
+    assert (run.op_id, run.steps, run.disruption, run.answers) == (ASKED.op_id, steps, disruption, "")
+
+
+def test_a_repair_reboots_once_whatever_it_repairs() -> None:
+    """At its end; not twice where it ends in a reboot that was asked for, and not for a unit that is only started."""
+    reboot, other = Reboot(), m.OperationStep(action=m.StepAction.REPAIR, component="other")
+    for steps, ends in (((REPAIR, other), (reboot,)), ((REPAIR, other, REBOOT), (reboot,))):
+        made = host(asked=operation(*steps, op_id=ASKED.op_id))
+        machine = attrs.evolve(
+            made.machine,
+            spec=attrs.evolve(made.machine.spec, components={"kubelet": entry(), "other": entry()}),
+            status=m.MachineStatus(
+                agent=attrs.evolve(made.before, components={"kubelet": DRIFTING, "other": DRIFTING})
+            ),
+        )
+        plans, have = {"kubelet": INSTALL, "other": INSTALL}, {"kubelet": SPOILT, "other": SPOILT}
+        (run,) = decide(attrs.evolve(made, machine=machine, plans=plans, have=have), Policy()).effects
+        assert isinstance(run, RunSteps)
+        assert run.steps == (*INSTALL, *INSTALL, *ends)
+    start: tuple[Step, ...] = (RestartUnit(unit="kubelet.service"),)
+    (run,) = decide(host(plan=start), Policy()).effects
+    assert isinstance(run, RunSteps)
+    assert run.steps == start
 
 
 @pytest.mark.parametrize(

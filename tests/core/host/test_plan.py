@@ -15,9 +15,21 @@ from kubenode.core.host.plan import (
     operation_steps,
     pause,
     reboots,
+    takes_reboot,
     tries,
+    whole,
 )
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from kubenode.core.step import (
+    EnableUnit,
+    InstallPackage,
+    Reboot,
+    ReloadUnit,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    WriteFile,
+)
 from tests.core.host.seen import REBOOT, RESTART, component, entry, journalled, operation, seen
 
 UNIT = RestartUnit(unit="kubelet.service")
@@ -60,6 +72,26 @@ def test_steps_come_back_as_they_went(units: list[str], ends: bool) -> None:
     assert reboots(asked) is isinstance(steps[-1], Reboot)
     assert disruption(asked) is (m.Disruption.REBOOT if reboots(asked) else m.Disruption.RESTART)
     assert operation_steps(host_steps((RESTART, REBOOT))) == (RESTART, REBOOT)
+
+
+TURNS: tuple[Step, ...] = (
+    UNIT, ReloadUnit(unit="a.service"), EnableUnit(unit="a.service", enabled=True), StopUnit(unit="a.service"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("disruption", m.Disruption)
+@pytest.mark.parametrize("turns", [(), TURNS])
+@pytest.mark.parametrize(
+    "brings", [(), (WriteFile(path="/x", content=b"", then=UNIT),), (RemovePackage(package="a"),)]
+)
+def test_what_a_component_of_class_reboot_brings_takes_one_reboot(
+    disruption: m.Disruption, turns: tuple[Step, ...], brings: tuple[Step, ...]
+) -> None:
+    """At the end; not after units that were only turned on or off, and of no other class."""
+    reboot = disruption is m.Disruption.REBOOT and brings != ()
+    for plan in ((*brings, *turns), (*turns, *brings)):
+        assert takes_reboot(plan, disruption) is reboot
+        assert whole(plan, disruption) == ((*plan, Reboot()) if reboot else plan)
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])

@@ -18,6 +18,16 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "then user data that enrols the agent.",
+        (
+            "core/instance/test_user_data.py::test_the_call_says_what_user_data_is_made_of",
+            "userdata/test_render.py::test_it_is_files_and_one_program_with_arguments",
+            "userdata/test_render.py::test_cloud_init_takes_it",
+            "userdata/test_sent.py::test_a_call_that_is_repeated_by_another_process_is_the_same_call",
+            "cluster/test_user_data.py::test_an_agent_enrols_from_the_bytes_that_its_cloud_was_sent",
+        ),
+    ),
+    (
         "Token = hash(machine uid, attempt, all launch parameters including the zone)",
         (
             "core/instance/test_settle.py::test_the_token_is_of_uid_attempt_and_every_launch_parameter",

@@ -67,10 +67,10 @@ LABELS: dict[str, tuple[World, Marks | None, tuple[m.Switch, str, str] | None]] 
     ),
     "not to be touched": (World(machine=HEARD, node=node()), None, None),
     "another's": (
-        World(machine=HEARD, node=node()), Marks(labels={"b": "1"}, conflicts=("label a is '9', wanted '1'", "taint t")),
+        World(machine=HEARD, node=node()), Marks(applies=True, conflicts=("label a is '9', wanted '1'", "taint t")),
         (F, "FieldConflict", "not ours to change on the Node: label a is '9', wanted '1'; taint t"),
     ),
-    "to be written": (World(machine=HEARD, node=node()), Marks(labels={"a": "1"}), (F, "Syncing", "labels and taints are being written")),
+    "to be written": (World(machine=HEARD, node=node()), Marks(applies=True), (F, "Syncing", "labels, annotations and taints are being written")),
     "there": (World(machine=HEARD, node=node()), Marks(), (T, "Synced", "")),
 }  # fmt: skip
 

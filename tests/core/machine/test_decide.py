@@ -13,13 +13,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
-from kubenode.core.decision import PatchNode, PatchNodeConditions, SetFinalizers
+from kubenode.core.decision import ApplyNode, PatchNode, PatchNodeConditions, SetFinalizers
 from kubenode.core.identity import deletion_op_id
 from kubenode.core.machine.decide import decide
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.condition import Condition
-from kubenode.core.model.meta import FINALIZER, HOLD_LABEL, MACHINE_LABEL, SYNCED_LABELS, SYNCED_TAINTS
+from kubenode.core.model.meta import (
+    FINALIZER,
+    HOLD_LABEL,
+    MACHINE_LABEL,
+    SYNCED_ANNOTATIONS,
+    SYNCED_LABELS,
+    SYNCED_TAINTS,
+)
 from kubenode.core.node.mirror import KUBELETS_OWN, MIRRORED_CONDITIONS
 from tests.core.machine.world import (
     POLICY,
@@ -61,7 +68,7 @@ created        | SetFinalizers
 LabelsSynced=False/NodeNotRegistered ComponentsReady=False/EntryMissing
 agent reports  | Importing: Ready=False/NodeNotRegistered NodeReady=False/NodeNotRegistered \
 LabelsSynced=False/NodeNotRegistered ComponentsReady=False/EntryMissing
-Node registers | PatchNode
+Node registers | ApplyNode
                | Initializing: Ready=False/NodeNotReady NodeReady=False/NodeNotReady ComponentsReady=False/EntryMissing
 Node is Ready  | Initializing: Ready=False/EntryMissing ComponentsReady=False/EntryMissing
 entry written  | Initializing: Ready=False/NotReported ComponentsReady=False/NotReported
@@ -75,7 +82,7 @@ hold: Remedy   | Repairing: Ready=False/Repairing
 host reboots   | Repairing: Ready=False/Repairing AgentReady=Unknown/AgentSilent NodeReady=Unknown/NodeSilent
 hold closed    | Unknown: Ready=Unknown/AgentSilent AgentReady=Unknown/AgentSilent NodeReady=Unknown/NodeSilent
 it is back     | Running: all True
-deletion       | PatchNode
+deletion       | ApplyNode
                | Draining: Ready=False/Releasing
                | gone"""
 
@@ -432,7 +439,7 @@ def test_release() -> None:
         decision = world.decide()
         kinds += (type(effect).__name__ for effect in decision.effects)
         world.apply(decision)
-    assert kinds == ["PatchNodeConditions", "PatchNode", "SetFinalizers"]
+    assert kinds == ["PatchNodeConditions", "PatchNode", "ApplyNode", "SetFinalizers"]
     assert world.node.metadata.labels == {}
     assert world.node.metadata.annotations == {}
     assert world.node.spec.taints == ()
@@ -593,6 +600,7 @@ def nodes(draw: st.DrawFn) -> m.Node:
     """Nodes with foreign labels, taints and conditions, and records of ours, spoilt ones too."""
     records = {
         SYNCED_LABELS: draw(RECORDS),
+        SYNCED_ANNOTATIONS: draw(RECORDS),
         SYNCED_TAINTS: draw(RECORDS),
         MIRRORED_CONDITIONS: draw(MIRRORED),
     }
@@ -613,7 +621,7 @@ def worlds(draw: st.DrawFn) -> World:
     infrastructure = draw(st.sampled_from((None, None, m.Infrastructure(provider="aws"))))
     components = draw(st.dictionaries(st.sampled_from(("kubelet", "containerd")), st.builds(entry)))
     one = machine(
-        host=host, infrastructure=infrastructure, labels=draw(LABELS), taints=draw(TAINTS), components=components,
+        host=host, infrastructure=infrastructure, labels=draw(LABELS), annotations=draw(LABELS), taints=draw(TAINTS), components=components,
         deletion_policy=draw(st.sampled_from(m.DeletionPolicy)),
     )  # fmt: skip
     reports = draw(
@@ -652,7 +660,7 @@ def test_same_input_same_output(world: World) -> None:
 @given(worlds())
 def test_comes_to_rest(world: World) -> None:
     """After few of its own decisions nothing is left to do, and time alone changes nothing."""
-    assert world.settle(most=9) <= 6
+    assert world.settle(most=9) <= 7
     if world.machine is None:
         return
     world.now = START.plus(timedelta(days=3))
@@ -743,7 +751,10 @@ def _record(text: str | None) -> dict[str, str]:
 def test_one_write_to_a_node_a_decision(world: World) -> None:
     """A second write to the same object would be decided on a version that the first made old."""
     decision = world.decide()
-    assert sum(isinstance(effect, PatchNode | PatchNodeConditions) for effect in decision.effects) <= 1
+    assert (
+        sum(isinstance(effect, ApplyNode | PatchNode | PatchNodeConditions) for effect in decision.effects)
+        <= 1
+    )
     if any(isinstance(effect, SetFinalizers) for effect in decision.effects):
         assert decision.status is None
         assert len(decision.effects) == 1

@@ -144,6 +144,19 @@ def leaving(*, permitted: bool, **spec: Any) -> World:
     return world
 
 
+def test_a_deletion_drains_what_its_remedy_gave_up_to_drain() -> None:
+    """A replacement drains for the op-id of the deletion; its Pods are looked at again."""
+    world = leaving(permitted=True)
+    assert world.machine is not None
+    record = m.DrainRecord(op_id=deletion_op_id("uid-m1"), state=m.DrainState.GIVEN_UP)
+    status = attrs.evolve(world.machine.status, drain=record)
+    world.machine = attrs.evolve(world.machine, status=status)
+    assert needs_look(world.seen)
+    ended = attrs.evolve(status, drain=attrs.evolve(record, state=m.DrainState.DRAINED))
+    world.machine = attrs.evolve(world.machine, status=ended)
+    assert not needs_look(world.seen)
+
+
 def test_a_deletion_waits_for_its_permit() -> None:
     """Nothing is cordoned before."""
     world = leaving(permitted=False)

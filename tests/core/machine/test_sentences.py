@@ -89,7 +89,8 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Section 4, import.
     (
         "the agent reports: Importing -> the Node is Ready: labels, annotations, taints synced -> all healthy: Running",
-        ("core/machine/test_decide.py::test_import_story", "core/node/test_sync.py::test_label", "core/node/test_sync.py::test_effect"),
+        ("core/machine/test_decide.py::test_import_story", "core/node/test_sync.py::test_label", "core/node/test_sync.py::test_annotation",
+            "core/node/test_sync.py::test_effects"),
     ),
     (
         "deletionPolicy: Release (default when imported: host, agent and components stay, our labels and finalizer go)",

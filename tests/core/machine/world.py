@@ -9,6 +9,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.decision import (
     NOTHING_SEEN,
+    ApplyNode,
     Decision,
     Delete,
     Effect,
@@ -20,8 +21,9 @@ from kubenode.core.decision import (
 from kubenode.core.instance.seen import InstanceSight
 from kubenode.core.machine.decide import MachineSnapshot, decide
 from kubenode.core.model.condition import Condition, find
-from kubenode.core.model.meta import FINALIZER, ObjectMeta
+from kubenode.core.model.meta import FINALIZER, SYNCED_ANNOTATIONS, SYNCED_LABELS, ObjectMeta
 from kubenode.core.model.world import Pod, PodDisruptionBudget
+from kubenode.core.node.sync import recorded, with_records
 from kubenode.core.node.workload import Workload
 from kubenode.core.policy import Policy
 
@@ -164,6 +166,10 @@ class World:
                 self.machine = _touched(with_meta(self.machine, finalizers=effect.finalizers))
                 if not effect.finalizers and self.machine.metadata.deletion_timestamp is not None:
                     self.machine = None
+            case ApplyNode():
+                self._check(effect)
+                assert self.node is not None
+                self.node = _touched(applied(self.node, effect))
             case PatchNode():
                 self._check(effect)
                 self.node = _patched(self.node, effect)
@@ -185,7 +191,7 @@ class World:
             case _:
                 raise AssertionError(f"not the machine controller's to do: {effect}")
 
-    def _check(self, effect: PatchNode | PatchNodeConditions) -> None:
+    def _check(self, effect: ApplyNode | PatchNode | PatchNodeConditions) -> None:
         assert self.node is not None
         assert effect.node.uid == self.node.metadata.uid
         assert effect.resource_version == self.node.metadata.resource_version
@@ -225,11 +231,36 @@ def _touched(one: T) -> T:
     return attrs.evolve(one, metadata=attrs.evolve(one.metadata, resource_version=version))
 
 
+def applied(one: m.Node, effect: ApplyNode) -> m.Node:
+    """A Node after server-side apply by its one applier, who owns what the records say unless the value is another's now."""
+    meta, annotations = one.metadata, with_records(effect)
+    noted = {
+        key: text
+        for key in (SYNCED_LABELS, SYNCED_ANNOTATIONS)
+        if (text := meta.annotations.get(key)) is not None
+    }
+    ours = recorded(noted.get(SYNCED_ANNOTATIONS, ""))
+    return attrs.evolve(
+        one,
+        metadata=attrs.evolve(
+            meta,
+            labels=_as_applied(meta.labels, recorded(noted.get(SYNCED_LABELS, "")), effect.labels),
+            annotations=_as_applied(meta.annotations, {**ours, **noted}, annotations),
+        ),
+    )
+
+
+def _as_applied(
+    there: Mapping[str, str], before: Mapping[str, str], wanted: Mapping[str, str]
+) -> dict[str, str]:
+    kept = {key: value for key, value in there.items() if before.get(key) != value}
+    return {**kept, **wanted}
+
+
 def _patched(one: m.Node | None, effect: PatchNode) -> m.Node:
     assert one is not None
     meta = attrs.evolve(
         one.metadata,
-        labels=_merged(one.metadata.labels, effect.labels),
         annotations=_merged(one.metadata.annotations, effect.annotations),
     )
     spec = one.spec if effect.taints is None else attrs.evolve(one.spec, taints=effect.taints)

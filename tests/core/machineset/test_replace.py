@@ -307,6 +307,7 @@ def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> Non
         attrs.evolve(base, labels={"pool": "other"}),
         attrs.evolve(base, annotations={"x": "y"}),
         attrs.evolve(base, spec=attrs.evolve(spec, labels={"x": "y"})),
+        attrs.evolve(base, spec=attrs.evolve(spec, annotations={"x": "y"})),
         attrs.evolve(
             base, spec=attrs.evolve(spec, taints=(m.Taint(key="x", effect=m.TaintEffect.NO_EXECUTE),))
         ),
@@ -315,12 +316,15 @@ def test_the_hash_of_a_template_depends_on_what_it_says_and_on_no_order() -> Non
         with_secret(base, "a", "b"),
         with_secret(base, "a", "c"),
         with_secret(base, "ab", ""),
+        with_boot(base, agent=m.AgentSource.USER_DATA),
+        with_boot(base, user_data="#!/bin/sh"),
+        with_boot(base, agent=m.AgentSource.USER_DATA, user_data="#!/bin/sh"),
     )
     assert len({stamp(one) for one in (base, *others)}) == len(others) + 1
     drained = attrs.evolve(base, spec=attrs.evolve(spec, drain=m.DrainPolicy(keep_unmanaged=True)))
     assert stamp(drained) == stamp(base), "how a Node is drained is no reason to replace it"
-    assert len(attrs.fields(m.MachineTemplateSpec)) == 5, "a new field belongs into stamp, where it is set"
-    assert len(attrs.fields(m.Infrastructure)) == 3, "a new field belongs into stamp, where it is set"
+    assert len(attrs.fields(m.MachineTemplateSpec)) == 6, "a new field belongs into stamp, where it is set"
+    assert len(attrs.fields(m.Infrastructure)) == 5, "a new field belongs into stamp, where it is set"
 
 
 def test_the_stamp_of_those_without_a_secret_is_what_it_was_before_there_were_secrets() -> None:
@@ -338,6 +342,12 @@ def test_a_machine_in_a_zone_keeps_the_secret_of_its_template() -> None:
     assert made.spec.infrastructure is not None
     assert made.spec.infrastructure.secret_ref == m.SecretRef(namespace="kube-system", name="cloud")
     assert made.spec.infrastructure.parameters["zone"] == "a"
+
+
+def with_boot(base: m.MachineTemplate, **boot: Any) -> m.MachineTemplate:
+    """Let instances be given something at their first boot."""
+    wanted = attrs.evolve(base.spec.infrastructure, **boot)
+    return attrs.evolve(base, spec=attrs.evolve(base.spec, infrastructure=wanted))
 
 
 def with_secret(base: m.MachineTemplate, namespace: str, name: str) -> m.MachineTemplate:

@@ -14,7 +14,16 @@ from kubenode.core.decision import NOTHING_SEEN
 from kubenode.core.model.condition import Condition
 from kubenode.core.model.world import Operator, Pod, PodDisruptionBudget, Requirement
 from kubenode.core.node.cordon import CORDONED_BY
-from kubenode.core.node.drain import ENDED, LOOK, Drain, DrainCase, drain, drained_for, nothing_there
+from kubenode.core.node.drain import (
+    ENDED,
+    LOOK,
+    Drain,
+    DrainCase,
+    drain,
+    drained_for,
+    nothing_there,
+    standing_record,
+)
 from kubenode.core.node.evictions import AT_ONCE, LABEL
 from kubenode.core.node.workload import Workload
 
@@ -424,6 +433,20 @@ def test_an_ended_drain_evicts_nobody_who_is_left_or_comes(state: m.DrainState) 
     """It has ended for good."""
     answer = drain(case(pod(), record=m.DrainRecord(op_id=OP, state=state)))
     assert (answer.record.state, answer.evictions, answer.wake_at) == (state, (), None)
+
+
+def test_what_a_remedy_gave_up_a_deletion_begins_anew() -> None:
+    """They share an op-id where the remedy replaces the machine; what was drained stays drained."""
+    given_up = m.DrainRecord(op_id=OP, state=m.DrainState.GIVEN_UP)
+    anew = drain(case(pod(), record=given_up, gives_up=False))
+    assert (anew.record.state, evicted(anew)) == (m.DrainState.DRAINING, ["web-1"])
+    for state in (m.DrainState.DRAINED, m.DrainState.FORCED):
+        record = m.DrainRecord(op_id=OP, state=state)
+        assert drain(case(pod(), record=record, gives_up=False)).record == record
+    assert standing_record(given_up, OP, gives_up=True) == given_up
+    assert standing_record(given_up, OP, gives_up=False) is None
+    assert standing_record(given_up, "x", gives_up=True) is None
+    assert standing_record(None, OP, gives_up=True) is None
 
 
 def test_a_machine_without_a_node_has_no_pods() -> None:

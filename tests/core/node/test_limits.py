@@ -11,12 +11,12 @@ from tests.core.node.test_mirror import READY, found, node
 @pytest.mark.parametrize(
     ("marks", "differ"),
     [
-        (Marks(), False), (Marks(conflicts=("label a",)), False), (Marks(labels={"a": None}), True),
-        (Marks(annotations={"a": None}), True), (Marks(taints=()), True),
+        (Marks(), False), (Marks(conflicts=("label a",)), False), (Marks(labels={"a": "1"}), False),
+        (Marks(applies=True), True), (Marks(records={"a": None}), True), (Marks(taints=()), True),
     ],
 )  # fmt: skip
 def test_any_one_change_is_to_be_written(marks: Marks, differ: bool) -> None:
-    """Labels, the record, and taints, the last of which may be that none are left; a conflict is no change."""
+    """What is to be applied, the record of taints, and taints, of which it may be that none are left; a conflict is no change."""
     assert marks.differ is differ
 
 

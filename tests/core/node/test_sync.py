@@ -1,4 +1,4 @@
-"""Labels and taints on a Node: whose a field is, as a table; then what must hold for any Node."""
+"""Labels, annotations and taints on a Node: whose a field is, as a table; then what must hold for any Node."""
 
 import json
 
@@ -8,9 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
-from kubenode.core.decision import PatchNode
-from kubenode.core.model.meta import MACHINE_LABEL, SYNCED_LABELS, SYNCED_TAINTS, ObjectMeta, matches
-from kubenode.core.node.sync import Marks, label_value, plan_marks, plan_removal, recorded
+from kubenode.core.decision import ApplyNode, PatchNode
+from kubenode.core.model.meta import (
+    MACHINE_LABEL,
+    SYNCED_ANNOTATIONS,
+    SYNCED_LABELS,
+    SYNCED_TAINTS,
+    ObjectMeta,
+    matches,
+)
+from kubenode.core.node.sync import Marks, label_value, plan_marks, plan_removal, recorded, with_records
+from tests.core.machine.world import applied
 
 NO = m.TaintEffect.NO_SCHEDULE
 EXECUTE = m.TaintEffect.NO_EXECUTE
@@ -27,9 +35,10 @@ def node(
     our_taints: dict[str, str] | None = None,
 ) -> m.Node:  # fmt: skip
     """A Node on which these fields stand, and of which these are recorded as ours."""
-    annotations = {SYNCED_LABELS: json.dumps(CLAIM | (ours or {}))}
+    ours = CLAIM | (ours or {})
+    annotations = {SYNCED_LABELS: json.dumps(ours, sort_keys=True, separators=(",", ":"))}
     if our_taints is not None:
-        annotations[SYNCED_TAINTS] = json.dumps(our_taints)
+        annotations[SYNCED_TAINTS] = json.dumps(our_taints, sort_keys=True, separators=(",", ":"))
     return m.Node(
         metadata=ObjectMeta(
             name="n1", uid="u", resource_version="4", labels=CLAIM | (labels or {}), annotations=annotations
@@ -38,64 +47,99 @@ def node(
     )
 
 
-LABELS: dict[
-    str, tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str | None], dict[str, str], bool]
+FIELDS: dict[
+    str, tuple[dict[str, str], dict[str, str], dict[str, str], dict[str, str], dict[str, str], bool]
 ] = {
-    # what: (on the Node, recorded, wanted) -> (change, record after, conflict)
+    # what: (on the Node, recorded, wanted) -> (on the Node after, record after, conflict)
     "missing": ({}, {}, {"a": "1"}, {"a": "1"}, {"a": "1"}, False),
-    "there, another's": ({"a": "1"}, {}, {"a": "1"}, {}, {}, False),
-    "there, ours": ({"a": "1"}, {"a": "1"}, {"a": "1"}, {}, {"a": "1"}, False),
+    "there, another's": ({"a": "1"}, {}, {"a": "1"}, {"a": "1"}, {}, False),
+    "there, ours": ({"a": "1"}, {"a": "1"}, {"a": "1"}, {"a": "1"}, {"a": "1"}, False),
     "ours, to change": ({"a": "1"}, {"a": "1"}, {"a": "2"}, {"a": "2"}, {"a": "2"}, False),
     "ours, taken away": ({}, {"a": "1"}, {"a": "1"}, {"a": "1"}, {"a": "1"}, False),
-    "ours, changed by another": ({"a": "9"}, {"a": "1"}, {"a": "1"}, {}, {}, True),
+    "ours, changed by another": ({"a": "9"}, {"a": "1"}, {"a": "1"}, {"a": "9"}, {}, True),
     "ours, changed by another to what is wanted now": (
         {"a": "2"},
         {"a": "1"},
         {"a": "2"},
-        {},
+        {"a": "2"},
         {"a": "2"},
         False,
     ),
-    "another's value": ({"a": "9"}, {}, {"a": "1"}, {}, {}, True),
-    "ours, no longer wanted": ({"a": "1"}, {"a": "1"}, {}, {"a": None}, {}, False),
-    "no longer wanted, changed by another": ({"a": "9"}, {"a": "1"}, {}, {}, {}, False),
+    "another's value": ({"a": "9"}, {}, {"a": "1"}, {"a": "9"}, {}, True),
+    "ours, no longer wanted": ({"a": "1"}, {"a": "1"}, {}, {}, {}, False),
+    "no longer wanted, changed by another": ({"a": "9"}, {"a": "1"}, {}, {"a": "9"}, {}, False),
     "no longer wanted, gone already": ({}, {"a": "1"}, {}, {}, {}, False),
-    "foreign": ({"x": "1"}, {}, {}, {}, {}, False),
+    "foreign": ({"x": "1"}, {}, {}, {"x": "1"}, {}, False),
 }
+SHARED = {"there, another's": {"a": "1"}}
+"""What is recorded of a field that can have several owners, where that differs: that we want it too."""
 
 
-@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("name", FIELDS)
 def test_label(name: str) -> None:
-    """A label is changed only when it is missing or ours, and removed only when it is ours."""
-    there, ours, wanted, change, record, conflict = LABELS[name]
-    marks = plan_marks(node(there, ours), machine="m1", labels=wanted, taints=())
-    assert marks.labels == change
-    stays = CLAIM | ours
-    after = marks.annotations.get(SYNCED_LABELS, json.dumps(stays))
-    assert json.loads(str(after)) == CLAIM | record
-    assert bool(marks.conflicts) is conflict
-    assert marks.taints is None
+    """A label is changed only when it is missing or ours, and given up only when it was ours."""
+    there, ours, wanted, after, record, conflict = FIELDS[name]
+    one = node(there, ours)
+    marks = plan_marks(one, machine="m1", labels=wanted, taints=())
+    assert marks.labels == CLAIM | SHARED.get(name, record)
+    assert marks.annotations == {}
+    assert applied(one, marks.apply(one)).metadata.labels == CLAIM | after
+    assert marks.applies is (after != there or SHARED.get(name, record) != ours)
+    assert marks.conflicts == ((f"label a is {there['a']!r}, wanted {wanted['a']!r}",) if conflict else ())
+    assert not marks.patches
 
 
-@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("name", FIELDS)
+def test_annotation(name: str) -> None:
+    """Annotations follow the same table."""
+    there, ours, wanted, after, record, conflict = FIELDS[name]
+    noted = {SYNCED_ANNOTATIONS: json.dumps(ours, separators=(",", ":"))} if ours else {}
+    bare = node()
+    one = attrs.evolve(
+        bare,
+        metadata=attrs.evolve(bare.metadata, annotations={**bare.metadata.annotations, **noted, **there}),
+    )
+    marks = plan_marks(one, machine="m1", labels={}, taints=(), annotations=wanted)
+    assert marks.annotations == SHARED.get(name, record)
+    assert marks.labels == CLAIM
+    written = applied(one, marks.apply(one)).metadata.annotations
+    assert {key: value for key, value in written.items() if "/synced-" not in key} == after
+    assert recorded(written.get(SYNCED_ANNOTATIONS, "")) == SHARED.get(name, record)
+    assert marks.applies is (after != there or SHARED.get(name, record) != ours)
+    assert marks.conflicts == (
+        (f"annotation a is {there['a']!r}, wanted {wanted['a']!r}",) if conflict else ()
+    )
+    assert not marks.patches
+
+
+def test_our_own_annotations_are_not_a_specs_to_set() -> None:
+    """Whoever could, would say what is recorded, or for whom a Node is cordoned."""
+    own = {SYNCED_LABELS: "{}", "kubenode.dev/cordoned-by": "x", "kubenode.development": "y"}
+    marks = plan_marks(node(), machine="m1", labels={}, taints=(), annotations=own)
+    assert marks.annotations == {"kubenode.development": "y"}
+
+
+@pytest.mark.parametrize("name", FIELDS)
 def test_taint(name: str) -> None:
     """Taints follow the same table, by key and effect."""
-    there, ours, wanted, change, record, conflict = LABELS[name]
+    there, ours, wanted, expected, record, conflict = FIELDS[name]
     foreign = taint("theirs", "7", EXECUTE)
     on_node = (foreign, *(taint(key, value) for key, value in there.items()))
     one = node(taints=on_node, our_taints={f"{key}:NoSchedule": value for key, value in ours.items()})
     marks = plan_marks(
         one, machine="m1", labels={}, taints=tuple(taint(key, value) for key, value in wanted.items())
     )
-    expected = {key: value for key, value in {**there, **change}.items() if value is not None}
     after = on_node if marks.taints is None else marks.taints
     assert after[0] == foreign
     assert {one.key: one.value for one in after[1:]} == expected
-    assert (marks.taints is None) is (not change)
-    assert recorded(
-        str(marks.annotations.get(SYNCED_TAINTS, one.metadata.annotations[SYNCED_TAINTS]) or "")
-    ) == {f"{key}:NoSchedule": value for key, value in record.items()}
-    assert bool(marks.conflicts) is conflict
+    assert (marks.taints is None) is (expected == there)
+    assert recorded(str(marks.records.get(SYNCED_TAINTS, one.metadata.annotations[SYNCED_TAINTS]) or "")) == {
+        f"{key}:NoSchedule": value for key, value in record.items()
+    }
+    assert marks.conflicts == (
+        (f"taint a:NoSchedule is {there['a']!r}, wanted {wanted['a']!r}",) if conflict else ()
+    )
+    assert not marks.applies
 
 
 def test_one_key_two_effects() -> None:
@@ -120,23 +164,37 @@ def test_claim_of_another_is_a_conflict() -> None:
     assert marks.conflicts == (f"label {MACHINE_LABEL} is 'm9', wanted 'm1'",)
 
 
-def test_effect() -> None:
-    """One effect carries all of it, at the version that was read."""
-    marks = Marks(labels={"a": "1"}, annotations={"r": "x"}, taints=(taint("t"),))
-    expected = PatchNode(
-        node=m.Ref(kind="Node", name="n1", uid="u"), resource_version="4",
-        labels={"a": "1"}, annotations={"r": "x", "more": None}, taints=(taint("t"),),
-    )  # fmt: skip
-    assert marks.patch(node(), {"more": None}) == expected
+def test_effects() -> None:
+    """One carries labels and annotations, the other the taints, each at the version that was read."""
+    marks = Marks(labels={"a": "1"}, annotations={"b": "2"}, records={"r": "x"}, taints=(taint("t"),))
+    where = m.Ref(kind="Node", name="n1", uid="u")
+    assert marks.apply(node()) == ApplyNode(
+        node=where, resource_version="4", labels={"a": "1"}, annotations={"b": "2"}
+    )
+    assert marks.patch(node(), {"more": None}) == PatchNode(
+        node=where, resource_version="4", annotations={"r": "x", "more": None}, taints=(taint("t"),)
+    )
+
+
+def test_each_apply_records_what_it_says() -> None:
+    """In one write with it; of nothing there is no record."""
+    effect = ApplyNode(
+        node=m.Ref(kind="Node", name="n1"), resource_version="4", labels={"b": "1", "a": "2"}, annotations={}
+    )
+    assert with_records(effect) == {SYNCED_LABELS: '{"a":"2","b":"1"}'}
+    assert with_records(attrs.evolve(effect, labels={}, annotations={"c": "3"})) == {
+        "c": "3", SYNCED_ANNOTATIONS: '{"c":"3"}',
+    }  # fmt: skip
 
 
 def test_removal() -> None:
     """All that is ours goes, records included, and what is foreign stays."""
     one = node({"a": "1", "x": "1"}, {"a": "1"}, (taint("x"), taint("t", "1")), {"t:NoSchedule": "1"})
     marks = plan_removal(one)
-    assert marks.labels == {"a": None, MACHINE_LABEL: None}
+    assert (marks.labels, marks.annotations, marks.applies) == ({}, {}, True)
+    assert applied(one, marks.apply(one)).metadata.labels == {"x": "1"}
     assert marks.taints == (taint("x"),)
-    assert marks.annotations == {SYNCED_LABELS: None, SYNCED_TAINTS: None}
+    assert marks.records == {SYNCED_TAINTS: None}
     assert not plan_removal(m.Node(metadata=ObjectMeta(name="n1", labels={"x": "1"}))).differ
 
 
@@ -178,11 +236,9 @@ def test_written_once(there: dict[str, str], ours: dict[str, str], wanted: dict[
 
 
 def _after(one: m.Node, marks: Marks) -> m.Node:
-    labels = {
-        key: value for key, value in {**one.metadata.labels, **marks.labels}.items() if value is not None
-    }
-    changed = {**one.metadata.annotations, **marks.annotations}
+    one = applied(one, marks.apply(one))
+    changed = {**one.metadata.annotations, **marks.records}
     annotations = {key: value for key, value in changed.items() if value is not None}
-    meta = attrs.evolve(one.metadata, labels=labels, annotations=annotations)
+    meta = attrs.evolve(one.metadata, annotations=annotations)
     spec = one.spec if marks.taints is None else m.NodeSpec(taints=marks.taints)
     return attrs.evolve(one, metadata=meta, spec=spec)

@@ -12,7 +12,9 @@ from kubenode.core.decision import Note, RebootInstance
 from kubenode.core.errors import Problem, ProviderError
 from kubenode.core.instance.seen import ProviderAnswer
 from kubenode.core.instance.turn import due
-from kubenode.core.remedy.episode import ASKED_AGAIN, Answer, Case, advance
+from kubenode.core.remedy.by_provider import ASKED_AGAIN
+from kubenode.core.remedy.case import Answer, Case
+from kubenode.core.remedy.episode import advance
 from kubenode.core.step import RestartInstance
 from tests.core.remedy.test_moves import ACTING, AT, FAILED, NOW, STOP, VERIFYING, case, job
 from tests.core.remedy.world import SECOND, START, STEPS, machine, remedier
@@ -35,11 +37,24 @@ def made(step: m.InstanceStep = m.InstanceStep.MADE) -> m.InstanceStatus:
 MADE = made()
 
 
-def acting(instance: m.InstanceStatus | None = MADE, **changes: Any) -> Case:
-    """The first rung is permitted; the Node need not be drained."""
+def acting(
+    instance: m.InstanceStatus | None = MADE, *, mine: bool = True, boot: str = "", **changes: Any
+) -> Case:
+    """The first rung is permitted, and it is written that the provider is asked; the Node need not be drained.
+
+    Args:
+        instance: of the machine.
+        mine: whether it was this process that wrote so.
+        boot: of the Node, when that was written.
+        changes: of the case.
+    """
     attempt = m.Attempt(
-        number=1, rung=0, action="reboot-instance", op_id=OP, state=ACTING, since=START, verdict="permitted"
-    )
+        number=1, rung=0, action="reboot-instance", op_id=OP, state=ACTING, since=START, verdict="permitted",
+        asked_at=START, boot_id=boot,
+    )  # fmt: skip
+    attempt = attrs.evolve(attempt, **changes.pop("attempt", {}))
+    if mine:
+        changes["sightings"] = {f"asking:{OP}": AT, **changes.get("sightings", {})}
     one = machine()
     status = attrs.evolve(one.status, instance=instance, drain=changes.pop("drain", None))
     given = {
@@ -70,8 +85,75 @@ def test_the_provider_is_asked_once_the_permit_is_there() -> None:
         ),
     )
     assert (answer.status, answer.deferred) == (acting().job.status, False)
-    assert answer.sightings == {f"acting:{OP}": AT}
+    assert answer.sightings == {f"acting:{OP}": AT, f"asking:{OP}": AT}
     assert answer.deadlines == (AT + 40 * SECOND,)
+
+
+UNASKED: dict[str, Any] = {"mine": False, "attempt": {"asked_at": None}}
+
+
+def test_that_it_is_asked_is_written_first_with_the_boot_of_the_node() -> None:
+    """Nothing is asked in the same decision; and who wrote it remembers that, so that it asks at once."""
+    before = acting(boot_id="boot-1", sightings={f"acting:{OP}": AT - SECOND}, **UNASKED)
+    answer = advance(before)
+    assert answer.effects == ()
+    assert answer.status is not None
+    [attempt] = answer.status.attempts
+    assert (attempt.asked_at, attempt.boot_id, attempt.state) == (NOW.wall, "boot-1", ACTING)
+    assert answer.status.phase == "Acting"
+    assert answer.sightings == {f"acting:{OP}": AT - SECOND, f"asking:{OP}": AT}
+    assert [note.code for note in answer.notes] == ["Asking"]
+    then = attrs.evolve(
+        before, job=attrs.evolve(before.job, status=answer.status), sightings=answer.sightings
+    )
+    assert [type(one) for one in advance(then).effects] == [RebootInstance]
+
+
+@pytest.mark.parametrize("told", [None, "Ambiguous"])
+def test_another_boot_proves_that_it_was_done(told: str | None) -> None:
+    """Whoever has asked, and whatever became of the answer: it is not asked for again."""
+    answer = said(told, at=AT - 3600 * SECOND) if told else None
+    for mine in (True, False):
+        proven = advance(acting(boot="boot-1", boot_id="boot-2", mine=mine, answer=answer))
+        assert (last(proven), proven.effects) == (
+            (VERIFYING, "done, as another boot says; being verified"),
+            (),
+        )
+        for before, now in (("boot-1", "boot-1"), ("", "boot-2"), ("boot-1", "")):
+            unproven = advance(acting(boot=before, boot_id=now, mine=mine, answer=answer))
+            assert last(unproven)[0] is ACTING
+    assert last(advance(acting(boot="boot-1", boot_id="boot-2", answer=said("Invalid"))))[0] is VERIFYING
+
+
+@pytest.mark.parametrize(("limit", "pause"), [(40, 20), (240, 120), (600, 120)])
+def test_who_has_not_asked_itself_waits_for_another_boot_first(limit: int, pause: int) -> None:
+    """Two minutes, or half of the rung's time; then it asks, under the same op-id, if it still may."""
+    rule = remedier(ladder=(m.Rung(action="reboot-instance", timeout=timedelta(seconds=limit)),))
+    given: dict[str, Any] = {"mine": False, "remedier": rule, "boot": "boot-1", "boot_id": "boot-1"}
+    first = advance(acting(clear=True, **given))
+    assert (first.effects, first.status, first.deferred) == ((), acting(**given).job.status, True)
+    assert first.deadlines == (AT + limit * SECOND, AT + pause * SECOND)
+    assert first.sightings == {f"acting:{OP}": AT, f"settling:{OP}": AT}
+    [note] = first.notes
+    assert (note.code, note.frees_at) == ("Settling", AT + pause * SECOND)
+    began = AT - pause * SECOND
+    seen = {f"acting:{OP}": began, f"settling:{OP}": began}
+    assert advance(acting(sightings={**seen, f"settling:{OP}": began + 1}, **given)).effects == ()
+    over = advance(acting(sightings=seen, **given))
+    assert [type(one) for one in over.effects] == [RebootInstance]
+    assert over.sightings == {f"acting:{OP}": began, f"asking:{OP}": AT}
+    stopped = advance(acting(sightings=seen, stop=STOP, **given))
+    assert last(stopped) == (FAILED, "cluster: frozen"), "perhaps it was done, so it counts as tried"
+
+
+def test_what_was_perhaps_asked_fails_in_time() -> None:
+    """Though nobody knows."""
+    sightings = {f"acting:{OP}": LATE, f"settling:{OP}": LATE}
+    over = advance(acting(mine=False, sightings=sightings))
+    assert last(over) == (
+        FAILED,
+        "not done within 40 s: the provider was perhaps asked by an earlier controller",
+    )
 
 
 def test_what_was_done_is_verified() -> None:
@@ -126,10 +208,10 @@ def test_it_is_asked_again_after_a_pause(error: str) -> None:
 )
 def test_the_rung_has_its_time_limit(answer: ProviderAnswer | None, text: str) -> None:
     """Exactly; then it counts as tried, since nobody knows what was done."""
-    sightings = {f"acting:{OP}": LATE}
-    over = advance(acting(answer=answer, sightings=sightings))
+    sightings, given = {f"acting:{OP}": LATE}, UNASKED if answer is None else {}
+    over = advance(acting(answer=answer, sightings=sightings, **given))
     assert last(over) == (FAILED, f"not done within 40 s: the provider {text}")
-    before = advance(acting(answer=answer, sightings={f"acting:{OP}": LATE + 1}))
+    before = advance(acting(answer=answer, sightings={f"acting:{OP}": LATE + 1}, **given))
     assert last(before)[0] is ACTING
 
 
@@ -144,7 +226,7 @@ def test_the_rung_has_its_time_limit(answer: ProviderAnswer | None, text: str) -
 )
 def test_it_is_thought_over_once_more_before_it_is_asked(change: dict[str, Any], verdict: str) -> None:
     """And not after: what was asked for may be done."""
-    before = advance(acting(**change))
+    before = advance(acting(**change, **UNASKED))
     assert (last(before), before.effects) == ((FAILED, verdict), ())
     after = advance(
         acting(answer=said("Busy", at=AT - 3600 * SECOND), sightings={f"acting:{OP}": AT}, **change)
@@ -162,7 +244,7 @@ def test_the_node_is_drained_first(state: m.DrainState, asked: bool) -> None:
     drain = m.DrainRecord(op_id=OP, state=state)
     answer = advance(acting(drains=frozenset({"reboot-instance"}), drain=drain))
     assert bool(answer.effects) is asked
-    assert bool(answer.sightings) is asked
+    assert (f"acting:{OP}" in answer.sightings) is asked
 
 
 def test_a_drain_that_was_given_up_ends_the_rung() -> None:
@@ -199,14 +281,14 @@ def test_what_the_provider_did_counts_though_the_ladder_was_edited_meanwhile() -
     edited = {0: STEPS["restart-unit"], 1: STEPS["reboot"]}
     answer = advance(acting(planned=edited, remedier=remedier(), answer=said()))
     assert last(answer)[0] is VERIFYING
-    untold = advance(acting(planned=edited, remedier=remedier()))
+    untold = advance(acting(planned=edited, remedier=remedier(), **UNASKED))
     assert last(untold) == (FAILED, "withdrawn: the ladder was edited")
 
 
 def test_a_rung_that_cannot_be_planned_is_not_asked_for() -> None:
     """As any other."""
     problem = Problem(where="rung", what="Unsupported: provider cloud cannot restart an instance")
-    answer = advance(acting(planned={0: problem}))
+    answer = advance(acting(planned={0: problem}, **UNASKED))
     assert last(answer) == (
         FAILED, "withdrawn: Unsupported: rung: provider cloud cannot restart an instance",
     )  # fmt: skip

@@ -9,7 +9,8 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core.decision import Note, SetOperation
 from kubenode.core.remedy.abandoned import GRACE
-from kubenode.core.remedy.episode import Answer, Case, advance, leftover
+from kubenode.core.remedy.case import Answer, Case
+from kubenode.core.remedy.episode import advance, leftover
 from kubenode.core.remedy.ladder import MAX_ATTEMPTS, begun, closed, is_closed, moved, open_job
 from kubenode.core.remedy.match import is_clear
 from tests.core.remedy.world import HUNG, SECOND, START, STEPS, machine, node, remedier

@@ -395,3 +395,23 @@ def test_what_is_at_target_on_a_node_that_is_not_ready_is_not_seen_clear() -> No
     world.heals = frozenset({"repair"})
     world.drift(DWELL)
     assert [job.status.phase for job in world.jobs.values()] == ["HandedOver"]
+
+
+def labelled(world: Drifting, **labels: str) -> None:
+    """Let a person label the Machine."""
+    world.machine = attrs.evolve(world.machine, metadata=attrs.evolve(world.machine.metadata, labels=labels))
+
+
+def test_what_a_person_allows_asks_for_nothing() -> None:
+    """Of that component, while the label is there; an episode that is open ends by itself."""
+    world = Drifting.of()
+    labelled(world, **{"allow-drift.kubenode.dev/other": ""})
+    assert len(world.decide().effects) == 1
+    labelled(world, **{"allow-drift.kubenode.dev/net": ""})
+    assert world.decide() == Decision()
+    world = Drifting.of(granting=False)
+    world.run(60)
+    assert world.attempts == [("repair", "Waiting")]
+    labelled(world, **{"allow-drift.kubenode.dev/net": ""})
+    world.run(DWELL)
+    assert world.job.status.phase == "Cancelled"

@@ -7,19 +7,24 @@ from typing import Any
 import attrs
 
 from kubenode.core import model as m
-from kubenode.core.decision import Create, Decision, SetOperation
+from kubenode.core.decision import Create, Decision, Delete, RebootInstance, SetOperation
 from kubenode.core.errors import Problem
 from kubenode.core.health.zones import ZoneTally
+from kubenode.core.instance.seen import ProviderAnswer
+from kubenode.core.model.world import NodeInfo
 from kubenode.core.policy import Policy
+from kubenode.core.remedy.case import Planned
 from kubenode.core.remedy.decide import RemedySnapshot, decide
 from kubenode.core.remedy.ladder import ENDED, is_closed, open_job
+from kubenode.core.step import ReplaceMachine
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 SECOND = 1_000_000_000
 HUNG = "KernelDeadlock"
-STEPS: Mapping[str, tuple[m.OperationStep, ...]] = {
+STEPS: Mapping[str, Planned] = {
     "restart-unit": (m.OperationStep(action=m.StepAction.RESTART_UNIT, unit="containerd.service"),),
     "reboot": (m.OperationStep(action=m.StepAction.REBOOT),),
+    "replace": ReplaceMachine(),
 }
 NORMAL = {"b": ZoneTally(nodes=10, not_ready=1)}
 OUTAGE = {"b": ZoneTally(nodes=10, not_ready=7)}
@@ -77,6 +82,10 @@ class World:
         granting: whether the ledger grants.
         written: every operation that was written, in order.
         done: op-ids that the agent really ran, in order.
+        stand_in: what the provider can do in the place of a silent agent.
+        answer: of the provider, to what it was asked last, in the life of this process.
+        asked: every restart that the provider was asked for, in order; each one is done.
+        boots: how often the host was started.
         crash: told of every decision by its number; gives how many of its acts (status first) are done
             before the process is gone with its memory, or None to do them all.
     """
@@ -97,6 +106,10 @@ class World:
     done: list[str] = attrs.field(factory=list)
     decisions: int = 0
     crash: Callable[[int], int | None] = lambda _: None
+    stand_in: Planned | None = None
+    answer: ProviderAnswer | None = None
+    asked: list[RebootInstance] = attrs.field(factory=list)
+    boots: int = 1
 
     @property
     def now(self) -> m.Now:
@@ -122,7 +135,8 @@ class World:
         }
         return RemedySnapshot(
             machine=self.machine, node=self.node, jobs=tuple(self.jobs.values()), holds=frozenset(self.holds),
-            zones=self.zones, steps=steps, now=self.now, sightings=self.sightings,
+            zones=self.zones, steps=steps, stand_in=self.stand_in, answer=self.answer, now=self.now,
+            sightings=self.sightings,
         )  # fmt: skip
 
     def subject(self) -> m.RemedyOperationJob | None:
@@ -150,7 +164,7 @@ class World:
         for act in todo if lives_for is None else todo[:lives_for]:
             self._apply(act, subject)
         if lives_for is not None:
-            self.sightings = {}
+            self.sightings, self.answer = {}, None
         return True
 
     def _apply(self, act: object, subject: m.RemedyOperationJob | None) -> None:
@@ -163,6 +177,18 @@ class World:
                 self._set_operation(act.operation)
                 if act.operation is not None:
                     self.written.append(act.operation)
+            case RebootInstance():
+                self.asked.append(act)
+                self.boots += 1
+                self.answer = ProviderAnswer(op_id=act.op_id, at=self.elapsed)
+                if "reboot-instance" in self.heals:
+                    self.heal()
+                else:
+                    self.node = self._booted(self.node)
+            case Delete():
+                assert act.object.uid == self.machine.metadata.uid
+                meta = attrs.evolve(self.machine.metadata, deletion_timestamp=self.now.wall)
+                self.machine = attrs.evolve(self.machine, metadata=meta)
             case m.RemedyOperationJobStatus():
                 assert subject is not None
                 self.jobs[subject.metadata.name] = attrs.evolve(subject, status=act)
@@ -211,7 +237,14 @@ class World:
 
     def heal(self) -> None:
         """Let what was done help."""
-        self.node = node(m.Switch.FALSE)
+        self.node = self._booted(node(m.Switch.FALSE))
+
+    def _booted(self, one: m.Node | None) -> m.Node | None:
+        """Let the Node say in which boot it is, where a provider is there to start it."""
+        if one is None or self.stand_in is None:
+            return one
+        info = NodeInfo(boot_id=f"boot-{self.boots}")
+        return attrs.evolve(one, status=attrs.evolve(one.status, node_info=info))
 
     def settle(self) -> None:
         """Let all go on until nothing moves at this moment."""

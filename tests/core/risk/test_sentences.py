@@ -209,6 +209,28 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "runtime/test_draining.py::test_a_budget_that_blocks_ends_the_rung_when_its_time_is_over",
         ),
     ),
+    (
+        "not acknowledged within the time limit: the provider acts",
+        (
+            "core/remedy/test_silent.py::test_not_acknowledged_within_the_time_limit_the_provider_acts",
+            "core/remedy/test_silent.py::test_wherever_the_controller_dies_the_host_is_restarted_once",
+        ),
+    ),
+    (
+        "reinstall component (last-good)",
+        (
+            "core/host/test_reinstall.py::test_what_looks_right_is_put_down_again",
+            "core/host/test_reinstall.py::test_what_was_last_found_whole",
+        ),
+    ),
+    (
+        "replace: the Machine is deleted once its Node is drained",
+        (
+            "core/remedy/test_replace.py::test_the_node_is_drained_first",
+            "core/remedy/test_replace.py::test_only_what_its_set_would_make_anew_is_replaced",
+            "core/remedy/test_replace.py::test_it_has_succeeded_when_the_machine_is_gone",
+        ),
+    ),
     ("not acknowledged within the time limit: the agent is silent", ("core/remedy/test_stories.py::test_an_agent_that_does_not_do_it_costs_the_rung",)),
     ("condition clear and Node Ready for the dwell", ("core/remedy/test_stories.py::test_a_flapping_node_is_not_proven",)),
     ("hand to a human", ("core/remedy/test_stories.py::test_at_the_end_of_the_ladder_a_human_takes_over",)),

@@ -26,6 +26,7 @@ class FakeEcs:
         self.commands: dict[str, dict[str, Any]] = {}
         self.plan: list[tuple[str, Callable[[Answer], Answer] | Answer]] = []
         self.calls: list[str] = []
+        self.told: Callable[[str, str], None] = lambda act, instance: None
         self.made = 0
         self.images = {"m-1": "Available"}
         self.stock = {"cn-hangzhou-h": "Available", "cn-hangzhou-i": "SoldOut"}
@@ -151,8 +152,27 @@ class FakeEcs:
                 event["status"] = "Avoided"
         return self._act(params, "Running")
 
+    def _AcceptInquiredSystemEvent(self, params: Params) -> Answer:  # noqa: N802
+        event = self.events.get(params["EventId"])
+        if event is None or event["status"] != "Inquiring":
+            return refused(404, "InvalidEventId.NoInquiringEventFound")
+        event["status"] = "Executed"
+        return 200, {"RequestId": "REQ-1"}
+
     def _RedeployInstance(self, params: Params) -> Answer:  # noqa: N802
+        if params["InstanceId"] in self.instances:
+            self.told("redeploy", f"{params['RegionId']}.{params['InstanceId']}")
         return self._RebootInstance(params)
+
+    def _ReplaceSystemDisk(self, params: Params) -> Answer:  # noqa: N802
+        row = self.instances.get(params["InstanceId"])
+        if row is None:
+            return refused(404, "InvalidInstanceId.NotFound")
+        if row["Status"] != "Stopped":
+            return refused(403, "IncorrectInstanceStatus")
+        row["ImageId"] = params["ImageId"]
+        self.told("reimage", f"{params['RegionId']}.{params['InstanceId']}")
+        return 200, {"DiskId": f"d-{params['InstanceId']}"}
 
     def _TagResources(self, params: Params) -> Answer:  # noqa: N802
         row = self.instances.get(params["ResourceId.1"])
@@ -171,6 +191,7 @@ class FakeEcs:
     def _RunCommand(self, params: Params) -> Answer:  # noqa: N802
         if params["InstanceId.1"] not in self.instances:
             return refused(404, "InvalidInstance.NotFound")
+        self.told("run_command", f"{params['RegionId']}.{params['InstanceId.1']}")
         name = f"t-hz{len(self.commands):04}"
         self.commands[name] = {
             "asked": dict(params),

@@ -7,9 +7,11 @@ import pytest
 
 from kubenode.core.capability import Finding
 from kubenode.providers.aliyun import AliyunParams, Spot
+from kubenode.providers.aliyun.checks import NOBODY, RIGHTS
 from tests.providers.aliyun.rig import PARAMS, Rig, rig
 
-ALL = ("credentials", "look", "create", "image", "zone", "quota")
+ACCOUNT = ("credentials", "look", "delete", "tag", "reboot", "stop", "start")
+ALL = (*ACCOUNT, "create", "image", "zone", "quota")
 
 
 def found(one: Rig, about: str, params: AliyunParams | None = PARAMS) -> Finding:
@@ -26,10 +28,10 @@ def test_where_all_is_well_every_check_says_so() -> None:
     one = rig()
     assert one.provider.checks(PARAMS) == ALL
     assert [found(one, about).holds for about in ALL] == [True] * len(ALL)
-    assert one.provider.checks(None) == ("credentials", "look", "quota")
-    assert [found(one, about, None).holds for about in one.provider.checks(None)] == [True] * 3
+    assert one.provider.checks(None) == (*ACCOUNT, "quota")
+    assert [found(one, about, None).holds for about in one.provider.checks(None)] == [True] * 8
     assert one.provider.checks(attrs.evolve(PARAMS, zone="", image="", launch_template="lt-1")) == (
-        "credentials", "look", "create", "quota",
+        *ACCOUNT, "create", "quota",
     )  # fmt: skip
     ran = [heard.params for heard in one.account.heard if heard.params["Action"] == "RunInstances"]
     assert [(asked["DryRun"], "ClientToken" in asked, asked["ImageId"]) for asked in ran] == [
@@ -60,6 +62,25 @@ def test_what_is_refused_is_told_with_its_code_and_fix(
     other = rig()
     other.cloud.fail("DescribeInstances", status, code)
     assert found(other, "credentials").holds is credentials
+
+
+@pytest.mark.parametrize("about", ["delete", "tag", "reboot", "stop", "start"])
+def test_a_right_to_act_on_machines(about: str) -> None:
+    """Refused is told with its fix; that there is no such instance is as good as a yes; what passes by itself is neither."""
+    one = rig()
+    action, told = RIGHTS[about]
+    for status, code in (
+        (403, "Forbidden.RAM"),
+        (404, "InvalidInstanceId.NotFound"),
+        (503, "ServiceUnavailable"),
+    ):
+        one.cloud.fail(action, status, code)
+    seen = found(one, about, None)
+    assert (seen.holds, f"{action}: Forbidden.RAM" in seen.text) == (False, True)
+    assert seen.fix.startswith("let the RAM policy of the user allow it")
+    assert [found(one, about, None).holds for _ in range(2)] == [True, None]
+    assert NOBODY in told.values()
+    assert told.get("DryRun") == ("true" if about != "tag" else None), "ECS has none for tags"
 
 
 def test_a_secret_that_is_wrong() -> None:

@@ -106,7 +106,7 @@ def test_temporary_credentials_are_sent_in_the_body_and_may_change() -> None:
     client.close()
 
 
-def test_credentials_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_credentials_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The vendor's common names first, then those of this SDK; half of a pair is none; none is an error with its fix."""
     common = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "a", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "b"}
     own = {"ALIYUN_ACCESS_KEY_ID": "c", "ALIYUN_ACCESS_KEY_SECRET": "d"}
@@ -114,9 +114,11 @@ def test_credentials_are_read_from_the_environment(monkeypatch: pytest.MonkeyPat
     half = {"ALIBABA_CLOUD_ACCESS_KEY_ID": "a", **own}
     assert from_environment(half) == Credentials(key_id="c", secret="d")
     assert from_environment({**common, "ALIBABA_CLOUD_SECURITY_TOKEN": "t"}).token == "t"
-    assert repr(Credentials(key_id="a", secret="hush", token="hush")) == "Credentials(key_id='a')"
+    assert repr(Credentials(key_id="a", secret="hush", token="hush")) == "Credentials(key_id='a', until=None)"
     for name in (*common, *own):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ALIBABA_CLOUD_ECS_METADATA_DISABLED", "true")
     provider = AliyunProvider(Client(AliyunSettings(region=REGION)))
     with pytest.raises(AuthFailed, match="fix: set ALIBABA_CLOUD_ACCESS_KEY_ID"):
         provider.get(MADE)

@@ -14,7 +14,7 @@ from kubenode.providers.aliyun import AliyunParams, AliyunSettings
 from kubenode.providers.aliyun.driver import AliyunProvider
 from kubenode.providers.conformance.further import methods_of
 from kubenode.runtime.parameters import structured
-from tests.providers.aliyun.rig import request, rig
+from tests.providers.aliyun.rig import Rig, request, rig
 
 PAGE = (Path(__file__).parents[3] / "docs/reference/aliyun.md").read_text()
 MADE = "cn-hangzhou.i-bp00000000"
@@ -26,14 +26,22 @@ def block(language: str) -> str:
     return str(found)
 
 
+def stopped(one: Rig) -> None:
+    """Replace the system disk, for which it has to be off."""
+    one.provider.power(MADE, Power.OFF, "off-2")
+    one.provider.reimage(MADE, "m-1", "i")
+
+
 def test_the_policy_has_exactly_the_actions_that_are_called() -> None:
     """Every method is called once; nothing that is allowed is not used."""
     one = rig()
+    one.cloud.maintain("i-bp00000000", "e-1", status="Inquiring")
     cloud = one.provider
     acts = {
         "create": lambda: cloud.create(request()), "get": lambda: cloud.get(MADE), "find": lambda: cloud.find({}, None),
+        "confirm_event": lambda: cloud.confirm_event("e-1"),
         "power": lambda: [cloud.power(MADE, action, action.value) for action in Power],
-        "redeploy": lambda: cloud.redeploy(MADE, "r"), "set_tags": lambda: cloud.set_tags(MADE, {"a": "b"}),
+        "redeploy": lambda: cloud.redeploy(MADE, "r"), "reimage": lambda: stopped(one), "set_tags": lambda: cloud.set_tags(MADE, {"a": "b"}),
         "console_log": lambda: cloud.console_log(MADE), "events": lambda: cloud.events(None),
         "ended_events": lambda: cloud.ended_events(("e-1",)),
         "run_command": lambda: cloud.run_command(MADE, b"true", "c", timedelta(seconds=60)),

@@ -26,7 +26,7 @@ from kubenode.providers import (
     TokenConflict,
     Unavailable,
 )
-from kubenode.providers.aliyun import AliyunParams, DataDisk, MetadataTokens, Placement, Spot
+from kubenode.providers.aliyun import AliyunParams, DataDisk, Disk, MetadataTokens, Placement, Spot
 from kubenode.providers.asking import Denied
 from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.parameters import structured
@@ -40,7 +40,8 @@ def test_a_create_says_all_of_the_machine_class() -> None:
     """Every field is where ECS looks for it, under its name; user data and nothing else is in the body."""
     one = rig()
     params = attrs.evolve(
-        PARAMS, data_disks=(DataDisk(size=100, encrypted=True, kms_key="k1"), DataDisk(size=20, snapshot="s-1")),
+        PARAMS, system_disk=Disk(size=40, performance_level="PL0", encrypted=True, kms_key="k0"),
+        data_disks=(DataDisk(size=100, performance_level="PL1", encrypted=True, kms_key="k1"), DataDisk(size=20, snapshot="s-1")),
         key_pair="ops", ram_role="node", spot=Spot.WITH_LIMIT, spot_price_limit=0.5, launch_template="lt-1",
         launch_template_version=3, resource_group="rg-1", deletion_protection=True,
         metadata_tokens=MetadataTokens.OPTIONAL, tags={"team": "infra"},
@@ -59,6 +60,7 @@ def test_a_create_says_all_of_the_machine_class() -> None:
         "LaunchTemplateId": "lt-1", "LaunchTemplateVersion": "3", "ResourceGroupId": "rg-1", "HttpEndpoint": "enabled",
         "HttpTokens": "optional", "DeletionProtection": "true", "SpotStrategy": "SpotWithPriceLimit", "SpotPriceLimit": "0.5",
         "SecurityGroupIds.1": "sg-1", "SecurityGroupIds.2": "sg-2", "SystemDisk.Size": "40", "SystemDisk.Category": "cloud_essd",
+        "SystemDisk.PerformanceLevel": "PL0", "SystemDisk.Encrypted": "true", "SystemDisk.KMSKeyId": "k0", "DataDisk.1.PerformanceLevel": "PL1",
         "DataDisk.1.Size": "100", "DataDisk.1.Category": "cloud_essd", "DataDisk.1.Encrypted": "true",
         "DataDisk.1.KMSKeyId": "k1", "DataDisk.1.DeleteWithInstance": "true",
         "DataDisk.2.Size": "20", "DataDisk.2.Category": "cloud_essd", "DataDisk.2.SnapshotId": "s-1",
@@ -97,6 +99,7 @@ ERRORS = [
     ("Forbidden.RAM", 403, Denied, Denied), ("InvalidSecurityToken.Expired", 400, AuthFailed, AuthFailed),
     ("InvalidImageId.NotFound", 404, Invalid, Invalid), ("MissingParameter", 400, Invalid, Invalid),
     ("IdempotenceParamNotMatch", 400, TokenConflict, TokenConflict),
+    ("InvalidSpotPriceLimit.LowerThanPublicPrice", 400, CapacityExhausted, CapacityExhausted), ("InvalidSpotPriceLimit", 400, Invalid, Invalid),
 ]  # fmt: skip
 
 
@@ -221,6 +224,16 @@ def test_parameters_are_read_and_judged_at_once() -> None:
         "vswitch", "instance_type", "security_groups", "launch_template_version", "spot_price_limit", "tags[acs:x]",
     }  # fmt: skip
     assert AliyunParams(launch_template="lt-1").image == "", "the template may have it all"
+    keyed = {
+        "system_disk": Disk(size=40, kms_key="k"),
+        "data_disks": (DataDisk(size=20), DataDisk(size=20, kms_key="k")),
+    }
+    with pytest.raises(InvalidObjectError) as raised:
+        AliyunParams(launch_template="lt-1", **keyed)
+    assert [problem.where for problem in raised.value.problems] == [
+        "system_disk.kms_key",
+        "data_disks[1].kms_key",
+    ]
 
 
 def test_fallbacks_are_choices_in_order() -> None:
@@ -277,6 +290,27 @@ def test_pages_are_as_many_as_are_needed() -> None:
 
     assert one.calls(walk) == ["DescribeInstances"] * 3
     assert len(set(found)) == len(found) == 250
+
+
+def test_consent_is_one_call_and_a_repeat_is_told_apart() -> None:
+    """What waits begins; what waits no more, never did, or is unknown, is NotFound: ECS makes no difference."""
+    one = rig()
+    one.provider.create(request())
+    one.cloud.maintain("i-bp00000000", "e-1", "SystemMaintenance.ReInitErrorDisk", "Inquiring")
+    (event,) = one.provider.events(None).items
+    assert (event.state, event.impact) == (EventState.INQUIRING, Impact.DISK)
+    assert one.calls(lambda: one.provider.confirm_event(event.id)) == ["AcceptInquiredSystemEvent"]
+    assert one.account.heard[-1].query["EventId"] == "e-1"
+    assert one.provider.events(None).items == ()
+    for id in ("e-1", "e-2"):
+        with pytest.raises(NotFound):
+            one.provider.confirm_event(id)
+    one.cloud.fail("AcceptInquiredSystemEvent", 403, "OperationConflict")
+    with pytest.raises(Busy):
+        one.provider.confirm_event("e-1")
+    one.cloud.lose("AcceptInquiredSystemEvent")
+    with pytest.raises(Ambiguous):
+        one.provider.confirm_event("e-1")
 
 
 def test_acts_without_a_token_of_the_vendor_are_done_once() -> None:

@@ -1,7 +1,8 @@
 """A fake EC2 that the real boto3 talks to: what moto lacks. Its answers are written from boto3's own model of the API."""
 
+import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl
@@ -15,6 +16,8 @@ from botocore.model import ServiceModel, Shape
 MODEL = ServiceModel(Loader().load_service_model("ec2", "service-2"), "ec2")
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 WORDS = {"StopInstances": "stopped", "StartInstances": "running", "TerminateInstances": "terminated"}
+IMAGE = "ami-0123456789abcdef0"
+"""The one that is there."""
 ZONAL = ("Placement.AvailabilityZone", "SubnetId")
 
 
@@ -45,7 +48,9 @@ class FakeEc2:
         word: the state a new instance is in.
         planned: whether maintenance is planned for each that is made.
         refusals: error answers to the next calls, by operation.
+        quotas: of Service Quotas, by code.
         console: what the console log holds, in base64; None when there is none.
+        told: hears what is done to an instance, when nobody sees it by looking.
         calls: the operations that came, in order.
         bodies: what came, with its parameters.
     """
@@ -63,7 +68,9 @@ class FakeEc2:
     protected: set[str] = attrs.field(factory=set)
     events: dict[str, list[dict[str, Any]]] = attrs.field(factory=dict)
     impaired: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    quotas: dict[str, float] = attrs.field(factory=lambda: {"L-1216C47A": 640.0})
     console: str | None = "Ym9vdGVkIMO8"
+    told: Callable[[str, str], None] = lambda act, instance: None
     _lock: Any = attrs.field(factory=threading.Lock)
 
     def answer(self, body: str) -> tuple[int, bytes]:
@@ -86,6 +93,20 @@ class FakeEc2:
             200,
             f'<{operation}Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r-1</requestId>{inner}</{operation}Response>'.encode(),
         )
+
+    def quota(self, body: str) -> tuple[int, bytes]:
+        """Answer one request to Service Quotas."""
+        asked = json.loads(body)
+        with self._lock:
+            self.calls.append("GetServiceQuota")
+            if self.refusals.get("GetServiceQuota"):
+                refuse = self.refusals["GetServiceQuota"].pop(0)
+                return refuse.status, json.dumps({"__type": refuse.code, "message": refuse.text}).encode()
+            assert asked["ServiceCode"] == "ec2"
+            value = self.quotas.get(asked["QuotaCode"])
+        if value is None:
+            return 400, json.dumps({"__type": "NoSuchResourceException"}).encode()
+        return 200, json.dumps({"Quota": {"QuotaCode": asked["QuotaCode"], "Value": value}}).encode()
 
     def _done(self, operation: str, params: dict[str, str]) -> dict[str, Any]:
         if params.get("DryRun") == "true":
@@ -143,6 +164,34 @@ class FakeEc2:
         ]
         part, more = self._part(carry, params)
         return {"Reservations": [{"Instances": [self.rows[one]]} for one in part], "NextToken": more}
+
+    def _create_replace_root_volume_task(self, params: dict[str, str]) -> dict[str, Any]:
+        one, key = self._known(params["InstanceId"], [*self.rows]), ("root", params["ClientToken"])
+        known = self.tokens.setdefault(key, (params, one))
+        if known[0] != params:
+            raise Refuse("IdempotentParameterMismatch")
+        if self.rows[one]["State"]["Name"] != "running":
+            del self.tokens[key]
+            raise Refuse("IncorrectInstanceState")
+        if known[0] is params:
+            self.rows[one]["ImageId"] = params["ImageId"]
+            self.told("reimage", one)
+        return {
+            "ReplaceRootVolumeTask": {
+                "ReplaceRootVolumeTaskId": "replacevol-1",
+                "InstanceId": one,
+                "TaskState": "pending",
+            }
+        }
+
+    def _describe_images(self, params: dict[str, str]) -> dict[str, Any]:
+        rows = [{"ImageId": one, "State": "available"} for one in members(params, "ImageId") if one == IMAGE]
+        return {"Images": rows}
+
+    def _describe_instance_type_offerings(self, params: dict[str, str]) -> dict[str, Any]:
+        ((_, types),) = _filters(params).items()
+        zones = ("eu-west-1a", "eu-west-1b")
+        return {"InstanceTypeOfferings": [{"InstanceType": types[0], "Location": zone} for zone in zones]}
 
     def _describe_instance_status(self, params: dict[str, str]) -> dict[str, Any]:
         ((name, values),) = _filters(params).items()

@@ -1,10 +1,13 @@
 """Two ways to the fake: in the process, where the kit watches the wire, and over a socket, where things break."""
 
 import contextlib
+import re
 import socket
+import ssl
 import struct
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from botocore.awsrequest import AWSResponse
 
 from kubenode.providers import conformance
 from kubenode.providers.aws import AwsProvider, AwsSettings
+from kubenode.providers.aws.client import QUOTAS
 from kubenode.providers.pace import Budget, Pace
 from tests.providers.aws.fake import FakeEc2
 
@@ -52,17 +56,22 @@ class Raw:
 
 
 def in_process(
-    wire: conformance.Wire, fake: FakeEc2, settings: AwsSettings = SETTINGS, pace: Pace | None = None
-) -> AwsProvider:
-    """Give a provider whose boto3 serialises, signs and parses, and whose transport is the fake."""
+    wire: conformance.Wire, fake: FakeEc2, settings: AwsSettings = SETTINGS, pace: Pace | None = None, *, quotas: bool = False
+) -> AwsProvider:  # fmt: skip
+    """Give a provider whose boto3 serialises, signs and parses, and whose transport is the fake; with Service Quotas if need be."""
 
-    def send(request: Any) -> AWSResponse:
-        body = request.body.decode() if isinstance(request.body, bytes) else request.body
-        status, answer = fake.answer(body)
-        return AWSResponse(request.url, status, {"content-type": "text/xml"}, Raw(answer))
+    def sends(answers: Callable[[str], tuple[int, bytes]]) -> Callable[[Any], AWSResponse]:
+        def send(request: Any) -> AWSResponse:
+            body = request.body.decode() if isinstance(request.body, bytes) else request.body
+            status, answer = answers(body)
+            return AWSResponse(request.url, status, {"content-type": "text/xml"}, Raw(answer))
+
+        return wire(send)
 
     provider = AwsProvider(settings, pace=pace)
-    provider.ec2.client()._endpoint.http_session.send = wire(send)
+    provider.ec2.client()._endpoint.http_session.send = sends(fake.answer)
+    if quotas:
+        provider.ec2.client(QUOTAS)._endpoint.http_session.send = sends(fake.quota)
     return provider
 
 
@@ -77,15 +86,26 @@ class Server(ThreadingHTTPServer):
 
     Attributes:
         faults: what happens to the next answers: `reset` and `half` after the work is done, `hang` until the end.
+        keys: the access key and the security token of each request.
     """
 
     daemon_threads = True
 
-    def __init__(self, fake: FakeEc2) -> None:
+    def __init__(self, fake: FakeEc2, certificate: tuple[Path, Path] | None = None) -> None:
         self.fake = fake
         self.faults: list[str] = []
+        self.keys: list[tuple[str, str]] = []
         self.over = threading.Event()
         super().__init__(("127.0.0.1", 0), Handler)
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*map(str, certificate))
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Raise nothing for a client that goes away, as one does that does not trust us."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -97,7 +117,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """Do the work, then answer, or break."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        status, answer = self.server.fake.answer(body)
+        signed = re.search(r"Credential=([^/]+)/", self.headers["Authorization"] or "")
+        self.server.keys.append((signed[1] if signed else "", self.headers["X-Amz-Security-Token"] or ""))
+        fake = self.server.fake
+        status, answer = (fake.quota if "X-Amz-Target" in self.headers else fake.answer)(body)
         fault = self.server.faults.pop(0) if self.server.faults else ""
         if fault == "hang":
             self.server.over.wait(10)
@@ -120,9 +143,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(fake: FakeEc2) -> Iterator[Server]:
-    """Serve the fake on the loopback."""
-    server = Server(fake)
+def serving(fake: FakeEc2, certificate: tuple[Path, Path] | None = None) -> Iterator[Server]:
+    """Serve the fake on the loopback, over TLS when there is a certificate."""
+    server = Server(fake, certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -20,6 +20,7 @@ from kubenode.providers import (
     SupportsFallback,
     SupportsPower,
     SupportsProviderId,
+    SupportsReimage,
     SupportsTags,
     conformance,
 )
@@ -46,6 +47,7 @@ def test_it_is_found_by_its_entry_point_with_its_settings() -> None:
         SupportsConsoleLog,
         SupportsProviderId,
         SupportsFallback,
+        SupportsReimage,
     ):
         assert isinstance(aws, kind)
 
@@ -124,12 +126,13 @@ def test_wrong_parameters_are_told_before_a_call(raw: dict[str, Any], words: str
 def test_the_policy_of_the_page_is_exactly_what_is_called() -> None:
     """Each EC2 action in it is called by a method, and each call is in it; the rest is what RunInstances passes on."""
     fake = FakeEc2()
-    provider = in_process(conformance.Wire(), fake)
+    provider = in_process(conformance.Wire(), fake, quotas=True)
     made = provider.create(request()).id
     provider.get(made)
     provider.find({}, None)
     provider.events(None)
     provider.set_tags(made, {"a": "b"})
+    provider.reimage(made, "ami-2", "r")
     provider.console_log(made)
     for action in Power:
         provider.power(made, action, action.value)
@@ -142,4 +145,5 @@ def test_the_policy_of_the_page_is_exactly_what_is_called() -> None:
     provider.check("zone", attrs.evolve(params, subnet="subnet-1"))
     (policy,) = re.findall("```json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     actions = {action for statement in json.loads(policy)["Statement"] for action in statement["Action"]}
-    assert actions == {f"ec2:{call}" for call in fake.calls} | {"iam:PassRole"}
+    others = {"GetServiceQuota": "servicequotas:GetServiceQuota"}
+    assert actions == {others.get(call, f"ec2:{call}") for call in fake.calls} | {"iam:PassRole"}

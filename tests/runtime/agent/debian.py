@@ -98,7 +98,7 @@ class Debian:
         self._save(state)
         if trouble:
             return Ran(code=100, tail=trouble)
-        changes = argv[0] != "dpkg-query" and "show" not in argv
+        changes = argv[0] not in ("dpkg-query", "rpm") and "show" not in argv
         if changes:
             self.point("before")
         ran = self._ran(list(argv))
@@ -114,9 +114,12 @@ class Debian:
                 return self._query(argv[-1])
             case "apt-get":
                 return GOOD if argv[-1] == "update" else self._install(*argv[-1].split("="))
+            case "apt-mark":
+                return self._mark(argv[1], argv[-1])
             case "dpkg" if "--remove" in argv:
                 state = self.state
                 state["packages"].pop(argv[-1], None)
+                state["held"] = [one for one in state["held"] if one != argv[-1]]
                 self._save(state)
                 return GOOD
             case "dpkg":
@@ -132,20 +135,23 @@ class Debian:
             return GOOD
         if name not in state["units"]:
             return Ran(code=5, tail=f"Failed to {verb} {name}: Unit {name} not found.")
-        if verb == "stop":
-            state["units"][name]["active"] = "inactive"
+        if verb in ("stop", "enable", "disable"):
+            state["units"][name] |= {"active": "inactive"} if verb == "stop" else {"enabled": f"{verb}d"}
             self._save(state)
             return GOOD
+        if verb == "reload":
+            return self._start(name, anew=False)
         return self._start(name)
 
-    def _start(self, name: str) -> Ran:
+    def _start(self, name: str, *, anew: bool = True) -> Ran:
         state = self.state
         unit = state["units"][name]
         path = self.led(unit["reads"]) if unit["reads"] else None
         unit["read"] = path.read_text() if path is not None and path.exists() else ""
         unit["active"] = "failed" if "bad" in unit["read"] else "active"
-        state["starts"] += 1
-        unit["id"] = f"run{state['starts']}"
+        if anew:
+            state["starts"] += 1
+            unit["id"] = f"run{state['starts']}"
         self._save(state)
         if unit["active"] == "failed":
             return Ran(
@@ -161,7 +167,15 @@ class Debian:
         return (
             f"LoadState=loaded\nActiveState={unit['active']}\nSubState=x\nResult=success\nType=simple\n"
             f"NeedDaemonReload=no\nInvocationID={unit['id']}\n"
+            f"UnitFileState={unit.get('enabled', 'disabled')}\n"
         )
+
+    def _mark(self, verb: str, name: str) -> Ran:
+        state = self.state
+        others = [one for one in state["held"] if one != name]
+        state["held"] = [*others, name] if verb == "hold" else others
+        self._save(state)
+        return GOOD
 
     def _query(self, name: str) -> Ran:
         state = self.state
@@ -172,6 +186,11 @@ class Debian:
 
     def _install(self, name: str, version: str) -> Ran:
         state = self.state
+        if name in state["held"]:
+            return Ran(
+                code=100,
+                tail="E: Held packages were changed and -y was used without --allow-change-held-packages.",
+            )
         if version not in state["archive"].get(name, []):
             return Ran(code=100, tail=f"E: Version '{version}' for '{name}' was not found")
         state["packages"][name] = version

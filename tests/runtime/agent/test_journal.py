@@ -8,7 +8,18 @@ from pathlib import Path
 import pytest
 
 from kubenode.core.host.journal import JournalState
-from kubenode.core.step import InstallPackage, Reboot, RemovePackage, RestartUnit, Step, StopUnit, WriteFile
+from kubenode.core.step import (
+    EnableUnit,
+    InstallPackage,
+    Reboot,
+    ReloadUnit,
+    RemoveFile,
+    RemovePackage,
+    RestartUnit,
+    Step,
+    StopUnit,
+    WriteFile,
+)
 from kubenode.runtime.agent.acts import PutBack, dump, load
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.journal import GROWN, MOST, Begun, Journal, JournalFailed
@@ -18,6 +29,10 @@ WRITE = WriteFile(path="/etc/x", content=b"\x00secret new", then=RestartUnit(uni
 STEPS: tuple[Step, ...] = (
     WRITE, InstallPackage(package="p", version="1", then=None), RemovePackage(package="p"), StopUnit(unit="x.service"),
     RestartUnit(unit="x.service"), Reboot(),
+    ReloadUnit(unit="x.service"), EnableUnit(unit="x.service", enabled=True), EnableUnit(unit="x.service", enabled=False),
+    WriteFile(path="/etc/x", content=b"\x00secret new", then=ReloadUnit(unit="x.service"), owner="kube", group="adm"),
+    RemoveFile(path="/etc/x", content=b"secret old", then=RestartUnit(unit="x.service")),
+    RemoveFile(path="/etc/x", content=b"secret old", then=None), InstallPackage(package="p", version="2", then=None, hold=False),
 )  # fmt: skip
 BACK = PutBack(path="/etc/x", was=Was(form=Form.FILE, content=b"secret old", mode=0o600, user=7, group=8))
 LINK = PutBack(path="/etc/y", was=Was(form=Form.LINK, target="z"))

@@ -19,19 +19,23 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.policy import Policy
 from kubenode.core.step import (
+    Access,
     CheckAnswer,
     Exec,
+    FileAccess,
     HttpGet,
+    PackageHeld,
     PackageVersion,
     Probe,
     ReadFile,
     TcpConnect,
+    UnitEnabled,
     UnitState,
 )
 from kubenode.runtime.agent.commands import Commands, Ran
 from kubenode.runtime.agent.controller import AgentController, CannotLook
 from kubenode.runtime.agent.look import Looker
-from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.packages import Holds, Packages
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.plugins import Plugins
@@ -46,7 +50,7 @@ def looker(folder: Path, **more: Any) -> Looker:
     debian.path("/etc/x").write_bytes(b"\xff content")
     debian.unit("app.service")
     debian.package("tool", "1.0")
-    units, packages = Units(debian, print), Packages(debian, print)
+    units, packages = Units(debian, print), Packages(debian, print, Holds(Tree(debian.root)))
     return Looker(Tree(debian.root), units, packages, more.pop("run", Commands(str(folder))), **more)
 
 
@@ -86,12 +90,15 @@ def test_what_is_there_has_an_entry_and_what_is_not_has_none(tmp_path: Path) -> 
     """Files, units, packages."""
     probes: tuple[Probe, ...] = (
         ReadFile("/etc/x"), ReadFile("/etc/none"), UnitState("app.service"), UnitState("none.service"),
-        PackageVersion("tool"), PackageVersion("none"),
+        PackageVersion("tool"), PackageVersion("none"), FileAccess("/etc/x"), FileAccess("/etc/none"), PackageHeld("tool"),
+        PackageHeld("none"), UnitEnabled("app.service"), UnitEnabled("none.service"),
     )  # fmt: skip
-    seen = looker(tmp_path).look(probes)
-    assert seen == Seen(
-        files={"/etc/x": b"\xff content"}, units={"app.service": "active"}, packages={"tool": "1.0"}
-    )
+    look = looker(tmp_path)
+    (tmp_path / "root/etc/x").chmod(0o604)
+    assert look.look(probes) == Seen(
+        files={"/etc/x": b"\xff content"}, units={"app.service": "active"}, packages={"tool": "1.0"},
+        access={"/etc/x": Access(mode=0o604)}, held={"tool": False}, enabled={"app.service": "disabled"},
+    )  # fmt: skip
 
 
 def test_checks_are_asked_at_the_same_time(tmp_path: Path) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from kubenode.runtime.agent.commands import Ran
-from kubenode.runtime.agent.packages import LOCK_LIMIT, Packages
-from kubenode.runtime.agent.tree import StepFailed
+from kubenode.runtime.agent.packages import HOLDS, LOCK_LIMIT, Holds, Packages
+from kubenode.runtime.agent.tree import StepFailed, Tree
 from tests.runtime.agent.debian import Debian
 
+NOBODY = Holds(Tree(Path("/nonexistent")))
 LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)"
 INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
 
@@ -21,7 +22,7 @@ class World:
         self.debian = Debian(folder)
         self.debian.package("tool", "1.0", "2.0", "0.9")
         self.slept: list[float] = []
-        self.packages = Packages(self.debian, self.slept.append)
+        self.packages = Packages(self.debian, self.slept.append, Holds(Tree(self.debian.root)))
 
     def changes(self) -> list[list[str]]:
         """What was called besides looks."""
@@ -40,8 +41,9 @@ def test_a_package_is_brought_to_an_exact_version(world: World, version: str) ->
     world.packages.install("tool", version)
     world.packages.install("tool", version)
     assert world.packages.version("tool") == version
-    (call,) = world.changes()
+    call, hold = world.changes()
     assert call[0] == "apt-get"
+    assert hold == ["apt-mark", "hold", "--", "tool"]
     assert call[-2:] == ["--", f"tool={version}"]
     assert {"-y", "--no-remove", "--allow-downgrades", "-oDpkg::Options::=--force-confold"} <= set(call)
 
@@ -72,7 +74,7 @@ def test_an_interrupted_dpkg_is_repaired_first(world: World) -> None:
     )
     world.packages.install("tool", "2.0")
     calls = [call[0] for call in world.changes()]
-    assert calls == ["apt-get", "dpkg", "dpkg", "apt-get"]
+    assert calls == ["apt-get", "dpkg", "dpkg", "apt-get", "apt-mark"]
     assert world.changes()[1][-2:] == ["--configure", "-a"]
     assert world.packages.version("tool") == "2.0"
 
@@ -92,9 +94,11 @@ def test_an_interrupted_dpkg_that_cannot_be_repaired_is_told(world: World) -> No
 
 def test_lists_that_are_old_are_fetched_once(world: World) -> None:
     """A version that is nowhere is told after that."""
-    with pytest.raises(StepFailed, match=r"installing tool=3\.0: E: Version '3\.0' for 'tool' was not found"):
+    says = r"installing tool=3\.0: E: Version '3\.0' for 'tool' was not found; apt-cache madison tool lists"
+    with pytest.raises(StepFailed, match=says):
         world.packages.install("tool", "3.0")
     assert [call[-1] for call in world.changes()] == ["tool=3.0", "update", "tool=3.0"]
+    assert world.debian.state["held"] == []
 
 
 def test_a_hold_is_not_lifted(world: World) -> None:
@@ -105,6 +109,36 @@ def test_a_hold_is_not_lifted(world: World) -> None:
             act()
     assert world.changes() == []
     world.packages.install("tool", "1.0")  # what is there already is no matter of a hold
+
+
+def test_a_hold_of_ours_is_lifted_for_a_change_and_put_there_again(world: World) -> None:
+    """Only what is noted as ours; asked to hold nothing, ours goes, and a person's never does."""
+    world.packages.install("tool", "2.0")
+    assert (world.packages.held("tool"), world.packages.holds("tool")) == (True, True)
+    world.packages.install("tool", "0.9")
+    assert [call[:2] for call in world.changes() if call[0] == "apt-mark"] == [
+        ["apt-mark", one] for one in ("hold", "unhold", "hold")
+    ]
+    assert world.debian.state["held"] == ["tool"]
+    world.packages.install("tool", "0.9", hold=False)
+    assert (world.packages.held("tool"), world.debian.path(f"{HOLDS}/tool").exists()) == (False, False)
+
+    world.debian.change(held=["tool"])
+    world.packages.install("tool", "0.9", hold=False)
+    world.packages.install("tool", "0.9")
+    assert (world.packages.held("tool"), world.packages.holds("tool")) == (True, False)
+    with pytest.raises(StepFailed, match=r"tool is held at 0\.9; apt-mark unhold tool"):
+        world.packages.install("tool", "2.0")
+
+
+def test_what_is_there_already_is_only_held(world: World) -> None:
+    """And let go again, before it is removed."""
+    world.packages.install("tool", "1.0")
+    assert world.changes() == [["apt-mark", "hold", "--", "tool"]]
+    world.packages.remove("tool")
+    assert world.changes()[1:] == [["apt-mark", "unhold", "--", "tool"], ["dpkg", "--remove", "--", "tool"]]
+    assert (world.packages.held("tool"), world.packages.holds("tool")) == (None, False)
+    assert not world.debian.path(f"{HOLDS}/tool").exists()
 
 
 def test_a_package_is_removed_and_nothing_besides(world: World) -> None:
@@ -145,7 +179,7 @@ ANSWERS: dict[str, tuple[Ran, str]] = {
 def test_a_version_is_one_that_is_whole(what: str) -> None:
     """What is half configured is not installed."""
     ran, version = ANSWERS[what]
-    assert Packages(lambda argv, limit: ran, print).version("tool") == version
+    assert Packages(lambda argv, limit: ran, print, NOBODY).version("tool") == version
 
 
 def test_nobody_can_tell_when_dpkg_cannot() -> None:
@@ -157,10 +191,10 @@ def test_nobody_can_tell_when_dpkg_cannot() -> None:
     }
     for run in broken.values():
         with pytest.raises(StepFailed):
-            Packages(run, print).version("tool")
+            Packages(run, print, NOBODY).version("tool")
 
 
-def test_a_package_that_is_broken_is_installed_anew() -> None:
+def test_a_package_that_is_broken_is_installed_anew(tmp_path: Path) -> None:
     """Though its version is the right one."""
     calls: list[list[str]] = []
 
@@ -169,5 +203,20 @@ def test_a_package_that_is_broken_is_installed_anew() -> None:
         state = "reinstreq" if len(calls) == 1 else "ok"
         return Ran(code=0, out=f"install {state} installed 2.0\n")
 
-    Packages(run, print).install("tool", "2.0")
+    Packages(run, print, Holds(Tree(tmp_path))).install("tool", "2.0", hold=False)
     assert "--reinstall" in calls[1]
+
+
+@pytest.mark.parametrize(("anew", "changes"), [(True, 1), (False, 0)])
+def test_a_package_at_its_version_is_installed_anew_when_that_is_asked(anew: bool, changes: int) -> None:
+    """Its files may be damaged; else it is left as it is."""
+    calls: list[list[str]] = []
+
+    def run(argv: list[str], limit: float) -> Ran:
+        calls.append(list(argv))
+        return Ran(code=0, out="install ok installed 2.0\n")
+
+    Packages(run, print).install("tool", "2.0", anew=anew)
+    installs = [argv for argv in calls if "install" in argv]
+    assert len(installs) == changes
+    assert all("--reinstall" in argv and argv[-1] == "tool=2.0" for argv in installs)

@@ -4,9 +4,11 @@ import errno
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kubenode.core.step import Access
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.tree import MOST, Form, StepFailed, Tree, Was
 
@@ -111,6 +113,65 @@ def test_a_file_keeps_its_owner(root: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid, path.read_text()) == (7, 8, "new")
     tree.put("/etc/x", was)
     assert (path.read_text(), path.stat().st_uid, stat.S_IMODE(path.stat().st_mode)) == ("old", 7, 0o4711)
+
+
+def test_a_file_is_given_to_whom_it_is_to_be(root: Path) -> None:
+    """By name, whoever had it; who is not known on this host is told, and nothing is written."""
+    tree = Tree(root)
+    tree.write("/etc/x", b"one", 0o640, owner="nobody", group="nogroup")
+    assert tree.access("/etc/x") == Access(mode=0o640, owner="nobody", group="nogroup")
+    tree.write("/etc/x", b"two", 0o600, owner="root")
+    assert tree.access("/etc/x") == Access(mode=0o600, owner="root", group="nogroup")
+    os.chown(root / "etc" / "x", 54321, 54322)
+    assert tree.access("/etc/x") == Access(mode=0o600, owner="54321", group="54322")
+    for what in ({"owner": "kubenode-none"}, {"group": "kubenode-none"}):
+        with pytest.raises(
+            StepFailed, match=r"this host has no (user|group) kubenode-none; make it, or name another"
+        ):
+            tree.write("/etc/x", b"three", 0o600, **what)
+    assert (root / "etc" / "x").read_bytes() == b"two"
+
+
+def test_access_is_of_a_plain_file(root: Path) -> None:
+    """At that very path."""
+    (root / "etc" / "link").symlink_to("x")
+    (root / "etc" / "folder").mkdir()
+    (root / "etc" / "aside").symlink_to("folder")
+    (root / "etc" / "folder" / "x").write_text("x")
+    for path in ("/etc/link", "/etc/folder", "/etc/none", "/none/x", "/etc/aside/x", "/etc/folder/x/y"):
+        assert Tree(root).access(path) is None
+
+
+def test_a_file_is_removed_as_it_was_written(root: Path) -> None:
+    """And no other; one that is gone is removed."""
+    tree, path = Tree(root), root / "etc" / "x"
+    path.write_text("ours")
+    tree.remove("/etc/x", b"ours")
+    assert not path.exists()
+    tree.remove("/etc/x", b"ours")
+    path.write_text("mine")
+    (root / "etc" / "link").symlink_to("x")
+    for name in ("x", "link"):
+        with pytest.raises(StepFailed, match=f"/etc/{name} is not what was written there, so it stays"):
+            tree.remove(f"/etc/{name}", b"ours")
+    assert path.read_text() == "mine"
+
+
+def test_a_read_only_disk_is_told_with_what_to_do(root: Path) -> None:
+    """As one that is full."""
+
+    class Sealed(Disk):
+        number = errno.EROFS
+
+        def create(self, *_: Any, **__: Any) -> int:
+            """Refuse."""
+            raise OSError(self.number, os.strerror(self.number))
+
+    with pytest.raises(StepFailed, match=r"/etc/x: Read-only file system; find out why, and remount it"):
+        Tree(root, Sealed()).write("/etc/x", b"", 0o644)
+    Sealed.number = errno.ENOSPC
+    with pytest.raises(StepFailed, match=r"/etc/x: No space left on device; make room"):
+        Tree(root, Sealed()).write("/etc/x", b"", 0o644)
 
 
 def test_what_is_no_file_is_left_alone(root: Path) -> None:

@@ -89,6 +89,33 @@ def test_a_unit_that_runs_once_is_up_when_that_went_well() -> None:
         Systemd("inactive 1", "inactive 2 Type=oneshot Result=exit-code").units.restart("app.service")
 
 
+def test_a_reload_stays_in_its_run() -> None:
+    """A unit that dies of what it reads is found; one that does not run is started."""
+    systemd = Systemd("active 1")
+    systemd.units.reload("app.service")
+    assert systemd.calls == [["reload", "--", "app.service"]]
+    with pytest.raises(StepFailed, match="does not stay up"):
+        Systemd("active 1", "failed 1 Result=exit-code").units.reload("app.service")
+    systemd = Systemd("inactive 1", "inactive 1", "active 2")
+    systemd.units.reload("app.service")
+    assert systemd.calls == [["restart", "--", "app.service"]]
+
+
+def test_a_unit_is_enabled_where_it_is_not() -> None:
+    """And seen to be; what systemd has no way to enable is told with what to do."""
+    systemd = Systemd("active 1 UnitFileState=disabled", "active 1 UnitFileState=enabled")
+    systemd.units.enable("app.service", enabled=True)
+    systemd.units.enable("app.service", enabled=True)
+    assert systemd.calls == [["enable", "--", "app.service"]]
+    systemd = Systemd("active 1 UnitFileState=enabled-runtime", "active 1 UnitFileState=disabled")
+    systemd.units.enable("app.service", enabled=False)
+    assert systemd.calls == [["disable", "--", "app.service"]]
+    with pytest.raises(
+        StepFailed, match=r"app\.service is static after systemctl enable; give its file an \[Install\]"
+    ):
+        Systemd("active 1 UnitFileState=static").units.enable("app.service", enabled=True)
+
+
 def test_a_unit_is_stopped() -> None:
     """Or it is told that it goes on."""
     Systemd("active 1", "inactive 1").units.stop("app.service")

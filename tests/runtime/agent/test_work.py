@@ -12,10 +12,13 @@ from kubenode.core.decision import RunSteps
 from kubenode.core.host.journal import JournalState
 from kubenode.core.model import Disruption, Ref
 from kubenode.core.step import (
+    EnableUnit,
     InstallPackage,
     PackageVersion,
     ReadFile,
     Reboot,
+    ReloadUnit,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     Step,
@@ -181,6 +184,18 @@ UNDONE: dict[str, tuple[Step, Callable[[Host], Any], Any]] = {
     "a new file": (
         WriteFile(path="/opt/a/b", content=b"x", then=None), lambda host: host.debian.path("/opt").exists(), False,
     ),
+    "a file that goes": (
+        RemoveFile(path=CONF, content=b"old", then=None), lambda host: host.debian.path(CONF).exists(), True,
+    ),
+    "a start at boot": (
+        EnableUnit(unit=UNIT, enabled=True), lambda host: host.debian.state["units"][UNIT].get("enabled", "disabled"), "disabled",
+    ),
+    "a unit that is started by a reload": (
+        ReloadUnit(unit="rests.service"), lambda host: host.debian.state["units"]["rests.service"]["active"], "inactive",
+    ),
+    "a hold": (
+        InstallPackage(package="tool", version="1.0", then=None), lambda host: host.debian.state["held"], [],
+    ),
     "a new package": (
         InstallPackage(package="more", version="1", then=None),
         lambda host: host.debian.state["packages"].get("more"), None,
@@ -194,6 +209,7 @@ def test_every_kind_of_step_is_undone(host: Host, what: str) -> None:
     step, look, before = UNDONE[what]
     state = host.debian.state
     host.debian.change(archive={**state["archive"], "more": ["1"]})
+    host.debian.unit("rests.service", active=False)
     assert look(host) == before
     seen: list[Any] = []
     host.debian.point = lambda _: seen.append(look(host))
@@ -215,6 +231,51 @@ def test_a_unit_that_a_file_brought_is_stopped_again(host: Host) -> None:
     assert host.debian.state["units"]["more.service"]["active"] == "inactive"
     assert host.debian.state["units"]["more.service"]["id"]
     assert not host.debian.path("/etc/systemd").exists()
+
+
+def test_a_hold_of_ours_is_there_again_on_the_way_back(host: Host) -> None:
+    """It was lifted for the change."""
+    host.run(InstallPackage(package="tool", version="1.0", then=None))
+    host.run(InstallPackage(package="tool", version="2.0", then=None), write(b"bad"), op="two")
+    assert (host.now()[2], host.debian.state["held"]) == ("1.0", ["tool"])
+
+
+def test_a_file_that_was_changed_meanwhile_is_not_removed(host: Host) -> None:
+    """It is not what was written there."""
+    host.debian.path(CONF).write_text("mine")
+    host.run(RemoveFile(path=CONF, content=b"old", then=RestartUnit(unit=UNIT)))
+    assert host.said() == (
+        JournalState.FAILED,
+        f"step 1 of 1, remove {CONF}: {CONF} is not what was written there, so it stays; look at it, and remove it by hand; "
+        "the host is as it was before",
+    )
+    assert host.debian.path(CONF).read_text() == "mine"
+    assert [call[2:] for call in host.debian.calls("systemctl") if "restart" in call] == []
+
+
+def test_what_reads_a_file_that_goes_is_told(host: Host) -> None:
+    """Removed again it is removed; and what was there is read again when a later step fails."""
+    remove = RemoveFile(path=CONF, content=b"old", then=RestartUnit(unit=UNIT))
+    host.run(remove, write(b"bad"))
+    assert host.now()[:2] == ("old", "old")
+    host.run(remove, remove, op="two")
+    assert host.said("two")[0] is JournalState.DONE
+    assert host.debian.state["units"][UNIT]["read"] == ""
+
+
+def test_a_reload_is_no_restart(host: Host) -> None:
+    """The unit reads its file in the run that it is in; also what was put back."""
+    run = host.debian.state["units"][UNIT]["id"]
+    reload = ReloadUnit(unit=UNIT)
+    host.run(WriteFile(path=CONF, content=b"new", then=reload))
+    assert host.now()[:2] == ("new", "new")
+    host.run(WriteFile(path=CONF, content=b"newer", then=reload), StopUnit(unit="none.service"), op="two")
+    host.run(
+        WriteFile(path=CONF, content=b"newest", then=reload), RestartUnit(unit="none.service"), op="three"
+    )
+    assert host.said("three")[0] is JournalState.FAILED
+    assert host.now()[:2] == ("newer", "newer")
+    assert host.debian.state["units"][UNIT]["id"] == run
 
 
 def test_systemd_reads_a_drop_in_of_a_new_folder(host: Host) -> None:

@@ -68,6 +68,20 @@ def test_rules_of_one_log_are_together(tmp_path: Path) -> None:
     assert docker.services == file.services == ()
 
 
+def test_a_folder_is_the_rule_files_in_it(tmp_path: Path) -> None:
+    """By name; what has another ending is none. One that is wrong is told with its name."""
+    folder = tmp_path / "rules.d"
+    folder.mkdir()
+    written(folder, "20-b.json", plugin="kmsg", rules=[rule("B")])
+    written(folder, "10-a.json", plugin="kmsg", rules=[rule("A")])
+    (folder / "README").write_text("{")
+    (kernel,) = made(tmp_path, rule_files=(folder,))._logs
+    assert [one.condition for one in kernel.rules] == [*(one.condition for one in OF_HOSTS), "A", "B"]
+    (folder / "30-c.json").write_text("{")
+    with pytest.raises(InvalidObjectError, match=r"30-c\.json"):
+        made(tmp_path, rule_files=(folder,))
+
+
 def test_all_that_is_wrong_is_told(tmp_path: Path) -> None:
     """Of every file, with its name."""
     (tmp_path / "b").write_text("{")

@@ -18,7 +18,9 @@ from kubenode.core.model.meta import FINALIZER
 from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.embed import EmbeddedStore, Engine
+from kubenode.runtime.embed import engine as engines
 from kubenode.runtime.embed.clouds import Clouds
+from kubenode.runtime.engine import drive
 from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
@@ -167,7 +169,7 @@ def made() -> m.Machine:
 
 def create(view: Instances, **change: Any) -> CreateInstance:
     """The call of its intent."""
-    (launch,) = view.launches.digests("slow", {})
+    (launch,) = view.launches.pinned("slow", {}, None)
     given = {
         "provider": "slow",
         "token": "create-1",
@@ -324,3 +326,69 @@ async def test_parameters_that_are_read_otherwise_now_are_not_sent() -> None:
         assert world.view._answers["uid-c1"].error == "Invalid"
     assert cloud.calls == []
     await world.end()
+
+
+class Held(Cloud):
+    """A cloud whose creates alone can be held up."""
+
+    def _called(self, what: str) -> None:
+        self.calls.append(what)
+        assert what != "create" or self.free.wait(PATIENCE)
+
+
+@looped
+async def test_a_call_that_is_cancelled_has_no_answer_and_is_not_forgotten() -> None:
+    """Who asked is stopped while a thread creates: nothing says that it failed, and the look shows what it made."""
+    cloud = Held()
+    world = World(cloud)
+    cloud.free.clear()
+    world.view.sight(made())
+    asking = asyncio.create_task(world.clouds.ask(create(world.view)))
+    await until(lambda: cloud.calls == ["create"])
+    asking.cancel()
+    await asyncio.wait({asking})
+    assert asking.cancelled()
+    sight = world.view.sight(made())
+    assert sight is not None
+    assert sight.answer is None, "neither failed nor refused: the intent stands, and is settled"
+    cloud.free.set()
+    await until(lambda: cloud._instances)
+    await world.clouds.ask(create(world.view))
+    sight = world.view.sight(made())
+    assert sight is not None
+    assert sight.answer is not None
+    assert not sight.answer.error
+    assert sight.answer.instance is not None
+    assert [sight.answer.instance.id] == list(cloud._instances)
+    await world.end()
+
+
+@pytest.mark.parametrize("late", [True, False], ids=["done after the next start", "done before it"])
+@looped
+async def test_an_engine_that_stops_while_a_thread_creates_makes_one_instance(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a while and then leaves the call behind; the next engine finds the intent, and the instance by its token."""
+    monkeypatch.setattr(drive, "GRACE", 0.05)
+    monkeypatch.setattr(engines, "GRACE", timedelta(seconds=0.05))
+    cloud, store = Held(), EmbeddedStore([LEDGER, machine()], cel=False)
+    plugins = Plugins.discover(providers=[cloud])
+    cloud.free.clear()
+    engine = Engine(store, plugins=plugins, identity="first")
+    async with engine:
+        await until(lambda: "create" in cloud.calls)
+        engine.stop()
+    assert (step(store), cloud._instances) == (m.InstanceStep.CREATING, {}), "stopped with the call under way"
+    if not late:
+        cloud.free.set()
+        await until(lambda: cloud._instances)
+    async with Engine(store, plugins=plugins, identity="second"):
+        if late:
+            await asyncio.sleep(0.05)
+            cloud.free.set()
+        await until(lambda: step(store) is m.InstanceStep.MADE)
+    (one,) = cloud._instances.values()
+    found = of(store)
+    assert found is not None
+    assert found.status.instance is not None
+    assert found.status.instance.id == one.id

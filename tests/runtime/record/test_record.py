@@ -12,7 +12,16 @@ from kubenode.core import model as m
 from kubenode.core import step
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.capability import CloudEvent, EventState, Impact
-from kubenode.core.decision import AnswerRequest, Decision, DeleteToken, Note, PatchNode, RunSteps, SetEntry
+from kubenode.core.decision import (
+    AnswerRequest,
+    ApplyNode,
+    Decision,
+    DeleteToken,
+    Note,
+    PatchNode,
+    RunSteps,
+    SetEntry,
+)
 from kubenode.core.doctor.decide import DoctorSnapshot, EventSight
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol.decide import EnrolSnapshot
@@ -166,8 +175,9 @@ def test_decisions_and_acts_round_trip() -> None:
     ref = SEAT.machine
     effects = (
         PatchNode(
-            node=ref, resource_version="7", labels={"a": None}, taints=(m.Taint(key="k", effect=m.TaintEffect.NO_SCHEDULE),)
+            node=ref, resource_version="7", annotations={"a": None}, taints=(m.Taint(key="k", effect=m.TaintEffect.NO_SCHEDULE),)
         ),
+        ApplyNode(node=ref, resource_version="7", labels={"a": "1"}, annotations={}),
         SetEntry(machine=ref, name="x", expect=None, entry=m.ComponentEntry(component="c", set="s", revision="3")),
         RunSteps(machine=ref, op_id="op", steps=(WRITE,), disruption=m.Disruption.REBOOT),
         AnswerRequest(request=ref, resource_version="7", approved=True, reason="Enrolled", message="by its token"),

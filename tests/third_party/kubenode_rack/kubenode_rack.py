@@ -26,6 +26,7 @@ Send: TypeAlias = Callable[
     [str, str, Mapping[str, Any]], tuple[int, Any]
 ]  # method, path, body -> status, answer
 STATE = {"on": InstanceState.RUNNING, "off": InstanceState.STOPPED, "boot": InstanceState.PENDING}
+ERRORS: Mapping[int, type[Exception]] = {404: NotFound, 409: TokenConflict}
 
 
 @attrs.frozen(kw_only=True)
@@ -55,32 +56,32 @@ class RackProvider:
         """PUT under the token: the daemon gives what the same token made before."""
         body = {**attrs.asdict(request.params), "tags": dict(request.tags), "data": request.user_data.hex()}
         try:
-            status, host = self.send("PUT", f"/hosts/{quote(request.token)}", body)
+            return _instance(self._asked("PUT", f"/hosts/{quote(request.token)}", body))
         except OSError as error:
-            raise Ambiguous(request.token) from error  # the answer is lost: the machine may exist
-        if status == 409:
-            raise TokenConflict(request.token)
-        return _instance(host)
+            raise Ambiguous(request.token) from error  # no answer, or a strange one: the machine may exist
 
     def get(self, instance_id: str) -> Instance:
         """Look at one machine."""
-        status, host = self.send("GET", f"/hosts/{quote(instance_id)}", {})
-        if status == 404:
-            raise NotFound(instance_id)
-        return _instance(host)
+        return _instance(self._asked("GET", f"/hosts/{quote(instance_id)}", {}))
 
     def find(self, tags: Mapping[str, str], cursor: str | None) -> Page[Instance]:
         """Give one page; the daemon filters."""
-        _, answer = self.send("GET", "/hosts", {"tags": dict(tags), "after": cursor or ""})
+        answer = self._asked("GET", "/hosts", {"tags": dict(tags), "after": cursor or ""})
         return Page(items=tuple(map(_instance, answer["hosts"])), cursor=answer["next"])
 
     def delete(self, instance_id: str) -> None:
-        """Give a machine back; 404 is as good."""
-        self.send("DELETE", f"/hosts/{quote(instance_id)}", {})
+        """Give a machine back."""
+        self._asked("DELETE", f"/hosts/{quote(instance_id)}", {})
 
     def power(self, instance_id: str, action: Power, token: str) -> None:
         """Act once for a token: the daemon remembers it."""
-        self.send("PUT", f"/hosts/{quote(instance_id)}/power/{quote(token)}", {"act": action.value})
+        self._asked("PUT", f"/hosts/{quote(instance_id)}/power/{quote(token)}", {"act": action.value})
+
+    def _asked(self, method: str, path: str, body: Mapping[str, Any]) -> Any:
+        status, answer = self.send(method, path, body)
+        if status != 200:
+            raise ERRORS.get(status, OSError)(f"{method} {path}: {status}")
+        return answer
 
 
 def _instance(host: Mapping[str, Any]) -> Instance:

@@ -10,8 +10,9 @@ PAGE = 50
 class FakeRack:
     """Machines by id, and what each token asked for."""
 
-    def __init__(self, power: str = "on") -> None:
+    def __init__(self, power: str = "on", late: int = 0) -> None:
         self.power = power
+        self.late = late  # looks that find nothing
         self.hosts: dict[str, dict[str, Any]] = {}
         self.tokens: dict[str, tuple[Mapping[str, Any], dict[str, Any]]] = {}
         self.acts: set[str] = set()
@@ -20,6 +21,7 @@ class FakeRack:
     def send(self, method: str, path: str, body: Mapping[str, Any]) -> tuple[int, Any]:
         """Answer one request."""
         with self._lock:
+            self.late -= method == "GET"
             match method, path.strip("/").split("/"):
                 case "PUT", ["hosts", token]:
                     asked, host = self.tokens.setdefault(token, (body, self._host(body)))
@@ -31,6 +33,8 @@ class FakeRack:
                     return 200, {}
                 case "DELETE", ["hosts", name]:
                     return (200, {}) if self.hosts.pop(name, None) else (404, {})
+                case "GET", [*_, name] if self.late >= 0:
+                    return (200, {"hosts": [], "next": None}) if name == "hosts" else (404, {})
                 case "GET", ["hosts"]:
                     rest = [
                         h

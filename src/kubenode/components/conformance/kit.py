@@ -1,6 +1,6 @@
 """What the author of a driver gave, and the hosts that its laws are tried on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 import attrs
@@ -13,7 +13,7 @@ from kubenode.core.law import BrokenLaw
 from kubenode.core.model.component import MachineComponent, MachineComponentSpec
 from kubenode.core.model.machine import ComponentEntry, Running
 from kubenode.core.model.meta import ObjectMeta
-from kubenode.core.step import Step
+from kubenode.core.step import Access, FileAccess, PackageHeld, Probe, Step
 
 P = TypeVar("P")
 
@@ -80,13 +80,33 @@ class Kit(Generic[P]):
         for state in (self.want, want):
             host = self.ready(state)
             yield host
-            yield from changed(host)
+            yield from changed(host, self.driver.probes(want))
         if self.other is not None:
             yield self.ready(self.other)
 
 
-def changed(host: FakeHost) -> Iterator[FakeHost]:
-    """Give copies of a host, each with one thing changed or lost behind the driver's back."""
+def changed(host: FakeHost, probes: Iterable[Probe]) -> Iterator[FakeHost]:
+    """Give copies of a host, each with one thing changed or lost behind the driver's back.
+
+    Whose a file is, and whether a package is held, is changed only where the driver asks for that: none has to care.
+    """
+    probes = tuple(probes)
+    for package in sorted(
+        {one.package for one in probes if isinstance(one, PackageHeld)} & host.packages.keys()
+    ):
+        one = host.copy()
+        one.held[package] = not host.held.get(package, False)
+        yield one
+    for path in sorted({probe.path for probe in probes if isinstance(probe, FileAccess)} & host.files.keys()):
+        one, other = host.copy(), host.copy()
+        one.access[path] = attrs.evolve(host.access.get(path, Access()), mode=0o604)
+        other.access[path] = attrs.evolve(host.access.get(path, Access()), owner="nobody", group="nogroup")
+        yield from (one, other)
+    for unit, state in host.enabled.items():
+        one, other = host.copy(), host.copy()
+        one.enabled[unit] = "disabled" if state == "enabled" else "enabled"
+        del other.enabled[unit]
+        yield from (one, other)
     for path in host.files:
         one, other = host.copy(), host.copy()
         one.files[path] = CHANGED
@@ -113,6 +133,9 @@ def difference(host: FakeHost, ready: FakeHost) -> str:
     """Say in what a host is not as one that is done; empty when it is. Who stops a unit need not install it."""
     pairs: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
         ("file", dict(host.files), dict(ready.files)),
+        ("access to file", dict(host.access), dict(ready.access)),
+        ("hold of package", dict(host.held), dict(ready.held)),
+        ("enablement of unit", dict(host.enabled), dict(ready.enabled)),
         ("package", dict(host.packages), dict(ready.packages)),
         ("artifact", dict(host.artifacts), dict(ready.artifacts)),
         ("unit", dict.fromkeys(host.active(), "active"), dict.fromkeys(ready.active(), "active")),

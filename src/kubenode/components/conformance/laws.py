@@ -15,16 +15,20 @@ from kubenode.core.model.machine import Running
 from kubenode.core.model.meta import matches
 from kubenode.core.step import (
     ArtifactFormat,
+    EnableUnit,
     InstallArtifact,
     InstallPackage,
     Probe,
+    ReloadUnit,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     SetKernel,
     Step,
     StopUnit,
     WriteFile,
+    is_account,
     is_module,
     is_package,
     is_path,
@@ -37,8 +41,11 @@ from kubenode.core.step import (
 
 STEPS = (
     RestartUnit,
+    ReloadUnit,
+    EnableUnit,
     StopUnit,
     WriteFile,
+    RemoveFile,
     InstallPackage,
     RemovePackage,
     InstallArtifact,
@@ -48,6 +55,8 @@ STEPS = (
 VERSION = r"^[A-Za-z0-9][-A-Za-z0-9.+:~_]*$"
 WORDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("unit", is_unit, "one unit, such as kubelet.service"),
+    ("owner", lambda text: not text or is_account(text), "one user, such as root, or nothing"),
+    ("group", lambda text: not text or is_account(text), "one group, such as root, or nothing"),
     ("path", is_path, "one absolute path without . and .."),
     ("package", is_package, "one package, such as kubelet"),
     ("url", is_url, "one http or https URL without a user"),
@@ -72,7 +81,8 @@ def check_pure(kit: Kit[Any]) -> None:
         found = host.look(driver.probes(want))
         seen = Seen(
             files=dict(found.files), units=dict(found.units), packages=dict(found.packages),
-            artifacts=dict(found.artifacts),
+            artifacts=dict(found.artifacts), access=dict(found.access), enabled=dict(found.enabled),
+            held=dict(found.held),
         )  # fmt: skip
         _ask_twice("probes", driver.probes, want)
         _ask_twice("judge", driver.judge, want, seen)
@@ -124,10 +134,11 @@ def _check_step(step: object) -> None:
             raise BrokenLaw(f"{kind}.{name} is {shown}; write {write}: no shell takes it apart")
     if isinstance(step, SetKernel):
         _check_kernel(step)
-    if isinstance(step, WriteFile) and not isinstance(step.content, bytes):
+    if isinstance(step, WriteFile | RemoveFile) and not isinstance(step.content, bytes):
         raise BrokenLaw(f"{kind}.content is a {type(step.content).__name__}; write bytes: text.encode()")
-    if isinstance(step, WriteFile | InstallPackage | InstallArtifact) and step.then is not None:
-        if not isinstance(step.then, RestartUnit):
+    if isinstance(step, WriteFile | RemoveFile | InstallPackage | InstallArtifact) and step.then is not None:
+        loads = (RestartUnit, ReloadUnit) if isinstance(step, WriteFile | RemoveFile) else (RestartUnit,)
+        if not isinstance(step.then, loads):
             raise BrokenLaw(
                 f"{kind}.then is a {type(step.then).__name__}; write RestartUnit(unit=...) or None"
             )
@@ -170,7 +181,7 @@ def check_repairs(kit: Kit[Any]) -> None:
     """Check that what its steps have set is set again when somebody changes or loses it."""
     for want in kit.wants():
         ready = kit.ready(want)
-        for host in changed(ready):
+        for host in changed(ready, kit.driver.probes(want)):
             wrong = difference(host, ready)
             steps = kit.plan(want, host)
             if wrong and not steps:
@@ -224,16 +235,19 @@ def check_absent(kit: Kit[Any]) -> None:
     if steps:
         raise BrokenLaw(f"plan() for Absent gives {steps!r} on an empty host; there is nothing to remove")
     ready = kit.ready(kit.want)
-    for host in (ready.copy(), *changed(ready)):
+    for host in (ready.copy(), *changed(ready, kit.driver.probes(want))):
         if kit.judge(want, host).state is Running.ABSENT:
             continue  # what is lost already may leave a process behind, which ends with its unit's file
         try:
-            host.apply(*kit.plan(want, host))
+            removal = kit.plan(want, host)
         except InvalidObjectError:
-            continue  # no step removes a file: a driver that says so is honest
+            continue  # what somebody has changed is not ours to remove: a driver that says so is honest
+        host.apply(*removal)
+        go_on = {step.then.unit for step in removal if isinstance(step, RemoveFile) and step.then is not None}
         left = [
-            *sorted(host.active() & ready.active()), *sorted(host.packages.keys() & ready.packages.keys()),
-            *sorted(host.artifacts.keys() & ready.artifacts.keys()),
+            *sorted(host.active() & ready.active() - go_on), *sorted(host.packages.keys() & ready.packages.keys()),
+            *sorted(host.artifacts.keys() & ready.artifacts.keys()), *_ours(host, ready),
+            *(unit for unit, state in sorted(host.enabled.items()) if state == ready.enabled.get(unit) == "enabled"),
         ]  # fmt: skip
         state = kit.judge(want, host).state
         if state is not Running.ABSENT or left:
@@ -242,6 +256,15 @@ def check_absent(kit: Kit[Any]) -> None:
                 "remove it, or raise InvalidObjectError that says why it cannot be"
             )
         _check_done(kit, want, host, "after the steps for Absent")
+
+
+def _ours(host: FakeHost, ready: FakeHost) -> list[str]:
+    """Name the files that are left as they were written; what the kernel shows is none."""
+    return [
+        path
+        for path, content in sorted(ready.files.items())
+        if host.files.get(path) == content and not path.startswith(("/proc/", "/sys/"))
+    ]
 
 
 def check_change(kit: Kit[Any]) -> None:

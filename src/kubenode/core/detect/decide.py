@@ -27,6 +27,7 @@ FLOOD = "LogFlood"
 RECORDS_DROPPED = "RecordsDropped"
 LOG_UNREADABLE = "LogUnreadable"
 NOTHING_READ = -1
+_WORSE = (Switch.TRUE, Switch.UNKNOWN, Switch.FALSE)
 
 
 @attrs.frozen(kw_only=True)
@@ -81,8 +82,9 @@ def decide(
         The next state, and no effects. The same state when nothing new was read and nothing is over. A condition that is
         True keeps its first line: a fault that repeats itself rewrites nothing. It is over when every rule that made it
         so is. LogFlood is True when records were lost in this reading: more than `LOOK_LIMIT` came at once, or the
-        kernel had overwritten some (a gap in the sequence); and while the log cannot be read. It says that the detector
-        was blind, not what it missed; and after a minute of whole readings how many records of this boot it has missed.
+        kernel had overwritten some (a gap in the sequence); and Unknown while the log cannot be read. It says that the
+        detector was blind, not what it missed; and after a minute of whole readings how many records of this boot it has
+        missed.
 
     Invariant: looks at no more than `LOOK_LIMIT` records; the answer does not depend on their order.
     """
@@ -168,7 +170,8 @@ def _flood_claim(blind: str, lost: int, dropped: int, known: Condition | None) -
     if known is not None and known.reason == reason:
         return Claim.again(known)
     if blind:
-        return Claim.of(FLOOD, True, reason, blind)
+        # A host that hides its kernel's log has no flood: nobody can tell, and nothing is done about it.
+        return Claim(type=FLOOD, holds=Switch.UNKNOWN, reason=reason, message=blind)
     if lost:
         return Claim.of(FLOOD, True, reason, f"{lost} records were not looked at")
     return Claim.of(
@@ -177,11 +180,11 @@ def _flood_claim(blind: str, lost: int, dropped: int, known: Condition | None) -
 
 
 def merged(of_logs: Iterable[Iterable[Condition]]) -> tuple[Condition, ...]:
-    """Make one of what several logs say, by type: a fault goes before its absence, and an earlier log before a later."""
+    """Make one of what several logs say, by type: a fault goes before doubt, that before its absence, and an earlier log before a later."""
     found: dict[str, Condition] = {}
     for conditions in of_logs:
         for one in conditions:
             held = found.get(one.type)
-            if held is None or (_is_true(one) and not _is_true(held)):
+            if held is None or _WORSE.index(one.status) < _WORSE.index(held.status):
                 found[one.type] = one
     return tuple(found.values())

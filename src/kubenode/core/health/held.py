@@ -1,13 +1,16 @@
-"""A person's hand on one machine: the label `kubenode.dev/hold`, on the Machine or on its Node.
+"""A person's hand on one machine, by labels; their values are for people.
 
-While it is there nothing automatic disrupts the machine; what a person forces goes on. The value is for
-people. Asked by core/remedy before it opens or goes on with an episode, by core/machine, which shows it, and by the runtime
-for core/risk.
+`kubenode.dev/hold`, on the Machine or on its Node: while it is there nothing automatic disrupts the machine; what a person
+forces goes on. Asked by core/remedy before it opens or goes on with an episode, by core/machine, which shows it, and by the
+runtime for core/risk.
+
+`allow-drift.kubenode.dev/ENTRY`, on the Machine: what somebody changed of that component stays, until the entry wants another
+revision. It is reported as any drift, and repaired by nobody: asked by core/host, by core/remedy and by the runtime for core/drift.
 """
 
 from kubenode.core.decision import Note
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.meta import HOLD_LABEL
+from kubenode.core.model.meta import DRIFT_ALLOWED, HOLD_LABEL
 from kubenode.core.model.world import Node
 
 
@@ -27,3 +30,14 @@ def held_note(machine: str) -> Note:
     scope = f"machine {machine}"
     text = f"{scope}: label {HOLD_LABEL} on the Machine or its Node; nothing automatic disrupts it"
     return Note(code="Held", text=text, scope=scope, observed=0, limit=0)
+
+
+def allows_drift(machine: Machine, entry: str) -> bool:
+    """Tell whether a person lets the drift of an entry be."""
+    return DRIFT_ALLOWED + entry in machine.metadata.labels
+
+
+def allowed_note(entry: str) -> Note:
+    """Say that the drift of an entry is allowed; only a person takes that back."""
+    text = f"{entry}: drifted, and label {DRIFT_ALLOWED}{entry} on the Machine lets it be"
+    return Note(code="DriftAllowed", text=text, scope=f"component={entry}")

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
+from kubenode.core.health.held import allowed_note, allows_drift
 from kubenode.core.host.dependencies import CIRCLE
 from kubenode.core.host.journal import JournalEntry
 from kubenode.core.host.turn import Turn
@@ -130,6 +131,8 @@ class Drift:
 def repair(drift: Drift) -> Turn:
     """Say what would mend a drift, and when."""
     name, disruption, done = drift.name, drift.component.spec.disruption, drift.done
+    if allows_drift(drift.machine, name):
+        return Turn(note=allowed_note(name))
     if disruption not in REPAIRABLE:
         text = f"{name}: drifted; its repair is of class {disruption.value} and is not begun without a permit"
         return Turn(note=Note(code="RepairNeedsPermit", text=text))

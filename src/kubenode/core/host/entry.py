@@ -22,7 +22,7 @@ from kubenode.core.host.drift import (
     was_at_target,
 )
 from kubenode.core.host.journal import JournalState
-from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tries
+from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tries, whole
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
@@ -189,8 +189,8 @@ def _mend(
     if tried.last is not None and tried.last.is_running(seen.host.boot_id):
         return Turn()
     run = RunSteps(
-        machine=ref(seen.machine), op_id=tried.next_op_id, steps=plan, answers=name,
-        disruption=component.spec.disruption,
+        machine=ref(seen.machine), op_id=tried.next_op_id, steps=whole(plan, component.spec.disruption),
+        answers=name, disruption=component.spec.disruption,
     )  # fmt: skip
     if tried.last is None:
         return Turn(run=run)

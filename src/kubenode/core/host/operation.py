@@ -1,7 +1,7 @@
 """The one step an agent is asked to do: it is answered by the journal, and begun when it was never begun here.
 
 A Repair is what the controllers ask where a component of class drain or reboot has drifted: the permit is theirs, the
-steps are the driver's, as the host looks now.
+steps are the driver's, as the host looks now. A Reinstall is a remedy's: all that a component brings (`reinstall.py`).
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,22 @@ from kubenode.core.decision import Note, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.host.drift import was_at_target
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.plan import NO_REPAIRS, disruption, host_steps, reboots, repaired
+from kubenode.core.host.plan import (
+    NO_REPAIRS,
+    disruption,
+    host_steps,
+    reboots,
+    reinstalled,
+    repaired,
+    takes_reboot,
+)
+from kubenode.core.host.reinstall import reinstallation
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
-from kubenode.core.model.component import MachineComponent
+from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
 from kubenode.core.model.meta import ref
-from kubenode.core.step import Step, refusal
+from kubenode.core.step import Reboot, Step, refusal
 
 INTERRUPTED = "interrupted by a reboot"
 _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
@@ -48,7 +57,7 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
             return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), Turn()
     if not may_begin:
         return said, Turn()
-    repairs, over = _repairs(seen, operation)
+    by_driver, over = _by_driver(seen, operation)
     if over is not None:
         return over, Turn()
     acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
@@ -56,32 +65,35 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
         # A reboot waits for nobody: what hangs is what it is for, and what it interrupts is tried again.
         note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
         return acknowledged, Turn(note=note)
-    classes = (_component(seen, name).spec.disruption for name in repairs)
+    classes = {name: _class_of(seen, name) for name in by_driver}
+    steps = host_steps(operation.steps, by_driver)
+    if not reboots(operation) and any(takes_reboot(plan, classes[name]) for name, plan in by_driver.items()):
+        steps = (*steps, Reboot())  # one for all of them, and last
     run = RunSteps(
-        machine=ref(seen.machine), op_id=operation.op_id, steps=host_steps(operation.steps, repairs),
-        disruption=disruption(operation, classes),
+        machine=ref(seen.machine), op_id=operation.op_id, steps=steps, disruption=disruption(operation, classes.values()),
     )  # fmt: skip
     return acknowledged, Turn(run=run)
 
 
-def _component(seen: NodeSnapshot, name: str) -> MachineComponent:
-    return seen.components[seen.machine.spec.components[name].component]
+def _class_of(seen: NodeSnapshot, name: str) -> Disruption:
+    wanted = seen.wanted(name)
+    return Disruption.NONE if wanted is None else wanted[1].spec.disruption
 
 
-def _repairs(
+def _by_driver(
     seen: NodeSnapshot, operation: Operation
 ) -> tuple[Mapping[str, tuple[Step, ...]], OperationAnswer | None]:
-    """Give the steps of each entry that is to be repaired, or the answer that makes them needless or impossible."""
+    """Give the steps of each entry that is to be repaired or put down again, or the answer that makes them needless or impossible."""
     plans: dict[str, tuple[Step, ...]] = {}
-    names = repaired(operation)
-    for name in names:
-        if seen.is_at_target(name):
+    for name in (*repaired(operation), *reinstalled(operation)):
+        again = name in reinstalled(operation)
+        if not again and seen.is_at_target(name):
             continue
-        plan = _plan(seen, name)
+        plan = reinstallation(seen, name) if again else _plan(seen, name)
         if isinstance(plan, str):
             return NO_REPAIRS, _answered(operation, AnswerState.FAILED, f"{name}: {plan}")
         plans[name] = plan
-    if names and not plans:
+    if repaired(operation) and not plans:
         return NO_REPAIRS, _answered(operation, AnswerState.DONE)
     return plans, None
 

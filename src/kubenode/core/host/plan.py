@@ -1,7 +1,7 @@
 """From what is asked of a host to steps, op-ids and tries; nothing here decides when.
 
 An operation carries only the steps that need no artefact: a unit restarted, the host rebooted. What
-installs or writes belongs to a MachineComponent.
+installs or writes belongs to a MachineComponent, which an operation names.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,7 +26,19 @@ from kubenode.core.model.machine import (
     StepAction,
 )
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.step import Reboot, RemedyStep, RestartUnit, Step, is_unit
+from kubenode.core.step import (
+    EnableUnit,
+    InstallPackage,
+    Reboot,
+    ReinstallComponent,
+    ReloadUnit,
+    RemedyStep,
+    RestartUnit,
+    Step,
+    StopUnit,
+    is_component,
+    is_unit,
+)
 
 MAX_STEPS = 16
 FIRST_PAUSE = timedelta(minutes=5)
@@ -52,12 +64,18 @@ def operation_steps(steps: Iterable[RemedyStep]) -> tuple[OperationStep, ...] | 
         match step:
             case Reboot():
                 found.append(OperationStep(action=StepAction.REBOOT))
+            case ReinstallComponent() if is_component(step.component):
+                found.append(OperationStep(action=StepAction.REINSTALL, component=step.component))
+            case ReinstallComponent():
+                return _faulty(where, f"{step.component!r} is not the name of an entry", "as in kubelet")
             case RestartUnit() if is_unit(step.unit):
                 found.append(OperationStep(action=StepAction.RESTART_UNIT, unit=step.unit))
             case RestartUnit():
                 return _faulty(where, f"{step.unit!r} is not the name of a unit", "as in kubelet.service")
             case _:
-                fix = "RestartUnit or Reboot; what installs or writes is a MachineComponent"
+                fix = (
+                    "RestartUnit, ReinstallComponent or Reboot; what installs or writes is a MachineComponent"
+                )
                 return _faulty(where, f"an operation cannot carry {type(step).__name__}", fix)
     if not found:
         return _faulty("steps", "there are none", "at least one step")
@@ -66,37 +84,72 @@ def operation_steps(steps: Iterable[RemedyStep]) -> tuple[OperationStep, ...] | 
     return tuple(found)
 
 
+def takes_reboot(plan: Iterable[Step], disruption: Disruption) -> bool:
+    """Tell whether the host is rebooted after a plan: its component is of class reboot, and the plan brings something.
+
+    A unit that is only turned on or off again takes none. A driver never reboots by itself: the class is what a permit
+    was asked by.
+    """
+    turns = RestartUnit | ReloadUnit | EnableUnit | StopUnit
+    return disruption is Disruption.REBOOT and any(not isinstance(step, turns) for step in plan)
+
+
+def whole(plan: tuple[Step, ...], disruption: Disruption) -> tuple[Step, ...]:
+    """Give what is done on a host for a plan: its steps, and the reboot that they take."""
+    return (*plan, Reboot()) if takes_reboot(plan, disruption) else plan
+
+
 def _faulty(where: str, what: str, fix: str) -> Problem:
     return Problem(where=where, what=f"PluginFailed: {what}", fix=fix)
 
 
 def host_steps(
-    steps: Iterable[OperationStep], repairs: Mapping[str, tuple[Step, ...]] = NO_REPAIRS
+    steps: Iterable[OperationStep], by_driver: Mapping[str, tuple[Step, ...]] = NO_REPAIRS
 ) -> tuple[Step, ...]:
     """Give the host steps of an operation; the inverse of `operation_steps`.
 
     Args:
         steps: as they stand in the operation.
-        repairs: by the name of the entry; the steps that repair it.
+        by_driver: by the name of the entry; the steps that repair it, or put it down again.
     """
-    return tuple(one for step in steps for one in _host_steps(step, repairs))
+    return tuple(one for step in steps for one in _host_steps(step, by_driver))
 
 
-def _host_steps(step: OperationStep, repairs: Mapping[str, tuple[Step, ...]]) -> tuple[Step, ...]:
+def _host_steps(step: OperationStep, by_driver: Mapping[str, tuple[Step, ...]]) -> tuple[Step, ...]:
     match step.action:
         case StepAction.RESTART_UNIT:
             return (RestartUnit(unit=step.unit or ""),)
         case StepAction.REBOOT:
             return (Reboot(),)
-        case StepAction.REPAIR:
-            return () if step.component is None else repairs.get(step.component, ())
+        case StepAction.REPAIR | StepAction.REINSTALL:
+            return () if step.component is None else by_driver.get(step.component, ())
         case _:
             assert_never(step.action)
 
 
 def repaired(operation: Operation) -> tuple[str, ...]:
     """Name the entries that an operation repairs, in its order."""
-    return tuple(step.component for step in operation.steps if step.component is not None)
+    return _named(operation, StepAction.REPAIR)
+
+
+def reinstalled(operation: Operation | None) -> tuple[str, ...]:
+    """Name the entries that an operation puts down again, in its order."""
+    return () if operation is None else _named(operation, StepAction.REINSTALL)
+
+
+def _named(operation: Operation, action: StepAction) -> tuple[str, ...]:
+    steps = (step for step in operation.steps if step.action is action)
+    return tuple(step.component for step in steps if step.component is not None)
+
+
+def anew(steps: Iterable[Step]) -> tuple[Step, ...]:
+    """Let steps that a driver planned for a host without its component put it down where it is, too.
+
+    All others do that as they are: a file is written again, an artifact is compared byte for byte.
+    """
+    return tuple(
+        attrs.evolve(step, anew=True) if isinstance(step, InstallPackage) else step for step in steps
+    )
 
 
 def reboots(operation: Operation) -> bool:

@@ -45,6 +45,8 @@ class NodeSnapshot:
         failing: by the name of the entry; which of its probes fails and how. No entry where none does.
         plans: by the name of the entry; the driver's steps, or why there are none: a Problem whose `what`
             begins with its reason, as in `PluginMissing: no such driver`.
+        afresh: by the name of the entry, of those that the operation puts down again: the driver's steps for a host
+            without any of it, of what was last found whole; or why there are none.
         inspect: how often the host is looked at though nothing was heard of it, nanoseconds; 0: never, for who is
             told of every change.
     """
@@ -54,6 +56,7 @@ class NodeSnapshot:
     have: Mapping[str, Have] = attrs.field(factory=dict)
     failing: Mapping[str, str] = attrs.field(factory=dict)
     plans: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
+    afresh: Mapping[str, tuple[Step, ...] | Problem] = attrs.field(factory=dict)
     host: HostSeen
     inspect: int = 0
     now: Now = attrs.field(converter=moment)

@@ -1,13 +1,13 @@
 """The intent that is written before an instance is asked for: attempt, placement, parameters and token."""
 
-from kubenode.core.decision import CreateInstance
+from kubenode.core.decision import CreateInstance, UserData
 from kubenode.core.identity import op_id
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, Case
 from kubenode.core.instance.turn import INSTANCE_READY, Turn, claim, seen_since, waits
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
-from kubenode.core.model.machine import Infrastructure
+from kubenode.core.model.machine import AgentSource, Infrastructure
 from kubenode.core.model.meta import ref
 from kubenode.core.step import refusal
 
@@ -86,4 +86,12 @@ def ask(case: Case, instance: InstanceStatus, tries: int) -> CreateInstance:
         machine=ref(machine), provider=instance.provider, token=instance.token, parameters=instance.parameters,
         choice=instance.choice, launch=case.sight.pinned[instance.choice],
         tags=tags if owner is None else {**tags, SET_UID_TAG: owner.uid}, tries=tries,
+        user_data=user_data(machine.spec.infrastructure, instance.attempt),
     )  # fmt: skip
+
+
+def user_data(wanted: Infrastructure | None, attempt: int) -> UserData | None:
+    """Give what an instance of the spec is given at its first boot; None when it is given nothing."""
+    if wanted is None or (wanted.agent is AgentSource.IMAGE and not wanted.user_data):
+        return None
+    return UserData(own=wanted.user_data, agent=wanted.agent is AgentSource.USER_DATA, attempt=attempt)

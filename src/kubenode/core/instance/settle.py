@@ -172,12 +172,12 @@ def postponed(case: Case, answer: ProviderAnswer) -> Turn | None:
 
 
 def changed(case: Case, instance: InstanceStatus) -> bool:
-    """Tell whether the spec asks for something else than the attempt did."""
+    """Tell whether the spec asks for something else than the attempt did: of its user data the token alone tells."""
     wanted = case.machine.spec.infrastructure
-    return (
-        wanted is not None and case.sight.problem is None
-        and (wanted.provider, wanted.parameters) != (instance.provider, instance.parameters)
-    )  # fmt: skip
+    if wanted is None or case.sight.problem is not None:
+        return False
+    same = (wanted.provider, wanted.parameters) == (instance.provider, instance.parameters)
+    return not (same and repeatable(case, instance))
 
 
 def _elsewhere(case: Case, instance: InstanceStatus, answer: ProviderAnswer) -> Turn:

@@ -78,7 +78,7 @@ def node_claim(seen: MachineSnapshot) -> Claim:
 
 
 def labels_claim(seen: MachineSnapshot, marks: Marks | None) -> tuple[Claim, ...]:
-    """Claim LabelsSynced: labels and taints stand on the Node as the spec says.
+    """Claim LabelsSynced: labels, annotations and taints stand on the Node as the spec says.
 
     `marks` is None where the Node is not touched; nothing is claimed of a Node that is there and not touched.
     """
@@ -96,7 +96,7 @@ def labels_claim(seen: MachineSnapshot, marks: Marks | None) -> tuple[Claim, ...
         text = f"not ours to change on the Node: {'; '.join(marks.conflicts)}"
         return (Claim.of(LABELS_SYNCED, False, MachineReason.FIELD_CONFLICT.value, text),)
     if marks.differ:
-        text = "labels and taints are being written"
+        text = "labels, annotations and taints are being written"
         return (Claim.of(LABELS_SYNCED, False, MachineReason.SYNCING.value, text),)
     return (Claim.of(LABELS_SYNCED, True, MachineReason.SYNCED.value),)
 

@@ -2,7 +2,8 @@
 
 In this order, and each only when the one before is done, because each write makes the version old that
 the next would be decided on: our finalizer; then status and one write to the Node (a cordon that comes or goes first,
-then labels, taints and the record of mirrored conditions, the conditions last), and beside it evictions.
+then labels and annotations, then taints and the record of
+mirrored conditions, the conditions last), and beside it evictions.
 """
 
 from collections.abc import Iterable
@@ -159,7 +160,13 @@ def _in_order(draining: Draining, of_node: tuple[Effect, ...]) -> tuple[Effect, 
 
 def _marks(seen: MachineSnapshot, node: Node) -> Marks:
     spec = seen.machine.spec
-    return plan_marks(node, machine=seen.machine.metadata.name, labels=spec.labels, taints=spec.taints)
+    return plan_marks(
+        node,
+        machine=seen.machine.metadata.name,
+        labels=spec.labels,
+        taints=spec.taints,
+        annotations=spec.annotations,
+    )
 
 
 def _found(seen: MachineSnapshot, node: Node) -> tuple[Condition, ...]:
@@ -171,8 +178,10 @@ def _found(seen: MachineSnapshot, node: Node) -> tuple[Condition, ...]:
 
 
 def _node_write(node: Node, marks: Marks, mirror: Mirror) -> tuple[Effect, ...]:
-    """Give the one write that is next for the Node: what is recorded as ours before what is shown as ours."""
-    if marks.differ or mirror.annotations:
+    """Give the one write that is next for the Node: its claim first, what is recorded as ours before what is shown as ours."""
+    if marks.applies:
+        return (marks.apply(node),)
+    if marks.patches or mirror.annotations:
         return (marks.patch(node, mirror.annotations),)
     conditions = mirror.patch(node)
     return () if conditions is None else (conditions,)
@@ -262,7 +271,7 @@ def _refused(
 
 
 def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
-    """Give the next write that takes ours off the Node: conditions, then the cordon, the records of what is ours last."""
+    """Give the next write that takes ours off the Node: conditions, then the cordon, the taints, its claim last."""
     node = seen.node
     if node is None or seen.contest is not None:
         return ()
@@ -276,7 +285,9 @@ def _taken_back(seen: MachineSnapshot) -> tuple[Effect, ...]:
     if opened is not None:
         return (opened,)
     marks = plan_removal(node)
-    return (marks.patch(node, mirror.annotations),) if marks.differ or mirror.annotations else ()
+    if marks.patches or mirror.annotations:
+        return (marks.patch(node, mirror.annotations),)
+    return (marks.apply(node),) if marks.applies else ()
 
 
 def _leaving(

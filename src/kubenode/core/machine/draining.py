@@ -14,7 +14,7 @@ from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, find
 from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, DrainRecord, Machine
 from kubenode.core.node.cordon import uncordon
-from kubenode.core.node.drain import DRAINED, ENDED, Drain, DrainCase, drain, drained_for, nothing_there
+from kubenode.core.node.drain import DRAINED, ENDED, Drain, DrainCase, drain, nothing_there, standing_record
 
 
 @attrs.frozen(kw_only=True)
@@ -65,7 +65,8 @@ def needs_look(seen: MachineSnapshot) -> bool:
     op_id = drains_for(seen)
     if not op_id or seen.node is None:
         return False
-    return drained_for(seen.machine.status.drain, frozenset({op_id})) not in ENDED
+    known = standing_record(seen.machine.status.drain, op_id, gives_up=not seen.deleting)
+    return known is None or known.state not in ENDED
 
 
 def plan_drain(seen: MachineSnapshot) -> Draining:

@@ -151,7 +151,8 @@ def _machine(owner: MachineSet, name: str, zone: str) -> Machine:
             annotations={**template.annotations, TEMPLATE_ANNOTATION: stamp(template)},
         ),
         spec=MachineSpec(
-            infrastructure=wanted, labels=template.spec.labels, taints=template.spec.taints,
+            infrastructure=wanted, labels=template.spec.labels, annotations=template.spec.annotations,
+            taints=template.spec.taints,
             deletion_policy=template.spec.deletion_policy, set_ref=set_ref(owner), drain=template.spec.drain,
         ),
     )  # fmt: skip

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from kubenode.core.identity import digest
+from kubenode.core.instance.intent import user_data
 from kubenode.core.machineset.order import Standing, standing, victims
 from kubenode.core.model.machine import Machine
 from kubenode.core.model.machineset import TEMPLATE_ANNOTATION, MachineSet, MachineTemplate, StrategyType
@@ -20,11 +21,13 @@ def stamp(template: MachineTemplate) -> str:
     set it, or an upgrade of kubenode would replace every machine.
     """
     spec = template.spec
-    secret = spec.infrastructure.secret_ref
+    secret, boots = spec.infrastructure.secret_ref, user_data(spec.infrastructure, 0)
     said = (
         template.labels, template.annotations, spec.infrastructure.provider, spec.infrastructure.parameters,
         spec.labels, [(one.key, one.value, one.effect.value) for one in spec.taints], spec.deletion_policy.value,
         *(() if secret is None else ((secret.namespace, secret.name),)),
+        *(() if boots is None else ((boots.agent, boots.own),)),
+        *((("annotations", spec.annotations),) if spec.annotations else ()),
     )  # fmt: skip
     return digest(json.dumps(said, sort_keys=True, default=dict))
 

@@ -44,6 +44,7 @@ from kubenode.core.model.inspection import (
 )
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import (
+    AgentSource,
     AgentStatus,
     AnswerState,
     ComponentEntry,
@@ -144,6 +145,7 @@ ASKED: tuple[type[Object], ...] = (CertificateSigningRequest,)
 __all__ = [
     "KINDS",
     "WATCHED",
+    "AgentSource",
     "AgentStatus",
     "AnswerState",
     "Approval",

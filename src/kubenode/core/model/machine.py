@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeAlias
 
 import attrs
@@ -16,6 +17,7 @@ from kubenode.core.model.meta import (
     LABEL_KEY,
     UNIT_PATTERN,
     ZONE_LABEL,
+    Annotations,
     Column,
     DnsLabel,
     Items,
@@ -88,6 +90,11 @@ class Taint:
 
 
 NodeLabels: TypeAlias = Annotated[Labels, "kept on the Node; other labels of it are left alone"]
+NO_TEXTS: Mapping[str, str] = MappingProxyType({})
+"""One for all that say nothing: most of a fleet."""
+NodeAnnotations: TypeAlias = Annotated[
+    Annotations, "kept on the Node; other annotations of it are left alone, and so are those of kubenode.dev"
+]
 NodeTaints: TypeAlias = Annotated[
     tuple[Taint, ...],
     Items(max=32, key=("key", "effect")),
@@ -121,6 +128,15 @@ class SecretRef:
     name: Annotated[str, Text(max=253, min=1, pattern=f"^{LABEL}([.]{LABEL})*$")]
 
 
+class AgentSource(enum.Enum):
+    """Where the agent of a machine that a provider makes comes from."""
+
+    IMAGE = "Image"
+    """The image brings it, and what it needs to enrol."""
+    USER_DATA = "UserData"
+    """What the instance is given at its first boot installs it, with a token of its own."""
+
+
 @attrs.frozen(kw_only=True)
 class Infrastructure:
     """A machine to be created by a provider.
@@ -134,6 +150,10 @@ class Infrastructure:
     secret_ref: Annotated[SecretRef, "the Secret with the provider's credentials for this machine"] | None = (
         None
     )
+    agent: Annotated[AgentSource, "where its agent comes from"] = AgentSource.IMAGE
+    user_data: Annotated[
+        str, Text(max=16_384), "your own, for cloud-init; no secrets: agents may read it"
+    ] = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -153,12 +173,18 @@ class ComponentEntry:
 
 
 class StepAction(enum.Enum):
-    """What the agent does: restart a systemd unit, reboot the host, or bring a drifted component back to target."""
+    """What the agent does: restart a systemd unit, reboot the host, bring a drifted component back, or put one down again."""
 
     RESTART_UNIT = "RestartUnit"
     REBOOT = "Reboot"
     REPAIR = "Repair"
     """Whatever brings a component that drifted back to target; the agent's driver knows the steps."""
+    REINSTALL = "Reinstall"
+    """All that a component brings, put down again though it looks right; the agent's driver knows the steps."""
+
+
+OF_COMPONENTS = frozenset({StepAction.REPAIR, StepAction.REINSTALL})
+"""Actions that name an entry of the Machine's components."""
 
 
 @attrs.frozen(kw_only=True)
@@ -167,7 +193,7 @@ class OperationStep:
 
     Attributes:
         unit: the systemd unit to restart, with action RestartUnit alone.
-        component: the component to repair, with action Repair alone.
+        component: the component to repair or to put down again, with actions Repair and Reinstall alone.
     """
 
     SHAPE: ClassVar[Shape] = Shape(
@@ -178,9 +204,9 @@ class OperationStep:
                 message="unit goes with action RestartUnit, as in {action: RestartUnit, unit: kubelet.service}",
             ),
             Rule(
-                cel="(self.action == 'Repair') == has(self.component)",
-                check=lambda step: (step.action is StepAction.REPAIR) == (step.component is not None),
-                message="component goes with action Repair, as in {action: Repair, component: kubelet}",
+                cel="(self.action in ['Repair', 'Reinstall']) == has(self.component)",
+                check=lambda step: (step.action in OF_COMPONENTS) == (step.component is not None),
+                message="component goes with actions Repair and Reinstall, as in {action: Repair, component: kubelet}",
             ),
         )
     )
@@ -267,6 +293,7 @@ class MachineSpec:
     host: Host | None = None
     infrastructure: Infrastructure | None = None
     labels: NodeLabels = attrs.field(factory=dict)
+    annotations: NodeAnnotations = NO_TEXTS
     taints: NodeTaints = ()
     components: Annotated[
         Mapping[str, ComponentEntry], Keys(max=64, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"),

@@ -1,20 +1,25 @@
 """MachineSet: so many machines of one template."""
 
 import enum
-from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import attrs
 
 from kubenode.core.model.componentset import Selector
 from kubenode.core.model.condition import Conditions
-from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, Infrastructure, NodeLabels, NodeTaints
+from kubenode.core.model.machine import (
+    DeletionPolicy,
+    DrainPolicy,
+    Infrastructure,
+    NodeAnnotations,
+    NodeLabels,
+    NodeTaints,
+)
 from kubenode.core.model.meta import (
     GROUP,
-    LABEL_KEY,
+    Annotations,
     Column,
     Items,
-    Keys,
     Kind,
     Labels,
     Name,
@@ -60,6 +65,7 @@ class MachineTemplateSpec:
 
     infrastructure: Infrastructure
     labels: NodeLabels = attrs.field(factory=dict)
+    annotations: NodeAnnotations = attrs.field(factory=dict)
     taints: NodeTaints = ()
     deletion_policy: DeletionPolicy = DeletionPolicy.TERMINATE
     drain: Annotated[DrainPolicy, "of new machines; a change replaces none"] | None = None
@@ -72,11 +78,7 @@ class MachineTemplate:
     labels: Annotated[Labels, "of each new Machine; all of selector.matchLabels are among them"] = (
         attrs.field(factory=dict)
     )
-    annotations: Annotated[
-        Mapping[str, Annotated[str, Text(max=4096)]],
-        Keys(max=64, key_max=317, pattern=LABEL_KEY),
-        "of each new Machine",
-    ] = attrs.field(factory=dict)  # fmt: skip
+    annotations: Annotated[Annotations, "of each new Machine"] = attrs.field(factory=dict)
     spec: MachineTemplateSpec
 
 

@@ -22,10 +22,13 @@ MACHINE_LABEL = f"{GROUP}/machine"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 REGION_LABEL = "topology.kubernetes.io/region"
 HOLD_LABEL = f"{GROUP}/hold"
+DRIFT_ALLOWED = f"allow-drift.{GROUP}/"
+"""With the name of an entry behind it: the label of a Machine by which a person lets that component be as it is."""
 """On a Machine or its Node, with any value: nothing automatic disrupts it."""
 FORCED = f"{GROUP}/forced"
 """Annotation by which a person forces a RemedyOperationJob; its value says who and why."""
 SYNCED_LABELS = f"{GROUP}/synced-labels"
+SYNCED_ANNOTATIONS = f"{GROUP}/synced-annotations"
 SYNCED_TAINTS = f"{GROUP}/synced-taints"
 
 LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -166,6 +169,10 @@ Message: TypeAlias = Annotated[str, Text(max=2048), "more about it, for people"]
 LabelValue: TypeAlias = Annotated[str, Text(max=63, pattern="^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")]
 Labels: TypeAlias = Annotated[
     Mapping[str, LabelValue],
+    Keys(max=64, key_max=317, pattern=LABEL_KEY),
+]
+Annotations: TypeAlias = Annotated[
+    Mapping[str, Annotated[str, Text(max=4096)]],
     Keys(max=64, key_max=317, pattern=LABEL_KEY),
 ]
 Parameters: TypeAlias = Annotated[

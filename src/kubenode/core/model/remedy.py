@@ -262,6 +262,10 @@ WITHDRAWN = "withdrawn: "
 """How the verdict of an attempt begins that ended before anything was done."""
 
 
+SILENT = "the agent did not answer"
+"""How the verdict of an attempt begins whose operation no agent acknowledged in time."""
+
+
 class AttemptState(enum.Enum):
     """How far it is: Waiting for a permit, Acting, Verifying, Succeeded or Failed."""
 
@@ -287,6 +291,8 @@ class Attempt:
         action: the remedy action of that rung.
         since: when it entered its state; a stamp for people.
         verdict: why it ended, or what it waits for.
+        asked_at: when the provider was first about to be asked; absent where it was not.
+        boot_id: of what a provider does: in which boot the Node was then; another one proves that it was done.
     """
 
     number: Annotated[int, Number(min=1, max=1000)]
@@ -296,6 +302,13 @@ class Attempt:
     state: AttemptState = AttemptState.WAITING
     since: datetime
     verdict: Message = ""
+    asked_at: datetime | None = None
+    boot_id: Annotated[str, Text(max=64), Wire(name="bootID")] = ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it was tried and its agent said nothing at all."""
+        return self.state is AttemptState.FAILED and self.verdict.startswith(SILENT)
 
     @property
     def withdrawn(self) -> bool:

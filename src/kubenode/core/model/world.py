@@ -36,10 +36,22 @@ class NodeSpec:
 
 
 @attrs.frozen(kw_only=True)
+class NodeInfo:
+    """What the kubelet says of its host.
+
+    Attributes:
+        boot_id: of the boot in which the kubelet registered last.
+    """
+
+    boot_id: Annotated[str, Wire(name="bootID")] = ""
+
+
+@attrs.frozen(kw_only=True)
 class NodeStatus:
     """The part of a Node's status that we look at."""
 
     conditions: tuple[NodeCondition, ...] = ()
+    node_info: NodeInfo = NodeInfo()
 
 
 @attrs.frozen(kw_only=True)

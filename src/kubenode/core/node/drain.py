@@ -107,7 +107,7 @@ def drain(case: DrainCase) -> Drain:
     decision, of every budget at most what it allows.
     Source: api.md sections 1 and 2; reliability.md S13, L7, F56, F57.
     """
-    known = case.record if case.record is not None and case.record.op_id == case.op_id else None
+    known = standing_record(case.record, case.op_id, gives_up=case.gives_up)
     patch = cordon(case.node, case.op_id)
     if known is not None and known.state in ENDED:
         return Drain(record=known, claim=_kept(case, known), cordon=patch)
@@ -129,6 +129,15 @@ def nothing_there(op_id: str) -> Drain:
     """Say of a machine without a Node that no Pod is on it."""
     claim = Claim.of(DRAINED, True, PODS_GONE, "it has no Node, so no Pods")
     return Drain(record=DrainRecord(op_id=op_id, state=DrainState.DRAINED), claim=claim)
+
+
+def standing_record(record: DrainRecord | None, op_id: str, *, gives_up: bool) -> DrainRecord | None:
+    """Give what stands of the drain for an op-id; None: nothing.
+
+    A remedy that replaces a machine drains for the op-id of its deletion, and may give up; the deletion does not, and begins anew.
+    """
+    given_up = record is not None and record.state is DrainState.GIVEN_UP
+    return record if record is not None and record.op_id == op_id and (gives_up or not given_up) else None
 
 
 def drained_for(record: DrainRecord | None, op_ids: frozenset[str]) -> DrainState | None:
@@ -206,5 +215,5 @@ def _some(texts: tuple[str, ...]) -> str:
 
 
 __all__ = [
-    "DRAINED", "DRAINING", "DRAIN_TIMED_OUT", "GOES_ON", "LOOK", "Drain", "DrainCase", "drain", "drained_for", "nothing_there",
+    "DRAINED", "DRAINING", "DRAIN_TIMED_OUT", "GOES_ON", "LOOK", "Drain", "DrainCase", "drain", "drained_for", "nothing_there", "standing_record",
 ]  # fmt: skip

@@ -12,9 +12,10 @@ import attrs
 from kubenode.core.decision import NOTHING_SEEN, Decision, Note
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.model.remedy import JobPhase, RemedyOperationJob, RemedyOperationJobStatus
+from kubenode.core.model.remedy import AttemptState, JobPhase, RemedyOperationJob, RemedyOperationJobStatus
 from kubenode.core.policy import Policy
 from kubenode.core.remedy.ladder import closed, is_closed
+from kubenode.core.remedy.replace import is_replacing
 
 GRACE: Final = timedelta(seconds=30)
 """How long the machine must have been unseen: a cache may show the episode before its machine."""
@@ -31,7 +32,7 @@ class AbandonedSnapshot:
 
 
 def decide(seen: AbandonedSnapshot, policy: Policy) -> Decision[RemedyOperationJobStatus]:
-    """Cancel an open episode whose machine has been gone for the grace.
+    """End an open episode whose machine has been gone for the grace: it succeeded if it replaced it, else it is cancelled.
 
     Returns:
         The stored status and no deadline while the machine is there, or the episode is closed or a newer
@@ -47,5 +48,9 @@ def decide(seen: AbandonedSnapshot, policy: Policy) -> Decision[RemedyOperationJ
     if seen.now.elapsed < due:
         note = Note(code="MachineGone", text=text, frees_at=due)
         return Decision(notes=(note,), wake_at=due, sightings={key: since}, deferred=True)
-    status = closed(seen.job, JobPhase.CANCELLED, text, seen.now.wall)
+    if is_replacing(seen.job):
+        text = f"replaced: {text}"
+        status = closed(seen.job, JobPhase.SUCCEEDED, text, seen.now.wall, AttemptState.SUCCEEDED)
+    else:
+        status = closed(seen.job, JobPhase.CANCELLED, text, seen.now.wall)
     return Decision(status=status, notes=(Note(code="MachineGone", text=text),), sightings={key: since})

@@ -7,6 +7,7 @@ Called by runtime/controller/remedy.py, the simulator and replay.
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import attrs
 
@@ -29,7 +30,8 @@ from kubenode.core.model.remedy import (
 )
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.episode import Answer, Case, Planned, advance, ended, leftover
+from kubenode.core.remedy.case import Answer, Case, Planned, ended
+from kubenode.core.remedy.episode import advance, leftover
 from kubenode.core.remedy.grounds import claimed, contest, left_alone, newer, newer_note, stopped_by_people
 from kubenode.core.remedy.ladder import (
     cleared,
@@ -42,6 +44,7 @@ from kubenode.core.remedy.ladder import (
 )
 from kubenode.core.remedy.match import Match, is_clear, matches, selecting, sighting_key
 from kubenode.core.remedy.rehearse import Rehearsed, dry
+from kubenode.core.remedy.replace import is_replacing
 from kubenode.core.remedy.worn import worn_out
 
 DRY = "its remedier is a dry run now"
@@ -60,6 +63,8 @@ class RemedySnapshot:
         steps: by (remedier, index of the rung): what the action's plugin planned for the agent or the provider, or why it could not.
             A Problem's `what` begins with its reason, as in `PluginMissing: no such action`.
         drains: the actions for which the Node is drained first: those whose class drains or reboots.
+        stand_in: the restart by the machine's provider, where it can stand in for an agent that is silent; None or a Problem
+            where nobody can.
         answer: of the machine's provider to what it was asked last, whatever that was.
     """
 
@@ -71,6 +76,7 @@ class RemedySnapshot:
     sets: tuple[str, ...] = ()
     steps: Mapping[tuple[str, int], Planned] = attrs.field(factory=dict)
     drains: frozenset[str] = frozenset()
+    stand_in: Planned | None = None
     answer: ProviderAnswer | None = None
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN
@@ -224,11 +230,19 @@ def rehearsed(seen: RemedySnapshot, policy: Policy) -> tuple[Rehearsed, ...]:
 # With an open job.
 
 
+def _leaving(job: RemedyOperationJob, wall: datetime) -> Answer:
+    """Wait for the end of a machine that the episode itself replaces; of any other, end with it."""
+    if not is_replacing(job):
+        return ended(job, JobPhase.CANCELLED, "the machine is being deleted", wall)
+    note = Note(code="Replacing", text="the machine is being deleted, and its MachineSet makes another one")
+    return Answer(status=job.status, notes=(note,), deferred=True)
+
+
 def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> Answer:
     """Bring the open episode a step further, and keep what is seen of the other remediers."""
     doubt = contest(seen.machine)
     if seen.machine.metadata.deletion_timestamp is not None:
-        return ended(job, JobPhase.CANCELLED, "the machine is being deleted", seen.now.wall)
+        return _leaving(job, seen.now.wall)
     if doubt is not None:
         return Answer(status=job.status, notes=(doubt,))
     node = seen.claimed
@@ -249,7 +263,8 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=remedier, clear=is_clear(rule, node),
         planned={rung: steps for (name, rung), steps in seen.steps.items() if name == job.spec.remedier},
-        holds=seen.holds, drains=seen.drains, answer=seen.answer, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
+        holds=seen.holds, drains=seen.drains, answer=seen.answer, stand_in=seen.stand_in,
+        boot_id=node.status.node_info.boot_id, jobs=seen.jobs, now=seen.now, sightings=seen.sightings,
     )  # fmt: skip
     answer = advance(case)
     kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings, **frosts}

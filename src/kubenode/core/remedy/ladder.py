@@ -151,16 +151,25 @@ def next_rung(job: RemedyOperationJob) -> int:
     return tried[-1] + 1 if tried else job.spec.first_rung
 
 
-def begun(job: RemedyOperationJob, *, rung: int, action: str, wall: datetime) -> RemedyOperationJobStatus:
-    """Add an attempt on `rung` that waits for its own permit."""
+def begun(
+    job: RemedyOperationJob, *, rung: int, action: str, wall: datetime, permit: str = ""
+) -> RemedyOperationJobStatus:
+    """Add an attempt on `rung` that waits for its own permit; `permit` is its op-id where another act shares it."""
     number = job.status.attempts[-1].number + 1 if job.status.attempts else 1
     attempt = Attempt(
-        number=number, rung=rung, action=action, op_id=op_id("remedy", job.metadata.uid, number),
+        number=number, rung=rung, action=action,
+        op_id=permit or op_id("remedy", job.metadata.uid, number),
         since=_stamp(wall), verdict="waits for a permit",
     )  # fmt: skip
     return RemedyOperationJobStatus(
         phase=JobPhase.WAITING.value, attempts=(*job.status.attempts, attempt), closed_at=job.status.closed_at
     )
+
+
+def asked(job: RemedyOperationJob, boot_id: str, wall: datetime) -> RemedyOperationJobStatus:
+    """Record of the last attempt, before it is done, that the provider is asked; and in which boot the Node is then."""
+    last = attrs.evolve(job.status.attempts[-1], asked_at=_stamp(wall), boot_id=boot_id[:64])
+    return attrs.evolve(job.status, attempts=(*job.status.attempts[:-1], last))
 
 
 def moved(

@@ -14,6 +14,7 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Create, Decision, Note
 from kubenode.core.health.freeze import thaws
+from kubenode.core.health.held import allows_drift
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine, OperationStep, StepAction
@@ -35,7 +36,8 @@ from kubenode.core.model.remedy import (
 )
 from kubenode.core.model.world import Node
 from kubenode.core.policy import Policy
-from kubenode.core.remedy.episode import Answer, Case, advance, ended
+from kubenode.core.remedy.case import Answer, Case, ended
+from kubenode.core.remedy.episode import advance
 from kubenode.core.remedy.grounds import claimed, contest, left_alone, newer, stopped_by_people
 from kubenode.core.remedy.ladder import (
     cleared,
@@ -89,9 +91,10 @@ class RepairSnapshot:
     sightings: Mapping[str, int] = NOTHING_SEEN
 
     def drifts(self, name: str) -> bool:
-        """Tell whether the agent reports of an entry, as it stands, that it was at target and is not now."""
+        """Tell whether the agent reports of an entry, as it stands, that it was at target and is not now; what is allowed is none."""
         entry, report = self.machine.spec.components.get(name), _reports(self.machine).get(name)
-        return entry is not None and report is not None and report.drifting and report.is_of(entry)
+        drifts = entry is not None and report is not None and report.drifting and report.is_of(entry)
+        return drifts and not allows_drift(self.machine, name)
 
     def asks(self, entry: ComponentEntry) -> bool:
         """Tell whether repair of an entry takes a permit; no while its component is not known or not understood."""

@@ -12,19 +12,33 @@ from kubenode.core.hookspecs import CreateRequest
 from kubenode.providers.aliyun.answers import rows
 from kubenode.providers.aliyun.client import NONE, Client
 from kubenode.providers.aliyun.codes import Call
-from kubenode.providers.aliyun.params import AliyunParams, Spot, launch, numbered
-from kubenode.providers.asking import image, known, looked_up, refused, rehearsed, without_parameters
+from kubenode.providers.aliyun.params import AliyunParams, Spot, launch, numbered, tagged
+from kubenode.providers.asking import allowed, image, known, looked_up, refused, rehearsed, without_parameters
 
 NAME = "kubenode-check"
 DRY: Mapping[str, str] = {"DryRun": "true"}
+NOBODY = "i-bp100000000000000000"
+"""The id of no instance: what is asked of it is done to nobody."""
+RIGHTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "delete": ("DeleteInstance", {"InstanceId": NOBODY, "Force": "true", **DRY}),
+    # Without a dry run in ECS.
+    "tag": (
+        "TagResources",
+        {"ResourceType": "instance", "ResourceId.1": NOBODY, **tagged({"kubenode.dev/check": "x"})},
+    ),
+    "reboot": ("RebootInstance", {"InstanceId": NOBODY, **DRY}),
+    "stop": ("StopInstance", {"InstanceId": NOBODY, **DRY}),
+    "start": ("StartInstance", {"InstanceId": NOBODY, **DRY}),
+}
 
 
 def named(params: AliyunParams | None) -> tuple[str, ...]:
     """Name what can be checked of these parameters."""
+    account = ("credentials", "look", *RIGHTS)
     if params is None:
-        return ("credentials", "look", "quota")
+        return (*account, "quota")
     given = {"image": params.image, "zone": params.zone and params.instance_type}
-    return ("credentials", "look", "create", *(about for about, value in given.items() if value), "quota")
+    return (*account, "create", *(about for about, value in given.items() if value), "quota")
 
 
 def asked(client: Client, about: str, params: AliyunParams | None) -> Finding:
@@ -37,6 +51,9 @@ def asked(client: Client, about: str, params: AliyunParams | None) -> Finding:
         return rehearsed(
             about, lambda: _called(client, "DescribeInstances", DRY), "ecs:DescribeInstances is allowed"
         )
+    if about in RIGHTS:
+        action, told = RIGHTS[about]
+        return allowed(about, lambda: _called(client, action, told), f"ecs:{action}")
     if about == "quota":
         return _quota(client, spot=params is not None and params.spot is not Spot.NO)
     if params is None:

@@ -21,8 +21,9 @@ from urllib.request import getproxies, proxy_bypass
 import attrs
 
 from kubenode.core.errors import Invalid, InvalidObjectError, Problem, ProviderError, Throttled
+from kubenode.providers.aliyun.chain import StandardChain
 from kubenode.providers.aliyun.codes import BLOCKED, Call, error_of_answer, error_of_silence
-from kubenode.providers.aliyun.credentials import Chain, Credentials, from_environment
+from kubenode.providers.aliyun.credentials import Chain, Credentials
 from kubenode.providers.pace import Budget, Pace
 
 THREADS: Final = 32
@@ -50,6 +51,8 @@ class AliyunSettings:
         region: the region of the machines; one provider works in one.
         endpoint: `name` or `name:port`, always spoken to over TLS; empty for the region's own.
         ca_file: a PEM file to trust instead of the system's.
+        profile: of the vendor's credential files; empty for its standard chain.
+        sts_endpoint: as `endpoint`, of the Security Token Service.
         connect_seconds: how long to wait for a connection.
         read_seconds: how long to wait for an answer, or for its next bytes.
         create_seconds: the same for a create, which takes longer.
@@ -60,6 +63,8 @@ class AliyunSettings:
     region: str = ""
     endpoint: str = ""
     ca_file: str = ""
+    profile: str = ""
+    sts_endpoint: str = ""
     connect_seconds: int = 3
     read_seconds: int = 20
     create_seconds: int = 86
@@ -71,9 +76,12 @@ class AliyunSettings:
         bad = []
         if self.region and not _REGION.fullmatch(self.region):
             bad.append(Problem(where="region", what="is no region", fix="for example cn-hangzhou"))
-        if self.endpoint and not _ENDPOINT.fullmatch(self.endpoint):
-            what = "must be a name, or name:port, without a scheme"
-            bad.append(Problem(where="endpoint", what=what, fix="for example ecs.cn-hangzhou.aliyuncs.com"))
+        for where, service in (("endpoint", "ecs"), ("sts_endpoint", "sts")):
+            if (named := getattr(self, where)) and not _ENDPOINT.fullmatch(named):
+                what = "must be a name, or name:port, without a scheme"
+                bad.append(
+                    Problem(where=where, what=what, fix=f"for example {service}.cn-hangzhou.aliyuncs.com")
+                )
         limits = ("connect_seconds", "read_seconds", "create_seconds", "burst")
         bad += [Problem(where=name, what="must be 1 or more") for name in limits if getattr(self, name) < 1]
         if self.calls_per_second <= 0:
@@ -86,19 +94,21 @@ class Client:
     """Sends requests to ECS in one region. Safe to be used from several threads."""
 
     def __init__(
-        self, settings: AliyunSettings, chain: Chain = from_environment, pace: Pace | None = None
+        self, settings: AliyunSettings, chain: Chain | None = None, pace: Pace | None = None
     ) -> None:
         """Prepare; nothing is imported, read or sent before the first call.
 
         Args:
             settings: of one region.
-            chain: says who we are, before every call.
+            chain: says who we are, before every call; None is the standard chain.
             pace: shared with what else calls this account in this region; None makes one of the settings.
         """
         budget = Budget.full(rate=settings.calls_per_second, burst=settings.burst)
         self._pace = pace if pace is not None else Pace(budget)
         self._settings = settings
-        self._chain = chain
+        self._chain = chain or StandardChain(
+            profile=settings.profile, sts_endpoint=settings.sts_endpoint, ca_file=settings.ca_file
+        )
         self._lock = threading.Lock()
         self._blocked: dict[str, float] = {}
         self._made: tuple[Credentials, Any] | None = None

@@ -116,6 +116,17 @@ class AliyunProvider:
             lambda: self._client.call("RedeployInstance", told, Call.ACT),
         )
 
+    def reimage(self, instance_id: str, image: str, token: str) -> None:
+        """ReplaceSystemDisk with the token: a new disk made of the image. Its user data and tags stay.
+
+        Raises:
+            Busy: it is not stopped.
+            TokenConflict: the token was used for another disk.
+            Ambiguous: the answer was lost; a repeat with the token does no harm.
+        """
+        told = self._here(InstanceId=self._own(instance_id), ImageId=image, ClientToken=token)
+        self._client.call("ReplaceSystemDisk", told, Call.ACT)
+
     def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
         """TagResources: these are set, and the others stay."""
         own = {"ResourceType": "instance", "ResourceId.1": self._own(instance_id)}
@@ -147,6 +158,15 @@ class AliyunProvider:
             **numbered("InstanceEventCycleStatus", [*answers.FINAL]),
         )
         return self._events(self._client.call("DescribeInstanceHistoryEvents", told, Call.READ))
+
+    def confirm_event(self, event_id: str) -> None:
+        """AcceptInquiredSystemEvent: what waits for consent (local disks, mostly) begins.
+
+        Raises:
+            NotFound: none of this id waits for consent, or none does any more: ECS makes no difference.
+            Busy: something else is done to the instance.
+        """
+        self._client.call("AcceptInquiredSystemEvent", self._here(EventId=event_id), Call.ACT)
 
     def run_command(self, instance_id: str, script: bytes, token: str, limit: timedelta) -> str:
         """RunCommand with the token: Cloud Assistant runs the script as root. One that is not there shows in `command`.

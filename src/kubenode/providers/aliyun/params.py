@@ -39,18 +39,21 @@ class Disk:
     size: int
     category: str = "cloud_essd"
     performance_level: str = ""
+    encrypted: bool = False
+    kms_key: str = ""
 
     def told(self) -> Mapping[str, str]:
         """Give it as ECS names its parts."""
-        return _given(Category=self.category, Size=str(self.size), PerformanceLevel=self.performance_level)
+        return _given(
+            Category=self.category, Size=str(self.size), PerformanceLevel=self.performance_level,
+            Encrypted="true" if self.encrypted else "", KMSKeyId=self.kms_key,
+        )  # fmt: skip
 
 
 @attrs.frozen(kw_only=True)
 class DataDisk(Disk):
     """A further disk."""
 
-    encrypted: bool = False
-    kms_key: str = ""
     snapshot: str = ""
     delete_with_instance: bool = True
 
@@ -59,8 +62,7 @@ class DataDisk(Disk):
         return {
             **super().told(),
             **_given(
-                Encrypted="true" if self.encrypted else "", KMSKeyId=self.kms_key, SnapshotId=self.snapshot,
-                DeleteWithInstance="true" if self.delete_with_instance else "false",
+                SnapshotId=self.snapshot, DeleteWithInstance="true" if self.delete_with_instance else "false",
             ),
         }  # fmt: skip
 
@@ -123,6 +125,12 @@ class AliyunParams:
             yield Problem(
                 where="spot_price_limit", what="goes with spot: SpotWithPriceLimit, and only with it"
             )
+        for where, disk in (
+            ("system_disk", self.system_disk),
+            *((f"data_disks[{n}]", disk) for n, disk in enumerate(self.data_disks)),
+        ):
+            if disk is not None and disk.kms_key and not disk.encrypted:
+                yield Problem(where=f"{where}.kms_key", what="goes with encrypted: true, and only with it")
         if len(self.data_disks) > 16:
             yield Problem(where="data_disks", what="has more than 16")
         for n, place in enumerate(self.fallback):

@@ -1,7 +1,7 @@
-"""What `kubenode provider check` asks of EC2: dry runs and look-ups, one wire call each.
+"""What `kubenode provider check` asks of AWS: dry runs and look-ups, one wire call each.
 
-A quota is not among them: EC2's dry run checks permissions, and its account attributes "do not reflect your actual vCPU
-limit". AWS tells a quota when an instance is asked for.
+The quota is that of Service Quotas: EC2's dry run checks permissions, and its account attributes "do not reflect your actual
+vCPU limit". How much of it is used AWS tells when an instance is asked for.
 """
 
 from collections.abc import Mapping
@@ -10,21 +10,34 @@ from typing import Any
 from kubenode.core.capability import Finding
 from kubenode.core.errors import ProviderError
 from kubenode.core.hookspecs import CreateRequest
-from kubenode.providers.asking import image, known, looked_up, refused, rehearsed, without_parameters
-from kubenode.providers.aws.client import Ec2
+from kubenode.providers.asking import allowed, image, known, looked_up, refused, rehearsed, without_parameters
+from kubenode.providers.aws import quota
+from kubenode.providers.aws.client import QUOTAS, Ec2
 from kubenode.providers.aws.launch import launch
 from kubenode.providers.aws.params import AwsParams
 
 NAME = "kubenode-check"
 SOME: Mapping[str, Any] = {"MaxResults": 5}
+NOBODY = "i-00000000000000000"
+"""The id of no instance: what is asked of it is done to nobody, whatever becomes of the dry run."""
+RIGHTS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "delete": ("TerminateInstances", {"InstanceIds": [NOBODY]}),
+    "tag": ("CreateTags", {"Resources": [NOBODY], "Tags": [{"Key": "kubenode.dev/check", "Value": ""}]}),
+    "reboot": ("RebootInstances", {"InstanceIds": [NOBODY]}),
+    "stop": ("StopInstances", {"InstanceIds": [NOBODY]}),
+    "start": ("StartInstances", {"InstanceIds": [NOBODY]}),
+}
 
 
 def named(params: AwsParams | None) -> tuple[str, ...]:
     """Name what can be checked of these parameters."""
+    account = ("credentials", "look", *RIGHTS)
     if params is None:
-        return ("credentials", "look")
-    given = {"image": params.image, "zone": params.subnet or (params.zone and params.instance_type)}
-    return ("credentials", "look", "create", *(about for about, value in given.items() if value))
+        return account
+    given = {
+        "image": params.image, "zone": params.subnet or (params.zone and params.instance_type), "quota": quota.of(params),
+    }  # fmt: skip
+    return (*account, "create", *(about for about, value in given.items() if value))
 
 
 def asked(ec2: Ec2, about: str, params: AwsParams | None) -> Finding:
@@ -35,8 +48,13 @@ def asked(ec2: Ec2, about: str, params: AwsParams | None) -> Finding:
         return rehearsed(
             about, lambda: _dry(ec2, "DescribeInstances", SOME), "ec2:DescribeInstances is allowed"
         )
+    if about in RIGHTS:
+        operation, told = RIGHTS[about]
+        return allowed(about, lambda: _dry(ec2, operation, told), f"ec2:{operation}")
     if params is None:
         return without_parameters(about)
+    if about == "quota":
+        return _quota(ec2, params)
     if about == "create":
         return _create(ec2, params)
     if about == "image":
@@ -72,7 +90,20 @@ def _create(ec2: Ec2, params: AwsParams) -> Finding:
         return refused("create", error)
     return rehearsed(
         "create", lambda: _dry(ec2, "RunInstances", told),
-        "ec2:RunInstances with these parameters and tags is allowed; AWS tells a quota only when an instance is asked for",
+        "ec2:RunInstances with these parameters and tags is allowed",
+    )  # fmt: skip
+
+
+def _quota(ec2: Ec2, params: AwsParams) -> Finding:
+    found = quota.of(params)
+    if found is None:
+        text = f"{params.instance_type or 'the type of the template'} is under no quota of vCPUs that kubenode knows"
+        return Finding(
+            about="quota", holds=None, text=text, fix="look it up under Service Quotas, Amazon EC2"
+        )
+    asked = {"ServiceCode": "ec2", "QuotaCode": found.code}
+    return looked_up(
+        "quota", lambda: ec2.call("GetServiceQuota", asked, service=QUOTAS), lambda answer: quota.judged(answer, params, found)
     )  # fmt: skip
 
 

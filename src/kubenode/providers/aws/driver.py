@@ -155,6 +155,22 @@ class AwsProvider:
             items=tuple(found), cursor=f"{what}:{more}" if more else f"{later[0]}:" if later else None
         )
 
+    def reimage(self, instance_id: str, image: str, token: str) -> None:
+        """CreateReplaceRootVolumeTask with the token: a new root volume made of the image, and a reboot; the old one is deleted.
+
+        Raises:
+            Busy: it is not running.
+            TokenConflict: the token was used for another volume.
+            Ambiguous: the answer is lost; a repeat with the token does no harm.
+        """
+        asked = {
+            "InstanceId": instance_id,
+            "ImageId": image,
+            "ClientToken": token,
+            "DeleteReplacedRootVolume": True,
+        }
+        self._seen(instance_id, lambda: self.ec2.call("CreateReplaceRootVolumeTask", asked, writes=True))
+
     def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
         """Set these tags, and leave the others."""
         listed = [{"Key": key, "Value": value} for key, value in sorted(tags.items())]

@@ -101,6 +101,7 @@ class AwsSettings:
         region: what is called; empty: as AWS's standard chain says (AWS_REGION, the profile).
         profile: of the shared credentials and config files; empty: the standard chain.
         endpoint_url: instead of AWS's own; https, or http on the loopback for tests.
+        quotas_endpoint_url: the same of Service Quotas, which `kubenode provider check` asks.
         ca_bundle: the path of certificates to trust; empty: those of boto3.
         calls_per_second: to this account in this region, in the long run.
         burst: calls at once, after a quiet time.
@@ -109,6 +110,7 @@ class AwsSettings:
     region: str = ""
     profile: str = ""
     endpoint_url: str = attrs.field(default="", validator=_private)
+    quotas_endpoint_url: str = attrs.field(default="", validator=_private)
     ca_bundle: str = ""
     calls_per_second: float = attrs.field(default=10.0, validator=_positive)
     burst: int = attrs.field(default=50, validator=_positive)

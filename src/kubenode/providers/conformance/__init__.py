@@ -18,10 +18,21 @@ from typing import Any, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.capability import SupportsEvents, SupportsFallback, SupportsProviderId, SupportsTags
+from kubenode.core.capability import (
+    SupportsConfirmEvent,
+    SupportsConsoleLog,
+    SupportsEndedEvents,
+    SupportsEvents,
+    SupportsFallback,
+    SupportsProviderId,
+    SupportsRedeploy,
+    SupportsReimage,
+    SupportsRunCommand,
+    SupportsTags,
+)
 from kubenode.core.hookspecs import Provider, SupportsPower
 from kubenode.core.law import BrokenLaw, Law, law_test
-from kubenode.providers.conformance import further, laws
+from kubenode.providers.conformance import acting, further, laws
 from kubenode.providers.conformance.looking import Kit
 from kubenode.providers.conformance.wire import Wire
 
@@ -42,18 +53,29 @@ LAWS: Mapping[str, Check] = MappingProxyType({
     "delete-twice-is-no-error": laws.check_delete,
     "states-are-ours": laws.check_states,
     "strange-state-is-unknown": laws.check_strange,
+    "not-shown-yet-is-not-gone-and-not-made-again": laws.check_late,
+    "strange-code-is-no-finding": laws.check_strange_code,
     "one-method-is-one-wire-call": laws.check_one_call,
     "no-secret-is-told": laws.check_secret,
     "importing-the-plugin-loads-no-sdk": laws.check_import,
     "one-power-token-is-one-act": laws.check_power,
     "tags-are-added-and-kept": further.check_tags,
     "events-keep-their-ids-and-are-given-once": further.check_events,
+    "consent-to-nothing-is-not-found": further.check_consent,
     "a-node-finds-its-instance": further.check_provider_id,
     "a-choice-is-one-placement": further.check_choices,
+    "one-redeploy-token-is-one-move": acting.check_redeploy,
+    "one-reimage-token-is-one-replacement": acting.check_reimage,
+    "a-command-is-run-and-its-end-is-told": acting.check_command,
+    "the-console-is-that-of-the-instance": acting.check_console,
+    "ended-events-are-over": acting.check_ended,
 })  # fmt: skip
 NEEDED: Mapping[Check, type] = MappingProxyType({
     laws.check_power: SupportsPower, further.check_tags: SupportsTags, further.check_events: SupportsEvents,
+    further.check_consent: SupportsConfirmEvent,
     further.check_provider_id: SupportsProviderId, further.check_choices: SupportsFallback,
+    acting.check_redeploy: SupportsRedeploy, acting.check_reimage: SupportsReimage, acting.check_command: SupportsRunCommand,
+    acting.check_console: SupportsConsoleLog, acting.check_ended: SupportsEndedEvents,
 })  # fmt: skip
 WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})
 
@@ -61,7 +83,8 @@ WIRED = frozenset({laws.check_lost_answer, laws.check_one_call})
 def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
     make: Callable[[Wire], Provider[P]], *, params: P, other: P | None = None, lost: BaseException | None = None,
     strange: Callable[[Wire], Provider[P]] | None = None, module: str = "", sdk: Collection[str] = (), many: int = 120,
-    eventful: Callable[[Wire], Provider[P]] | None = None,
+    eventful: Callable[[Wire], Provider[P]] | None = None, late: Callable[[Wire], Provider[P]] | None = None,
+    refusing: Callable[[Wire], Provider[P]] | None = None, ended: Callable[[Wire], tuple[Provider[P], tuple[str, ...]]] | None = None,
 ) -> Callable[..., None]:  # fmt: skip
     """Give a pytest test with a case for every law of a provider.
 
@@ -75,13 +98,16 @@ def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
         sdk: the modules that importing `module` must not load.
         many: how many instances find() is tried with; more than one page of your cloud.
         eventful: as `make`, but its cloud plans maintenance for every instance that is made; needed with events().
+        late: as `make`, but its cloud does not show what it makes for the first three looks.
+        refusing: as `make`, but its cloud refuses every call with a code that nobody knows.
+        ended: gives a provider before a cloud with events that are over, and their ids; needed with ended_events().
 
     Raises:
         ImportError: pytest is not installed.
     """
     kit = Kit(
         make=make, params=params, other=_changed(params) if other is None else other, lost=lost, strange=strange,
-        module=module, sdk=tuple(sdk), many=many, eventful=eventful,
+        module=module, sdk=tuple(sdk), many=many, eventful=eventful, late=late, refusing=refusing, ended=ended,
     )  # fmt: skip
     left_out = _left_out(kit)
     return law_test(
@@ -98,6 +124,8 @@ def _left_out(kit: Kit[Any]) -> Mapping[Check, str]:
         laws.check_one_call: "" if kit.lost is not None else wire,
         laws.check_conflict: "" if kit.other is not None else "no other= parameters",
         laws.check_strange: "" if kit.strange is not None else "no strange= cloud",
+        laws.check_late: "" if kit.late is not None else "no late= cloud",
+        laws.check_strange_code: "" if kit.refusing is not None else "no refusing= cloud",
         laws.check_import: "" if kit.module and kit.sdk else "no module= and sdk=",
     }
     have = _example(kit.make)

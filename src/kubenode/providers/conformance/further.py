@@ -1,6 +1,7 @@
 """The laws of capabilities: what a provider that has the method keeps, beyond the four that each has."""
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,10 @@ from kubenode.core.capability import (
     SupportsRunCommand,
     SupportsTags,
 )
+from kubenode.core.errors import NotFound
 from kubenode.core.hookspecs import Page, Provider, SupportsPower
 from kubenode.core.law import BrokenLaw
-from kubenode.providers.conformance.looking import Kit, eventually, pages, shown, walk
+from kubenode.providers.conformance.looking import Kit, able, eventually, pages, shown, walk
 from kubenode.providers.conformance.wire import Wire
 
 CAPABILITIES: Mapping[type, tuple[str, ...]] = {
@@ -55,21 +57,25 @@ def calls_of(cloud: Provider[Any], instance_id: str) -> Mapping[str, Callable[[]
         calls["console_log"] = lambda: cloud.console_log(instance_id)
     if isinstance(cloud, SupportsEvents):
         calls["events"] = lambda: cloud.events(None)
+    if isinstance(cloud, SupportsEndedEvents):
+        calls["ended_events"] = lambda: cloud.ended_events(("kubenode-kit-event",))
+    if isinstance(cloud, SupportsRunCommand):
+        calls["run_command"] = lambda: cloud.run_command(
+            instance_id, b"true", "t-kit-command", timedelta(minutes=1)
+        )
+        calls["command"] = lambda: cloud.command(instance_id, "kubenode-kit-command")
+    if isinstance(cloud, SupportsRedeploy):
+        calls["redeploy"] = lambda: cloud.redeploy(instance_id, "t-kit-redeploy")
+    if isinstance(cloud, SupportsReimage):
+        calls["reimage"] = lambda: cloud.reimage(instance_id, "kubenode-kit-image", "t-kit-reimage")
     if isinstance(cloud, SupportsChecks):
         calls |= {f"check {about}": partial(cloud.check, about, None) for about in cloud.checks(None)}
     return calls
 
 
-def _able(kit: Kit[Any], kind: type) -> Any:
-    cloud = kit.begin()[1]
-    if not isinstance(cloud, kind):
-        raise BrokenLaw(f"make() gives providers with {CAPABILITIES[kind][0]}() and without; give one kind")
-    return cloud
-
-
 def check_tags(kit: Kit[Any]) -> None:
     """Check that tags are added, and that the others stay."""
-    cloud, request = _able(kit, SupportsTags), kit.request()
+    (_, cloud), request = able(kit, SupportsTags), kit.request()
     made = cloud.create(request).id
     shown(cloud, made)
     for _ in range(2):
@@ -108,6 +114,20 @@ def check_events(kit: Kit[Any]) -> None:
         )
 
 
+def check_consent(kit: Kit[Any]) -> None:
+    """Check that consent to what does not wait for any is told apart: a repeat must not look like a failure."""
+    _, cloud = able(kit, SupportsConfirmEvent)
+    try:
+        cloud.confirm_event("e-kit-no-such-event")
+    except NotFound:
+        return
+    except Exception as error:
+        raise BrokenLaw(
+            f"confirm_event() of an id that nobody knows raised {type(error).__name__}; raise NotFound"
+        ) from error
+    raise BrokenLaw("confirm_event() of an id that nobody knows raised nothing; raise NotFound")
+
+
 def _poll(cloud: Any) -> Mapping[str, CloudEvent]:
     seen: dict[str, CloudEvent] = {}
     for page in pages("events", cloud.events):
@@ -124,7 +144,7 @@ def _poll(cloud: Any) -> Mapping[str, CloudEvent]:
 
 def check_provider_id(kit: Kit[Any]) -> None:
     """Check that a Node finds its instance, and that no Node of another cloud does."""
-    cloud = _able(kit, SupportsProviderId)
+    _, cloud = able(kit, SupportsProviderId)
     made = cloud.create(kit.request())
     if not made.provider_id:
         raise BrokenLaw("create() gave no provider_id; write it as the cloud's controller manager does")
@@ -141,7 +161,7 @@ def check_provider_id(kit: Kit[Any]) -> None:
 
 def check_choices(kit: Kit[Any]) -> None:
     """Check that each choice is one placement."""
-    cloud = _able(kit, SupportsFallback)
+    _, cloud = able(kit, SupportsFallback)
     for params in (kit.params, kit.other):
         choices = cloud.choices(params)
         if not choices or not all(isinstance(one, cloud.params) for one in choices):

@@ -10,7 +10,16 @@ from typing import Any
 
 import attrs
 
-from kubenode.core.errors import Ambiguous, NotFound, ProviderError, Retry, TokenConflict, Unsupported
+from kubenode.core.errors import (
+    Ambiguous,
+    KubenodeError,
+    NotFound,
+    ProviderError,
+    Retry,
+    TokenConflict,
+    Unavailable,
+    Unsupported,
+)
 from kubenode.core.hookspecs import Instance, InstanceState, Power, SupportsPower
 from kubenode.core.law import BrokenLaw, check_driver, check_functions
 from kubenode.providers.conformance.further import calls_of, methods_of
@@ -23,6 +32,7 @@ from kubenode.providers.conformance.looking import (
     eventually,
     logged,
     named,
+    nobody,
     only,
     shown,
     walk,
@@ -115,9 +125,7 @@ def check_nobody(kit: Kit[Any]) -> None:
     """Check that NotFound is what is said of an instance that does not exist."""
     cloud = kit.begin()[1]
     real = cloud.create(kit.request()).id
-    # A cloud may refuse, in another way, an id that does not look like one.
-    nobody = real[:-1] + ("1" if real.endswith("0") else "0")
-    error = error_of(lambda: cloud.get(nobody))
+    error = error_of(lambda: cloud.get(nobody(real)))
     if not isinstance(error, NotFound):
         raise BrokenLaw(
             f"get() {did(error)} for an instance that does not exist; raise NotFound, and only then"
@@ -189,6 +197,58 @@ def check_strange(kit: Kit[Any]) -> None:
     if error is not None or wrong:
         said = did(error) if error is not None else f"said {wrong[0]}"
         raise BrokenLaw(f"create() or get() {said} for a state that nobody knows; say InstanceState.UNKNOWN")
+
+
+def check_late(kit: Kit[Any]) -> None:
+    """Check that what a cloud does not show yet is neither gone nor made again."""
+    if kit.late is None:
+        raise BrokenLaw("no late= cloud")
+    request = kit.request()
+    cloud = kit.late(Wire(kit.lost))
+    cloud.create(request)
+    if walk(cloud, request.tags):
+        raise BrokenLaw(
+            "find() shows at once what late() makes; give a cloud that does not for its first three looks"
+        )
+    for losing in (False, True) if kit.lost is not None else (False,):
+        wire = Wire(kit.lost)
+        cloud = kit.late(wire)
+        if losing:
+            with wire.losing():
+                error_of(lambda cloud=cloud: cloud.create(request))  # type: ignore[misc]
+        else:
+            cloud.create(request)
+        made = cloud.create(request).id
+        error = error_of(lambda cloud=cloud, made=made: cloud.get(made))  # type: ignore[misc]
+        if error is not None and not isinstance(error, NotFound | Unavailable):
+            raise BrokenLaw(
+                f"get() {did(error)} for an instance that the cloud does not show yet; raise NotFound or Unavailable"
+            )
+        shown(cloud, made)
+        only(cloud, request, "a create that is repeated before the cloud shows what it made")
+
+
+def check_strange_code(kit: Kit[Any]) -> None:
+    """Check that a refusal that nobody knows is no finding: nothing was made, is gone, or was done because of it."""
+    if kit.refusing is None:
+        raise BrokenLaw("no refusing= cloud")
+    made = kit.begin()[1].create(kit.request()).id
+    cloud = kit.refusing(Wire(kit.lost))
+    calls: dict[str, Callable[[], object]] = {
+        "create": lambda: cloud.create(kit.request()), "get": lambda: cloud.get(made),
+        "find": lambda: cloud.find(kit.request().tags, None), "delete": lambda: cloud.delete(made),
+    }  # fmt: skip
+    for name, call in calls.items():
+        error = error_of(call)
+        # What a provider does not map counts as the one in create, and as the other elsewhere.
+        honest = isinstance(error, Ambiguous | Unavailable) or (
+            error is not None and not isinstance(error, KubenodeError)
+        )
+        if not honest:
+            raise BrokenLaw(
+                f"{name}() {did(error)} for a code that nobody knows; raise {'Ambiguous' if name == 'create' else 'Unavailable'}, "
+                "or let an error through that is not kubenode's: what it means is not known"
+            )
 
 
 def check_one_call(kit: Kit[Any]) -> None:

@@ -34,6 +34,9 @@ class Kit(Generic[P]):
     sdk: tuple[str, ...]
     many: int
     eventful: Callable[[Wire], Provider[P]] | None = None
+    late: Callable[[Wire], Provider[P]] | None = None
+    refusing: Callable[[Wire], Provider[P]] | None = None
+    ended: Callable[[Wire], tuple[Provider[P], tuple[str, ...]]] | None = None
 
     def begin(self) -> tuple[Wire, Provider[P]]:
         """Give a new provider and its wire."""
@@ -46,6 +49,19 @@ class Kit(Generic[P]):
         return CreateRequest(
             token=f"t-{name}", machine=name, params=self.params, tags={"kubenode.dev/kit": group}
         )
+
+
+def able(kit: Kit[Any], kind: type) -> tuple[Wire, Any]:
+    """Give a new provider that has a capability, and its wire."""
+    wire, cloud = kit.begin()
+    if not isinstance(cloud, kind):
+        raise BrokenLaw(f"make() gives providers that are {kind.__name__} and such as are not; give one kind")
+    return wire, cloud
+
+
+def nobody(real: str) -> str:
+    """Give an id like a real one, of nothing: a cloud may refuse, in another way, what does not look like an id."""
+    return real[:-1] + ("1" if real.endswith("0") else "0")
 
 
 def pages(method: str, call: Callable[[str | None], Any]) -> Iterator[Any]:

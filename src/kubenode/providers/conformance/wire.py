@@ -10,10 +10,11 @@ R = TypeVar("R")
 
 
 class Wire:
-    """Stands between a provider and its transport: counts wire calls, and loses their answers."""
+    """Stands between a provider and its transport: counts wire calls, loses their answers, and hears what the cloud did."""
 
     def __init__(self, lost: BaseException | None = None) -> None:
         self.calls = 0
+        self.acts: list[tuple[str, str]] = []
         self._lost = lost
         self._losing = False
         self._lock = threading.Lock()
@@ -30,6 +31,16 @@ class Wire:
             return answer
 
         return watched
+
+    def did(self, act: str, instance_id: str) -> None:
+        """Hear from a fake cloud that it did something to an instance.
+
+        Args:
+            act: the method that asked for it: redeploy, reimage, run_command.
+            instance_id: by the name that the provider gives it.
+        """
+        with self._lock:
+            self.acts.append((act, instance_id))
 
     @contextlib.contextmanager
     def losing(self) -> Iterator[None]:

@@ -13,15 +13,19 @@ import attrs
 from kubenode.core.model import Json
 from kubenode.core.step import (
     ArtifactFormat,
+    EnableUnit,
     InstallArtifact,
     InstallPackage,
     Reboot,
+    ReloadUnit,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     SetKernel,
     Step,
     StopUnit,
+    Then,
     WriteFile,
 )
 from kubenode.runtime.agent.tree import Form, Was
@@ -80,6 +84,8 @@ Undo: TypeAlias = (
     | DropArtifact
     | RestartUnit
     | RestartAgain
+    | ReloadUnit
+    | EnableUnit
     | StopUnit
     | InstallPackage
     | RemovePackage
@@ -93,6 +99,8 @@ _BY_NAME: Final[Mapping[str, type[Any]]] = {
     one.__name__: one
     for one in (
         RestartUnit,
+        ReloadUnit,
+        EnableUnit,
         StopUnit,
         RemovePackage,
         RemoveArtifact,
@@ -112,7 +120,7 @@ def digest_of(content: bytes) -> str:
 
 def contents(act: Act) -> Iterator[bytes]:
     """Give what has to be kept beside the journal for an act."""
-    if isinstance(act, WriteFile):
+    if isinstance(act, WriteFile | RemoveFile):
         yield act.content
     elif isinstance(act, InstallArtifact):
         yield act.url.encode()
@@ -128,13 +136,26 @@ def dump(act: Act) -> Json:
     """Give an act as JSON, without contents."""
     match act:
         case WriteFile():
-            then = None if act.then is None else act.then.unit
             return {
-                "act": "WriteFile", "path": act.path, "content": digest_of(act.content), "then": then, "mode": act.mode,
+                "act": "WriteFile", "path": act.path, "content": digest_of(act.content), "then": _then(act.then),
+                "mode": act.mode, **_given(owner=act.owner, group=act.group),
+            }  # fmt: skip
+        case RemoveFile():
+            return {
+                "act": "RemoveFile", "path": act.path, "content": digest_of(act.content), "then": _then(act.then),
             }  # fmt: skip
         case InstallPackage():
             then = None if act.then is None else act.then.unit
-            return {"act": "InstallPackage", "package": act.package, "version": act.version, "then": then}
+            free = {} if act.hold else {"hold": False}
+            anew = {"anew": True} if act.anew else {}
+            return {
+                "act": "InstallPackage",
+                "package": act.package,
+                "version": act.version,
+                "then": then,
+                **free,
+                **anew,
+            }
         case InstallArtifact():
             then = None if act.then is None else act.then.unit
             return {
@@ -152,6 +173,8 @@ def dump(act: Act) -> Json:
             return {"act": "PutBack", "path": act.path, **was, "form": act.was.form.value, "content": kept}
         case (
             RestartUnit()
+            | ReloadUnit()
+            | EnableUnit()
             | StopUnit()
             | RemovePackage()
             | RemoveArtifact()
@@ -164,6 +187,30 @@ def dump(act: Act) -> Json:
             return {"act": type(act).__name__, **attrs.asdict(act)}
         case _:
             assert_never(act)
+
+
+def _then(after: Then | None) -> Json | str | None:
+    """Give what follows a file: the name of a unit is one that is restarted."""
+    match after:
+        case None:
+            return None
+        case RestartUnit():
+            return after.unit
+        case ReloadUnit():
+            return {"reload": after.unit}
+        case _:
+            assert_never(after)
+
+
+def _given(**words: str) -> Json:
+    return {name: word for name, word in words.items() if word}
+
+
+def _after(raw: Any) -> Then | None:
+    """Give what follows a file; the inverse of `_then`."""
+    if raw is None or isinstance(raw, str):
+        return None if raw is None else RestartUnit(unit=raw)
+    return ReloadUnit(unit=raw["reload"])
 
 
 def load(raw: Json, kept: Callable[[str], bytes]) -> Any:
@@ -188,9 +235,11 @@ def load(raw: Json, kept: Callable[[str], bytes]) -> Any:
         settings = tuple((key, kept(digest).decode()) for key, digest in fields.pop("sysctl"))
         return SetKernel(name=fields.pop("name"), modules=tuple(fields.pop("modules")), sysctl=settings)
     then = fields.pop("then", None)
-    restart = None if then is None else RestartUnit(unit=then)
     if name == "WriteFile":
-        return WriteFile(content=kept(fields.pop("content")), then=restart, **fields)
+        return WriteFile(content=kept(fields.pop("content")), then=_after(then), **fields)
+    if name == "RemoveFile":
+        return RemoveFile(content=kept(fields.pop("content")), then=_after(then), **fields)
+    restart = None if then is None else RestartUnit(unit=then)
     if name == "InstallPackage":
         return InstallPackage(then=restart, **fields)
     if name == "InstallArtifact":
@@ -204,6 +253,8 @@ def named(act: Act) -> str:
     match act:
         case WriteFile():
             return f"write {act.path}"
+        case RemoveFile():
+            return f"remove {act.path}"
         case InstallPackage():
             return f"install {act.package}={act.version}"
         case RemovePackage():
@@ -214,14 +265,26 @@ def named(act: Act) -> str:
             return f"remove artifact at {act.path}"
         case SetKernel():
             return f"set the kernel by {act.name}"
-        case RestartUnit() | RestartAgain():
-            return f"restart {act.unit}"
-        case StopUnit():
-            return f"stop {act.unit}"
+        case RestartUnit() | RestartAgain() | ReloadUnit() | EnableUnit() | StopUnit():
+            return _named_turn(act)
         case Reboot():
             return "reboot"
         case _:
             return _named_back(act)
+
+
+def _named_turn(act: RestartUnit | RestartAgain | ReloadUnit | EnableUnit | StopUnit) -> str:
+    match act:
+        case RestartUnit() | RestartAgain():
+            return f"restart {act.unit}"
+        case ReloadUnit():
+            return f"reload {act.unit}"
+        case EnableUnit():
+            return f"{'enable' if act.enabled else 'disable'} {act.unit}"
+        case StopUnit():
+            return f"stop {act.unit}"
+        case _:
+            assert_never(act)
 
 
 def _named_back(act: PutBack | GiveBack | DropArtifact | SetSysctl | UnloadModule) -> str:

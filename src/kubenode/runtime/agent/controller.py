@@ -7,19 +7,22 @@ The same engine runs it: a real agent has one machine, a simulation has hundreds
 """
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 
 from kubenode.core import model as m
 from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import InvalidObjectError, KubenodeError, Problem
-from kubenode.core.hookspecs import Desired, Have, Seen
+from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen
 from kubenode.core.host.decide import HostSeen, NodeSnapshot, decide
 from kubenode.core.host.inspection import period
+from kubenode.core.host.plan import reinstalled
 from kubenode.core.host.probes import looked_at, probed
+from kubenode.core.host.reinstall import last_good
 from kubenode.core.host.variables import filled, values
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
@@ -30,6 +33,11 @@ from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.cache import Cache, Change
 
 LOG = logging.getLogger("kubenode.agent")
+
+
+T = TypeVar("T")
+_NOTHING: Final = Have(version="", config=ConfigState.UNKNOWN, state=m.Running.ABSENT)
+"""A host on which there is nothing of a component; or of which nothing is known."""
 
 
 class CannotLook(KubenodeError):
@@ -94,12 +102,14 @@ class AgentController:
             if entry.component in components
         }
         found = {name: one for name, one in looked.items() if one is not None}
+        asked = reinstalled(machine.spec.operation)
         snapshot = NodeSnapshot(
             machine=machine,
             components=components,
             have={name: one.have for name, one in found.items()},
             failing={name: one.failing for name, one in found.items() if one.failing},
             plans={name: one.plan for name, one in found.items()},
+            afresh={name: self._afresh(machine, name, known) for name in sorted(set(asked))},
             host=host,
             inspect=self._inspect,
             now=now,
@@ -120,36 +130,72 @@ class AgentController:
         Returns:
             None where the host cannot be looked at: nothing is known then, and nothing is done.
         """
-        unknown = Have(version="", config=ConfigState.UNKNOWN, state=m.Running.ABSENT)
-        where = f"MachineComponent {component.metadata.name}"
-        driver = self._plugins.components.get(component.spec.driver)
-        if driver is None:
-            drivers = ", ".join(sorted(self._plugins.components)) or "none"
-            what = f"PluginMissing: no component driver is named {component.spec.driver!r}"
-            return _Judged(unknown, Problem(where=where, what=what, fix=f"known: {drivers}"))
-        raw = filled(component.spec.parameters, known, f"{where}.spec.parameters")
-        if isinstance(raw, Problem):
-            return _Judged(unknown, raw)
         spec, state = component.spec, machine.spec.components[name].state
         try:
-            params = structured(raw, driver.params, f"{where}.spec.parameters")
-            want = Desired(version=spec.version, params=params, state=state)
-            looks = (*driver.probes(want), *looked_at(spec, state))
-            seen = self._hosts.look(machine.metadata.name, looks)
-            have, failing = probed(driver.judge(want, seen), spec, state, seen)
-            return _Judged(have, driver.plan(want, have), failing)
+            ask = partial(self._looked, machine.metadata.name, spec, state)
+            found = self._asked(name, component, state, known, ask)
         except CannotLook as error:
             LOG.warning("event=not-looked entry=%s error=%s", name, error)
             return None
+        return _Judged(_NOTHING, found) if isinstance(found, Problem) else found
+
+    def _looked(
+        self, machine: str, spec: m.MachineComponentSpec, state: m.Running, driver: ComponentDriver[Any],
+        want: Desired[Any],
+    ) -> "_Judged":  # fmt: skip
+        """Look at the host for a driver and for the component's own probes. Raises CannotLook."""
+        seen = self._hosts.look(machine, (*driver.probes(want), *looked_at(spec, state)))
+        have, failing = probed(driver.judge(want, seen), spec, state, seen)
+        return _Judged(have, driver.plan(want, have), failing)
+
+    def _afresh(self, machine: m.Machine, name: str, known: Mapping[str, str]) -> tuple[Step, ...] | Problem:
+        """Ask the driver for the steps that put down what was last found whole of an entry; none where nothing was."""
+        entry, agent = machine.spec.components.get(name), machine.status.agent or m.AgentStatus()
+        good = "" if entry is None else last_good(agent.components.get(name, m.ComponentReport()), entry)
+        component = self._cache.get(m.MachineComponent, good) if good else None
+        if entry is None or not good:
+            return ()
+        if component is None:
+            return Problem(where=name, what=f"ComponentMissing: there is no MachineComponent {good}")
+        return self._asked(name, component, entry.state, known, _from_nothing)
+
+    def _asked(
+        self, name: str, component: m.MachineComponent, state: m.Running, known: Mapping[str, str],
+        ask: Callable[[ComponentDriver[Any], Desired[Any]], T],
+    ) -> T | Problem:  # fmt: skip
+        """Ask the driver of an entry something; give the answer, or why it cannot be asked or has none.
+
+        Raises:
+            CannotLook: what is asked looks at the host, and nobody can tell how it is.
+        """
+        where, spec = f"MachineComponent {component.metadata.name}", component.spec
+        driver = self._plugins.components.get(spec.driver)
+        if driver is None:
+            drivers = ", ".join(sorted(self._plugins.components)) or "none"
+            what = f"PluginMissing: no component driver is named {spec.driver!r}"
+            return Problem(where=where, what=what, fix=f"known: {drivers}")
+        raw = filled(spec.parameters, known, f"{where}.spec.parameters")
+        if isinstance(raw, Problem):
+            return raw
+        try:
+            params = structured(raw, driver.params, f"{where}.spec.parameters")
+            want = Desired(version=spec.version, params=params, state=state, disruption=spec.disruption)
+            return ask(driver, want)
+        except CannotLook:
+            raise
         except InvalidObjectError as error:
-            return _Judged(unknown, Problem(where=where, what=f"ParametersInvalid: {error}"))
+            return Problem(where=where, what=f"ParametersInvalid: {error}")
         except Exception as error:
             what = f"PluginFailed: driver {spec.driver} of {name} raised {type(error).__name__}: {error}"
-            return _Judged(unknown, Problem(where=where, what=what))
+            return Problem(where=where, what=what)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/host."""
         return decide(snapshot, policy)
+
+
+def _from_nothing(driver: ComponentDriver[Any], want: Desired[Any]) -> tuple[Step, ...]:
+    return driver.plan(want, _NOTHING)
 
 
 def agents(

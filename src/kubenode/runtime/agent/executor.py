@@ -9,15 +9,19 @@ from collections.abc import Mapping
 from typing import Final, Protocol, assert_never
 
 from kubenode.core.step import (
+    EnableUnit,
     InstallArtifact,
     InstallPackage,
     Reboot,
+    ReloadUnit,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     SetKernel,
     Step,
     StopUnit,
+    Then,
     WriteFile,
 )
 from kubenode.runtime.agent.acts import (
@@ -32,7 +36,7 @@ from kubenode.runtime.agent.acts import (
 from kubenode.runtime.agent.artifacts import TARGET, Artifacts
 from kubenode.runtime.agent.journal import Begun
 from kubenode.runtime.agent.kernel import Kernel
-from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.packages import PackageManager
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import Units
 
@@ -73,7 +77,7 @@ class Executor:
     """
 
     def __init__(
-        self, tree: Tree, units: Units, packages: Packages, artifacts: Artifacts, kernel: Kernel, boot_id: str,
+        self, tree: Tree, units: Units, packages: PackageManager, artifacts: Artifacts, kernel: Kernel, boot_id: str,
         pause: Pause,
     ) -> None:  # fmt: skip
         self._tree = tree
@@ -91,15 +95,14 @@ class Executor:
             StepFailed: there would be no way back, or nobody can tell.
         """
         match step:
-            case WriteFile():
+            case WriteFile() | RemoveFile():
                 was = PutBack(path=step.path, was=self._tree.found(step.path))
                 return Begun(undo=(was, *self._unit_back(step.then)))
             case InstallPackage():
-                version = self._packages.version(step.package)
-                return Begun(undo=(*_package_back(step.package, version), *self._unit_back(step.then)))
+                return Begun(undo=(*self._package_back(step.package), *self._unit_back(step.then)))
             case RemovePackage():
-                version = self._packages.version(step.package)
-                return Begun(undo=_package_back(step.package, version) if version else ())
+                there = self._packages.version(step.package)
+                return Begun(undo=self._package_back(step.package) if there else ())
             case InstallArtifact():
                 first, last, marks = self._artifacts.before_install(step)
                 return Begun(undo=(*first, *self._unit_back(step.then), *last), marks=marks)
@@ -108,15 +111,22 @@ class Executor:
             case SetKernel():
                 files = (PutBack(path=path, was=self._tree.found(path)) for path in step.files)
                 return Begun(undo=(*self._kernel.back(step), *files))
-            case RestartUnit():
-                marks = {INVOCATION: self._units.invocation(step.unit)}
-                return Begun(
-                    undo=() if self._units.runs(step.unit) else (StopUnit(unit=step.unit),), marks=marks
-                )
-            case StopUnit():
-                return Begun(undo=(RestartUnit(unit=step.unit),) if self._units.runs(step.unit) else ())
             case Reboot():
                 return Begun(undo=(), marks={BOOT: self._boot_id})
+            case _:
+                return self._before_turn(step)
+
+    def _before_turn(self, step: RestartUnit | ReloadUnit | EnableUnit | StopUnit) -> Begun:
+        unit = step.unit
+        match step:
+            case RestartUnit() | ReloadUnit():
+                marks = {INVOCATION: self._units.invocation(unit)}
+                return Begun(undo=() if self._units.runs(unit) else (StopUnit(unit=unit),), marks=marks)
+            case EnableUnit():
+                was = self._units.starts(unit)
+                return Begun(undo=() if was is step.enabled else (EnableUnit(unit=unit, enabled=was),))
+            case StopUnit():
+                return Begun(undo=(RestartUnit(unit=unit),) if self._units.runs(unit) else ())
             case _:
                 assert_never(step)
 
@@ -134,17 +144,21 @@ class Executor:
         """
         match step:
             case WriteFile():
-                self._tree.write(step.path, step.content, step.mode)
+                self._tree.write(step.path, step.content, step.mode, owner=step.owner, group=step.group)
                 self._reread(step.path)
-                self._restart(step.then)
+                self._load(step.then)
+            case RemoveFile():
+                self._tree.remove(step.path, step.content)
+                self._reread(step.path)
+                self._load(step.then)
             case InstallPackage():
-                self._packages.install(step.package, step.version)
-                self._restart(step.then)
+                self._packages.install(step.package, step.version, hold=step.hold, anew=step.anew)
+                self._load(step.then)
             case RemovePackage():
                 self._packages.remove(step.package)
             case InstallArtifact():
                 self._artifacts.install(step, marks)
-                self._restart(step.then)
+                self._load(step.then)
                 self._prune(step.path, marks)
             case RemoveArtifact():
                 self._artifacts.remove(step.path)
@@ -155,10 +169,24 @@ class Executor:
             case RestartUnit():
                 if not (again and self._has_restarted(step.unit, marks)):
                     self._units.restart(step.unit)
-            case StopUnit():
-                self._units.stop(step.unit)
             case Reboot():
                 self._reboot(marks)
+            case _:
+                self._turn(step)
+
+    def _turn(self, step: RestartUnit | RestartAgain | ReloadUnit | EnableUnit | StopUnit) -> None:
+        match step:
+            case RestartUnit():
+                self._units.restart(step.unit)
+            case RestartAgain():
+                if not step.invocation or self._units.invocation(step.unit) != step.invocation:
+                    self._units.restart(step.unit)
+            case ReloadUnit():
+                self._units.reload(step.unit)
+            case EnableUnit():
+                self._units.enable(step.unit, enabled=step.enabled)
+            case StopUnit():
+                self._units.stop(step.unit)
             case _:
                 assert_never(step)
 
@@ -177,35 +205,37 @@ class Executor:
             case UnloadModule():
                 self._kernel.unload(act.module)
             case InstallPackage():
-                self._packages.install(act.package, act.version)
+                self._packages.install(act.package, act.version, hold=act.hold)
             case RemovePackage():
                 self._packages.remove(act.package)
-            case RestartUnit():
-                self._units.restart(act.unit)
-            case RestartAgain():
-                if not act.invocation or self._units.invocation(act.unit) != act.invocation:
-                    self._units.restart(act.unit)
-            case StopUnit():
-                self._units.stop(act.unit)
             case _:
-                assert_never(act)
+                self._turn(act)
 
-    def _unit_back(self, then: RestartUnit | None) -> tuple[Undo, ...]:
+    def _unit_back(self, then: Then | None) -> tuple[Undo, ...]:
         """Give what lets the unit of a step be as it was: it has read what the step brings."""
         if then is None:
             return ()
         if not self._units.runs(then.unit):
             return (StopUnit(unit=then.unit),)
+        if isinstance(then, ReloadUnit):
+            return (then,)
         return (RestartAgain(unit=then.unit, invocation=self._units.invocation(then.unit)),)
 
-    def _restart(self, then: RestartUnit | None) -> None:
+    def _package_back(self, package: str) -> tuple[Undo, ...]:
+        version = self._packages.version(package)
+        if not version:
+            return (RemovePackage(package=package),)
+        ours = self._packages.holds(package)
+        return (InstallPackage(package=package, version=version, then=None, hold=ours),)
+
+    def _load(self, then: Then | None) -> None:
         if then is not None:
-            self._units.restart(then.unit)
+            self._turn(then)
 
     def _reread(self, path: str) -> None:
         """Let systemd read its files anew if this is one of them: it does not see a folder of drop-ins that is new."""
         if path.startswith(_UNIT_FOLDERS):
-            self._units.reload()
+            self._units.reread()
 
     def _prune(self, path: str, marks: Mapping[str, str]) -> None:
         """Delete artifacts that nobody goes back to; what cannot be deleted is no reason to go back."""
@@ -230,12 +260,6 @@ class Executor:
         raise StepFailed(
             f"the host was told to reboot and is still in the same boot after {REBOOT_LIMIT:.0f} s"
         )
-
-
-def _package_back(package: str, version: str) -> tuple[Undo, ...]:
-    if not version:
-        return (RemovePackage(package=package),)
-    return (InstallPackage(package=package, version=version, then=None),)
 
 
 __all__ = ["BOOT", "INVOCATION", "Executor", "Pause", "StepFailed", "Stopped"]

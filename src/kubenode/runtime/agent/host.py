@@ -21,7 +21,7 @@ from kubenode.runtime.agent.executor import Executor, Pause
 from kubenode.runtime.agent.journal import Journal
 from kubenode.runtime.agent.kernel import Kernel
 from kubenode.runtime.agent.look import Looker
-from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.rpm import package_manager
 from kubenode.runtime.agent.stage import Supply
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import Units
@@ -106,7 +106,7 @@ class RealHost:
         commands = run if run is not None else Commands()
         tree = Tree(root, disk)
         pause = sleep if sleep is not None else self._pause
-        units, packages = Units(commands, pause), Packages(commands, pause)
+        units, packages = Units(commands, pause), package_manager(tree, commands, pause)
         self._units = units
         self._looker = Looker(tree, units, packages, commands)
         clock = SystemClock()
@@ -187,8 +187,9 @@ class Onlooker:
 
     def __init__(self, about: About, *, root: Path, run: Runner) -> None:
         self._about = about
-        units, packages = Units(run, _unwaiting), Packages(run, _unwaiting)
-        self._looker = Looker(Tree(root), units, packages, run)
+        tree = Tree(root)
+        units, packages = Units(run, _unwaiting), package_manager(tree, run, _unwaiting)
+        self._looker = Looker(tree, units, packages, run)
 
     def seen(self, machine: str) -> HostSeen | None:
         """Give what is known of the host: nothing of what was done on it."""

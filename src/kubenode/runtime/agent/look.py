@@ -12,25 +12,29 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from kubenode.core.hookspecs import Seen
 from kubenode.core.step import (
+    Access,
     ArtifactAt,
     Check,
     CheckAnswer,
     Exec,
+    FileAccess,
     HttpGet,
+    PackageHeld,
     PackageVersion,
     Probe,
     ReadFile,
     TcpConnect,
+    UnitEnabled,
     UnitState,
 )
 from kubenode.runtime.agent.commands import Runner
 from kubenode.runtime.agent.controller import CannotLook
-from kubenode.runtime.agent.packages import Packages
+from kubenode.runtime.agent.packages import PackageManager
 from kubenode.runtime.agent.slots import Slots
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
@@ -40,6 +44,8 @@ LOG = logging.getLogger("kubenode.agent")
 LIMIT: Final = 15.0
 """Seconds that files, units and packages have in one look, besides the time limits of its checks."""
 _TEXT: Final = 4096
+
+T = TypeVar("T")
 
 
 class Looker:
@@ -54,7 +60,7 @@ class Looker:
     """
 
     def __init__(
-        self, tree: Tree, units: Units, packages: Packages, run: Runner, limit: float = LIMIT
+        self, tree: Tree, units: Units, packages: PackageManager, run: Runner, limit: float = LIMIT
     ) -> None:
         self._tree = tree
         self._units = units
@@ -81,10 +87,7 @@ class Looker:
             raise CannotLook(f"a look at this host has not ended after {self._limit:.0f} s")
         if found.error is not None:
             raise CannotLook(str(found.error)) from found.error
-        return Seen(
-            files=found.files, units=found.units, packages=found.packages, artifacts=found.artifacts,
-            answers=dict(found.answers),
-        )  # fmt: skip
+        return found.seen()
 
     def _fill(self, found: "_Looked", probes: Sequence[Probe]) -> None:
         try:
@@ -105,21 +108,19 @@ class Looker:
     def _one(self, found: "_Looked", probe: Probe) -> None:
         match probe:
             case ReadFile():
-                content = self._tree.read(probe.path)
-                if content is not None:
-                    found.files[probe.path] = content
+                _note(found.files, probe.path, self._tree.read(probe.path))
+            case FileAccess():
+                _note(found.access, probe.path, self._tree.access(probe.path))
             case UnitState():
-                state = self._units.state(probe.unit)
-                if state is not None:
-                    found.units[probe.unit] = state
+                _note(found.units, probe.unit, self._units.state(probe.unit))
+            case UnitEnabled():
+                _note(found.enabled, probe.unit, self._units.enabled(probe.unit))
             case PackageVersion():
-                version = self._packages.version(probe.package)
-                if version:
-                    found.packages[probe.package] = version
+                _note(found.packages, probe.package, self._packages.version(probe.package) or None)
+            case PackageHeld():
+                _note(found.held, probe.package, self._packages.held(probe.package))
             case ArtifactAt():
-                mark = self._slots.mark(probe.path)
-                if mark is not None:
-                    found.artifacts[probe.path] = mark
+                _note(found.artifacts, probe.path, self._slots.mark(probe.path))
             case Exec() | HttpGet() | TcpConnect():
                 return  # asked at the same time
             case _:
@@ -153,11 +154,27 @@ class _Looked:
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
+        self.access: dict[str, Access] = {}
         self.units: dict[str, str] = {}
+        self.enabled: dict[str, str] = {}
         self.packages: dict[str, str] = {}
+        self.held: dict[str, bool] = {}
         self.artifacts: dict[str, str] = {}
         self.answers: dict[Check, CheckAnswer] = {}
         self.error: Exception | None = None
+
+    def seen(self) -> Seen:
+        """Give it for a driver."""
+        return Seen(
+            files=self.files, access=self.access, units=self.units, enabled=self.enabled, packages=self.packages,
+            held=self.held, artifacts=self.artifacts, answers=dict(self.answers),
+        )  # fmt: skip
+
+
+def _note(found: dict[str, T], name: str, one: T | None) -> None:
+    """Note what was found; of what is not there is no entry."""
+    if one is not None:
+        found[name] = one
 
 
 def _status(check: HttpGet) -> int:

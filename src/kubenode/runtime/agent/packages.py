@@ -1,18 +1,19 @@
-"""Debian packages, by apt-get, dpkg and dpkg-query.
+"""Debian packages, by apt-get, dpkg, dpkg-query and apt-mark; and what every package manager is asked.
 
-An installation removes nothing, overwrites no configuration that was changed here, and takes no package off hold: what
-a person decided stands, and the step fails with what to do about it.
+An installation removes nothing, overwrites no configuration that was changed here, and takes no package off hold that
+a person has put there: what a person decided stands, and the step fails with what to do about it. A hold of ours is
+known by a file of its package's name in `/opt/kubenode/holds`.
 """
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
 from kubenode.core.step import is_package
 from kubenode.runtime.agent.commands import Ran, Runner
-from kubenode.runtime.agent.tree import StepFailed
+from kubenode.runtime.agent.tree import Form, StepFailed, Tree, Was
 from kubenode.runtime.agent.units import told
 
 LOOK_LIMIT: Final = 10.0
@@ -20,7 +21,7 @@ CHANGE_LIMIT: Final = 1200.0
 """Seconds that one call of apt-get or dpkg has."""
 LOCK_LIMIT: Final = 300.0
 """Seconds that another package manager is waited for."""
-_LOCK_EVERY: Final = 5.0
+LOCK_EVERY: Final = 5.0
 
 _VERSION: Final = re.compile(r"[0-9][A-Za-z0-9.+:~-]{0,127}")
 _LOCKED: Final = re.compile(
@@ -40,6 +41,52 @@ _CONFIGURE: Final = ("dpkg", *_KEEP, "--configure", "-a")
 _FORMAT: Final = "${db:Status-Want} ${db:Status-Eflag} ${db:Status-Status} ${Version}\\n"
 
 
+HOLDS: Final = "/opt/kubenode/holds"
+
+
+class PackageManager(Protocol):
+    """The packages of a host. Every method raises StepFailed when nobody can tell, or it cannot be done."""
+
+    def version(self, package: str) -> str:
+        """Give the installed version of a package, empty when there is none."""
+
+    def held(self, package: str) -> bool | None:
+        """Tell whether an installed package is kept from upgrades, by whomever; None when it is not installed."""
+
+    def holds(self, package: str) -> bool:
+        """Tell whether a package is held, and by us."""
+
+    def install(self, package: str, version: str, *, hold: bool = True, anew: bool = False) -> None:
+        """Bring a package to an exact version, up or down, also one that is there if `anew`; and hold it there, or not."""
+
+    def remove(self, package: str) -> None:
+        """Remove a package and nothing besides; its configuration stays."""
+
+
+class Holds:
+    """Which holds are ours.
+
+    Args:
+        tree: the files of the host.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def has(self, package: str) -> bool:
+        """Tell whether a hold of a package is ours, if there is one. Raises StepFailed."""
+        return self._tree.read(f"{HOLDS}/{package}") is not None
+
+    def note(self, package: str) -> None:
+        """Note that a hold is ours; before it is put there. Raises StepFailed."""
+        if not self.has(package):
+            self._tree.write(f"{HOLDS}/{package}", b"", 0o644)
+
+    def forget(self, package: str) -> None:
+        """Forget a hold of ours; after it was taken away. Raises StepFailed."""
+        self._tree.put(f"{HOLDS}/{package}", Was(form=Form.ABSENT))
+
+
 @attrs.frozen
 class Found:
     """A package as dpkg knows it.
@@ -56,20 +103,31 @@ class Found:
 
 
 class Packages:
-    """The packages of a host.
+    """The packages of a Debian.
 
     Args:
         run: runs the package manager.
         sleep: waits for some seconds.
+        holds: which holds are ours.
     """
 
-    def __init__(self, run: Runner, sleep: Callable[[float], None]) -> None:
+    def __init__(self, run: Runner, sleep: Callable[[float], None], holds: Holds) -> None:
         self._run = run
         self._sleep = sleep
+        self._holds = holds
 
     def version(self, package: str) -> str:
         """Give the installed version of a package, empty when there is none. Raises StepFailed when nobody can tell."""
         return self.found(package).version
+
+    def held(self, package: str) -> bool | None:
+        """Tell whether an installed package is on hold, by whomever. Raises StepFailed when nobody can tell."""
+        found = self.found(package)
+        return found.held if found.version else None
+
+    def holds(self, package: str) -> bool:
+        """Tell whether a package is on hold, and by us. Raises StepFailed when nobody can tell."""
+        return self.found(package).held and self._holds.has(package)
 
     def found(self, package: str) -> Found:
         """Give what dpkg knows of a package. Raises StepFailed when nobody can tell."""
@@ -87,21 +145,30 @@ class Packages:
             broken=any(one[1:2] == ["reinstreq"] for one in known),
         )  # fmt: skip
 
-    def install(self, package: str, version: str) -> None:
-        """Bring a package to an exact version, up or down.
+    def install(self, package: str, version: str, *, hold: bool = True, anew: bool = False) -> None:
+        """Bring a package to an exact version, up or down, and hold it there, or not.
+
+        Args:
+            package: which.
+            version: as the package manager spells it.
+            hold: keep everybody else's upgrades from it.
+            anew: also when it is at that version: all its files but those of its configuration are written again.
 
         Raises:
-            StepFailed: it is held, the version is not to be had, or the package manager fails.
+            StepFailed: somebody else holds it, the version is not to be had, or the package manager fails.
         """
         if not _VERSION.fullmatch(version):
             raise StepFailed(f"{version!r} is not the version of a package such as 1.6.20~ds1-1+deb12u2")
         found = self.found(package)
-        if found.version == version and not found.broken:
-            return
-        self._check_hold(package, found)
-        again = ("--reinstall",) if found.broken else ()
+        if found.version != version or found.broken or anew:
+            self._free(package, found)
+            self._changed(package, version, again=found.broken or anew)
+        self._keep(package, hold=hold)
+
+    def _changed(self, package: str, version: str, *, again: bool) -> None:
+        mends = ("--reinstall",) if again else ()
         self._change(
-            f"installing {package}={version}", (*_APT, *again, "install", "--", f"{package}={version}")
+            f"installing {package}={version}", (*_APT, *mends, "install", "--", f"{package}={version}")
         )
         got = self.version(package)
         if got != version:
@@ -116,16 +183,32 @@ class Packages:
         found = self.found(package)
         if not found.version and not found.broken:
             return
-        self._check_hold(package, found)
+        self._free(package, found)
         self._change(f"removing {package}", ("dpkg", "--remove", "--", package))
         if self.version(package):
             raise StepFailed(f"{package} is still installed after it was removed")
+        self._holds.forget(package)
 
-    def _check_hold(self, package: str, found: Found) -> None:
-        if found.held:
+    def _free(self, package: str, found: Found) -> None:
+        """Take a package off a hold of ours; raises StepFailed where it is somebody else's."""
+        if not found.held:
+            return
+        if not self._holds.has(package):
             raise StepFailed(
                 f"{package} is held at {found.version or 'no version'}; apt-mark unhold {package}"
             )
+        self._change(f"taking {package} off hold", ("apt-mark", "unhold", "--", package))
+
+    def _keep(self, package: str, *, hold: bool) -> None:
+        """Hold a package, or take our hold away; somebody else's is theirs."""
+        held = self.found(package).held
+        if hold and not held:
+            self._holds.note(package)
+            self._change(f"holding {package}", ("apt-mark", "hold", "--", package))
+        elif not hold and self._holds.has(package):
+            if held:
+                self._change(f"taking {package} off hold", ("apt-mark", "unhold", "--", package))
+            self._holds.forget(package)
 
     def _change(self, what: str, argv: tuple[str, ...]) -> None:
         """Run a change; once more after an interrupted dpkg was repaired, and once more with fresh lists."""
@@ -138,6 +221,13 @@ class Packages:
             ran = self._locked(what, argv)
         self._must(what, ran)
 
+    def _told(self, what: str, ran: Ran) -> str:
+        """Say how it failed, and what to do where that is one thing."""
+        text = told(what, ran)
+        named = re.search(r"Version '.*' for '(\S+)' was not found|Unable to locate package (\S+)", ran.tail)
+        package = next((one for one in (named.groups() if named else ()) if one), "")
+        return f"{text}; apt-cache madison {package} lists what there is" if package else text
+
     def _locked(self, what: str, argv: tuple[str, ...]) -> Ran:
         """Run something that needs the package manager for itself; wait while another one has it."""
         waited = 0.0
@@ -149,9 +239,9 @@ class Packages:
                 raise StepFailed(
                     f"{what}: another package manager has run for {LOCK_LIMIT:.0f} s; end it, or wait for it"
                 )
-            self._sleep(_LOCK_EVERY)
-            waited += _LOCK_EVERY
+            self._sleep(LOCK_EVERY)
+            waited += LOCK_EVERY
 
     def _must(self, what: str, ran: Ran) -> None:
         if not ran.succeeded:
-            raise StepFailed(told(what, ran))
+            raise StepFailed(self._told(what, ran))

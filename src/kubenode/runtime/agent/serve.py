@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import attrs
 
 from kubenode.core.decision import Decision
+from kubenode.core.detect.clock import clock_conditions
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.inspection import INSPECT_EVERY
 from kubenode.core.model.condition import Condition
@@ -34,7 +35,7 @@ from kubenode.runtime.engine.loop import Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.client import Connection
-from kubenode.runtime.store.transport import Limits
+from kubenode.runtime.store.transport import Limits, Timing
 from kubenode.runtime.threads import called
 
 LOG = logging.getLogger("kubenode.agent")
@@ -110,6 +111,8 @@ class _Agent:
         self._driver: Driver | None = None
         self._work: asyncio.Task[None] | None = None
         self._address = ""
+        self._store: OwnMachine | None = None
+        self._clock_said: tuple[Condition, ...] = ()
         self._detector: Detector | None = None
         _own_folder(wanted.state)
         boot = boot_id()
@@ -157,7 +160,10 @@ class _Agent:
         return self._host.unit(name)
 
     def _conditions(self) -> tuple[Condition, ...]:
-        return () if self._detector is None else self._detector.conditions
+        found = () if self._detector is None else self._detector.conditions
+        if self._store is not None:
+            self._clock_said = clock_conditions(self._store.ahead, self._clock_said, self._wall())
+        return (*found, *self._clock_said)
 
     def _stop(self) -> None:
         if self._driver is not None:
@@ -180,9 +186,11 @@ class _Agent:
         wanted = self._wanted
         if wanted.enrolment is not None:
             await enrol(wanted.enrolment, self._wall())
-        store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS)
+        timing = Timing(clock=self._clock)
+        store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS, timing=timing)
         engine = agents(self._host, self._plugins, fault=survived, inspect=wanted.inspect)
         async with store:
+            self._store = store
             kept = KeptStore(store, wanted.machine, wanted.state)
             driver = self._driver = Driver(engine, kept, self._clock, hands=self._host)
             LOG.info(

@@ -17,7 +17,8 @@ import attrs
 
 from kubenode.core.errors import KubenodeError
 from kubenode.core.identity import digest
-from kubenode.core.step import is_path
+from kubenode.core.step import Access, is_path
+from kubenode.runtime.agent.accounts import group_name, group_number, user_name, user_number
 from kubenode.runtime.agent.disk import FOLDER, LOOK, Disk
 
 MOST: Final = 4 << 20
@@ -108,15 +109,54 @@ class Tree:
                     return len(parts) - count
         return len(parts)
 
-    def write(self, path: str, content: bytes, mode: int) -> None:
+    def access(self, path: str) -> Access | None:
+        """Give whose a file is, and who may do what with it; None when there is no plain file at that very path.
+
+        Raises:
+            StepFailed: nobody can tell.
+        """
+        try:
+            with self.folder_of(path) as (folder, name):
+                held = None if folder is None else status(name, folder)
+        except (LinkedFolder, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise failed(path, error) from error
+        if held is None or not stat.S_ISREG(held.st_mode):
+            return None
+        owner, group = user_name(held.st_uid), group_name(held.st_gid)
+        return Access(mode=stat.S_IMODE(held.st_mode), owner=owner, group=group)
+
+    def write(self, path: str, content: bytes, mode: int, *, owner: str = "", group: str = "") -> None:
         """Replace a file, or make it; folders that are missing are made, for all to read and root to write.
 
-        The file keeps its owner. Until the new one is whole and on the disk the old one stands.
+        The file keeps its owner and group where none are named. Until the new one is whole and on the disk the old one
+        stands.
 
         Raises:
             StepFailed: it cannot be written; what stood there stands.
         """
-        self.put(path, attrs.evolve(self._as_file(path), content=content, mode=mode))
+        file = attrs.evolve(self._as_file(path), content=content, mode=mode)
+        if owner:
+            file = attrs.evolve(file, user=_known(user_number(owner), "user", owner))
+        if group:
+            file = attrs.evolve(file, group=_known(group_number(group), "group", group))
+        self.put(path, file)
+
+    def remove(self, path: str, content: bytes) -> None:
+        """Remove a file of exactly this content; one that is not there is removed.
+
+        Raises:
+            StepFailed: it has another content, is no plain file, or cannot be removed.
+        """
+        was = self.found(path)
+        if was.form is Form.ABSENT:
+            return
+        if was.form is not Form.FILE or was.content != content:
+            raise StepFailed(
+                f"{path} is not what was written there, so it stays; look at it, and remove it by hand"
+            )
+        self.put(path, NOTHING)
 
     def adjust(self, path: str, content: bytes) -> None:
         """Write into a file of `/proc`, in place. Raises StepFailed."""
@@ -144,8 +184,19 @@ class Tree:
                 self._remove(path, was.missing)
                 return
             with self.folder_of(path, make=True) as (folder, name):
-                if folder is not None:
+                if folder is not None and not self._stands(path, name, folder, was):
                     self._put(name, folder, was)
+
+    def _stands(self, path: str, name: str, folder: int, was: Was) -> bool:
+        """Tell whether a path is as it was, and see that it stays so; a disk that is read-only by now bears that."""
+        try:
+            if _found(path, name, folder) != attrs.evolve(was, missing=0):
+                return False
+        except StepFailed:  # something else stands there
+            return False
+        self._swept(name, folder)
+        self._disk.sync(folder)
+        return True
 
     def _put(self, name: str, folder: int, was: Was) -> None:
         new = self._swept(name, folder)
@@ -263,7 +314,15 @@ class LinkedFolder(StepFailed):
 
 def failed(path: str, error: OSError) -> StepFailed:
     """Say which path could not be used, and why."""
-    return StepFailed(f"{path}: {os.strerror(error.errno or 0)}")
+    return StepFailed(f"{path}: {os.strerror(error.errno or 0)}{_FIXES.get(error.errno or 0, '')}")
+
+
+_FIXES: Final = {
+    errno.EROFS: "; find out why, and remount it",
+    errno.ENOSPC: "; make room",
+    errno.EDQUOT: "; make room",
+}
+"""What to do about what the disk says, where it is one thing."""
 
 
 @contextmanager
@@ -273,6 +332,12 @@ def explained(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise failed(path, error) from error
+
+
+def _known(number: int | None, what: str, name: str) -> int:
+    if number is None:
+        raise StepFailed(f"this host has no {what} {name}; make it, or name another")
+    return number
 
 
 def status(name: str, folder: int) -> os.stat_result | None:

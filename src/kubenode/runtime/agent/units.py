@@ -13,7 +13,16 @@ LOOK_LIMIT: Final = 10.0
 SETTLE: Final = 2.0
 """Seconds after which a unit that has become active is looked at again: what dies at once has not started."""
 _EVERY: Final = 0.5
-_SHOWN: Final = ("LoadState", "ActiveState", "SubState", "Result", "Type", "NeedDaemonReload", "InvocationID")
+_SHOWN: Final = (
+    "LoadState",
+    "ActiveState",
+    "SubState",
+    "Result",
+    "Type",
+    "NeedDaemonReload",
+    "InvocationID",
+    "UnitFileState",
+)
 _NOT_THERE: Final = "not-found"
 _RESTS: Final = ("inactive", "failed")
 
@@ -44,6 +53,29 @@ class Units:
         shown = self._show(unit)
         return shown["InvocationID"] if shown["ActiveState"] in RUNS else ""
 
+    def enabled(self, unit: str) -> str | None:
+        """Give whether a unit starts at boot, in systemd's words; None for one without a file. Raises StepFailed."""
+        return self._show(unit)["UnitFileState"] or None
+
+    def starts(self, unit: str) -> bool:
+        """Tell whether a unit starts at boot. Raises StepFailed when nobody can tell."""
+        return (self.enabled(unit) or "").startswith("enabled")
+
+    def enable(self, unit: str, *, enabled: bool) -> None:
+        """Let a unit start at boot, or not; what runs is not touched.
+
+        Raises:
+            StepFailed: systemd refuses, or finds nothing in the unit's file by which it could.
+        """
+        if self.starts(unit) is enabled:
+            return
+        self._call("enable" if enabled else "disable", unit)
+        if self.starts(unit) is not enabled:
+            found = self.enabled(unit) or "not there"
+            raise StepFailed(
+                f"{unit} is {found} after systemctl {'enable' if enabled else 'disable'}; give its file an [Install] section"
+            )
+
     def restart(self, unit: str) -> None:
         """Restart a unit, and wait until it is active and stays so.
 
@@ -52,10 +84,26 @@ class Units:
         """
         shown = self._show(unit)
         if shown["NeedDaemonReload"] == "yes" or shown["LoadState"] == _NOT_THERE:
-            self.reload()
+            self.reread()
         if shown["ActiveState"] == "failed":
             self._call("reset-failed", unit)  # else it may be refused for having failed too often
         self._call("restart", unit)
+        self._settled(unit)
+
+    def reload(self, unit: str) -> None:
+        """Let a unit read its configuration anew, and see that it stays up; one that does not run is started.
+
+        Raises:
+            StepFailed: it cannot, or does not stay up.
+        """
+        if self._show(unit)["ActiveState"] not in RUNS:
+            self.restart(unit)
+            return
+        self._call("reload", unit)
+        self._settled(unit)
+
+    def _settled(self, unit: str) -> None:
+        """Wait until a unit is active and stays so, in one run. Raises StepFailed."""
         waited, found = 0.0, self._show(unit)
         while not _is_up(found):
             if waited >= START_LIMIT or found["ActiveState"] in _RESTS:
@@ -76,7 +124,7 @@ class Units:
         if found["ActiveState"] not in _RESTS:
             raise StepFailed(f"{unit} is {found['ActiveState']} after it was stopped")
 
-    def reload(self) -> None:
+    def reread(self) -> None:
         """Let systemd read all unit files anew; nothing is restarted. Raises StepFailed."""
         self._call("daemon-reload")
 

@@ -20,6 +20,8 @@ from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
 from kubenode.runtime.embed import Engine
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.lease import Lease
+from kubenode.runtime.userdata.files import read_settings
+from kubenode.runtime.userdata.settings import UserDataSettings
 
 LOG = logging.getLogger("kubenode.controller")
 NOWHERE = "none"
@@ -43,6 +45,7 @@ class Wanted:
     listen: str
     observe_only: bool
     enrolment: bool
+    user_data: UserDataSettings | None
 
 
 def controller(  # noqa: PLR0913, PLR0917 - one an option
@@ -76,6 +79,13 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
             "--enrolment", help="Approve certificates of agents; needs kubenode manifests --enrolment."
         ),
     ] = False,
+    user_data: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file with what instances enrol with: server, ca_file, key_file, bundle_url, bundle_sha256. "
+            "Needs kubenode manifests --user-data, and --enrolment here or elsewhere."
+        ),
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("-v", "--verbose", help="Log every decision, also those that do nothing.")
     ] = False,
@@ -94,7 +104,7 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
         kept = Lease(name=name, namespace=lease_namespace, times=_times(lease_seconds))
     wanted = Wanted(
         kubeconfig=kubeconfig, context=context, settings=settings, lease=kept, listen=listen, observe_only=observe_only,
-        enrolment=enrolment,
+        enrolment=enrolment, user_data=None if user_data is None else read_settings(user_data),
     )  # fmt: skip
     asyncio.run(serve(wanted))
 
@@ -149,8 +159,9 @@ async def _serve(wanted: Wanted, told: _Told) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(connect(wanted.kubeconfig, wanted.context))
         engine = Engine(
-            store, plugins=plugins, observe_only=wanted.observe_only, lease=wanted.lease, controllers=only
-        )
+            store, plugins=plugins, observe_only=wanted.observe_only, lease=wanted.lease, controllers=only,
+            user_data=wanted.user_data,
+        )  # fmt: skip
         if wanted.listen != NOWHERE:
             from kubenode.runtime.http import served
 

@@ -30,13 +30,19 @@ def manifests(
     enrolment: Annotated[
         bool, typer.Option("--enrolment", help="With what agents need to get certificates: kubenode controller --enrolment.")
     ] = False,
+    user_data: Annotated[
+        bool, typer.Option("--user-data", help="With what instances need to enrol by user data: kubenode controller --user-data. Includes --enrolment.")
+    ] = False,
     agent_reads: Annotated[
         Reads | None,
-        typer.Option(help="Machines that an agent may read. [default: own with --enrolment, else any]", show_default=False),
+        typer.Option(help="Machines that an agent may read. [default: own with --enrolment, any with --user-data and else]", show_default=False),
     ] = None,
 ) -> None:  # fmt: skip
     """Print CRDs, RBAC and admission policies to install, as in: kubenode manifests | kubectl apply -f - ."""
-    objects = install(enrolment=enrolment, reads=agent_reads)
+    try:
+        objects = install(enrolment=enrolment, reads=agent_reads, user_data=user_data)
+    except InvalidObjectError as error:
+        fail(error, output, NO)
     if output is Output.JSON:
         document({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     elif output is Output.YAML:

@@ -103,7 +103,7 @@ def told(seen: Foresight) -> dict[str, Any]:
         ],
         "imports": [
             {
-                "machine": one.machine, "host": one.host, "zone": one.zone, "labels": dict(one.labels),
+                "machine": one.machine, "host": one.host, "zone": one.zone, "labels": dict(one.labels), "annotations": dict(one.annotations),
                 "taints": list(one.taints), "components": dict(one.entries),
             }
             for one in seen.imports
@@ -164,6 +164,10 @@ def _import(one: PlannedImport) -> Iterable[str]:
     yield f"import  {one.machine} ({one.host}" + (f", zone {one.zone})" if one.zone else ")")
     if one.labels:
         yield f"{IN}label the Node " + ", ".join(f"{key}={value}" for key, value in one.labels.items())
+    if one.annotations:
+        yield f"{IN}annotate the Node " + ", ".join(
+            f"{key}={value}" for key, value in one.annotations.items()
+        )
     if one.taints:
         yield f"{IN}taint the Node " + ", ".join(one.taints)
     yield f"{IN}install " + (", ".join(one.entries.values()) or "nothing") + "; then Running"

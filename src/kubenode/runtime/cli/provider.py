@@ -34,7 +34,7 @@ CAPABILITIES: Final[Mapping[str, type]] = {
         if name.startswith("Supports")
     },
 }
-ACCOUNT: Final = ("credentials", "look")
+ACCOUNT: Final = ("credentials", "look", "delete", "tag", "reboot", "stop", "start")
 """What is checked once, however many placements there are."""
 SIGNS: Final[Mapping[bool | None, str]] = {True: "yes", False: "no", None: "?"}
 provider = typer.Typer(

@@ -10,7 +10,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.drift.count import DriftCount, Suspect
 from kubenode.core.health.freeze import Place
-from kubenode.core.health.held import is_held
+from kubenode.core.health.held import allows_drift, is_held
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.machine.draining import asks_to_go
 from kubenode.core.node.cordon import cordoned_by
@@ -34,6 +34,7 @@ class Facts:
 
     Attributes:
         available: its Node is Ready, and not cordoned by us; open holds are not counted here.
+        allowed: names of the sets whose component a person lets be as it is here.
     """
 
     machine: m.Ref
@@ -47,6 +48,7 @@ class Facts:
     up: bool
     missed: bool
     seats: Mapping[str, Seat]
+    allowed: frozenset[str] = frozenset()
 
     @property
     def place(self) -> Place:
@@ -304,6 +306,7 @@ class Inventory:
             region=node.region if node is not None else "", claimed=node is not None, ready=ready, available=available,
             ran=ran, up=ran and machine.status.phase in SHOULD_BE_UP,
             missed=ran and not available and machine.status.phase in MISSED, seats=seats,
+            allowed=frozenset(one.metadata.name for one in selecting if allows_drift(machine, one.spec.name)),
         )  # fmt: skip
 
     def _count_node(self, name: str) -> None:
@@ -399,11 +402,11 @@ def node_name(machine: m.Machine) -> str:
 
 
 def _suspect(set_name: str, facts: Facts | None) -> Suspect | None:
-    """Give a machine as the drift of a set is counted; None when it has no entry of that set."""
+    """Give a machine as the drift of a set is counted, which what a person allows is none of; None when it has no entry of that set."""
     seat = facts.seats.get(set_name) if facts is not None else None
-    if seat is None or seat.entry is None or seat.is_foreign(set_name):
+    if facts is None or seat is None or seat.entry is None or seat.is_foreign(set_name):
         return None
-    return Suspect.of(seat.machine, seat.entry, seat.report)
+    return Suspect.of(seat.machine, seat.entry, None if set_name in facts.allowed else seat.report)
 
 
 def _weight(facts: Facts | None) -> object:

@@ -10,9 +10,9 @@ from kubenode.core.hookspecs import Case, SupportsPower
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.policy import Policy
 from kubenode.core.reading import near
+from kubenode.core.remedy.case import Planned
 from kubenode.core.remedy.decide import RemedySnapshot, decide, open_job
-from kubenode.core.remedy.episode import Planned
-from kubenode.core.step import RestartInstance
+from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance
 from kubenode.runtime.controller.breakers import Breakers
 from kubenode.runtime.controller.drains import draining_actions
 from kubenode.runtime.controller.inventory import Inventory
@@ -56,6 +56,7 @@ class RemedyController:
             machine=machine, node=node, jobs=jobs, holds=self._inventory.op_ids_on(machine.metadata.uid),
             zones=self._inventory.zones(), sets=self._inventory.sets_of(key),
             steps=planned(self._plugins, self._inventory.policy(), machine, node, jobs), drains=self._drains,
+            stand_in=_by_provider(self._plugins, machine, "a silent agent") if jobs else None,
             answer=self._instances.answer(machine.metadata.uid), now=now, sightings=sightings,
         )  # fmt: skip
         job = open_job(jobs)
@@ -126,9 +127,10 @@ def _planned(
             params=structured(rung.parameters, action.params, f"{where}.parameters"),
         )  # fmt: skip
         steps = action.plan(case)
-        return (
-            _by_provider(plugins, machine, where) if steps == (RestartInstance(),) else operation_steps(steps)
-        )
+        if steps == (RestartInstance(),):
+            return _by_provider(plugins, machine, where)
+        alone = steps[0] if len(steps) == 1 else None
+        return alone if isinstance(alone, ConfirmMaintenance | ReplaceMachine) else operation_steps(steps)
     except InvalidObjectError as error:
         return Problem(where=where, what=f"ParametersInvalid: {error}")
     except Exception as error:

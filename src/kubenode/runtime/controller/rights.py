@@ -26,6 +26,9 @@ ENROLS: Final = (
 )
 """What the enrol controller does outside our API group; admission policies narrow it (`runtime/policies.py`)."""
 
+TELLS_TOKENS: Final = Right(group="", resource="secrets", verb="create", namespace="kube-system")
+"""What it takes to let the server know the tokens of instances that enrol by user data; a policy says of which Secrets."""
+
 LOOKS: Final[Mapping[str, tuple[Right, ...]]] = MappingProxyType({
     "machine": tuple(
         Right(group=cls.KIND.group, resource=cls.KIND.plural, verb="list")
@@ -57,12 +60,15 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
 _ENROL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({ENROL: ("patch machines/status",)})
 
 
-def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) -> tuple[Right, ...]:
+def rights(
+    only: Collection[str] = tuple(_WRITES), *, observes: bool = False, user_data: bool = False
+) -> tuple[Right, ...]:
     """Give what some controllers need, sorted; every one of them reads every kind.
 
     Args:
         only: their names.
         observes: they write nothing.
+        user_data: instances enrol by theirs.
     """
     reads = [
         Right(group=cls.KIND.group, resource=cls.KIND.plural, verb=verb)
@@ -77,7 +83,8 @@ def rights(only: Collection[str] = tuple(_WRITES), *, observes: bool = False) ->
     told = () if observes else EVENTS
     looks = (right for name in only for right in LOOKS.get(name, ()))
     enrols = ENROLS if ENROL in only and not observes else ()
-    return tuple(sorted((*reads, *looks, *definitions, *map(_right, said), *told, *enrols)))
+    tokens = (TELLS_TOKENS,) if user_data and "machine" in only and not observes else ()
+    return tuple(sorted((*reads, *looks, *definitions, *map(_right, said), *told, *enrols, *tokens)))
 
 
 def _right(text: str) -> Right:

@@ -33,7 +33,7 @@ class Detecting:
 
     Attributes:
         kernel_log: where the kernel's lines are read: /dev/kmsg, the word journald, or another file.
-        rule_files: node-problem-detector's, for logs.
+        rule_files: node-problem-detector's, for logs; of a folder every `*.json` in it.
     """
 
     kernel_log: str = str(KMSG)
@@ -63,10 +63,10 @@ def detector(
 
 
 def read_rules(paths: Sequence[Path]) -> tuple[RuleFile, ...]:
-    """Read rule files. Raises InvalidObjectError, with the problems of all of them."""
+    """Read rule files, and those in folders, by name. Raises InvalidObjectError, with the problems of all of them."""
     found: list[RuleFile] = []
     problems: list[Problem] = []
-    for path in paths:
+    for path in (file for named in paths for file in _files(named)):
         try:
             found.append(rule_file(_json(path), str(path)))
         except InvalidObjectError as error:
@@ -74,6 +74,11 @@ def read_rules(paths: Sequence[Path]) -> tuple[RuleFile, ...]:
     if problems:
         raise InvalidObjectError(tuple(problems))
     return tuple(found)
+
+
+def _files(path: Path) -> Sequence[Path]:
+    """Give the rule files of a folder; what is none is one itself."""
+    return sorted(path.glob("*.json")) if path.is_dir() else (path,)
 
 
 def _json(path: Path) -> Any:

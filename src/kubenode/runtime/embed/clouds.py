@@ -10,24 +10,33 @@ import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
+from kubenode.core.decision import (
+    CloudEffect,
+    ConfirmEvent,
+    CreateInstance,
+    RebootInstance,
+    TerminateInstance,
+)
 from kubenode.core.hookspecs import Instance
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.embed.asking import Post
-from kubenode.runtime.observe.calls import Failure, Look, answered, look, made
+from kubenode.runtime.observe.calls import TEXT_LIMIT, Failure, Look, answered, look, made
 from kubenode.runtime.observe.events import Events, Polled
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.threads import Workers
+
+if TYPE_CHECKING:
+    from kubenode.runtime.enrolment import BootstrapToken
 
 R = TypeVar("R")
 Work: TypeAlias = Callable[[str, int], Coroutine[Any, Any, None]]
 """What looks at a provider or polls it, at a moment."""
 _CALLS: Final[Mapping[type[CloudEffect], str]] = {
-    CreateInstance: "create", TerminateInstance: "delete", RebootInstance: "reboot",
+    CreateInstance: "create", TerminateInstance: "delete", RebootInstance: "reboot", ConfirmEvent: "confirm",
 }  # fmt: skip
 LOG = logging.getLogger("kubenode.engine")
 WRITERS: Final = 8
@@ -103,10 +112,7 @@ class Clouds:
         answer = self.view.gate(effect, self._clock.now().elapsed)
         if answer is None:
             what = _CALLS[type(effect)]
-            given: Instance | Failure | None = await self._called(
-                f"{effect.provider} writer", WRITERS, f"{what} of {effect.machine.name}",
-                partial(self._made, effect, self.view.freezes(effect.provider)), self.call_limit,
-            )  # fmt: skip
+            given = await self._tokened(effect, what)
             answer = answered(effect, given, self._clock.now().elapsed)
             result = answer.error or "ok"
             LOG.info(
@@ -119,10 +125,24 @@ class Clouds:
         for name in self.view.answered(effect, answer):
             self._stir("machine", name)
 
-    def _made(self, effect: CloudEffect, freezes: int) -> Instance | Failure | None:
+    async def _tokened(self, effect: CloudEffect, what: str) -> Instance | Failure | None:
+        """Make the call; what it brings to enrol an agent with, the server is told first."""
+        freezes, boots, token = self.view.freezes(effect.provider), self.view.launches.boots, None
+        if isinstance(effect, CreateInstance):
+            token = boots.token(effect, self._clock.now().wall)
+            if token is not None and (fault := await boots.tell(token)):
+                return Failure(error="Unavailable", text=f"nothing was sent: {fault}"[:TEXT_LIMIT])
+        return await self._called(
+            f"{effect.provider} writer", WRITERS, f"{what} of {effect.machine.name}",
+            partial(self._made, effect, freezes, token), self.call_limit,
+        )  # fmt: skip
+
+    def _made(
+        self, effect: CloudEffect, freezes: int, token: "BootstrapToken | None"
+    ) -> Instance | Failure | None:
         """Make the call, unless the provider froze while it waited for its thread. In that thread."""
         refused = self.view.frozen_since(effect.provider, freezes)
-        return refused if refused is not None else made(self.view.launches, effect)
+        return refused if refused is not None else made(self.view.launches, effect, token)
 
     def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
         """Look from now on; the task is given to `ended` when it has ended, also when it failed."""

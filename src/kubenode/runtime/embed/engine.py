@@ -50,9 +50,12 @@ from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.installed import Checked
 from kubenode.runtime.store.lease import Lease
 from kubenode.runtime.threads import called, ended
+from kubenode.runtime.userdata.boots import Boots
 
 if TYPE_CHECKING:
+    from kubenode.runtime.enrolment import BootstrapToken
     from kubenode.runtime.metrics import EngineCollector
+    from kubenode.runtime.userdata.settings import UserDataSettings
 
 LOG = logging.getLogger("kubenode.engine")
 GRACE: Final = timedelta(seconds=5)
@@ -90,6 +93,8 @@ class Engine:
         observe_only: write nothing at all but that lease; say in the log, and to the sinks, what would be done next.
         sinks: by name, told every decision, beside those of `plugins`; closed at the end if they have `close`.
         review_within: a reviewer that has not answered by then has denied.
+        user_data: with what instances enrol whose Machine says `agent: UserData`; needs the rights of
+            `kubenode manifests --user-data`.
 
     Raises:
         InvalidObjectError: an argument is wrong; every problem at once.
@@ -100,6 +105,7 @@ class Engine:
         self, store: Store, *, plugins: Plugins | None = None, policy: Policy | None = None, identity: str = "kubenode",
         controllers: Collection[str] | None = None, observe_only: bool = False, sinks: Mapping[str, Sink] | None = None,
         review_within: timedelta = REVIEW_LIMIT, lease: "Lease | str | None" = None,
+        user_data: "UserDataSettings | None" = None,
     ) -> None:  # fmt: skip
         check(
             store=store, plugins=plugins, policy=policy, controllers=controllers, observe_only=observe_only,
@@ -114,6 +120,7 @@ class Engine:
         self._observes = observe_only
         self._sinks = dict(Plugins.given(sinks={} if sinks is None else sinks).sinks)
         self._review_within = review_within
+        self._user_data = user_data
         self._clock: Clock = SystemClock()
         self._life = _Life.NEW
         self._stop_asked = False
@@ -308,7 +315,9 @@ class Engine:
     async def _start(self) -> None:
         loop = self._loop = asyncio.get_running_loop()
         if isinstance(self._store, Checked):
-            await self._store.check(m.KINDS, rights(self._only, observes=self._observes))
+            await self._store.check(
+                m.KINDS, rights(self._only, observes=self._observes, user_data=self._user_data is not None)
+            )
         plugins = self._plugins
         if plugins is None:
             plugins = await called(f"kubenode {self.identity} plugins", Plugins.discover)
@@ -343,6 +352,16 @@ class Engine:
             self._telling.add_done_callback(self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
 
+    async def _tell_token(self, token: "BootstrapToken") -> str:
+        """Let the server know a token; say why it does not. That is no answer of a provider, and it is asked again."""
+        from kubenode.runtime.enrolment import announce
+
+        try:
+            await announce(self._store, token)
+        except KubenodeError as error:
+            return f"the server takes no bootstrap token for its agent: {error}"
+        return ""
+
     def _around(self, plugins: Plugins) -> Outside:
         """Give those whom it asks; nobody is asked yet."""
         name, clock = self.identity, self._clock
@@ -363,7 +382,7 @@ class Engine:
                 self._store, clock=clock, stir=partial(self._stir, "machine"), ended=self._ended, name=name
             ),
             clouds=Clouds(
-                Instances(plugins, resync=RESYNC), Events(plugins), clock=clock, post=self._post, stir=self._stir,
+                Instances(plugins, resync=RESYNC, boots=Boots(self._user_data, self._tell_token)), Events(plugins), clock=clock, post=self._post, stir=self._stir,
                 leads=lambda: self._leading.leads, ended=self._look_again, name=name,
             ),
         )  # fmt: skip

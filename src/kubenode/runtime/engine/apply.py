@@ -10,7 +10,9 @@ from kubenode.core import wire
 from kubenode.core.decision import (
     AnswerRequest,
     ApiEffect,
+    ApplyNode,
     CloudEffect,
+    ConfirmEvent,
     Create,
     CreateInstance,
     Delete,
@@ -29,9 +31,12 @@ from kubenode.core.decision import (
 )
 from kubenode.core.errors import AlreadyExists, Conflict, KubenodeError, ObjectNotFound, TooManyRequests
 from kubenode.core.model import Json, Kind, Machine, Node, Ref
+from kubenode.core.node.sync import RECORDS, with_records
 from kubenode.runtime.engine.expect import Written
-from kubenode.runtime.store.contract import JsonPatch, MergePatch, Store, is_budget
+from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, MergePatch, Store, is_budget
 
+SYNC_MANAGER: Final = "kubenode-sync"
+"""The field manager of what is applied on Nodes: not the one of our other writes, so `kubectl` shows which is which."""
 TOKENS: Final = Kind(
     name="Secret",
     plural="secrets",
@@ -141,7 +146,7 @@ async def apply(
                 watch(CrashPoint(after=False, act=act))
             if isinstance(act, RunSteps):
                 await hands.run(act)
-            elif isinstance(act, CreateInstance | TerminateInstance | RebootInstance):
+            elif isinstance(act, CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent):
                 await clouds.ask(act)
             else:
                 seen = await _write(act, store)
@@ -175,6 +180,8 @@ async def _write(act: ApiEffect | WriteStatus, store: Store) -> Written | None:
                 }
             }
             return await _merge(store, act.object, body)
+        case ApplyNode():
+            return await _apply_node(act, store)
         case PatchNode():
             return await _merge(store, act.node, _node_patch(act))
         case PatchNodeConditions():
@@ -279,10 +286,51 @@ def _precondition(where: Ref, resource_version: str) -> Json:
     return {"uid": where.uid, "resourceVersion": resource_version}
 
 
+async def _apply_node(act: ApplyNode, store: Store) -> Written:
+    """Apply what is ours on a Node; what somebody else owns with another value is theirs, and is left out the second time.
+
+    What records ours is nobody else's: where somebody has written there it is taken away, and the decision is made anew.
+    """
+    try:
+        return await _applied(act, store)
+    except Conflict as error:
+        labels, annotations = (_others(error, part) for part in ("labels", "annotations"))
+        spoilt: Json = dict.fromkeys(annotations & RECORDS)
+        if spoilt:
+            await _merge(store, act.node, {"metadata": {"uid": act.node.uid, "annotations": spoilt}})
+        if spoilt or not labels | annotations:
+            raise
+    ours = attrs.evolve(
+        act, labels=_without(act.labels, labels), annotations=_without(act.annotations, annotations)
+    )
+    return await _applied(ours, store)
+
+
+async def _applied(act: ApplyNode, store: Store) -> Written:
+    kind = Node.KIND
+    metadata: Json = {"name": act.node.name, **_precondition(act.node, act.resource_version)}
+    # An empty map is owned as a map; a missing one gives up all that was in it.
+    for part, texts in (("labels", act.labels), ("annotations", with_records(act))):
+        if texts:
+            metadata[part] = dict(texts)
+    body = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": metadata}
+    return _written(act.node, await store.patch(kind, act.node.name, ApplyPatch(body, SYNC_MANAGER)))
+
+
+def _others(error: Conflict, part: str) -> frozenset[str]:
+    """Give the keys of labels or annotations that an apply was refused for: another manager owns them."""
+    causes = ((error.status or {}).get("details") or {}).get("causes") or ()
+    fields = (str(one.get("field", "")) for one in causes if one.get("reason") == "FieldManagerConflict")
+    start = f".metadata.{part}."
+    return frozenset(field.removeprefix(start) for field in fields if field.startswith(start))
+
+
+def _without(texts: Mapping[str, str], keys: frozenset[str]) -> Mapping[str, str]:
+    return {key: text for key, text in texts.items() if key not in keys}
+
+
 def _node_patch(act: PatchNode) -> Json:
     metadata: Json = _precondition(act.node, act.resource_version)
-    if act.labels:
-        metadata["labels"] = dict(act.labels)
     if act.annotations:
         metadata["annotations"] = dict(act.annotations)
     body: Json = {"metadata": metadata}
@@ -305,13 +353,13 @@ def reaches(act: Act) -> Ref:
             return Ref(kind=act.object.KIND.name, name=act.object.metadata.name)
         case WriteStatus() | SetFinalizers() | Delete():
             return act.object
-        case PatchNode() | PatchNodeConditions():
+        case ApplyNode() | PatchNode() | PatchNodeConditions():
             return act.node
         case AnswerRequest():
             return act.request
         case (
             SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps() | CreateInstance() | TerminateInstance()
-            | RebootInstance()
+            | RebootInstance() | ConfirmEvent()
         ):  # fmt: skip
             return act.machine
         case Evict():

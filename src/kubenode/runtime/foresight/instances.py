@@ -45,7 +45,7 @@ def _ends(one: m.Machine) -> bool:
 
 def _problem(one: m.Machine, launches: Launches) -> str:
     wanted = one.spec.infrastructure
-    found = () if wanted is None else launches.read(wanted.provider, wanted.parameters)
+    found = () if wanted is None else launches.wanted(wanted)
     if not isinstance(found, Problem):
         return ""
     return f"{found.what}; {found.fix}" if found.fix else found.what

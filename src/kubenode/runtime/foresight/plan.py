@@ -16,18 +16,23 @@ from kubenode.core import wire
 from kubenode.core.decision import SetEntry
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have
+from kubenode.core.host.plan import whole
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.rollout.progress import CONFLICT, PROGRESSING
 from kubenode.core.step import (
+    EnableUnit,
     InstallArtifact,
     InstallPackage,
     Reboot,
+    ReloadUnit,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     SetKernel,
     Step,
     StopUnit,
+    Then,
     WriteFile,
 )
 from kubenode.runtime.foresight.drive import keep_machines, roll_out
@@ -188,8 +193,9 @@ def _steps(one: m.MachineComponentSet, old: str, world: World, plugins: Plugins)
     try:
         where = f"MachineComponent {component.metadata.name}.spec.parameters"
         params = structured(component.spec.parameters, driver.params, where)
-        want = Desired(version=component.spec.version, params=params, state=one.spec.state)
-        return tuple(_step(step) for step in driver.plan(want, have))
+        spec = component.spec
+        want = Desired(version=spec.version, params=params, state=one.spec.state, disruption=spec.disruption)
+        return tuple(_step(step) for step in whole(driver.plan(want, have), spec.disruption))
     except InvalidObjectError as error:
         return (f"refused: {error}",)
 
@@ -206,10 +212,16 @@ def _step(step: Step) -> str:
             return f"remove the artifact at {step.path}"
         case WriteFile():
             return f"write {step.path}" + _then(step.then)
+        case RemoveFile():
+            return f"remove {step.path}" + _then(step.then)
         case SetKernel():
             return f"set the kernel: {', '.join((*step.modules, *(key for key, _ in step.sysctl)))}"
         case RestartUnit():
             return f"restart {step.unit}"
+        case ReloadUnit():
+            return f"reload {step.unit}"
+        case EnableUnit():
+            return f"{'enable' if step.enabled else 'disable'} {step.unit}"
         case StopUnit():
             return f"stop {step.unit}"
         case Reboot():
@@ -218,8 +230,8 @@ def _step(step: Step) -> str:
             assert_never(step)
 
 
-def _then(unit: RestartUnit | None) -> str:
-    return "" if unit is None else f", then restart {unit.unit}"
+def _then(after: Then | None) -> str:
+    return "" if after is None else f", then {_step(after)}"
 
 
 def _import(machine: m.Machine, world: World) -> PlannedImport:
@@ -229,7 +241,8 @@ def _import(machine: m.Machine, world: World) -> PlannedImport:
     )
     return PlannedImport(
         machine=machine.metadata.name, host=machine.spec.host.address if machine.spec.host is not None else "",
-        zone=world.zone(machine), labels=dict(machine.spec.labels), taints=tuple(taints),
+        zone=world.zone(machine), labels=dict(machine.spec.labels),
+        annotations=dict(machine.spec.annotations), taints=tuple(taints),
         entries={name: entry.component for name, entry in sorted(machine.spec.components.items())},
     )  # fmt: skip
 

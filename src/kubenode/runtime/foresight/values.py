@@ -79,6 +79,7 @@ class PlannedImport:
     host: str
     zone: str
     labels: Mapping[str, str]
+    annotations: Mapping[str, str]
     taints: tuple[str, ...]
     entries: Mapping[str, str]
 

@@ -1,16 +1,26 @@
 """Calls of providers, and what came of them as data. Each is made where it is called: in a thread, or in place."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
 from kubenode.core import errors
-from kubenode.core.decision import CloudEffect, CreateInstance, RebootInstance, TerminateInstance
-from kubenode.core.errors import NotFound, Problem, ProviderError
+from kubenode.core.capability import SupportsConfirmEvent
+from kubenode.core.decision import (
+    CloudEffect,
+    ConfirmEvent,
+    CreateInstance,
+    RebootInstance,
+    TerminateInstance,
+)
+from kubenode.core.errors import NotFound, ProviderError
 from kubenode.core.hookspecs import CreateRequest, Instance, Power, Provider, SupportsPower
 from kubenode.core.instance.seen import LOOKED_FOR, ProviderAnswer
 from kubenode.runtime.observe.launches import Launches
+
+if TYPE_CHECKING:
+    from kubenode.runtime.enrolment import BootstrapToken
 
 TEXT_LIMIT: Final = 512
 """Most characters of an error that are told."""
@@ -51,8 +61,16 @@ class Look:
 Looked: TypeAlias = Look | Failure
 
 
-def made(launches: Launches, effect: CloudEffect) -> Instance | Failure | None:
-    """Make the call of an effect; give the instance of a create, None of what ends or restarts one, or how it failed."""
+def made(
+    launches: Launches, effect: CloudEffect, token: "BootstrapToken | None" = None
+) -> Instance | Failure | None:
+    """Make the call of an effect; give the instance of a create, None of what is done to one, or how it failed.
+
+    Args:
+        launches: reads its parameters.
+        effect: what is asked for.
+        token: with which the agent of an instance enrols, where its user data brings it; the server knows it by now.
+    """
     provider = launches.provider(effect.provider)
     if provider is None:
         return Failure(error="Invalid", text=f"no plugin brings the provider {effect.provider!r}")
@@ -60,20 +78,21 @@ def made(launches: Launches, effect: CloudEffect) -> Instance | Failure | None:
         return _done(lambda: provider.delete(effect.instance))
     if isinstance(effect, RebootInstance):
         return _rebooted(provider, effect)
-    return _created(provider, launches, effect)
+    if isinstance(effect, ConfirmEvent):
+        return _confirmed(provider, effect)
+    return _created(provider, launches, effect, token)
 
 
-def _created(provider: Provider[Any], launches: Launches, effect: CreateInstance) -> Instance | Failure:
-    found = launches.read(effect.provider, effect.parameters)
-    if (
-        isinstance(found, Problem)
-        or effect.choice >= len(found)
-        or found[effect.choice].digest != effect.launch
-    ):
+def _created(
+    provider: Provider[Any], launches: Launches, effect: CreateInstance, token: "BootstrapToken | None"
+) -> Instance | Failure:
+    params = launches.launch(effect)
+    if params is None:
         return Failure(error="Invalid", text="the parameters are read otherwise now; nothing was sent")
     request = CreateRequest(
-        token=effect.token, machine=effect.machine.name, params=found[effect.choice].params, tags=effect.tags
-    )
+        token=effect.token, machine=effect.machine.name, params=params, tags=effect.tags,
+        user_data=launches.boots.bytes_of(effect, token),
+    )  # fmt: skip
     try:
         given: object = provider.create(request)
     except Exception as error:
@@ -90,6 +109,12 @@ def _rebooted(provider: object, effect: RebootInstance) -> Failure | None:
     if not isinstance(provider, SupportsPower):
         return Failure(error="Unsupported", text=f"provider {effect.provider} cannot restart an instance")
     return _done(lambda: provider.power(effect.instance, Power.REBOOT, effect.op_id))
+
+
+def _confirmed(provider: object, effect: ConfirmEvent) -> Failure | None:
+    if not isinstance(provider, SupportsConfirmEvent):
+        return Failure(error="Unsupported", text=f"provider {effect.provider} waits for nobody's consent")
+    return _done(lambda: provider.confirm_event(effect.event))
 
 
 def _done(call: Callable[[], None]) -> Failure | None:

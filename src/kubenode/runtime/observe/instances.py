@@ -27,6 +27,7 @@ from kubenode.core.model.machineset import MachineSet
 from kubenode.runtime.observe.calls import Failure, Look, Looked, answered
 from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.userdata.boots import Boots
 
 SPACING: Final = 5 * SECOND
 """Least time between the beginnings of two looks at one provider: who wants one meanwhile shares the next."""
@@ -91,10 +92,11 @@ class Instances:
     Args:
         plugins: whose providers are looked at.
         resync: so long after a look the next one is made although nobody wants it, nanoseconds; None: never.
+        boots: makes user data; None: one whose machines cannot enrol by it.
     """
 
-    def __init__(self, plugins: Plugins, *, resync: int | None = None) -> None:
-        self.launches = Launches(plugins)
+    def __init__(self, plugins: Plugins, *, resync: int | None = None, boots: Boots | None = None) -> None:
+        self.launches = Launches(plugins, boots)
         self._resync = resync
         self._scopes: dict[str, _Scope] = {}
         self._bonds: dict[str, _Bond] = {}
@@ -116,12 +118,12 @@ class Instances:
         if bond is None:
             return None
         scope, status = self._scope(bond.provider), machine.status.instance
-        given = () if wanted is None else self.launches.read(wanted.provider, wanted.parameters)
+        given = () if wanted is None else self.launches.wanted(wanted)
         entry = scope.entries.get(bond.id)
         return InstanceSight(
-            wanted=() if isinstance(given, Problem) else tuple(one.digest for one in given),
+            wanted=() if isinstance(given, Problem) else given,
             problem=given if isinstance(given, Problem) else None,
-            pinned=() if status is None else self.launches.digests(status.provider, status.parameters),
+            pinned=() if status is None else self.launches.pinned(status.provider, status.parameters, wanted),
             blind=self.launches.blind(bond.provider),
             mine=tuple(scope.entries[key].instance for key in scope.owned.get(bond.uid, ())),
             known=None if entry is None else entry.instance,

@@ -8,13 +8,17 @@ import attrs
 import cattrs
 
 from kubenode.core.capability import SupportsFallback, WithoutTokens
+from kubenode.core.decision import CreateInstance, UserData
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Provider
 from kubenode.core.identity import digest
+from kubenode.core.instance.intent import user_data
+from kubenode.core.model.machine import Infrastructure
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.reading import near
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
+from kubenode.runtime.userdata.boots import Boots
 
 REMEMBERED: Final = 4096
 """Parameters that are read once; then all are read anew."""
@@ -29,9 +33,15 @@ class Launch:
 
 
 class Launches:
-    """Reads parameters; what was read is remembered, since every decision about a machine asks."""
+    """Reads parameters; what was read is remembered, since every decision about a machine asks.
 
-    def __init__(self, plugins: Plugins) -> None:
+    Args:
+        plugins: whose providers read them.
+        boots: makes user data; None: one whose machines cannot enrol by it.
+    """
+
+    def __init__(self, plugins: Plugins, boots: Boots | None = None) -> None:
+        self.boots = Boots() if boots is None else boots
         self._plugins = plugins
         self._known: dict[tuple[str, str], tuple[Launch, ...] | Problem] = {}
 
@@ -67,10 +77,38 @@ class Launches:
         except Exception as error:
             return Problem(where=where, what=f"PluginFailed: choices raised {type(error).__name__}: {error}")
 
-    def digests(self, provider: str, parameters: Mapping[str, Any]) -> tuple[str, ...]:
-        """Give the digest of each placement; none where the parameters cannot be read."""
-        found = self.read(provider, parameters)
-        return () if isinstance(found, Problem) else tuple(one.digest for one in found)
+    def wanted(self, infrastructure: Infrastructure) -> tuple[str, ...] | Problem:
+        """Give the digest of each placement by what a spec says, user data and all, or why nothing can be asked for."""
+        boot = user_data(infrastructure, 0)
+        return self._digests(self.read(infrastructure.provider, infrastructure.parameters), boot)
+
+    def pinned(
+        self, provider: str, parameters: Mapping[str, Any], infrastructure: Infrastructure | None
+    ) -> tuple[str, ...]:
+        """Give the digest of each placement by the parameters of an intent and the user data of the spec; none where they cannot be read."""
+        found = self._digests(self.read(provider, parameters), user_data(infrastructure, 0))
+        return () if isinstance(found, Problem) else found
+
+    def launch(self, effect: CreateInstance) -> Any:
+        """Give the parameters of an effect as the plugin takes them; None when its token was made of others."""
+        found = self.read(effect.provider, effect.parameters)
+        digests = self._digests(found, effect.user_data)
+        if isinstance(found, Problem) or isinstance(digests, Problem) or effect.choice >= len(found):
+            return None
+        return found[effect.choice].params if digests[effect.choice] == effect.launch else None
+
+    def _digests(
+        self, found: tuple[Launch, ...] | Problem, boot: UserData | None
+    ) -> tuple[str, ...] | Problem:
+        if isinstance(found, Problem):
+            return found
+        whole: list[str] = []
+        for one in found:
+            told = self.boots.digest(one.digest, boot)
+            if isinstance(told, Problem):
+                return told
+            whole.append(told)
+        return tuple(whole)
 
     def blind(self, provider: str) -> int | None:
         """Give how long a provider without tokens may not show what it made, nanoseconds; None of one with tokens."""

@@ -16,7 +16,15 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.capability import CloudEvent, EventState
 from kubenode.core.decision import CloudEffect
-from kubenode.core.errors import Ambiguous, Busy, CapacityExhausted, ProviderError, Throttled, Unavailable
+from kubenode.core.errors import (
+    Ambiguous,
+    Busy,
+    CapacityExhausted,
+    NotFound,
+    ProviderError,
+    Throttled,
+    Unavailable,
+)
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState, Page, Power
 from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG
 from kubenode.providers.memory import MemoryParams, MemoryProvider
@@ -250,11 +258,13 @@ class EventfulCloud(SimCloud):
         shown: by their ids.
         past: as they ended, by their ids.
         restarts: ids of instances that were restarted, by token.
+        consents: ids of events that were consented to.
         rebooted: is told of each.
     """
 
     rebooted: Callable[[str], None] = _to_nobody
     restarts: dict[str, str] = attrs.field(factory=dict)
+    consents: list[str] = attrs.field(factory=list)
     shown: dict[str, CloudEvent] = attrs.field(factory=dict)
     past: dict[str, CloudEvent] = attrs.field(factory=dict)
 
@@ -286,6 +296,19 @@ class EventfulCloud(SimCloud):
                 self.finish(event.id, EventState.AVOIDED)
 
         self._called("power", call)
+
+    def confirm_event(self, event_id: str) -> None:
+        """Do what waits for consent at once: the instance is restarted, and the event executed."""
+
+        def call() -> None:
+            event = self.shown.get(event_id)
+            if event is None or event.state is not EventState.INQUIRING:
+                raise NotFound(f"no event {event_id} waits for consent")
+            self.consents.append(event_id)
+            self.rebooted(event.instance)
+            self.finish(event_id, EventState.EXECUTED)
+
+        self._called("confirm_event", call)
 
     def tell(self, event: CloudEvent) -> None:
         """Plan an event, or change one."""

@@ -21,24 +21,32 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.step import (
+    Access,
     ArtifactAt,
     Check,
     CheckAnswer,
+    EnableUnit,
     Exec,
+    FileAccess,
     HttpGet,
     InstallArtifact,
     InstallPackage,
+    PackageHeld,
     PackageVersion,
     Probe,
     ReadFile,
     Reboot,
+    ReloadUnit,
     RemoveArtifact,
+    RemoveFile,
     RemovePackage,
     RestartUnit,
     SetKernel,
     Step,
     StopUnit,
     TcpConnect,
+    Then,
+    UnitEnabled,
     UnitState,
     WriteFile,
     module_path,
@@ -129,6 +137,8 @@ class SimHost:
     packages: dict[str, str] = attrs.field(factory=dict)
     units: dict[str, str] = attrs.field(factory=dict)
     files: dict[str, bytes] = attrs.field(factory=dict)
+    access: dict[str, Access] = attrs.field(factory=dict)
+    enabled: dict[str, str] = attrs.field(factory=dict)
     artifacts: dict[str, str] = attrs.field(factory=dict)
     answers: dict[Check, CheckAnswer | None] = attrs.field(factory=dict)
     journal: dict[str, JournalEntry] = attrs.field(factory=dict)
@@ -164,6 +174,9 @@ class SimHost:
     def look(self, probes: tuple[Probe, ...]) -> Seen:
         """Look at what the probes ask for."""
         files: dict[str, bytes] = {}
+        access: dict[str, Access] = {}
+        enabled: dict[str, str] = {}
+        held: dict[str, bool] = {}
         units: dict[str, str] = {}
         packages: dict[str, str] = {}
         artifacts: dict[str, str] = {}
@@ -172,8 +185,16 @@ class SimHost:
             match probe:
                 case ReadFile():
                     _copy(self.files, files, probe.path)
+                case FileAccess():
+                    if probe.path in self.files:
+                        access[probe.path] = self.access.get(probe.path, Access())
+                case UnitEnabled():
+                    _copy(self.enabled, enabled, probe.unit)
                 case UnitState():
                     _copy(self.units, units, probe.unit)
+                case PackageHeld():
+                    if probe.package in self.packages:
+                        held[probe.package] = True  # nobody upgrades anything here but an agent
                 case PackageVersion():
                     _copy(self.packages, packages, probe.package)
                 case ArtifactAt():
@@ -184,7 +205,10 @@ class SimHost:
                         answers[probe] = answer
                 case _:
                     assert_never(probe)
-        return Seen(files=files, units=units, packages=packages, artifacts=artifacts, answers=answers)
+        return Seen(
+            files=files, access=access, units=units, enabled=enabled, packages=packages, held=held,
+            artifacts=artifacts, answers=answers,
+        )  # fmt: skip
 
     def _answered(self, check: Check) -> CheckAnswer | None:
         """Give what is said to a check, or None: as told in `answers`, else by a host that is well unless it hangs.
@@ -294,28 +318,46 @@ class SimHost:
             case RemoveArtifact():
                 self.artifacts.pop(step.path, None)
             case WriteFile():
-                self.files[step.path] = step.content
+                self._write(step)
+                self._restart(step.then)
+            case RemoveFile():
+                self.files.pop(step.path, None)
+                self.access.pop(step.path, None)
                 self._restart(step.then)
             case SetKernel():
                 self.files.update(step.files)
                 self.files.update({module_path(module): b"live\n" for module in step.modules})
                 self.files.update({sysctl_path(key): f"{value}\n".encode() for key, value in step.sysctl})
-            case RestartUnit():
-                if step.unit in self.spec.refuses:
-                    return f"Job for {step.unit} failed because the control process exited with error code."
-                self._restart(step)
-            case StopUnit():
-                self.units[step.unit] = "inactive"
             case Reboot():
                 raise AssertionError("a reboot is not done in place")
+            case RestartUnit() if step.unit in self.spec.refuses:
+                return f"Job for {step.unit} failed because the control process exited with error code."
             case _:
-                assert_never(step)
+                self._turn(step)
         return ""
 
-    def _restart(self, unit: RestartUnit | None) -> None:
-        if unit is not None:
-            self.units[unit.unit] = "active"
-            if self.frees is Heals.RESTART:
+    def _turn(self, step: RestartUnit | ReloadUnit | EnableUnit | StopUnit) -> None:
+        match step:
+            case RestartUnit() | ReloadUnit():
+                self._restart(step)
+            case EnableUnit():
+                self.enabled[step.unit] = "enabled" if step.enabled else "disabled"
+            case StopUnit():
+                self.units[step.unit] = "inactive"
+            case _:
+                assert_never(step)
+
+    def _write(self, step: WriteFile) -> None:
+        before = self.access.get(step.path, Access())
+        self.files[step.path] = step.content
+        self.access[step.path] = Access(
+            mode=step.mode, owner=step.owner or before.owner, group=step.group or before.group
+        )
+
+    def _restart(self, after: Then | None) -> None:
+        if after is not None:
+            self.units[after.unit] = "active"
+            if isinstance(after, RestartUnit) and self.frees is Heals.RESTART:
                 self.hung = False
 
     def _booted(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -97,6 +98,11 @@ class KubeStore:
         return cls(
             partial(load, kubeconfig, context), field_manager=field_manager, limits=limits, timing=timing
         )
+
+    @property
+    def ahead(self) -> timedelta | None:
+        """How far our clock is ahead of the server's, at least; negative: behind. None before an answer has told."""
+        return self._transport.ahead
 
     @property
     def requests(self) -> Mapping[tuple[str, int], int]:

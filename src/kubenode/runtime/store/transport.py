@@ -12,7 +12,8 @@ import secrets
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -35,6 +36,7 @@ LOG = logging.getLogger("kubenode.store")
 _UNAUTHORIZED: Final = 401
 _READ_AHEAD: Final = 1 << 18
 _WARNINGS_KEPT: Final = 256
+_TIMED: Final = re.compile("not yet valid|has expired")
 _WARNING: Final = re.compile(r'299 \S+ "(.*)"')
 
 TLS_END: Final = 0.1
@@ -133,6 +135,7 @@ class Transport:
 
     Attributes:
         warnings: the last ones that the server sent.
+        ahead: how far our clock is ahead of the server's, at least; negative: behind. None before an answer has told.
     """
 
     def __init__(self, load: Callable[[], Connection], limits: Limits, timing: Timing) -> None:
@@ -148,6 +151,7 @@ class Transport:
             total=None, sock_connect=connect, sock_read=limits.silence.total_seconds()
         )
         self._warned: set[str] = set()
+        self.ahead: timedelta | None = None
         self.warnings: deque[str] = deque(maxlen=_WARNINGS_KEPT)
         self.requests: Counter[tuple[str, int]] = Counter()
 
@@ -248,6 +252,7 @@ class Transport:
             headers["Content-Type"] = request.content_type
         connection = identity.connection
         self.requests[request.method, 0] += 1
+        sent = self.timing.clock.now().wall
         response = await self._session.request(
             request.method,
             URL(f"{connection.url}{request.path}{_asked(tuple(request.query.items()))}", encoded=True),
@@ -261,6 +266,7 @@ class Transport:
         )
         self.requests[request.method, 0] -= 1
         self.requests[request.method, response.status] += 1
+        self.ahead = ahead(response.headers.get("Date", ""), sent, self.timing.clock.now().wall, self.ahead)
         return response
 
     @contextmanager
@@ -286,6 +292,26 @@ class Transport:
                 LOG.warning("event=api-warning method=%s text=%s", response.method, text)
 
 
+def ahead(date: str, sent: datetime, received: datetime, known: timedelta | None) -> timedelta | None:
+    """Say how far a clock is ahead of a server's at least; between sending and receiving is no difference.
+
+    Args:
+        date: the server's, as HTTP has it, in whole seconds.
+        sent: when it was asked, by that clock.
+        received: when it had answered.
+        known: what is given where no date can be read.
+    """
+    try:
+        theirs = parsedate_to_datetime(date)
+    except ValueError:
+        return known
+    if theirs.tzinfo is None:
+        return known
+    if received < theirs:
+        return received - theirs
+    return max(sent - theirs - timedelta(seconds=1), timedelta())
+
+
 @functools.lru_cache(maxsize=256)
 def _asked(query: tuple[tuple[str, str], ...]) -> str:
     """Write a query; a few are asked again and again."""
@@ -295,7 +321,9 @@ def _asked(query: tuple[tuple[str, str], ...]) -> str:
 def _why(error: aiohttp.ClientError | OSError) -> str:
     # The library's own words for the first two show the address of an object.
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"no trust in {error.host}:{error.port}: {error.certificate_error}"
+        why = str(error.certificate_error)
+        clock = "; see whether this host's clock is right" if _TIMED.search(why) else ""
+        return f"no trust in {error.host}:{error.port}: {why}{clock}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"cannot connect to {error.host}:{error.port}: {error.os_error}"
     return str(error) or type(error).__name__

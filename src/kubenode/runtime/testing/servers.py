@@ -13,6 +13,7 @@ import attrs
 from kubenode.runtime.testing.authority import LOOPBACK, Authority, new_signing_key
 
 _CONTROLLERS: Final = (
+    "certificatesigningrequest-approving-controller",
     "certificatesigningrequest-cleaner-controller",
     "certificatesigningrequest-signing-controller",
     "disruption-controller",

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -33,7 +34,7 @@ class SupervisorLostError(RuntimeError):
 
 
 class Supervisor:
-    """Starts and ends named processes through a process of its own."""
+    """Starts and ends named processes through a process of its own. Safe to use from several threads."""
 
     def __init__(self, folder: Path) -> None:
         """Start the supervising process.
@@ -42,6 +43,7 @@ class Supervisor:
             folder: an existing folder, removed with all in it once everything has ended.
         """
         self._folder = folder
+        self._one_by_one = threading.Lock()
         # By path and isolated: neither an installed kubenode nor the caller's import path is needed. In a
         # session of its own: Ctrl-C is for the tests, which then end this in order.
         self._process = subprocess.Popen(
@@ -89,7 +91,7 @@ class Supervisor:
     def _ask(self, question: dict[str, object]) -> Any:
         answer = b""
         if not self._questions.closed:
-            with suppress(BrokenPipeError):
+            with self._one_by_one, suppress(BrokenPipeError):
                 self._questions.write(json.dumps(question).encode() + b"\n")
                 self._questions.flush()
                 answer = self._answers.readline()

@@ -1,0 +1,73 @@
+"""What has to happen so that a file that was written is read; what several drivers need alike."""
+
+import enum
+
+from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.model.component import Disruption
+from kubenode.core.step import ReloadUnit, RestartUnit, Then
+
+
+class Effect(enum.Enum):
+    """What a changed file does to the node, mildest first.
+
+    `drain` restarts its unit, if it has one, on a node that was drained before; after `reboot` the agent reboots one.
+    """
+
+    NONE = "none"
+    RELOAD = "reload"
+    RESTART = "restart"
+    DRAIN = "drain"
+    REBOOT = "reboot"
+
+
+_LEAST = {
+    Effect.NONE: Disruption.NONE,
+    Effect.RELOAD: Disruption.NONE,
+    Effect.RESTART: Disruption.NONE,  # of a unit that is not the node's own, it disturbs nobody
+    Effect.DRAIN: Disruption.DRAIN,
+    Effect.REBOOT: Disruption.REBOOT,
+}
+
+
+def check_effect(effect: Effect | None, unit: str | None) -> None:
+    """Refuse an effect that has no unit to be had on.
+
+    Raises:
+        ValueError: with what to write.
+    """
+    if unit is None and effect in (Effect.RELOAD, Effect.RESTART):
+        raise ValueError(f"effect: {effect.value} of which unit? Write unit, or effect: none")
+
+
+def check_class(effect: Effect | None, disruption: Disruption) -> None:
+    """Refuse an effect for which a component of this class gets no permit, or whose node nobody drains.
+
+    Raises:
+        InvalidObjectError: with the class that it takes.
+    """
+    least, order = _LEAST[effect or Effect.NONE], list(Disruption)
+    if order.index(disruption) >= order.index(least):
+        return
+    what = f"effect {(effect or Effect.NONE).value} is more than disruption {disruption.value} allows"
+    raise InvalidObjectError(
+        (Problem(where="effect", what=what, fix=f"write spec.disruption: {least.value}"),)
+    )
+
+
+def foreign(path: str) -> Problem:
+    """Say that a file is not removed, since it is not what was written."""
+    what = f"{path} has another content than was written, so it is not removed"
+    return Problem(
+        where="state", what=what, fix="look at it, and remove it by hand; the entry is then at target"
+    )
+
+
+def loading(effect: Effect | None, unit: str | None) -> Then | None:
+    """Give what loads a file; with no effect said, its unit is restarted if it has one."""
+    match effect:
+        case Effect.NONE | Effect.REBOOT:
+            return None
+        case Effect.RELOAD:
+            return None if unit is None else ReloadUnit(unit=unit)
+        case _:
+            return None if unit is None else RestartUnit(unit=unit)

@@ -1,0 +1,1 @@
+"""What an instance is given at its first boot, for cloud-init: what people wrote, and what installs and enrols the agent."""
