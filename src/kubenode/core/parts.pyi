@@ -7,6 +7,7 @@ from kubenode.core.byhand import (
 from kubenode.core.decision import (
     AnswerRequest,
     ApplyNode,
+    ConfirmEvent,
     Create,
     CreateInstance,
     Delete,
@@ -24,6 +25,7 @@ from kubenode.core.decision import (
     SetOperation,
     SetOwner,
     TerminateInstance,
+    UserData,
     Verdict,
 )
 from kubenode.core.errors import Problem
@@ -51,6 +53,7 @@ __all__ = [
     "ApplyNode",
     "Ask",
     "Awaited",
+    "ConfirmEvent",
     "Create",
     "CreateInstance",
     "Delete",
@@ -83,6 +86,7 @@ __all__ = [
     "SetRoom",
     "TallyView",
     "TerminateInstance",
+    "UserData",
     "Verdict",
     "Workload",
     "ZoneTally",
