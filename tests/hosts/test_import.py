@@ -17,7 +17,7 @@ from tests.hosts.host import Host
 from tests.hosts.stage import Stage
 from tests.runtime.bootstrap.rooted import packed
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 LOG = logging.getLogger(__name__)
 PYTHON: Final = "/usr/bin/python3.11"
