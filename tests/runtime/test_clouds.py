@@ -652,6 +652,38 @@ class TestSets:
         assert not any(one.type == "Orphans" for one in said)
 
 
+class TestTwice:
+    """Two instances of one machine, of which nobody here asked for the second."""
+
+    def test_it_is_told_and_once_one_is_no_more_all_is_well(self) -> None:
+        """A person may take away either: no restart is needed, nor anything else that wakes the machine."""
+        sim = cluster(machine())
+        known = read(sim).status.instance
+        assert known is not None
+        (own,) = sim.cloud.alive
+        sim.cloud._memory.put(attrs.evolve(own, id="i-copy"))
+        for _ in range(2):
+            look(sim)
+            assert sim.rest(limit=LONG)
+            assert condition(read(sim), "InstanceReady") == ("False", "InstanceTwice")
+        sim.cloud.change("i-copy", state=InstanceState.TERMINATED)
+        look(sim)
+        assert sim.rest(limit=LONG)
+        assert condition(read(sim), "InstanceReady") == ("True", "InstanceRunning")
+        assert (len(sim.cloud.created), sim.cloud.calls["delete"]) == (1, 0)
+
+    def test_the_second_one_is_told_by_the_look_that_shows_it(self) -> None:
+        """Though nothing else of the machine has changed, and nobody wanted the look."""
+        sim = cluster(machine())
+        (own,) = sim.cloud.alive
+        sim.cloud._memory.put(attrs.evolve(own, id="i-copy"))
+        clouds = sim.processes["controller"].clouds
+        assert isinstance(clouds, SimClouds)
+        clouds.resync()
+        assert sim.rest(limit=LONG)
+        assert condition(read(sim), "InstanceReady") == ("False", "InstanceTwice")
+
+
 class TestAskedFor:
     """Which instances are asked for by their id, if a look does not show them."""
 
@@ -695,6 +727,22 @@ class TestAskedFor:
         assert [self.looks(view, one, at) for at in (0, 15)] == [(("i1",), True)] * 2
         view, one = self.bound(m.InstanceStep.GONE)
         assert self.looks(view, one, 0)[0] == ()
+
+    def test_what_a_machine_has_no_more_is_not_taken_for_what_it_is_to_have(self) -> None:
+        """Another controller has proven that it is gone, and has begun another attempt: what was seen before is old."""
+        view, one = self.bound(m.InstanceStep.MADE)
+        known = Instance(id="i1", state=InstanceState.RUNNING, zone="a", tags={MACHINE_UID_TAG: "u1"})
+        self.looks(view, one, 0, known)
+        begun = m.InstanceStatus(step=m.InstanceStep.CREATING, provider="memory", attempt=2, token="t2")
+        later = attrs.evolve(one, status=m.MachineStatus(instance=begun))
+        sight = view.sight(later)
+        assert sight is not None
+        assert (sight.mine, sight.known) == ((), None)
+        view.begin("memory", 0)
+        view.looked("memory", Look(began=1, instances=(known,)), 1)
+        sight = view.sight(later)
+        assert sight is not None
+        assert sight.mine == (known,), "a look that shows it again is believed"
 
     def test_our_own_refusals_do_not_freeze_a_provider_again(self) -> None:
         """One call tries; what is refused meanwhile, here, does not keep it from going, nor grow the pause."""

@@ -83,9 +83,17 @@ from kubenode.core.model.machineset import (
     Strategy,
     StrategyType,
 )
-from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, Ref, Switch, ref
+from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, OwnerReference, Ref, Switch, ref
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import IntOrPercent
+from kubenode.core.model.remediation import (
+    KubenodeRemediation,
+    KubenodeRemediationSpec,
+    KubenodeRemediationStatus,
+    KubenodeRemediationTemplate,
+    KubenodeRemediationTemplateSpec,
+    KubenodeRemediationWish,
+)
 from kubenode.core.model.remedy import (
     Attempt,
     AttemptState,
@@ -143,8 +151,12 @@ WATCHED: tuple[type[Object], ...] = (*KINDS, Node)
 ASKED: tuple[type[Object], ...] = (CertificateSigningRequest,)
 """What is read besides, where machines enrol."""
 
+REMEDIATION: tuple[type[Object], ...] = (KubenodeRemediation,)
+"""What is read besides, where others ask for remedies."""
+
 __all__ = [
     "KINDS",
+    "REMEDIATION",
     "WATCHED",
     "AgentSource",
     "AgentStatus",
@@ -194,6 +206,12 @@ __all__ = [
     "JobPhase",
     "Json",
     "Kind",
+    "KubenodeRemediation",
+    "KubenodeRemediationSpec",
+    "KubenodeRemediationStatus",
+    "KubenodeRemediationTemplate",
+    "KubenodeRemediationTemplateSpec",
+    "KubenodeRemediationWish",
     "Leaver",
     "Limit",
     "Machine",
@@ -231,6 +249,7 @@ __all__ = [
     "OperationAnswer",
     "OperationStep",
     "Operator",
+    "OwnerReference",
     "Pod",
     "PodDisruptionBudget",
     "Ref",
