@@ -22,14 +22,15 @@ from kubenode.core.errors import (
     QuotaExceeded,
     Unsupported,
 )
-from kubenode.core.hookspecs import Instance, InstanceState
+from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState
 from kubenode.core.instance.seen import MACHINE_UID_TAG
-from kubenode.providers.memory import MemoryProvider
+from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.observe.calls import Failure, Look, answered
 from kubenode.runtime.observe.instances import Instances
+from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.sim.cloud import CloudFault, SimClouds
+from kubenode.runtime.sim.cloud import CloudFault, SimCloud, SimClouds
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
@@ -682,6 +683,62 @@ class TestTwice:
         clouds.resync()
         assert sim.rest(limit=LONG)
         assert condition(read(sim), "InstanceReady") == ("False", "InstanceTwice")
+
+
+@attrs.define
+class Tokenless(SimCloud):
+    """A cloud that takes no tokens: two creates make two, and what was made is shown two minutes later at most."""
+
+    shown_within: timedelta = timedelta(minutes=2)
+
+    def create(self, request: CreateRequest[MemoryParams]) -> Instance:
+        """Create an instance, whatever the token."""
+        return super().create(attrs.evolve(request, token=f"{request.token}-{self.calls['create']}"))
+
+
+class TestWithoutTokens:
+    """A provider that says how late it shows what it made."""
+
+    def played(self, fault: CloudFault, *, crash: bool = False) -> Simulation:
+        """Let the first create meet a fault, and perhaps the controller die of it."""
+        sim = Simulation(cloud=Tokenless)
+        met: list[int] = []
+
+        def choose(what: str) -> CloudFault:
+            if what != "create" or met:
+                return CloudFault.NONE
+            met.append(sim.time.elapsed)
+            if crash:
+                sim.at(timedelta(0), sim.processes["controller"].start)
+            return fault
+
+        sim.cloud.choose = choose
+        sim.create(lax())
+        sim.create(machine())
+        assert sim.rest(limit=LONG)
+        assert met
+        agree(sim, {"c1"})
+        return sim
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_what_was_made_is_found_and_not_made_again(self, crash: bool) -> None:
+        """Whether the answer was lost, or who asked for it is no more."""
+        for fault in (CloudFault.TIMEOUT, CloudFault.NONE) if crash else (CloudFault.TIMEOUT,):
+            sim = self.played(fault, crash=crash)
+            assert (len(sim.cloud.made), sim.cloud.calls["create"]) == (1, 1)
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_what_was_not_made_is_asked_for_again_when_it_would_be_shown(self, crash: bool) -> None:
+        """Two looks that show nothing, and the first of them late enough."""
+        sim = self.played(CloudFault.UNHEARD, crash=crash)
+        assert (len(sim.cloud.made), sim.cloud.calls["create"]) == (1, 2)
+        assert sim.time.elapsed > (2 + 1) * 60_000_000_000
+
+    def test_without_that_word_it_would_be_made_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The fault is real: where nobody reads the word, the repeat makes a second instance."""
+        monkeypatch.setattr(Launches, "blind", lambda *_: None)
+        with pytest.raises(AssertionError):
+            self.played(CloudFault.TIMEOUT)
 
 
 class TestAskedFor:
