@@ -35,7 +35,14 @@ NONE: Mapping[str, Any] = MappingProxyType({})
 HOOK_LIMIT = timedelta(seconds=10)
 ENTRY_POINTS = "kubenode"
 _NOT_ON_HOSTS = frozenset(
-    {"kubenode-providers", "kubenode-aliyun", "kubenode-aws", "kubenode-remedies", "kubenode-inspections"}
+    {
+        "kubenode-providers",
+        "kubenode-aliyun",
+        "kubenode-aws",
+        "kubenode-clusterapi",
+        "kubenode-remedies",
+        "kubenode-inspections",
+    }
 )
 KINDS: Mapping[str, type] = MappingProxyType(
     {
