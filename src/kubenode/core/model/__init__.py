@@ -80,6 +80,8 @@ from kubenode.core.model.machineset import (
     MachineSetStatus,
     MachineTemplate,
     MachineTemplateSpec,
+    OrphanEnd,
+    OrphanPolicy,
     Strategy,
     StrategyType,
 )
@@ -231,6 +233,8 @@ __all__ = [
     "OperationAnswer",
     "OperationStep",
     "Operator",
+    "OrphanEnd",
+    "OrphanPolicy",
     "Pod",
     "PodDisruptionBudget",
     "Ref",
