@@ -366,6 +366,22 @@ class TestTheCap:
         room = decide(seen(sight(), records=given[1:]), NONE)
         assert records(room) == ("i-01", "i-02", "i-1")
 
+    def test_the_limits(self) -> None:
+        """As the docs tell them: the record counts for as long after the hour as it may stand before the call."""
+        assert (3, timedelta(minutes=5), timedelta(minutes=65)) == (CAP, FRESH, WINDOW)
+
+    def test_one_that_is_shown_when_its_hour_is_over_keeps_the_others_waiting(self) -> None:
+        """Its record stays as long as looks show it, and does not count."""
+        now = m.Now(wall=START + WINDOW, elapsed=SECOND)
+        known = {"orphan:i-1": FIRST, "orphan:i-2": FIRST}
+        one = sight("i-2", answer=answer("i-2"))
+        given = seen(sight(), one, records=(record("i-2"),), now=now, sightings=known)
+        decision = decide(given, NONE)
+        assert (ends(decision), records(decision), decision.wake_at) == ((), ("i-2",), None)
+        full = tuple(record(f"i-0{number}", at=START + WINDOW) for number in range(CAP - 1))
+        room = decide(seen(sight(), records=(record("i-9"), *full), now=now), NONE)
+        assert records(room) == ("i-00", "i-01", "i-1")
+
     def test_the_one_that_is_recorded_is_no_fourth(self) -> None:
         """The cap is for the choice: a lost answer asks again for the same one."""
         given = (record("i-01"), record("i-02"), record())

@@ -83,8 +83,9 @@ def end_orphans(seen: MachineSetSnapshot, policy: Policy, found: Orphans, *, hel
     pursued = next((one for one in kept if _shown(seen, one)), None)
     wanted = found.ids if pursued is None else (pursued.id,)
     bars = [_bar(seen, policy, found, one) for one in wanted]
-    if None not in bars:
-        return _barred(base, seen, policy, bars)
+    barred = [bar for bar in bars if bar is not None]
+    if len(barred) == len(bars):
+        return _barred(base, seen, policy, barred)
     if pursued is not None:
         return _pursued(base, seen, pursued)
     if len(over) >= CAP:
@@ -130,18 +131,14 @@ def _all_held(seen: MachineSetSnapshot, held: bool) -> str:
     return ""
 
 
-def _barred(base: Endings, seen: MachineSetSnapshot, policy: Policy, bars: list[Note | None]) -> Endings:
+def _barred(base: Endings, seen: MachineSetSnapshot, policy: Policy, bars: list[Note]) -> Endings:
     """Say what bars the first of them; what a freeze bars may go when that ends."""
-    first = next(one for one in bars if one is not None)
-    ends = thaws(policy.limits, seen.now, seen.sightings) if any(_thaws(one) for one in bars) else {}
+    freezes = any(bar.frees_at is not None for bar in bars)
+    ends = thaws(policy.limits, seen.now, seen.sightings) if freezes else {}
     return attrs.evolve(
-        _held(base, first.text), sightings={**base.sightings, **ends},
+        _held(base, bars[0].text), sightings={**base.sightings, **ends},
         wake_at=soonest((base.wake_at, *ends.values())),
     )  # fmt: skip
-
-
-def _thaws(bar: Note | None) -> bool:
-    return bar is not None and bar.frees_at is not None
 
 
 def _bar(seen: MachineSetSnapshot, policy: Policy, found: Orphans, one: str) -> Note | None:
