@@ -8,6 +8,7 @@ import pytest
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.decision import TerminateInstance
+from kubenode.core.errors import AuthFailed, Protected, ProviderError
 from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState
 from kubenode.core.instance.seen import (
     MACHINE_TAG,
@@ -234,6 +235,30 @@ def test_a_lost_answer_asks_again_for_the_same_one_if_a_look_shows_it(fault: Clo
     assert [one.instance for one in sim.cloud.terminations] == orphans
 
 
+@pytest.mark.parametrize("error", [AuthFailed("no right to terminate"), Protected("deletion protection")])
+def test_what_a_person_has_to_mend_is_asked_for_once_an_hour(error: ProviderError) -> None:
+    """It is said, it keeps the others waiting, and it goes when it is mended."""
+    sim = cluster(pool(1, orphans=TERMINATE))
+    orphans = abandoned(sim, 2)
+    looks(sim, 1)
+    refuses = [True]
+
+    def choose(what: str) -> CloudFault:
+        if what == "delete" and refuses[0]:
+            raise error
+        return CloudFault.NONE
+
+    sim.cloud.choose = choose
+    looks(sim, 11)
+    assert (left(sim, orphans), sim.cloud.calls["delete"], said(sim)[0]) == (orphans, 1, "OrphansHeld")
+    assert str(error) in said(sim)[1]
+    looks(sim, 24)
+    assert (left(sim, orphans), sim.cloud.calls["delete"]) == (orphans, 3)
+    refuses[0] = False
+    looks(sim, 16)
+    assert left(sim, orphans) == []
+
+
 def test_one_whose_end_hangs_keeps_the_others_waiting() -> None:
     """One at a time: it is not asked for again, and no other is, as long as looks show it."""
     sim = cluster(pool(1, orphans=TERMINATE))
@@ -290,7 +315,10 @@ def test_what_a_failed_or_doubted_look_left_is_no_ground_to_act() -> None:
     view.looked("memory", Look(began=4, instances=(one,)), 5)
     assert doubt() == ""
     view.looked("memory", Failure(error="AuthFailed", text="expired"), 6)
-    assert doubt() == "memory: expired"
+    assert doubt() == "the last look at provider memory failed"
+    (sight,) = view.orphan_sights(owner).values()
+    assert sight.frozen is not None
+    assert sight.frozen.text == "memory: expired"
     view.looked("memory", Look(began=7, instances=(one,)), 8)
     status = [
         m.InstanceStatus(step=m.InstanceStep.MADE, provider="memory", attempt=1, token="t", id=f"i-x{number}")

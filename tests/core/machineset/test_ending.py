@@ -18,6 +18,7 @@ from kubenode.core.instance.seen import (
     MACHINE_UID_TAG,
     MANAGED_TAG,
     SET_UID_TAG,
+    FrozenProvider,
     OrphanSight,
     ProviderAnswer,
 )
@@ -199,7 +200,7 @@ class TestAnswers:
         )
         assert (ends(decision), told(decision)[0]) == ((), "OrphansEnding")
 
-    @pytest.mark.parametrize("error", ["Ambiguous", "Throttled", "Unavailable", "Protected", "AuthFailed"])
+    @pytest.mark.parametrize("error", ["Ambiguous", "Throttled", "Unavailable", "Busy"])
     def test_another_is_asked_for_again_after_a_look(self, error: str) -> None:
         """The same instance under the same op-id, and never before a look that began when the pause was over."""
         said = answer(error=error, tries=2)
@@ -210,6 +211,27 @@ class TestAnswers:
         (effect,) = again.effects
         assert isinstance(effect, TerminateInstance)
         assert (effect.op_id, effect.tries) == (said.op_id, 2)
+
+    @pytest.mark.parametrize("error", ["Protected", "AuthFailed", "Unsupported", "Invalid"])
+    def test_what_a_person_has_to_mend_is_asked_for_again_in_an_hour(self, error: str) -> None:
+        """Each look would be a call else, for ever."""
+        said = answer(error=error)
+        hour = said.at + 3600 * 10**9
+        for at, act in ((hour - 1, ()), (hour, ("i-1",))):
+            decision = decide(seen(sight(answer=said), records=(record(),), looks=(FIRST, at)), NONE)
+            assert ends(decision) == act
+
+    def test_a_provider_that_takes_no_credentials_is_left_alone(self) -> None:
+        """Until one call may try again; then it is decided anew."""
+        until = SECOND + 10**9
+        one = sight(frozen=FrozenProvider(text="memory: expired", until=until))
+        for stand in ((), (record(),)):
+            held = decide(seen(one, records=stand), NONE)
+            assert (ends(held), records(held)) == ((), tuple(x.id for x in stand))
+            assert (held.wake_at, "i-1: memory: expired" in told(held)[1]) == (until, True)
+        for elapsed, act in ((until - 1, ()), (until, ("i-1",))):
+            late = m.Now(wall=START, elapsed=elapsed)
+            assert ends(decide(seen(one, records=(record(),), now=late), NONE)) == act
 
     def test_an_answer_to_another_end_is_none_to_this(self) -> None:
         """The last answer of a set is kept alone."""

@@ -105,6 +105,7 @@ class OrphanSight:
             empty: there is none. No provider shows tokens; what one made bears the uid.
         node: name of a Node that is it, or may be, because nobody knows what it is; empty: nothing runs on it.
         answer: to the last end that the set asked for.
+        frozen: the provider takes no credentials of ours.
     """
 
     instance: Instance
@@ -113,6 +114,7 @@ class OrphanSight:
     machine: str = ""
     node: str = ""
     answer: ProviderAnswer | None = None
+    frozen: FrozenProvider | None = None
 
 
 @attrs.frozen(kw_only=True)

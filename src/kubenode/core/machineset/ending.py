@@ -15,8 +15,15 @@ from kubenode.core.health.freeze import elapsed_at, frozen, lasting, thaws
 from kubenode.core.health.zones import open_breaker
 from kubenode.core.identity import op_id
 from kubenode.core.instance.evidence import leaving
-from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, OrphanSight
-from kubenode.core.instance.turn import due
+from kubenode.core.instance.seen import (
+    MACHINE_TAG,
+    MACHINE_UID_TAG,
+    MANAGED_TAG,
+    SET_UID_TAG,
+    OrphanSight,
+    ProviderAnswer,
+)
+from kubenode.core.instance.turn import MINUTE, due
 from kubenode.core.machineset.claims import Reason
 from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.machineset.losses import borne
@@ -29,6 +36,9 @@ CAP: Final = 3
 """Most orphans of one set whose end is asked for within an hour."""
 FRESH: Final = timedelta(minutes=5)
 """A record older than this is written anew before the provider is asked: it tells when that was."""
+PASSING: Final = frozenset({"Ambiguous", "Throttled", "Unavailable", "Busy"})
+"""Refusals that pass by themselves; what a person has to mend is asked for again RARELY."""
+RARELY: Final = 60 * MINUTE
 WINDOW: Final = timedelta(hours=1) + FRESH
 """For so long a record counts."""
 
@@ -133,12 +143,13 @@ def _all_held(seen: MachineSetSnapshot, held: bool) -> str:
 
 def _barred(base: Endings, seen: MachineSetSnapshot, policy: Policy, bars: list[Note]) -> Endings:
     """Say what bars the first of them; what a freeze bars may go when that ends."""
-    freezes = any(bar.frees_at is not None for bar in bars)
-    ends = thaws(policy.limits, seen.now, seen.sightings) if freezes else {}
+    frees = [bar.frees_at for bar in bars if bar.frees_at is not None]
+    ends = thaws(policy.limits, seen.now, seen.sightings) if frees else {}
     return attrs.evolve(
-        _held(base, bars[0].text), sightings={**base.sightings, **ends},
-        wake_at=soonest((base.wake_at, *ends.values())),
-    )  # fmt: skip
+        _held(base, bars[0].text),
+        sightings={**base.sightings, **ends},
+        wake_at=soonest((base.wake_at, *frees)),
+    )
 
 
 def _bar(seen: MachineSetSnapshot, policy: Policy, found: Orphans, one: str) -> Note | None:
@@ -147,11 +158,15 @@ def _bar(seen: MachineSetSnapshot, policy: Policy, found: Orphans, one: str) -> 
     if sight is None or one not in found.ids:
         return _note(f"{one} has to be shown by another look first")
     why = _not_ours(seen.set, sight) or _in_use(sight)
-    return _note(f"{one}: {why}") if why else _stopped(seen, policy, sight)
+    if why:
+        return _note(f"{one}: {why}")
+    if sight.frozen is not None and seen.now.elapsed < sight.frozen.until:
+        return _note(f"{one}: {sight.frozen.text}", frees_at=sight.frozen.until)
+    return _stopped(seen, policy, sight)
 
 
-def _note(text: str) -> Note:
-    return Note(code=Reason.ORPHANS_HELD.value, text=text)
+def _note(text: str, *, frees_at: int | None = None) -> Note:
+    return Note(code=Reason.ORPHANS_HELD.value, text=text, frees_at=frees_at)
 
 
 def _not_ours(owner: MachineSet, sight: OrphanSight) -> str:
@@ -192,6 +207,11 @@ def _stopped(seen: MachineSetSnapshot, policy: Policy, sight: OrphanSight) -> No
     )
 
 
+def _again(answer: ProviderAnswer) -> int:
+    """Give from when a look that still shows one lets its end be asked for again."""
+    return due(answer) if answer.error in PASSING else answer.at + RARELY
+
+
 def _pursued(base: Endings, seen: MachineSetSnapshot, record: OrphanEnd) -> Endings:
     """Ask for an end, again only after a look that began when an answer was long enough ago still shows it."""
     owner, sight, one = seen.set, seen.orphan_sights[record.id], record.id
@@ -200,7 +220,7 @@ def _pursued(base: Endings, seen: MachineSetSnapshot, record: OrphanEnd) -> Endi
     ending = attrs.evolve(base, reason=Reason.ORPHANS_ENDING, text=f"{one} is being terminated")
     if answer is not None and answer.error in ("", "NotFound"):
         return ending
-    if answer is not None and seen.orphans[one] < due(answer):
+    if answer is not None and seen.orphans[one] < _again(answer):
         return _held(
             base,
             f"the end of {one} is asked for again if a look still shows it: {answer.error}: {answer.text}",

@@ -164,7 +164,7 @@ class Instances:
         uid = owner.metadata.uid
         return {
             key: OrphanSight(
-                instance=scope.entries[key].instance, provider=provider, doubt=_doubt(provider, scope), answer=self._answers.get(uid)
+                instance=scope.entries[key].instance, provider=provider, doubt=_doubt(provider, scope), answer=self._answers.get(uid), frozen=scope.frozen,
             )
             for provider, scope in self._scopes.items() for key in self._orphans(scope, uid)
         }  # fmt: skip
@@ -382,8 +382,6 @@ def _nobody() -> None:
 
 def _doubt(provider: str, scope: _Scope) -> str:
     """Say why what the last look showed is no ground to end what is nobody's; empty when it is."""
-    if scope.frozen is not None:
-        return scope.frozen.text
     return f"the last look at provider {provider} failed" if scope.failures else scope.doubt
 
 
