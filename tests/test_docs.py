@@ -93,4 +93,4 @@ def test_the_code_of_the_pages_runs(tmp_path: Path) -> None:
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout
-    assert "49 passed" in result.stdout
+    assert "50 passed" in result.stdout

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from kubenode.core.errors import (
@@ -320,6 +321,24 @@ def test_a_streamed_list_is_the_list_and_its_watch_goes_on(plane: ControlPlane) 
             await store.delete(KIND, name)
 
     on(plane, follow)
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_whoever_may_read_one_object_follows_it_in_pages_too(plane: ControlPlane, streams: bool) -> None:
+    """As an agent does, after a line on which a stream came to nothing: the pages are of the one that is asked for."""
+
+    async def look(store: KubeStore) -> None:
+        only = attrs.evolve(KIND, only="metadata.name=only-1")
+        for name in ("only-1", "only-2"):
+            await store.create(KIND, machine(name))
+        store._streams = streams
+        listing, watch = await store.follow(only, as_is)
+        assert [item["metadata"]["name"] for item in listing.items] == ["only-1"]
+        await watch.close()
+        for name in ("only-1", "only-2"):
+            await store.delete(KIND, name)
+
+    on(plane, look)
 
 
 def test_real_definitions_are_not_taken_for_older_ones(plane: ControlPlane) -> None:

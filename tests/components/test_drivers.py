@@ -442,5 +442,6 @@ def test_the_hook_gives_our_drivers() -> None:
         "kernel",
         "containerd",
         "kubelet",
+        "kubenode-agent",
     ]
     assert all(attrs.has(driver.params) for driver in drivers)

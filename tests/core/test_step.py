@@ -7,10 +7,13 @@ import attrs
 import pytest
 
 from kubenode.core.step import (
+    AGENT_PATH,
+    AGENT_UNIT,
     ArtifactFormat,
     Exec,
     InstallArtifact,
     SetKernel,
+    UpgradeAgent,
     check_component,
     check_member,
     check_package,
@@ -245,3 +248,13 @@ def test_the_files_of_a_kernel() -> None:
     assert both.files == dict([modules, settings])
     assert attrs.evolve(both, sysctl=()).files == dict([modules])
     assert attrs.evolve(both, modules=()).files == dict([settings])
+
+
+def test_a_bundle_of_the_agent_is_the_bin_of_a_tar_behind_the_agents_link() -> None:
+    """Fetched like any artifact, shown without its URL, and no unit is restarted by it: the agent is its own."""
+    step = UpgradeAgent(url="https://x/y?token=s3cr3t", sha256="a" * 64, within=30)
+    made = step.installation
+    assert (made.path, made.url, made.member, made.then) == (AGENT_PATH, step.url, "bin", None)
+    assert made.mark == f"{'a' * 64}:/bin"
+    assert (AGENT_PATH, AGENT_UNIT) == ("/opt/kubenode/bin", "kubenode-agent.service")
+    assert "s3cr3t" not in repr(step)

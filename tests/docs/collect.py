@@ -36,6 +36,7 @@ OTHERS: Final[Mapping[str, str]] = MappingProxyType(
         "core/wish/freeze.py": "reasons of freezes, which a person writes",
         "providers/aliyun": "error codes of the cloud's API",
         "providers/aws": "error codes of the cloud's API",
+        "providers/clusterapi": "phases and kinds of Cluster API",
         "runtime/cli": "exit codes",
         "runtime/report": "draws what was said",
         "runtime/events": "reasons of Events: phases, states, and what is said elsewhere; docs/reference/events.md",

@@ -60,7 +60,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     if "host_parts" in wanted:
-        session.config.stash[_FOUND] = _find()
+        session.config.stash[_FOUND] = find_parts()
     if "agent_bundle" in wanted and isinstance(session.config.stash[_FOUND], Parts):
         session.config.stash[_BUNDLE] = _bundled()
 
@@ -68,7 +68,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def host_parts(pytestconfig: pytest.Config) -> Parts:
     """Return what stages are made of, or skip."""
-    found = pytestconfig.stash.get(_FOUND, None) or _find()
+    found = pytestconfig.stash.get(_FOUND, None) or find_parts()
     if isinstance(found, str):
         refuse(found, in_ci=bool(os.environ.get("CI")))
     return found
@@ -120,7 +120,8 @@ def _bundled() -> Path | str:
         return str(unavailable)
 
 
-def _find() -> Parts | str:
+def find_parts() -> Parts | str:
+    """Return what stages are made of, built where need be; or why there can be no hosts."""
     version = kubernetes_version()
     major, minor, patch = version.split(".")
     following = f"{major}.{minor}.{int(patch) + 1}"

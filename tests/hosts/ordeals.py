@@ -37,6 +37,7 @@ def away(story: Story, host: Host) -> None:
     assert not fleet.is_ready(host)
     assert "driftedAt" not in fleet.report(host, wishes.boot)
     host.restore_network()
+    fleet.wait_healed(host, wishes.boot, "1", since)
     fleet.wait_well(host, story.versions())
     assert (host.boot_id, host.run("systemctl", "show", "-P", "MainPID", UNIT)) == (boot, process)
     for other in fleet.hosts:

@@ -15,7 +15,7 @@ from tests.hosts.agent import UNIT, Kept, kept
 from tests.hosts.host import Host
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 LOG = logging.getLogger(__name__)
 

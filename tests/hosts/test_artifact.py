@@ -17,7 +17,7 @@ from tests.hosts.fixture import Parts
 from tests.hosts.kubelet import PROGRAM
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 LOG = logging.getLogger(__name__)
 STORE = "/opt/kubenode/artifacts"

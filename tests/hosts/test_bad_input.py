@@ -19,7 +19,7 @@ from tests.hosts.artifacts import Artifacts, served
 from tests.hosts.fixture import Parts
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 OLD: Final = "1.6.20~ds1-1+deb12u2"
 NEW: Final = "1.6.20~ds1-1+deb12u3"

@@ -178,7 +178,8 @@ def test_4_what_is_broken_by_hand_is_healed_and_reported(story: Story) -> None:
             CONFIG, config.replace('"nodeStatusUpdateFrequency": "1s"', '"nodeStatusUpdateFrequency": "2s"')
         )
         assert one.read(CONFIG) != config
-        two.run("apt-get", "-q", "-y", "--allow-downgrades", "install", f"containerd={story.newest[1]}")
+        by_hand = ("-q", "-y", "--allow-downgrades", "--allow-change-held-packages")
+        two.run("apt-get", *by_hand, "install", f"containerd={story.newest[1]}")
         three.run("systemctl", "stop", "containerd")
         three.run("install", "/bin/true", PROGRAM)
         fleet.wait_healed(one, wishes.kubelet, story.kubelet, since)

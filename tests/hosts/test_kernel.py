@@ -15,7 +15,7 @@ from tests.cluster.waiting import until
 from tests.hosts.agent import Kept, kept
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 KEY = "net.ipv4.conf.lo.log_martians"
 FILE = "/etc/sysctl.d/90-kubernetes.conf"

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 import attrs
 
 from kubenode.core.hookspecs import Provider
-from kubenode.core.instance.seen import MACHINE_TAG
+from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG
 from kubenode.providers.aliyun import AliyunProvider, AliyunSettings, Client, Credentials
 from kubenode.providers.aws import AwsProvider, AwsSettings
 from kubenode.runtime.testing.authority import Authority
@@ -35,6 +35,7 @@ class Shown:
 
     id: str
     machine: str
+    uid: str
     provider_id: str
     zone: str
     runs: bool
@@ -212,7 +213,7 @@ class Ec2Region:
         own, zone = row["InstanceId"], row["Placement"]["AvailabilityZone"]
         tags = {tag["Key"]: tag["Value"] for tag in row["Tags"]}
         return Shown(
-            id=own, machine=tags.get(MACHINE_TAG, ""), provider_id=f"aws:///{zone}/{own}", zone=zone,
+            id=own, machine=tags.get(MACHINE_TAG, ""), uid=tags.get(MACHINE_UID_TAG, ""), provider_id=f"aws:///{zone}/{own}", zone=zone,
             runs=row["State"]["Name"] == "running",
         )  # fmt: skip
 
@@ -331,7 +332,7 @@ class EcsRegion:
         name = f"{ECS}.{row['InstanceId']}"
         tags = {tag["TagKey"]: tag["TagValue"] for tag in row["Tags"]["Tag"]}
         return Shown(
-            id=name, machine=tags.get(MACHINE_TAG, ""), provider_id=name, zone=row["ZoneId"],
+            id=name, machine=tags.get(MACHINE_TAG, ""), uid=tags.get(MACHINE_UID_TAG, ""), provider_id=name, zone=row["ZoneId"],
             runs=row["Status"] == "Running" and row["InstanceId"] not in self.fake.leaving,
         )  # fmt: skip
 

@@ -21,6 +21,7 @@ from kubenode.providers import (
     Page,
     Power,
     ProviderError,
+    Unavailable,
     conformance,
 )
 from kubenode.providers.memory import MemoryParams
@@ -86,6 +87,7 @@ def test_what_does_not_apply_is_told() -> None:
         "consent-to-nothing-is-not-found (not applicable: no confirm_event())",
         "a-node-finds-its-instance (not applicable: no instance_of())",
         "a-choice-is-one-placement (not applicable: no choices())",
+        "a-guard-is-shown (not applicable: no guard())",
         "one-redeploy-token-is-one-move (not applicable: no redeploy())",
         "one-reimage-token-is-one-replacement (not applicable: no reimage())",
         "a-command-is-run-and-its-end-is-told (not applicable: no run_command())",
@@ -378,6 +380,49 @@ def test_a_planted_fault_is_found(fault: type[RackProvider], law: str, words: st
         late=lambda wire: fault(wire(FakeRack(late=3).send)), refusing=lambda wire: fault(wire(teapot)),
     )  # fmt: skip
     assert words in broken(kit, law)
+
+
+class LooksBefore(RackProvider):
+    """Asks for a page before it creates, and takes the loss of the second answer for a failure."""
+
+    def create(self, request: CreateRequest[RackParams]) -> Instance:
+        """Look, then create."""
+        try:
+            self.find({}, None)
+        except TimeoutError as error:
+            raise Ambiguous from error
+        try:
+            return super().create(request)
+        except Ambiguous as error:
+            raise Unavailable(str(error)) from error
+
+
+class LooksWell(RackProvider):
+    """Asks for a page before it creates."""
+
+    def create(self, request: CreateRequest[RackParams]) -> Instance:
+        """Look, then create."""
+        try:
+            self.find({}, None)
+        except TimeoutError as error:
+            raise Ambiguous from error
+        return super().create(request)
+
+
+test_rack_that_looks = conformance.provider(
+    lambda wire: LooksWell(wire(FakeRack().send)), params=ROW, lost=LOST, steps=2
+)
+
+
+def test_of_several_steps_each_answer_is_lost_in_turn() -> None:
+    """Not only the first: what looks before it writes is ambiguous at the write, too; and two are not one."""
+    law = "lost-answer-is-ambiguous-and-its-repeat-makes-no-second"
+    kit = conformance.provider(
+        lambda wire: LooksBefore(wire(FakeRack().send)), params=ROW, lost=LOST, steps=2
+    )
+    assert "create() raised Unavailable" in broken(kit, law)
+    kit = conformance.provider(lambda wire: LooksWell(wire(FakeRack().send)), params=ROW, lost=LOST)
+    assert "create() made 2 wire calls; make one" in broken(kit, "one-method-is-one-wire-call")
 
 
 def test_a_late_cloud_has_to_be_late() -> None:

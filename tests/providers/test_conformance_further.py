@@ -11,6 +11,7 @@ from kubenode.providers import (
     CloudEvent,
     CreateRequest,
     EventState,
+    Guard,
     Instance,
     MemoryProvider,
     NotFound,
@@ -23,6 +24,7 @@ from tests.third_party.kit import broken, laws
 EVENTS = "events-keep-their-ids-and-are-given-once"
 NODE = "a-node-finds-its-instance"
 CHOICES = "a-choice-is-one-placement"
+GUARD = "a-guard-is-shown"
 
 
 class Full(MemoryProvider):
@@ -52,6 +54,10 @@ class Full(MemoryProvider):
         """Give the one zone."""
         return (params,)
 
+    def guard(self, instance_id: str, guard: Guard) -> None:
+        """Remember it."""
+        self._instances[instance_id] = attrs.evolve(self._instances[instance_id], guard=guard)
+
 
 test_full = conformance.provider(lambda wire: Full(), params=MemoryParams(), eventful=lambda wire: Full())
 
@@ -62,6 +68,25 @@ class LosesTags(Full):
     def set_tags(self, instance_id: str, tags: Mapping[str, str]) -> None:
         """Keep only the new ones."""
         self._instances[instance_id] = attrs.evolve(self._instances[instance_id], tags=dict(tags))
+
+
+class AddsGuards(Full):
+    """Never takes one away."""
+
+    def guard(self, instance_id: str, guard: Guard) -> None:
+        """Add to what was there."""
+        known = self._instances[instance_id].guard or Guard()
+        both = Guard(
+            hands_off=known.hands_off or guard.hands_off, holds_end=known.holds_end or guard.holds_end
+        )
+        super().guard(instance_id, both)
+
+
+class HidesGuards(Full):
+    """Shows none."""
+
+    def guard(self, instance_id: str, guard: Guard) -> None:
+        """Do nothing with it."""
 
 
 class FirstEvents(Full):
@@ -189,11 +214,16 @@ class AsyncTags(Full):
         (AnyCloud, NODE, "instance_of('no-cloud:///zone/x') is 'x'; give None"),
         (NoChoice, CHOICES, "choices() gave (); give at least one MemoryParams"),
         (MoreChoices, CHOICES, "choices() of a choice gave something else"),
+        (AddsGuards, GUARD, "after guard(Guard(hands_off=False, holds_end=True)); show what"),
+        (HidesGuards, GUARD, "get() shows None after guard(Guard(hands_off=True, holds_end=True))"),
         (AsyncTags, "methods-are-plain-functions", "AsyncTags.set_tags is async; write a plain def"),
     ],
 )  # fmt: skip
-def test_a_planted_fault_is_found(fault: Callable[[], Full], law: str, words: str) -> None:
+def test_a_planted_fault_is_found(
+    fault: Callable[[], Full], law: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One law is broken, and its text says by what and what to write."""
+    monkeypatch.setattr("kubenode.providers.conformance.looking.PAUSE", 0.0)
     kit = conformance.provider(lambda wire: fault(), params=MemoryParams(), eventful=lambda wire: fault())
     assert words in broken(kit, law)
 

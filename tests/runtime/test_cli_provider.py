@@ -79,11 +79,12 @@ def test_they_are_listed_with_what_they_can() -> None:
     """Each with its plugin."""
     done = RUNNER.invoke(app, ["provider", "list", "-o", "json"])
     found = {one["name"]: one for one in json.loads(done.stdout)["providers"]}
-    assert (done.exit_code, set(found)) == (0, {"aliyun", "aws", "memory"})
+    assert (done.exit_code, set(found)) == (0, {"aliyun", "aws", "clusterapi", "memory"})
     assert {"power", "events", "checks", "fallback"} <= set(found["aws"]["can"])
+    assert found["clusterapi"]["can"] == ["checks", "guard"]
     assert "events" not in found["memory"]["can"]
     table = RUNNER.invoke(app, ["provider", "list"]).stdout.splitlines()
-    assert (table[0].split(), len(table)) == (["NAME", "PLUGIN", "CAN"], 4)
+    assert (table[0].split(), len(table)) == (["NAME", "PLUGIN", "CAN"], 5)
 
 
 def test_an_account_is_checked_and_what_machines_need(region: EcsRegion, tmp_path: Path) -> None:

@@ -22,14 +22,15 @@ from kubenode.core.errors import (
     QuotaExceeded,
     Unsupported,
 )
-from kubenode.core.hookspecs import Instance, InstanceState
+from kubenode.core.hookspecs import CreateRequest, Instance, InstanceState
 from kubenode.core.instance.seen import MACHINE_UID_TAG
-from kubenode.providers.memory import MemoryProvider
+from kubenode.providers.memory import MemoryParams, MemoryProvider
 from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.observe.calls import Failure, Look, answered
 from kubenode.runtime.observe.instances import Instances
+from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.sim.cloud import CloudFault, SimClouds
+from kubenode.runtime.sim.cloud import CloudFault, SimCloud, SimClouds
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
@@ -652,6 +653,94 @@ class TestSets:
         assert not any(one.type == "Orphans" for one in said)
 
 
+class TestTwice:
+    """Two instances of one machine, of which nobody here asked for the second."""
+
+    def test_it_is_told_and_once_one_is_no_more_all_is_well(self) -> None:
+        """A person may take away either: no restart is needed, nor anything else that wakes the machine."""
+        sim = cluster(machine())
+        known = read(sim).status.instance
+        assert known is not None
+        (own,) = sim.cloud.alive
+        sim.cloud._memory.put(attrs.evolve(own, id="i-copy"))
+        for _ in range(2):
+            look(sim)
+            assert sim.rest(limit=LONG)
+            assert condition(read(sim), "InstanceReady") == ("False", "InstanceTwice")
+        sim.cloud.change("i-copy", state=InstanceState.TERMINATED)
+        look(sim)
+        assert sim.rest(limit=LONG)
+        assert condition(read(sim), "InstanceReady") == ("True", "InstanceRunning")
+        assert (len(sim.cloud.created), sim.cloud.calls["delete"]) == (1, 0)
+
+    def test_the_second_one_is_told_by_the_look_that_shows_it(self) -> None:
+        """Though nothing else of the machine has changed, and nobody wanted the look."""
+        sim = cluster(machine())
+        (own,) = sim.cloud.alive
+        sim.cloud._memory.put(attrs.evolve(own, id="i-copy"))
+        clouds = sim.processes["controller"].clouds
+        assert isinstance(clouds, SimClouds)
+        clouds.resync()
+        assert sim.rest(limit=LONG)
+        assert condition(read(sim), "InstanceReady") == ("False", "InstanceTwice")
+
+
+@attrs.define
+class Tokenless(SimCloud):
+    """A cloud that takes no tokens: two creates make two, and what was made is shown two minutes later at most."""
+
+    shown_within: timedelta = timedelta(minutes=2)
+
+    def create(self, request: CreateRequest[MemoryParams]) -> Instance:
+        """Create an instance, whatever the token."""
+        return super().create(attrs.evolve(request, token=f"{request.token}-{self.calls['create']}"))
+
+
+class TestWithoutTokens:
+    """A provider that says how late it shows what it made."""
+
+    def played(self, fault: CloudFault, *, crash: bool = False) -> Simulation:
+        """Let the first create meet a fault, and perhaps the controller die of it."""
+        sim = Simulation(cloud=Tokenless)
+        met: list[int] = []
+
+        def choose(what: str) -> CloudFault:
+            if what != "create" or met:
+                return CloudFault.NONE
+            met.append(sim.time.elapsed)
+            if crash:
+                sim.at(timedelta(0), sim.processes["controller"].start)
+            return fault
+
+        sim.cloud.choose = choose
+        sim.create(lax())
+        sim.create(machine())
+        assert sim.rest(limit=LONG)
+        assert met
+        agree(sim, {"c1"})
+        return sim
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_what_was_made_is_found_and_not_made_again(self, crash: bool) -> None:
+        """Whether the answer was lost, or who asked for it is no more."""
+        for fault in (CloudFault.TIMEOUT, CloudFault.NONE) if crash else (CloudFault.TIMEOUT,):
+            sim = self.played(fault, crash=crash)
+            assert (len(sim.cloud.made), sim.cloud.calls["create"]) == (1, 1)
+
+    @pytest.mark.parametrize("crash", [False, True])
+    def test_what_was_not_made_is_asked_for_again_when_it_would_be_shown(self, crash: bool) -> None:
+        """Two looks that show nothing, and the first of them late enough."""
+        sim = self.played(CloudFault.UNHEARD, crash=crash)
+        assert (len(sim.cloud.made), sim.cloud.calls["create"]) == (1, 2)
+        assert sim.time.elapsed > (2 + 1) * 60_000_000_000
+
+    def test_without_that_word_it_would_be_made_twice(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The fault is real: where nobody reads the word, the repeat makes a second instance."""
+        monkeypatch.setattr(Launches, "blind", lambda *_: None)
+        with pytest.raises(AssertionError):
+            self.played(CloudFault.TIMEOUT)
+
+
 class TestAskedFor:
     """Which instances are asked for by their id, if a look does not show them."""
 
@@ -695,6 +784,22 @@ class TestAskedFor:
         assert [self.looks(view, one, at) for at in (0, 15)] == [(("i1",), True)] * 2
         view, one = self.bound(m.InstanceStep.GONE)
         assert self.looks(view, one, 0)[0] == ()
+
+    def test_what_a_machine_has_no_more_is_not_taken_for_what_it_is_to_have(self) -> None:
+        """Another controller has proven that it is gone, and has begun another attempt: what was seen before is old."""
+        view, one = self.bound(m.InstanceStep.MADE)
+        known = Instance(id="i1", state=InstanceState.RUNNING, zone="a", tags={MACHINE_UID_TAG: "u1"})
+        self.looks(view, one, 0, known)
+        begun = m.InstanceStatus(step=m.InstanceStep.CREATING, provider="memory", attempt=2, token="t2")
+        later = attrs.evolve(one, status=m.MachineStatus(instance=begun))
+        sight = view.sight(later)
+        assert sight is not None
+        assert (sight.mine, sight.known) == ((), None)
+        view.begin("memory", 0)
+        view.looked("memory", Look(began=1, instances=(known,)), 1)
+        sight = view.sight(later)
+        assert sight is not None
+        assert sight.mine == (known,), "a look that shows it again is believed"
 
     def test_our_own_refusals_do_not_freeze_a_provider_again(self) -> None:
         """One call tries; what is refused meanwhile, here, does not keep it from going, nor grow the pause."""

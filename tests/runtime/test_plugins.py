@@ -53,15 +53,24 @@ def test_what_is_shipped_is_found_by_entry_points() -> None:
         "file",
         "kernel",
         "kubelet",
+        "kubenode-agent",
         "package",
         "unit",
     ]
     assert sorted(found.remedies) == [
         "confirm-event", "drain-and-reinstall-component", "reboot", "reboot-instance", "reinstall-component", "replace", "restart-unit",
     ]  # fmt: skip
-    assert sorted(found.providers) == ["aliyun", "aws", "memory"]
+    assert sorted(found.providers) == ["aliyun", "aws", "clusterapi", "memory"]
     assert sorted(found.inspections) == ["prometheus"]
     assert found.origins["remedies/reboot"] == f"kubenode-remedies (kubenode {version('kubenode')})"
+
+
+def test_a_host_has_all_component_drivers_and_nothing_else_of_ours() -> None:
+    """Plugins of others are loaded whole: what they register is known only then."""
+    found, all_of_it = Plugins.on_host(), Plugins.discover()
+    assert found.problems == ()
+    assert found.components.keys() == all_of_it.components.keys()
+    assert (dict(found.providers), dict(found.remedies), dict(found.inspections)) == ({}, {}, {})
 
 
 def test_a_misspelt_hook_is_told_with_the_right_word() -> None:

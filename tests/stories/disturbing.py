@@ -14,6 +14,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.decision import RunSteps
 from kubenode.core.errors import Conflict, Unreachable
+from kubenode.core.hookspecs import Instance
 from kubenode.core.host.plan import LONGEST_PAUSE
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step
@@ -26,6 +27,7 @@ from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
 from tests.stories import clouding, draining, drifting, scaling
+from tests.stories.regional import Stand
 
 CLOUDS = clouding.PLAYS
 PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play, **CLOUDS}
@@ -48,6 +50,8 @@ CASTS = {
     "cloud-replace": (2, "a"),
     "cloud-delete": (2, "ab"),
     "cloud-scale-down": (3, "ab"),
+    "cloud-gone": (2, "ab"),
+    "cloud-mute": (2, "ab"),
 }
 """How many machines each story has, in which zones; the import's file has its own.
 
@@ -80,9 +84,22 @@ CLOUD_FAULTS = {
     "throttled": CloudFault.THROTTLED,
 }
 """What a call of a provider meets in a mode; `timeout` is its own, and nothing is done then."""
-FAULTS = {fault.name.lower(): fault for fault in Fault if fault is not Fault.NONE}
+FAULTS = {fault.name.lower(): fault for fault in Fault if fault is not Fault.NONE} | {"timeout": Fault.RESET}
+CLOUD_MODES = (*MODES, "timeout", "throttled")
+"""What every effect of the stories of clouds meets, be it a write or a call."""
+LOOK_FAULTS = {
+    "timeout": CloudFault.UNHEARD,
+    "throttled": CloudFault.THROTTLED,
+    "conflict": CloudFault.BUSY,
+}
+LOOK_MODES = ("crash", *LOOK_FAULTS, "stale", "empty", "second")
+"""What every call meets that only looks. It changes nothing: a crash before it is one after it, and no answer is a lost one.
+
+A stale answer is of a while ago: it lacks what was made since, and has what was ended since. An empty one is wrong.
+"""
 STALE = timedelta(seconds=20)
 """How long a process sees nothing of what happens: less than any time limit of the stories, which would run out."""
+NO_TIME = timedelta(0)
 SECOND = timedelta(seconds=80)
 """How long a second controller believes what it saw when it started, while the first goes on (decision 0036)."""
 
@@ -91,6 +108,7 @@ Tracks: TypeAlias = dict[tuple[str, str], list[tuple[Step, ...]]]
 
 Two components that know nothing of each other may change in either order, so each has a track of its own.
 """
+ALL = slice(None)
 
 
 def nothing(_: Simulation) -> None:
@@ -99,13 +117,16 @@ def nothing(_: Simulation) -> None:
 
 @attrs.define
 class Disturber:
-    """Counts the effects of the processes, and disturbs one of them."""
+    """Counts the effects of the processes, and the looks at the cloud, and disturbs one of them."""
 
     simulation: Simulation
     mode: str
     victim: int
+    look: int
     on_crash: Callable[[Simulation], None]
     seen: list[Act] = attrs.field(factory=list)
+    looks: list[str] = attrs.field(factory=list)
+    past: list[tuple[int, Mapping[str, Instance]]] = attrs.field(factory=list)
     armed: bool = False
     fired: int = 0
 
@@ -143,13 +164,60 @@ class Disturber:
         raise SimulatedCrash
 
     def cloud_fault(self, what: str) -> CloudFault:
-        """Give the fault of the call that is under way, if it is the victim's and no look's."""
+        """Give the fault of the call that is under way, if it is the victim's."""
+        if what in ("find", "get"):
+            return self._fault_of_look(what)
         wanted = CLOUD_FAULTS.get(self.mode)
-        if not self.armed or wanted is None or what not in ("create", "delete"):
+        if not self.armed or wanted is None:
             return CloudFault.NONE
         self.armed = False
         self.fired += 1
         return wanted
+
+    def _fault_of_look(self, what: str) -> CloudFault:
+        self.looks.append(what)
+        if len(self.looks) - 1 != self.look:
+            return CloudFault.NONE
+        match self.mode:
+            case "second":
+                self.deafen(CONTROLLER)
+                return CloudFault.NONE
+            case "crash":
+                self.on_crash(self.simulation)
+                self.simulation.at(NO_TIME, self.simulation.processes[CONTROLLER].start)
+            case "stale":
+                self._show(
+                    {key: one for at, shown in self.past if at <= self._ago for key, one in shown.items()}
+                )
+            case "empty":
+                self._show({})
+        self.fired += 1
+        return LOOK_FAULTS.get(self.mode, CloudFault.NONE)
+
+    @property
+    def _ago(self) -> int:
+        return self.simulation.time.elapsed - nanoseconds(STALE)
+
+    def remember(self) -> None:
+        """Keep how the cloud is now."""
+        now = {one.id: one for one in self.simulation.cloud.made}
+        if not self.past or self.past[-1][1] != now:
+            self.past.append((self.simulation.time.elapsed, now))
+
+    def _show(self, shown: Mapping[str, Instance]) -> None:
+        """Let the cloud show these for the rest of the look that is under way, and tell the truth after it."""
+        cloud = self.simulation.cloud
+        truth = {one.id: one for one in cloud.made}
+        cloud.hidden |= truth.keys() - shown.keys()
+        for one in shown.values():
+            cloud.change(one.id, state=one.state)
+
+        def again() -> None:
+            cloud.hidden.clear()
+            for one in truth.values():
+                cloud.change(one.id, state=one.state)
+
+        self.simulation.at(NO_TIME, again)
 
     def fault(self, _: int) -> Fault:
         """Give the fault of the write that is under way."""
@@ -185,12 +253,13 @@ class Hands:
 
 @attrs.frozen
 class Played:
-    """One run: its judgement, its final objects, what was done on the hosts, its effects, how often it was disturbed."""
+    """One run: its judgement, its final objects, what was done on the hosts, its effects and looks, how often it was disturbed."""
 
     told: Told
     final: dict[str, m.Json]
     acts: Tracks
     effects: tuple[Act, ...]
+    looks: tuple[str, ...]
     fired: int
 
     def differs(self, whole: "Played") -> str:
@@ -212,11 +281,11 @@ class Played:
 
 
 @cache
-def cast_of(story: str) -> Cast:
+def cast_of(story: str, place: clouding.Place | None = None) -> Cast:
     """Give the small cast of a story, with a window that binds."""
     count, zones = CASTS[story]
     if story in MADE:
-        cast = MADE[story](count, zones=zones)
+        cast = MADE[story](count, zones=zones, **({} if place is None else {"place": place}))
     else:
         cast = Cast.read([examples() / f"{story}.yaml"])
         cast = cast.with_machines(count, zones=tuple(zones)) if count else cast
@@ -236,10 +305,10 @@ def _limited(obj: m.Object, limit: m.Limit) -> m.Object:
 
 
 def play(
-    story: str, mode: str = "", victim: int = -1, *, whole: Played | None = None,
-    on_crash: Callable[[Simulation], None] = nothing,
+    story: str, mode: str = "", victim: int = -1, *, look: int = -1, whole: Played | None = None,
+    on_crash: Callable[[Simulation], None] = nothing, on: Stand | None = None,
 ) -> Played:  # fmt: skip
-    """Play a story in which one effect is disturbed.
+    """Play a story in which one effect, or one look at the cloud, is disturbed.
 
     A try that failed is repeated for ever, and how long an agent waits it counts from when it saw the failure
     itself: an agent that crashed meanwhile waits anew (decision 0023). So that both are compared at the same
@@ -249,15 +318,20 @@ def play(
     tracks: Tracks = {}
 
     def attend(one: Simulation) -> None:
-        disturber = Disturber(one, mode, victim, on_crash)
+        if on is not None:
+            on.attend(one)
+        disturber = Disturber(one, mode, victim, look, on_crash)
         made.append(disturber)
         for name in (CONTROLLER, AGENTS):
             one.processes[name].watchman = lambda point, name=name: disturber.watch(name, point)
             one.processes[name].writes_to = FaultyStore(one.store, disturber.fault)
         one.processes[AGENTS]._hands = Hands(one, disturber, tracks)
         one.cloud.choose = disturber.cloud_fault
+        if mode == "stale" and look >= 0:
+            one.watch(disturber.remember)
 
-    told = PLAYS[story](cast_of(story), 0, lambda _: None, attend)
+    where = {} if on is None else {"place": on.place, "cloud": on.cloud}
+    told = PLAYS[story](cast_of(story, None if on is None else on.place), 0, lambda _: None, attend, **where)
     [disturber] = made
     one, effects = disturber.simulation, tuple(disturber.seen)
     if whole is not None and tracks != whole.acts and told.passed:
@@ -265,7 +339,7 @@ def play(
         one.run_until(lambda: sum(map(len, tracks.values())) >= wanted and _idle(one), limit=LONGEST_PAUSE)
         told = attrs.evolve(told, checks=(*told.checks, one_at_a_time(one), done_once(one)))
     final = canonical([raw for kind in m.WATCHED for raw in one.objects(kind)])
-    return Played(told, final, tracks, effects, disturber.fired)
+    return Played(told, final, tracks, effects, tuple(disturber.looks), disturber.fired)
 
 
 def _idle(one: Simulation) -> bool:
@@ -273,13 +347,24 @@ def _idle(one: Simulation) -> bool:
 
 
 def differences(
-    story: str, mode: str, whole: Played, *, of: type | None = None,
-    on_crash: Callable[[Simulation], None] = nothing,
+    story: str, mode: str, whole: Played, *, of: type | tuple[type, ...] | None = None, part: slice = ALL,
+    on_crash: Callable[[Simulation], None] = nothing, on: Stand | None = None,
 ) -> Iterator[str]:  # fmt: skip
-    """Disturb every effect in turn, or every one of a type, and say what went differently."""
-    for victim, effect in enumerate(whole.effects):
+    """Disturb every effect in turn, or those of a type, or a part of them, and say what went differently."""
+    for victim, effect in list(enumerate(whole.effects))[part]:
         if of is None or isinstance(effect, of):
-            one = play(story, mode, victim, whole=whole, on_crash=on_crash)
+            one = play(story, mode, victim, whole=whole, on_crash=on_crash, on=on)
             assert one.fired == 1, f"effect {victim} was not reached"
             if what := one.differs(whole):
                 yield f"effect {victim}: {what}"
+
+
+def differences_by_looks(
+    story: str, mode: str, whole: Played, part: slice = ALL, on: Stand | None = None
+) -> Iterator[str]:
+    """Disturb every look at the cloud in turn but the last, and say what went differently: a wrong look is mended by the next."""
+    for look, name in list(enumerate(whole.looks[:-1]))[part]:
+        one = play(story, mode, look=look, whole=whole, on=on)
+        assert one.fired == 1, f"look {look} was not reached"
+        if what := one.differs(whole):
+            yield f"look {look} ({name}): {what}"

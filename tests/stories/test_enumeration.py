@@ -1,5 +1,7 @@
 """Every effect of every story, in small casts, meets every disturbance: same end, same acts, every check passed.
 
+The stories of clouds are in `test_cloud_enumeration.py`.
+
 Below it the sabotages: for each disturbance a mistake that only it brings to light, and what the checks must notice
 without one: a window that does not hold, a termination without a permit.
 """
@@ -11,13 +13,9 @@ from functools import cache
 import attrs
 import pytest
 
-from kubenode.core.decision import Create, CreateInstance, RunSteps, TerminateInstance
+from kubenode.core.decision import Create, RunSteps
 from kubenode.core.errors import Conflict, Unreachable
-from kubenode.core.instance import leave
-from kubenode.core.instance.seen import Case
-from kubenode.core.instance.turn import Turn
 from kubenode.core.model import Machine, Now, Ref, RemedyOperationJob, RiskLedger
-from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.match import Match
 from kubenode.core.risk.binding import Refusal, Round
@@ -29,8 +27,6 @@ from kubenode.runtime.store.contract import MergePatch, Store
 from kubenode.runtime.store.embedded import now_or_never
 from tests.stories.disturbing import (
     BOUND,
-    CASTS,
-    CLOUDS,
     MODES,
     REFUSED,
     Hands,
@@ -48,10 +44,6 @@ FEWEST = {
     "drift": 64,
     "machineset": 70,
     "drain": 60,
-    "cloud-create": 20,
-    "cloud-replace": 75,
-    "cloud-delete": 54,
-    "cloud-scale-down": 62,
 }
 """Effects of each story as it is now: one that had fewer would no longer be the story whose name it has."""
 
@@ -60,7 +52,7 @@ whole = cache(play)
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("story", CASTS)
+@pytest.mark.parametrize("story", FEWEST)
 def test_a_disturbance_of_any_effect_changes_nothing(story: str, mode: str) -> None:
     """All effects, not a sample; no window is exceeded, nothing is done twice, and in the end all is the same."""
     undisturbed = whole(story)
@@ -73,30 +65,6 @@ def test_a_disturbance_of_any_effect_changes_nothing(story: str, mode: str) -> N
 def test_no_write_is_left_out_because_it_was_refused_once(fault: str) -> None:
     """429, 500, and a connection reset before anything was done: at every write of the hung story."""
     assert list(differences("hung", fault, whole("hung"))) == []
-
-
-CALLS = {
-    "cloud-create": "2 creates, 0 deletes",
-    "cloud-replace": "4 creates, 2 deletes",
-    "cloud-delete": "2 creates, 2 deletes",
-    "cloud-scale-down": "3 creates, 2 deletes",
-}
-
-
-@pytest.mark.parametrize("story", CLOUDS)
-def test_undisturbed_no_call_is_wasted(story: str) -> None:
-    """One create an instance, one termination of each that goes."""
-    assert whole(story).told.summary == CALLS[story]
-
-
-@pytest.mark.parametrize("mode", ["timeout", "throttled"])
-@pytest.mark.parametrize("story", CLOUDS)
-def test_a_call_of_a_provider_that_fails_changes_nothing(story: str, mode: str) -> None:
-    """Refused, or not heard of and not done: at every create and every termination."""
-    undisturbed = whole(story)
-    assert any(isinstance(effect, CreateInstance | TerminateInstance) for effect in undisturbed.effects)
-    for of in (CreateInstance, TerminateInstance):
-        assert list(differences(story, mode, undisturbed, of=of)) == []
 
 
 Patch = pytest.MonkeyPatch
@@ -258,15 +226,3 @@ def test_a_crash_catches_windows_that_are_counted_in_memory(mode: str) -> None:
             now_or_never(simulation.store.patch(RiskLedger.KIND, "cluster", none, subresource="status"))
 
     assert "no limit exceeded" in caught("hung", mode, on_crash=forget)
-
-
-@pytest.mark.parametrize("story", ["cloud-replace", "cloud-delete", "cloud-scale-down"])
-def test_a_termination_without_a_permit_is_noticed(story: str, monkeypatch: Patch) -> None:
-    """A machine that was Running waits for the window; without its permit its instance goes at once."""
-    ended = leave._ended
-
-    def unasked(case: Case, instance: InstanceStatus, *, permitted: bool, barred: str) -> Turn:
-        return ended(case, instance, permitted=True, barred=barred)
-
-    monkeypatch.setattr(leave, "_ended", unasked)
-    assert "was terminated at" in failed(story)

@@ -44,8 +44,18 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_the_good_are_found_by_name_and_origin(found: dict[str, Any]) -> None:
     """Beside ours, and whatever the broken one does."""
-    assert found["providers"] == ["aliyun", "aws", "memory", "rack"]
-    assert found["components"] == ["artifact", "chrony", "containerd", "file", "kernel", "kubelet", "package"]
+    assert found["providers"] == ["aliyun", "aws", "clusterapi", "memory", "rack"]
+    assert found["components"] == [
+        "artifact",
+        "chrony",
+        "containerd",
+        "file",
+        "kernel",
+        "kubelet",
+        "kubenode-agent",
+        "package",
+        "unit",
+    ]
     assert found["remedies"] == [
         "confirm-event", "drain-and-reinstall-component", "gpu-reset", "reboot", "reboot-instance", "reinstall-component", "replace",
         "restart-unit", "spare",

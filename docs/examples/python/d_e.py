@@ -46,7 +46,7 @@ class Chrony:
 
     def plan(self, want: Desired[ChronyParams], have: Have, /) -> tuple[Step, ...]:
         if want.state is Running.ABSENT and have.state is not Running.ABSENT:
-            raise InvalidObjectError((Problem(where="state", what="no step removes a file"),))
+            raise InvalidObjectError((Problem(where="state", what="remove the file by hand"),))
         if want.state is have.state and (have.config is ConfigState.CURRENT or have.state is Running.ABSENT):
             return ()
         restart = RestartUnit(unit=UNIT) if want.state is Running.RUNNING else None

@@ -8,6 +8,7 @@ which steps mend it (`plan`). The agent looks and acts. The entry-point group is
 from collections.abc import Iterable
 from typing import Any
 
+from kubenode.components.agent import AgentDriver, AgentParams
 from kubenode.components.artifact import ArtifactDriver, ArtifactParams
 from kubenode.components.containerd import ContainerdConfig, ContainerdDriver, ContainerdParams
 from kubenode.components.effect import Effect
@@ -47,6 +48,7 @@ from kubenode.core.step import (
     TcpConnect,
     UnitEnabled,
     UnitState,
+    UpgradeAgent,
     WriteFile,
     check_account,
     check_package,
@@ -66,11 +68,14 @@ def register_components() -> Iterable[ComponentDriver[Any]]:
         KernelDriver(),
         ContainerdDriver(),
         KubeletDriver(),
+        AgentDriver(),
     )
 
 
 __all__ = [
     "Access",
+    "AgentDriver",
+    "AgentParams",
     "ArtifactAt",
     "ArtifactDriver",
     "ArtifactFormat",
@@ -124,6 +129,7 @@ __all__ = [
     "UnitEnabled",
     "UnitParams",
     "UnitState",
+    "UpgradeAgent",
     "WriteFile",
     "check_account",
     "check_package",

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import attrs
 
-from kubenode.core.hookspecs import Page
+from kubenode.core.hookspecs import Guard, Page
 
 P = TypeVar("P")
 P_contra = TypeVar("P_contra", contravariant=True)
@@ -197,6 +197,18 @@ class SupportsTags(Protocol):
 
     def set_tags(self, instance_id: str, tags: Mapping[str, str], /) -> None:
         """Set these tags, and leave the others; a repeat is no error."""
+
+
+@runtime_checkable
+class SupportsGuard(Protocol):
+    """A provider whose infrastructure heals and deletes instances by itself; `Instance.guard` shows what it leaves to kubenode."""
+
+    def guard(self, instance_id: str, guard: Guard, /) -> None:
+        """Say what it is to leave to kubenode from now on; a repeat is no error. What people have said to it stays.
+
+        Raises:
+            NotFound: there is no such instance, or not yet.
+        """
 
 
 @runtime_checkable

@@ -16,7 +16,14 @@ from typing import Any, Final, assert_never
 
 from kubenode.core.fields import Field, Form, Told, fields_of, is_model, shape_of, summary
 from kubenode.core.identity import digest
-from kubenode.core.model import KINDS, IntOrPercent, Json, Object
+from kubenode.core.model import (
+    KINDS,
+    REMEDIATION,
+    IntOrPercent,
+    Json,
+    KubenodeRemediationTemplate,
+    Object,
+)
 from kubenode.core.model.meta import GROUP, Column, Items, Keys, Number, Rule, Text
 from kubenode.core.model.quantity import DURATION_PATTERN, MAX_DURATION, PERCENT_PATTERN, format_duration
 
@@ -109,13 +116,23 @@ def crd_of(cls: type[Object]) -> Json:
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{kind.plural}.{kind.group}", "annotations": {REVISION: revision_of(cls)}},
-        "spec": {"group": kind.group, "names": names, "scope": "Cluster", "versions": [version]},
+        "spec": {
+            "group": kind.group,
+            "names": names,
+            "scope": "Namespaced" if kind.namespaced else "Cluster",
+            "versions": [version],
+        },
     }
 
 
 def crds() -> tuple[Json, ...]:
     """Give the CustomResourceDefinitions of all our kinds, in their order."""
     return tuple(crd_of(cls) for cls in KINDS)
+
+
+def remediation_crds() -> tuple[Json, ...]:
+    """Give those by which others ask for a remedy."""
+    return tuple(crd_of(cls) for cls in (*REMEDIATION, KubenodeRemediationTemplate))
 
 
 def unbounded(schema: Json, path: str = "") -> Iterator[str]:

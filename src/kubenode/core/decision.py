@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
+from kubenode.core.hookspecs import Guard
 from kubenode.core.model.component import Disruption
 from kubenode.core.model.machine import ComponentEntry, Operation, SetRef, Taint
 from kubenode.core.model.meta import Object, Ref
@@ -273,6 +274,23 @@ class RebootInstance:
 
 
 @attrs.frozen(kw_only=True)
+class GuardInstance:
+    """Tell a provider what its infrastructure is to leave to kubenode. Its intent is the machine's open hold, or HandsOff.
+
+    Attributes:
+        op_id: of what is told; the act may be repeated, and means the same.
+        tries: how often it was told before, as far as this process knows.
+    """
+
+    machine: Ref
+    provider: str
+    op_id: str
+    instance: str
+    guard: Guard
+    tries: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class ConfirmEvent:
     """Consent to an event that a provider has planned for an instance. Its intent is the attempt of a RemedyOperationJob that stands as Acting.
 
@@ -293,7 +311,7 @@ ApiEffect: TypeAlias = (
     Create | Delete | SetOwner | SetEntry | SetOperation | SetFinalizers | ApplyNode | PatchNode | PatchNodeConditions
     | AnswerRequest | DeleteToken | Evict
 )  # fmt: skip
-CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent
+CloudEffect: TypeAlias = CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent | GuardInstance
 """What is asked of a provider. What came of it is observed."""
 OutsideEffect: TypeAlias = RunSteps | CloudEffect
 """What is done outside the API."""

@@ -62,6 +62,19 @@ class CreateRequest(Generic[P]):
 
 
 @attrs.frozen(kw_only=True)
+class Guard:
+    """What an infrastructure that heals and deletes instances by itself is to leave to kubenode.
+
+    Attributes:
+        hands_off: it does not remedy the instance by itself, since kubenode works on it.
+        holds_end: when somebody asks it to delete the instance, it waits until kubenode has drained the Node.
+    """
+
+    hands_off: bool = False
+    holds_end: bool = False
+
+
+@attrs.frozen(kw_only=True)
 class Instance:
     """An instance as a provider shows it.
 
@@ -74,6 +87,7 @@ class Instance:
         provider_id: what `Node.spec.providerID` of its node is, as the cloud's controller manager writes it; empty when
             the provider has no such form.
         created_at: when it was asked for; aware; None when the cloud does not say.
+        guard: of `SupportsGuard`: what it leaves to kubenode now; None when it does nothing by itself, or is not there yet.
     """
 
     id: str
@@ -83,6 +97,7 @@ class Instance:
     addresses: tuple[str, ...] = ()
     provider_id: str = ""
     created_at: datetime | None = None
+    guard: Guard | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -11,7 +11,7 @@ from kubenode.core.model import *
 _LATE = Late(__name__, {
     "kubenode.core.byhand": "make_machine make_node make_tally",
     "kubenode.core.decision": (
-        "AnswerRequest ApplyNode ConfirmEvent Create CreateInstance Delete DeleteToken Effect Evict Note PatchNode "
+        "AnswerRequest ApplyNode ConfirmEvent Create CreateInstance Delete DeleteToken Effect Evict GuardInstance Note PatchNode "
         "PatchNodeConditions RebootInstance RunSteps SetEntry SetFinalizers SetOperation SetOwner TerminateInstance UserData "
         "Verdict"
     ),

@@ -274,6 +274,35 @@ class RemoveArtifact:
     path: str
 
 
+AGENT_PATH = "/opt/kubenode/bin"
+"""Where the agent itself stands: a symbolic link to the `bin` of the bundle in use."""
+AGENT_UNIT = "kubenode-agent.service"
+
+
+@attrs.frozen(kw_only=True)
+class UpgradeAgent:
+    """Let the agent of a bundle take over, on trial: from one that does not come up the host goes back by itself.
+
+    Alone in its plan: the agent ends in the middle of it. Undo is the agent before.
+
+    Attributes:
+        url: from where the bundle is fetched when it is not kept. It may hold a token, so it is never shown.
+        sha256: of the bundle, 64 hexadecimal digits.
+        within: seconds that the new agent has to come up.
+    """
+
+    url: str = attrs.field(repr=False)
+    sha256: str
+    within: int
+
+    @property
+    def installation(self) -> InstallArtifact:
+        """Give the bundle as an artifact."""
+        return InstallArtifact(
+            path=AGENT_PATH, url=self.url, sha256=self.sha256, format=ArtifactFormat.TAR, member="bin", then=None
+        )  # fmt: skip
+
+
 @attrs.frozen(kw_only=True)
 class SetKernel:
     """Load modules of the kernel and give settings values, now and for the next boot; undo is what was.
@@ -361,6 +390,7 @@ Step: TypeAlias = (
     | InstallArtifact
     | RemoveArtifact
     | SetKernel
+    | UpgradeAgent
     | Reboot
 )
 ProviderStep: TypeAlias = RestartInstance | ConfirmMaintenance | ReplaceMachine

@@ -24,7 +24,7 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.fields import Field, Form, fields_of, is_model
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.metadata import metadata_problems
-from kubenode.core.model import ASKED, KINDS, WATCHED, IntOrPercent, Json, Object, ObjectMeta
+from kubenode.core.model import ASKED, KINDS, REMEDIATION, WATCHED, IntOrPercent, Json, Object, ObjectMeta
 from kubenode.core.model.meta import LABEL
 from kubenode.core.model.quantity import DURATION_PATTERN, PERCENT_PATTERN, format_duration, parse_duration
 from kubenode.core.reading import (
@@ -55,7 +55,7 @@ _FORMS: Final[Mapping[str, str]] = {
 }
 """What some patterns ask for, in words."""
 TYPE_META: Final = frozenset({"apiVersion", "kind"})
-_BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in (*WATCHED, *ASKED)}
+_BY_NAME: Final[Mapping[str, type[Object]]] = {cls.KIND.name: cls for cls in (*WATCHED, *ASKED, *REMEDIATION)}
 
 
 def kind_of(name: str) -> type[Object]:

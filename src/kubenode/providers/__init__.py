@@ -20,6 +20,7 @@ from kubenode.core.capability import (
     SupportsEndedEvents,
     SupportsEvents,
     SupportsFallback,
+    SupportsGuard,
     SupportsProviderId,
     SupportsRedeploy,
     SupportsReimage,
@@ -44,6 +45,7 @@ from kubenode.core.errors import (
 )
 from kubenode.core.hookspecs import (
     CreateRequest,
+    Guard,
     Instance,
     InstanceState,
     Page,
@@ -57,9 +59,9 @@ from kubenode.providers.memory import MemoryProvider
 
 __all__ = [
     "Ambiguous", "AuthFailed", "Busy", "CapacityExhausted", "CloudEvent", "CommandResult", "CommandState",
-    "CreateRequest", "EventState", "Finding", "Impact", "Instance", "InstanceState", "Invalid", "MemoryProvider", "NotFound",
+    "CreateRequest", "EventState", "Finding", "Guard", "Impact", "Instance", "InstanceState", "Invalid", "MemoryProvider", "NotFound",
     "Page", "Power", "Protected", "Provider", "ProviderError", "QuotaExceeded", "Settings", "SupportsChecks", "SupportsConfirmEvent",
-    "SupportsConsoleLog", "SupportsEndedEvents", "SupportsEvents", "SupportsFallback", "SupportsPower",
+    "SupportsConsoleLog", "SupportsEndedEvents", "SupportsEvents", "SupportsFallback", "SupportsGuard", "SupportsPower",
     "SupportsProviderId", "SupportsRedeploy", "SupportsReimage", "SupportsRunCommand", "SupportsTags", "Throttled",
     "TokenConflict", "Unavailable", "Unsupported", "WithoutTokens", "hookimpl", "register_providers",
 ]  # fmt: skip

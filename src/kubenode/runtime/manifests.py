@@ -9,7 +9,7 @@ import attrs
 
 from kubenode.core import wire
 from kubenode.core.accept.doubts import doubts, doubts_of_remedier
-from kubenode.core.crd import crds
+from kubenode.core.crd import crds, remediation_crds
 from kubenode.core.enrol.identity import AGENTS, BOOTSTRAPPERS, UID, user_of
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.dependencies import circle_of
@@ -17,6 +17,8 @@ from kubenode.core.host.variables import faults
 from kubenode.core.lease import CONTROLLER, NAMESPACE
 from kubenode.core.model import (
     Json,
+    KubenodeRemediation,
+    KubenodeRemediationTemplate,
     Machine,
     MachineComponent,
     MachineComponentSet,
@@ -26,7 +28,15 @@ from kubenode.core.model import (
 )
 from kubenode.core.model.meta import GROUP, MACHINE_LABEL
 from kubenode.core.reading import near
-from kubenode.runtime.controller.rights import CSR_GROUP, ENROL, ENROLS, EVENTS, TELLS_TOKENS, rights
+from kubenode.runtime.controller.rights import (
+    CSR_GROUP,
+    ENROL,
+    ENROLS,
+    EVENTS,
+    EXTERNAL,
+    TELLS_TOKENS,
+    rights,
+)
 from kubenode.runtime.documents import Document, read_documents, scan, to_yaml
 from kubenode.runtime.engine.apply import TOKENS
 from kubenode.runtime.fitting import misfits, strangers
@@ -37,6 +47,7 @@ from kubenode.runtime.store.rights import LEASES, Right, lease_events, lease_rig
 
 AGENT: Final = "kubenode-agent"
 BOOTSTRAP: Final = "kubenode-bootstrap"
+ASKERS: Final = "kubenode-remediation-askers"
 
 _RBAC: Final = "rbac.authorization.k8s.io"
 _CONTROLLER: Final = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": NAMESPACE}
@@ -201,12 +212,13 @@ def _waits(found: Sequence[_Found]) -> Mapping[str, tuple[str, ...]]:
 
 
 def install(
-    *, enrolment: bool = False, reads: Reads | None = None, user_data: bool = False
+    *, enrolment: bool = False, remediation: bool = False, reads: Reads | None = None, user_data: bool = False
 ) -> tuple[Json, ...]:
     """Give all that is installed before the controller starts: CRDs first, then who may do what.
 
     Args:
         enrolment: with what it takes to give agents certificates.
+        remediation: with what health checks of others ask by: kinds, and the right to use them.
         reads: which Machines an agent may read; None: its own with enrolment, else any.
         user_data: with what it takes to let instances enrol by theirs, and with enrolment. Their agents read any Machine,
             since the controller may make no roles.
@@ -221,9 +233,12 @@ def install(
         raise InvalidObjectError((Problem(where="--agent-reads own", what=what, fix="--agent-reads any"),))
     enrolment = enrolment or user_data
     known = reads if reads is not None else Reads.OWN if enrolment and not user_data else Reads.ANY
-    wanted = {*rights(), *(rights((ENROL,)) if enrolment else ())}
+    wanted = {*rights()}
+    wanted |= {*rights((ENROL,))} if enrolment else set()
+    wanted |= {*rights((EXTERNAL,))} if remediation else set()
     return (
         *crds(),
+        *((*remediation_crds(), _askers()) if remediation else ()),
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {
             "apiVersion": "v1",
@@ -262,6 +277,19 @@ def _enrolment(*, user_data: bool) -> tuple[Json, ...]:
         _role(CONTROLLER, _rules(tokens), TOKENS.namespace),
         _binding(CONTROLLER, _CONTROLLER, TOKENS.namespace),
     )
+
+
+def _askers() -> Json:
+    """Give what health checks of others may do, as a role that Cluster API and medik8s add to their own by its labels."""
+    rules = [
+        _rule(GROUP, [KubenodeRemediation.KIND.plural], (*_READ, "create", "update", "patch", "delete")),
+        _rule(GROUP, [KubenodeRemediationTemplate.KIND.plural], _READ),
+    ]
+    role = _role(ASKERS, rules)
+    role["metadata"]["labels"] = {
+        "cluster.x-k8s.io/aggregate-to-manager": "true", "rbac.ext-remediation/aggregate-to-ext-remediation": "true",
+    }  # fmt: skip
+    return role
 
 
 def read_role(machine: Json) -> tuple[Json, ...]:

@@ -34,6 +34,16 @@ ARGUMENTS = "arguments"
 NONE: Mapping[str, Any] = MappingProxyType({})
 HOOK_LIMIT = timedelta(seconds=10)
 ENTRY_POINTS = "kubenode"
+_NOT_ON_HOSTS = frozenset(
+    {
+        "kubenode-providers",
+        "kubenode-aliyun",
+        "kubenode-aws",
+        "kubenode-clusterapi",
+        "kubenode-remedies",
+        "kubenode-inspections",
+    }
+)
 KINDS: Mapping[str, type] = MappingProxyType(
     {
         "providers": Provider,
@@ -146,19 +156,31 @@ class Plugins:
             reviewers=reviewers, sinks=sinks,
         )  # fmt: skip
         written = settings_of(settings) if isinstance(settings, str | Path) else settings
-        found: list[tuple[str, Mapping[str, list[Any]]]] = []
-        bad: list[Problem] = []
-        points = importlib.metadata.entry_points(group=ENTRY_POINTS)
-        for point in sorted(points, key=lambda point: (point.name, point.value)):
-            label = f"{point.name} ({point.dist.name} {point.dist.version})" if point.dist else point.name
-            plugin = _within(limit, label, "import", point.load)
-            if isinstance(plugin, Problem):
-                bad.append(plugin)
-                continue
-            drivers, problems = registered(label, plugin, PluginSettings(written or {}), limit=limit)
-            found.append((label, drivers))
-            bad += problems
-        return _joined(_indexed(found, bad), mine)
+        return _joined(_installed(PluginSettings(written or {}), limit), mine)
+
+    @classmethod
+    def on_host(cls) -> "Plugins":
+        """Load every installed plugin but those of ours that bring no component drivers: an agent would keep 2 MiB for nothing."""
+        return _installed(PluginSettings({}), HOOK_LIMIT, without=_NOT_ON_HOSTS)
+
+
+def _installed(settings: PluginSettings, limit: timedelta, without: Iterable[str] = ()) -> Plugins:
+    """Load the installed plugins, but for entry points of some names."""
+    found: list[tuple[str, Mapping[str, list[Any]]]] = []
+    bad: list[Problem] = []
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS)
+    for point in sorted(points, key=lambda point: (point.name, point.value)):
+        if point.name in without:
+            continue
+        label = f"{point.name} ({point.dist.name} {point.dist.version})" if point.dist else point.name
+        plugin = _within(limit, label, "import", point.load)
+        if isinstance(plugin, Problem):
+            bad.append(plugin)
+            continue
+        drivers, problems = registered(label, plugin, settings, limit=limit)
+        found.append((label, drivers))
+        bad += problems
+    return _indexed(found, bad)
 
 
 def registered(

@@ -54,7 +54,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (
             "core/instance/test_leave.py::TestMade",
             "core/machine/test_instances.py::TestDeletion",
-            "stories/test_enumeration.py::test_a_termination_without_a_permit_is_noticed",
+            "stories/test_cloud_enumeration.py::test_a_termination_without_a_permit_is_noticed",
         ),
     ),
 )  # fmt: skip

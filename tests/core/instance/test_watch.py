@@ -284,6 +284,13 @@ class TestStrangers:
         mine = (instance(), instance("i-0", InstanceState.TERMINATED))
         assert keep(case(MADE, known=instance(), mine=mine)).claim.reason == "InstanceRunning"
 
+    def test_one_that_is_dead_has_no_rival(self) -> None:
+        """Its successor is there already, and the status does not name it yet: nothing for a person to say."""
+        dead_one = instance(state=InstanceState.TERMINATED)
+        turn = keep(case(MADE, known=dead_one, mine=(dead_one, instance("i-2"))))
+        assert turn.instance is not None
+        assert (turn.instance.step, turn.claim.reason, turn.deferred) == (S.GONE, "InstanceGone", False)
+
 
 class TestAgain:
     """After one that is no more."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kubenode.core.detect.clock import CLOCK_AHEAD, CLOCK_BEHIND
 from kubenode.core.detect.decide import LOG_UNREADABLE, NO_FAULT, RECORDS_DROPPED
 from kubenode.core.detect.facts import SERVICES
 from kubenode.core.detect.rules import OF_HOSTS
@@ -12,8 +13,21 @@ from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.model.meta import Switch, matches
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "conditions.md"
-DETECTOR = (NO_FAULT, RECORDS_DROPPED, LOG_UNREADABLE, *(one.reason for one in (*OF_HOSTS, *SERVICES)))
-REASONS = (*(reason.value for kind in (MachineReason, InstanceReason) for reason in kind), *DETECTOR)
+DETECTOR = (
+    NO_FAULT,
+    RECORDS_DROPPED,
+    LOG_UNREADABLE,
+    CLOCK_AHEAD,
+    CLOCK_BEHIND,
+    *(one.reason for one in (*OF_HOSTS, *SERVICES)),
+)
+USER_DATA = ("UserDataInvalid", "UserDataUnavailable")
+"""Why there is no user data; the runtime says it, which makes it."""
+REASONS = (
+    *USER_DATA,
+    *(reason.value for kind in (MachineReason, InstanceReason) for reason in kind),
+    *DETECTOR,
+)
 
 
 def rows() -> dict[str, list[str]]:

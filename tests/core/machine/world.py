@@ -14,6 +14,7 @@ from kubenode.core.decision import (
     Delete,
     Effect,
     Evict,
+    GuardInstance,
     PatchNode,
     PatchNodeConditions,
     SetFinalizers,
@@ -184,6 +185,11 @@ class World:
                     attrs.evolve(pod, deleting=True) if pod.uid == effect.pod.uid else pod
                     for pod in self.pods
                 )
+            case GuardInstance():
+                assert self.sight is not None
+                assert self.sight.known is not None
+                told = attrs.evolve(self.sight.known, guard=effect.guard)
+                self.sight = attrs.evolve(self.sight, known=told)
             case Delete():
                 assert self.node is not None
                 assert (effect.object.kind, effect.object.uid) == ("Node", self.node.metadata.uid)

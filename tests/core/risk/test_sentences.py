@@ -21,7 +21,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "core/machine/test_draining.py::test_who_asks_to_go_is_being_deleted_and_terminated",
             "core/machine/test_draining.py::test_a_deletion_waits_for_its_permit",
             "runtime/test_draining.py::test_deletion_drains_the_node",
-            "stories/test_enumeration.py::test_a_termination_without_a_permit_is_noticed",
+            "stories/test_cloud_enumeration.py::test_a_termination_without_a_permit_is_noticed",
         ),
     ),
     (

@@ -71,7 +71,7 @@ except Exception as error:
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     lines = result.stdout.splitlines()
-    assert lines[0] == "['aliyun', 'memory'] ()"
+    assert lines[0] == "['aliyun', 'clusterapi', 'memory'] ()"
     assert lines[1] == "Invalid AWS needs the package boto3: pip install 'kubenode[aws]'"
 
 

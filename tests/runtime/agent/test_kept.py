@@ -13,7 +13,7 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.crd import schema_of
-from kubenode.core.errors import Conflict, Expired, Unreachable
+from kubenode.core.errors import Conflict, Expired, Forbidden, Unreachable
 from kubenode.core.host.drift import delay
 from kubenode.core.model import Json
 from kubenode.runtime.agent.controller import agents
@@ -34,13 +34,20 @@ API = "kubenode.dev/v1alpha1"
 
 
 class Line:
-    """The way to a server, which can be cut; when it is silent, what is open does not hear of that."""
+    """The way to a server, which can be cut; when it is silent, what is open does not hear of that.
+
+    Attributes:
+        before: what somebody else patches into the Machine just before each patch of ours.
+        refuses: the server takes no patch.
+    """
 
     def __init__(self, api: EmbeddedStore, *, silent: bool = False) -> None:
         self._api = api
         self._silent = silent
         self._cut = asyncio.Event()
         self.asked = 0
+        self.before: list[Json] = []
+        self.refuses = False
 
     def cut(self) -> None:
         """Let nothing through, and break what is open."""
@@ -56,6 +63,10 @@ class Line:
             if self._cut.is_set():
                 await asyncio.sleep(0.01)
                 raise Unreachable("the way is cut")
+            if name == "patch" and self.refuses:
+                raise Forbidden("no")
+            if name == "patch" and self.before:  # somebody else is quicker
+                await self._api.patch(m.Machine.KIND, "m1", MergePatch(self.before.pop()))
             found = await getattr(self._api, name)(*args, **more)
             return Broken(found, self._cut) if name == "watch" and not self._silent else found
 
@@ -194,10 +205,10 @@ def test_drift_is_healed_while_the_server_is_away(tmp_path: Path) -> None:
             line.mend()
             await until(lambda: not agent.kept.is_away)
             await agent.driver.rest()
-            assert (await report(api, name))["config"] == "Current"
-            agent.path.write_text("wrong")
-            agent.stir()
-            await reported(api, name, "drifting")
+            found = await report(api, name)
+            assert (found["config"], found.get("drifting", False)) == ("Current", False)
+            assert found["driftedAt"]
+            await agent.heals()
 
     asyncio.run(run())
 
@@ -218,10 +229,9 @@ def test_a_cut_that_no_watch_hears_of_is_noticed_by_a_report(tmp_path: Path) -> 
             assert agent.kept.is_away
             assert not (await report(api, name)).get("driftedAt")
             line.mend()
-            await until(lambda: not agent.kept.is_away)
-            agent.path.write_text("wrong")
-            agent.stir()
-            await reported(api, name, "drifting")
+            await reported(api, name, "driftedAt")
+            assert not agent.kept.is_away
+            await agent.heals()
 
     asyncio.run(run())
 
@@ -300,6 +310,85 @@ def test_a_report_is_stored_here_by_the_rules_of_the_server(tmp_path: Path) -> N
         with pytest.raises(Expired, match="the server is back"):
             await watch.events()
         assert (await kept.follow(m.Machine.KIND, read))[0].items[0].get("status", {}).get("agent") is None
+
+    asyncio.run(run())
+
+
+EARLIER, LATER = "2026-03-02T08:00:00Z", "2026-03-02T08:00:01Z"
+
+
+@pytest.mark.parametrize(
+    ("kept_at", "stored_at", "stored_component", "told_at"),
+    [
+        (LATER, None, "conf-1", LATER),
+        (LATER, EARLIER, "conf-1", LATER),
+        (EARLIER, LATER, "conf-1", LATER),
+        (EARLIER, EARLIER, "conf-1", EARLIER),
+        (None, EARLIER, "conf-1", EARLIER),
+        (LATER, None, "conf-0", None),
+    ],
+)
+@pytest.mark.parametrize("conflicts", [0, 1])
+def test_a_server_that_is_back_is_told_what_drifted(
+    tmp_path: Path,
+    kept_at: str | None,
+    stored_at: str | None,
+    stored_component: str,
+    told_at: str | None,
+    conflicts: int,
+) -> None:
+    """The later moment stands, of the same component only; nothing else of the report is touched, and who was quicker is not overwritten."""
+
+    def told(component: str, at: str | None) -> Json:
+        body: Json = {"component": component, "version": "1"}
+        return {"agent": {"components": {"conf": body if at is None else {**body, "driftedAt": at}}}}
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        kind, line = m.Machine.KIND, Line(api)
+        await api.patch(kind, "m1", MergePatch({"status": told("conf-1", kept_at)}), subresource="status")
+        first = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await first.follow(kind, read)
+        gone = {"agent": {"components": {"conf": None}}}
+        for status in (gone, told(stored_component, stored_at)):
+            await api.patch(kind, "m1", MergePatch({"status": status}), subresource="status")
+        line.before = [{"metadata": {"labels": {"quicker": str(turn)}}} for turn in range(conflicts)]
+        again = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await again.follow(kind, read)
+        stored = await api.get(kind, "m1")
+        found = stored["status"]["agent"]["components"]["conf"]
+        assert (found["component"], found["version"], found.get("driftedAt")) == (
+            stored_component,
+            "1",
+            told_at,
+        )
+        assert again._machine is not None
+        assert again._machine["status"] == stored["status"]
+
+    asyncio.run(run())
+
+
+def test_a_drift_that_cannot_be_told_does_not_keep_the_agent_from_its_server(tmp_path: Path) -> None:
+    """A server that is back and refuses the word of it is followed all the same; so is one where somebody is always quicker."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        kind, line = m.Machine.KIND, Line(api)
+        told = {"agent": {"components": {"conf": {"component": "conf-1", "driftedAt": LATER}}}}
+        await api.patch(kind, "m1", MergePatch({"status": told}), subresource="status")
+        kept = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await kept.follow(kind, read)
+        without = {"agent": {"components": {"conf": {"driftedAt": None}}}}
+        await api.patch(kind, "m1", MergePatch({"status": without}), subresource="status")
+        for many in (100, -1):
+            line.before = [{"metadata": {"labels": {"quicker": str(turn)}}} for turn in range(many)]
+            line.refuses = many < 0
+            other = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+            other._machine = kept._machine
+            found, _ = await other.follow(kind, read)
+            assert [one["metadata"]["name"] for one in found.items] == ["m1"]
+            assert not other.is_away
+            assert "driftedAt" not in (await report(api, "conf"))
 
     asyncio.run(run())
 

@@ -39,9 +39,9 @@ def test_what_is_decided_otherwise_is_in_the_changelog(path: Path) -> None:
 
 
 def test_the_kept_recordings_hold_nearly_every_kind_of_decision() -> None:
-    """All but those of a dry run, of enrolment and of clouds that tell events, of which no story plays."""
+    """All but those of a dry run, of enrolment, of clouds that tell events and of health checks that ask, of which no story plays."""
     kinds = {codec.word_of(one.snapshot) for path in KEPT for one in replay(path).recording.records}
-    assert set(codec.SNAPSHOTS) - kinds == {"rehearsal", "enrol", "doctor"}
+    assert set(codec.SNAPSHOTS) - kinds == {"rehearsal", "enrol", "doctor", "external"}
 
 
 def test_the_reference_names_every_key_of_every_line() -> None:

@@ -27,6 +27,7 @@ from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.enrol.request import RequestState, SigningRequest
 from kubenode.core.errors import Problem
+from kubenode.core.external.decide import ExternalSnapshot
 from kubenode.core.hookspecs import Have, Instance, InstanceState
 from kubenode.core.host.decide import HostSeen, NodeSnapshot
 from kubenode.core.host.journal import JournalEntry, JournalState
@@ -135,6 +136,15 @@ SNAPSHOTS: dict[str, Any] = {
             instance="i-1", polled=3,
             events=(CloudEvent(id="e", instance="i-1", type="x", impact=Impact.STOP, state=EventState.INQUIRING, not_before=WALL),),
         ),
+    ),
+    "external": ExternalSnapshot(
+        request=m.KubenodeRemediation(
+            metadata=m.ObjectMeta(
+                name="md-0-1", namespace="ns", uid="u", resource_version="9",
+                owner_references=(m.OwnerReference(api_version="cluster.x-k8s.io/v1beta2", kind="Machine", name="md-0-1"),),
+            ),
+        ),
+        machine=MACHINE, jobs=(JOB,), now=NOW, sightings={"unknown": 1},
     ),
     "enrol": EnrolSnapshot(
         name="n7", machine=MACHINE, now=NOW,

@@ -45,9 +45,9 @@ def test_the_same_policy_decides_the_same_byte_for_byte(story: str, recordings: 
 
 
 def test_the_stories_hold_decisions_of_nearly_every_decider(recordings: Recordings) -> None:
-    """What they lack is a dry run, an enrolment and a cloud that tells events: `test_record.py` has a snapshot of each."""
+    """What they lack is a dry run, an enrolment, a cloud that tells events and a health check that asks: `test_record.py` has a snapshot of each."""
     kinds = {codec.word_of(one.snapshot) for each in recordings.values() for one in each.told}
-    assert set(codec.SNAPSHOTS) - kinds == {"rehearsal", "enrol", "doctor"}
+    assert set(codec.SNAPSHOTS) - kinds == {"rehearsal", "enrol", "doctor", "external"}
 
 
 DIGEST = """

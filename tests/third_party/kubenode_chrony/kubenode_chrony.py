@@ -73,7 +73,7 @@ class Chrony:
     def _absent(self, have: Have) -> tuple[Step, ...]:
         if have.state is Running.ABSENT:
             return ()
-        what = f"{CONF} cannot be removed: there is no step for it"
+        what = f"{CONF} is not removed by this driver; remove it by hand"
         raise InvalidObjectError((Problem(where="state", what=what),))
 
 

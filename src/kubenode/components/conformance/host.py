@@ -8,6 +8,7 @@ import attrs
 from kubenode.core.hookspecs import Seen
 from kubenode.core.law import BrokenLaw
 from kubenode.core.step import (
+    AGENT_PATH,
     Access,
     ArtifactAt,
     Check,
@@ -35,6 +36,7 @@ from kubenode.core.step import (
     Then,
     UnitEnabled,
     UnitState,
+    UpgradeAgent,
     WriteFile,
     module_path,
     sysctl_path,
@@ -130,6 +132,8 @@ class FakeHost:
                     self.files.update(step.files)
                     self.files.update({module_path(module): b"live\n" for module in step.modules})
                     self.files.update({sysctl_path(key): f"{value}\n".encode() for key, value in step.sysctl})
+                case UpgradeAgent():
+                    self.artifacts[AGENT_PATH] = step.installation.mark
                 case RestartUnit() | ReloadUnit():
                     self._restart(step)
                 case EnableUnit():

@@ -27,6 +27,7 @@ from kubenode.core.step import (
     SetKernel,
     Step,
     StopUnit,
+    UpgradeAgent,
     WriteFile,
     is_account,
     is_module,
@@ -51,6 +52,7 @@ STEPS = (
     InstallArtifact,
     RemoveArtifact,
     SetKernel,
+    UpgradeAgent,
 )
 VERSION = r"^[A-Za-z0-9][-A-Za-z0-9.+:~_]*$"
 WORDS: tuple[tuple[str, Callable[[Any], bool], str], ...] = (

@@ -16,7 +16,7 @@ import attrs
 from kubenode.core.decision import Note, RunSteps
 from kubenode.core.health.held import allowed_note, allows_drift
 from kubenode.core.host.dependencies import CIRCLE
-from kubenode.core.host.journal import JournalEntry
+from kubenode.core.host.journal import ROLLED_BACK, JournalEntry
 from kubenode.core.host.turn import Turn
 from kubenode.core.identity import digest, op_id
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
@@ -30,7 +30,7 @@ REPAIR_LIMIT: Final = 3
 REPAIR_WINDOW: Final = timedelta(hours=1)
 REPAIR_SPREAD: Final = timedelta(seconds=60)
 INSTALL_FAILED: Final = "InstallFailed"
-NEVER_THERE: Final = frozenset({INSTALL_FAILED, CIRCLE})
+NEVER_THERE: Final = frozenset({INSTALL_FAILED, ROLLED_BACK, CIRCLE})
 """Reasons by which a report says that its revision never was at target."""
 REPAIR_FAILED: Final = "RepairFailed"
 
@@ -144,7 +144,16 @@ def repair(drift: Drift) -> Turn:
         return Turn(note=Note(code="NotAtTarget", text=f"{name}: drifted, and its driver has no steps"))
     if done.last is not None and done.last.is_running(drift.boot_id):
         return Turn()
+    if done.last is not None and done.last.is_rolled_back:
+        return Turn(note=not_again(name, done.last))
     return _timed(drift)
+
+
+def not_again(name: str, last: JournalEntry) -> Note:
+    """Say that what was gone back from is not tried again."""
+    return Note(
+        code=ROLLED_BACK, text=f"{name}: not tried again; {last.message.removeprefix(f'{ROLLED_BACK}: ')}"
+    )
 
 
 def _timed(drift: Drift) -> Turn:

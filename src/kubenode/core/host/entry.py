@@ -16,12 +16,13 @@ from kubenode.core.host.drift import (
     Drift,
     Repairs,
     drifted,
+    not_again,
     remembered,
     repair,
     repairs,
     was_at_target,
 )
-from kubenode.core.host.journal import JournalState
+from kubenode.core.host.journal import ROLLED_BACK, JournalState
 from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tries, whole
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
@@ -170,9 +171,10 @@ def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, trie
     )  # fmt: skip
     if tried.failed is None:
         return report
+    why = tried.failed.message.removeprefix(f"{ROLLED_BACK}: ")
     return attrs.evolve(
-        report, revision=entry.revision, reason=INSTALL_FAILED,
-        message=tried.failed.message[:2048] or "a step failed",
+        report, revision=entry.revision, reason=ROLLED_BACK if tried.failed.is_rolled_back else INSTALL_FAILED,
+        message=why[:2048] or "a step failed",
     )  # fmt: skip
 
 
@@ -188,6 +190,8 @@ def _mend(
         return Turn(note=Note(code="NotAtTarget", text=f"{name}: installed, and yet not at target{why}"))
     if tried.last is not None and tried.last.is_running(seen.host.boot_id):
         return Turn()
+    if tried.last is not None and tried.last.is_rolled_back:
+        return Turn(note=not_again(name, tried.last))
     run = RunSteps(
         machine=ref(seen.machine), op_id=tried.next_op_id, steps=whole(plan, component.spec.disruption),
         answers=name, disruption=component.spec.disruption,

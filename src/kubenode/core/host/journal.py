@@ -1,8 +1,12 @@
 """What a host's write-ahead journal says of one op-id."""
 
 import enum
+from typing import Final
 
 import attrs
+
+ROLLED_BACK: Final = "RolledBack"
+"""Begins, before a colon, the message of what was tried on trial, found bad, and gone back from."""
 
 
 class JournalState(enum.Enum):
@@ -30,6 +34,11 @@ class JournalEntry:
     def is_failed(self) -> bool:
         """Whether its steps ran and one of them failed."""
         return self.state is JournalState.FAILED
+
+    @property
+    def is_rolled_back(self) -> bool:
+        """Whether what it brought was found bad, so that the same again would be no better."""
+        return self.is_failed and self.message.startswith(f"{ROLLED_BACK}: ")
 
     def is_running(self, boot_id: str) -> bool:
         """Tell whether its steps run now, in this boot."""

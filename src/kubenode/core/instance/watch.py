@@ -33,10 +33,10 @@ def _watched(case: Case, instance: InstanceStatus) -> Turn:
         foreign = stranger(case, one)
         if foreign is not None:
             return waits(case, claim(False, *foreign))
-        if others:
-            return twice(case, (one.id, *others))
         if dead(one):
             return gone(case, instance, f"the provider says that {one.id} is terminated")
+        if others:
+            return twice(case, (one.id, *others))
     visible = visible_from(case, instance)
     if sight.missing and (one is None or case.now.elapsed >= visible):
         return _missing(case, instance)

@@ -24,6 +24,7 @@ from kubenode.core.machine.conditions import (
     summary,
 )
 from kubenode.core.machine.draining import Draining, is_permitted, kept, plan_drain
+from kubenode.core.machine.guard import leaving_op_id, plan_guard
 from kubenode.core.machine.instance import (
     before_another,
     begins_to_end,
@@ -43,7 +44,7 @@ from kubenode.core.model.machine import DeletionPolicy, DrainRecord, MachineStat
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, Switch, ref
 from kubenode.core.model.world import Node
 from kubenode.core.node.cordon import uncordon
-from kubenode.core.node.drain import DRAINED
+from kubenode.core.node.drain import DRAINED, ENDED, drained_for
 from kubenode.core.node.mirror import Mirror, plan_mirror
 from kubenode.core.node.sync import Marks, label_value, plan_marks, plan_removal
 from kubenode.core.policy import Policy
@@ -74,11 +75,34 @@ def decide(seen: MachineSnapshot, policy: Policy) -> Decision[MachineStatus]:
     if unknown:
         return _hands_off(seen, unknown)
     if seen.deleting:
-        return _let_go(seen)
+        return _guarded(seen, _let_go(seen))
     finalizers = seen.machine.metadata.finalizers
     if FINALIZER not in finalizers:
         return _finalizers(seen, (*finalizers, FINALIZER), "the finalizer is written before all else")
-    return _keep(seen)
+    return _guarded(seen, _keep(seen))
+
+
+def _guarded(seen: MachineSnapshot, decision: Decision[MachineStatus]) -> Decision[MachineStatus]:
+    """Add what the infrastructure is to leave to us; our finalizer stays until nothing of that is left there."""
+    if FINALIZER not in seen.machine.metadata.finalizers:
+        return decision
+    waits_for_us = leaving_op_id(seen)
+    record = seen.machine.status.drain if decision.status is None else decision.status.drain
+    drained = bool(waits_for_us) and drained_for(record, frozenset({waits_for_us})) in ENDED
+    guarding = plan_guard(seen, drained=drained)
+    if decision.status is None:
+        if guarding.off:
+            return decision
+        text = "what its infrastructure was told to leave to us is taken back first"
+        decision = Decision(status=_leaving(seen, MachineReason.RELEASING, text))
+    if not guarding.claims or decision.status is None:
+        return decision
+    status, generation = seen.machine.status, seen.machine.metadata.generation
+    said = stated(status.conditions, guarding.claims, wall=seen.now.wall, generation=generation)
+    return attrs.evolve(
+        decision, status=attrs.evolve(decision.status, conditions=(*decision.status.conditions, *said)),
+        effects=(*decision.effects, *guarding.effects), wake_at=soonest((decision.wake_at, guarding.wake_at)),
+    )  # fmt: skip
 
 
 def _hands_off(seen: MachineSnapshot, what: str) -> Decision[MachineStatus]:

@@ -10,6 +10,7 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Evict, PatchNode
 from kubenode.core.identity import deletion_op_id
+from kubenode.core.machine.guard import leaving_op_id, may_begin
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, find
 from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, DrainRecord, Machine
@@ -37,8 +38,8 @@ class Draining:
 
 def is_permitted(seen: MachineSnapshot) -> bool:
     """Tell whether a machine that is to go may be disrupted: it has its permit, or was never Running."""
-    return (
-        seen.machine.status.first_running is None or deletion_op_id(seen.machine.metadata.uid) in seen.holds
+    return seen.machine.status.first_running is None or (
+        deletion_op_id(seen.machine.metadata.uid) in seen.holds and may_begin(seen.machine)
     )
 
 
@@ -51,7 +52,7 @@ def asks_to_go(machine: Machine) -> bool:
 def drains_for(seen: MachineSnapshot) -> str:
     """Give the op-id for which the Node is to be drained now; empty when for none."""
     if not seen.deleting:
-        return seen.drains
+        return leaving_op_id(seen) or seen.drains
     instance = seen.machine.status.instance
     if instance is not None and not seen.instance_made:
         return ""

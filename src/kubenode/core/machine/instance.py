@@ -12,6 +12,7 @@ from kubenode.core.instance.keep import keep
 from kubenode.core.instance.leave import leave
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.turn import Turn, claim
+from kubenode.core.machine.guard import may_begin
 from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
@@ -48,7 +49,11 @@ def turn_of(seen: MachineSnapshot) -> Turn | None:
     if seen.deleting:
         if spec.on_deletion is not DeletionPolicy.TERMINATE:
             return None
-        return leave(case, permitted=deletion_op_id(case.uid) in seen.holds, barred=seen.barred)
+        return leave(
+            case,
+            permitted=deletion_op_id(case.uid) in seen.holds and may_begin(seen.machine),
+            barred=seen.barred,
+        )
     return None if spec.infrastructure is None or spec.host is not None else keep(case)
 
 

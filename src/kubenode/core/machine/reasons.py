@@ -57,6 +57,11 @@ class MachineReason(enum.Enum):
     COMPONENT_DRIFTED = "ComponentDrifted"
     COMPONENT_STATE = "ComponentState"
 
+    # HandsOff, of a machine whose infrastructure heals and deletes by itself
+    WORK_GUARDED = "WorkGuarded"
+    GUARD_AWAITED = "GuardAwaited"
+    NO_WORK = "NoWork"
+
     # Drained, which is there only while an open permit or a deletion asks for it; DRAINING too
     CORDONING = drain.CORDONING
     CORDON_UNDONE = drain.CORDON_UNDONE

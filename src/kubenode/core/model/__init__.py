@@ -85,9 +85,17 @@ from kubenode.core.model.machineset import (
     Strategy,
     StrategyType,
 )
-from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, Ref, Switch, ref
+from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, OwnerReference, Ref, Switch, ref
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import IntOrPercent
+from kubenode.core.model.remediation import (
+    KubenodeRemediation,
+    KubenodeRemediationSpec,
+    KubenodeRemediationStatus,
+    KubenodeRemediationTemplate,
+    KubenodeRemediationTemplateSpec,
+    KubenodeRemediationWish,
+)
 from kubenode.core.model.remedy import (
     Attempt,
     AttemptState,
@@ -145,8 +153,12 @@ WATCHED: tuple[type[Object], ...] = (*KINDS, Node)
 ASKED: tuple[type[Object], ...] = (CertificateSigningRequest,)
 """What is read besides, where machines enrol."""
 
+REMEDIATION: tuple[type[Object], ...] = (KubenodeRemediation,)
+"""What is read besides, where others ask for remedies."""
+
 __all__ = [
     "KINDS",
+    "REMEDIATION",
     "WATCHED",
     "AgentSource",
     "AgentStatus",
@@ -196,6 +208,12 @@ __all__ = [
     "JobPhase",
     "Json",
     "Kind",
+    "KubenodeRemediation",
+    "KubenodeRemediationSpec",
+    "KubenodeRemediationStatus",
+    "KubenodeRemediationTemplate",
+    "KubenodeRemediationTemplateSpec",
+    "KubenodeRemediationWish",
     "Leaver",
     "Limit",
     "Machine",
@@ -235,6 +253,7 @@ __all__ = [
     "Operator",
     "OrphanEnd",
     "OrphanPolicy",
+    "OwnerReference",
     "Pod",
     "PodDisruptionBudget",
     "Ref",

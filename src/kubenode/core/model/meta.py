@@ -189,10 +189,20 @@ ObservedGeneration: TypeAlias = Annotated[
 
 
 @attrs.frozen(kw_only=True)
+class OwnerReference:
+    """What an object belongs to, as far as it is looked at."""
+
+    api_version: Annotated[str, Wire(name="apiVersion")] = ""
+    kind: str = ""
+    name: str = ""
+
+
+@attrs.frozen(kw_only=True)
 class ObjectMeta:
     """The metadata of an object, as read. Only name, labels, annotations and finalizers are ever written.
 
     Attributes:
+        namespace: where it is; empty of what is in none, as all our kinds but requests for remediation.
         unknown: paths of fields and values that this version does not know (the lenient reader's
             finding, not on the wire). An object with any is a newer version's: hands off.
     """
@@ -206,12 +216,19 @@ class ObjectMeta:
     finalizers: tuple[str, ...] = ()
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
+    namespace: str = ""
+    owner_references: tuple[OwnerReference, ...] = ()
     unknown: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Where it is among those of its kind: its name, behind its namespace if it is in one."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
 @attrs.frozen(kw_only=True)
 class Ref:
-    """One incarnation of one object: kind, name and uid."""
+    """One incarnation of one object: kind, name (behind its namespace, if it is in one) and uid."""
 
     kind: str
     name: str
@@ -231,7 +248,7 @@ class Object(Protocol):
 
 def ref(obj: Object) -> Ref:
     """Name one incarnation of an object."""
-    return Ref(kind=obj.KIND.name, name=obj.metadata.name, uid=obj.metadata.uid)
+    return Ref(kind=obj.KIND.name, name=obj.metadata.key, uid=obj.metadata.uid)
 
 
 class Switch(enum.Enum):

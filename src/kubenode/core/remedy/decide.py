@@ -16,9 +16,11 @@ from kubenode.core.health.freeze import thaws
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.instance.seen import ProviderAnswer
 from kubenode.core.model.machine import Machine
-from kubenode.core.model.meta import FORCED, ref
+from kubenode.core.model.meta import FORCED, Switch, ref
 from kubenode.core.model.now import Now, moment
+from kubenode.core.model.remediation import ASKED
 from kubenode.core.model.remedy import (
+    AttemptState,
     Cause,
     ConditionMatch,
     JobPhase,
@@ -48,6 +50,9 @@ from kubenode.core.remedy.replace import is_replacing
 from kubenode.core.remedy.worn import worn_out
 
 DRY = "its remedier is a dry run now"
+ASKED_NO_MORE = "whoever had asked for it asks no more"
+ACT_DONE = "the one act that was asked for is done"
+_TRIED = frozenset({AttemptState.FAILED, AttemptState.SUCCEEDED})
 
 
 @attrs.frozen(kw_only=True)
@@ -137,8 +142,9 @@ def _watched(seen: RemedySnapshot, policy: Policy) -> Answer:
         return Answer(
             notes=(*notes, breaker) if found else tuple(notes), sightings=clear, deferred=bool(found)
         )
-    waiting = [match for match in found if not _humans_turn(seen, match, clear)]
-    notes += [_handed_over(match) for match in found if match not in waiting]
+    fresh = [match for match in found if not _was_asked(seen, match)]
+    waiting = [match for match in fresh if not _humans_turn(seen, match, clear)]
+    notes += [_handed_over(match) for match in fresh if match not in waiting]
     frosts = thaws(policy.limits, seen.now, seen.sightings) if waiting else NOTHING_SEEN
     sightings = {**clear, **_sighted(found, node), **frosts}
     early = [match for match in waiting if match.due > seen.now.elapsed]
@@ -175,6 +181,16 @@ def _cleared(seen: RemedySnapshot, remediers: Iterable[NodeRemedier], node: Node
 def _humans_turn(seen: RemedySnapshot, match: Match, cleared: Mapping[str, int]) -> bool:
     """Tell whether the last episode was handed over and its condition was not clear since."""
     return is_humans_turn(last_closed(seen.jobs, match.remedier.metadata.name), cleared)
+
+
+def _was_asked(seen: RemedySnapshot, match: Match) -> bool:
+    """Tell whether an episode was opened for these very requests of others: each asks for one act."""
+    condition = match.condition
+    return condition.reason == ASKED and any(
+        (job.spec.cause.type, job.spec.cause.reason, job.spec.cause.message)
+        == (condition.type, ASKED, condition.message[:2048])
+        for job in seen.jobs
+    )
 
 
 def _handed_over(match: Match) -> Note:
@@ -258,7 +274,7 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     rule = ConditionMatch(type=job.spec.cause.type) if remedier is None else remedier.spec.condition
     halted = remedier is not None and remedier.spec.dry_run and not forced
     case = Case(
-        machine=seen.machine, job=job, halted=DRY if halted else "",
+        machine=seen.machine, job=job, halted=DRY if halted else _asked_no_more(job, node),
         stop=None if forced else breaker or _stopped_by_people(seen, policy, node),
         worn=None if forced else worn_out(seen.machine.metadata.name, seen.jobs, policy.attempt_limits, seen.now),
         remedier=remedier, clear=is_clear(rule, node),
@@ -269,6 +285,21 @@ def _advanced(seen: RemedySnapshot, policy: Policy, job: RemedyOperationJob) -> 
     answer = advance(case)
     kept = {**_cleared(seen, known, node), **_sighted(found, node), **answer.sightings, **frosts}
     return attrs.evolve(answer, sightings=kept, deadlines=(*answer.deadlines, *frosts.values()))
+
+
+def _asked_no_more(job: RemedyOperationJob, node: Node) -> str:
+    """Say that what somebody else had asked for is done, or that they ask no more; empty otherwise.
+
+    Who asks asks for one act, whatever the ladder has: more of them come with the next request.
+    """
+    if job.spec.cause.reason != ASKED:
+        return ""
+    if any(one.state in _TRIED and not one.withdrawn for one in job.status.attempts):
+        return ACT_DONE
+    asked = any(
+        one.type == job.spec.cause.type and one.status is Switch.TRUE for one in node.status.conditions
+    )
+    return "" if asked else ASKED_NO_MORE
 
 
 __all__ = ["RemedySnapshot", "decide", "open_job", "rehearsed"]

@@ -24,6 +24,7 @@ from kubenode.core.capability import (
     SupportsEndedEvents,
     SupportsEvents,
     SupportsFallback,
+    SupportsGuard,
     SupportsProviderId,
     SupportsRedeploy,
     SupportsReimage,
@@ -64,6 +65,7 @@ LAWS: Mapping[str, Check] = MappingProxyType({
     "consent-to-nothing-is-not-found": further.check_consent,
     "a-node-finds-its-instance": further.check_provider_id,
     "a-choice-is-one-placement": further.check_choices,
+    "a-guard-is-shown": further.check_guard,
     "one-redeploy-token-is-one-move": acting.check_redeploy,
     "one-reimage-token-is-one-replacement": acting.check_reimage,
     "a-command-is-run-and-its-end-is-told": acting.check_command,
@@ -74,6 +76,7 @@ NEEDED: Mapping[Check, type] = MappingProxyType({
     laws.check_power: SupportsPower, further.check_tags: SupportsTags, further.check_events: SupportsEvents,
     further.check_consent: SupportsConfirmEvent,
     further.check_provider_id: SupportsProviderId, further.check_choices: SupportsFallback,
+    further.check_guard: SupportsGuard,
     acting.check_redeploy: SupportsRedeploy, acting.check_reimage: SupportsReimage, acting.check_command: SupportsRunCommand,
     acting.check_console: SupportsConsoleLog, acting.check_ended: SupportsEndedEvents,
 })  # fmt: skip
@@ -84,7 +87,7 @@ def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
     make: Callable[[Wire], Provider[P]], *, params: P, other: P | None = None, lost: BaseException | None = None,
     strange: Callable[[Wire], Provider[P]] | None = None, module: str = "", sdk: Collection[str] = (), many: int = 120,
     eventful: Callable[[Wire], Provider[P]] | None = None, late: Callable[[Wire], Provider[P]] | None = None,
-    refusing: Callable[[Wire], Provider[P]] | None = None, ended: Callable[[Wire], tuple[Provider[P], tuple[str, ...]]] | None = None,
+    refusing: Callable[[Wire], Provider[P]] | None = None, ended: Callable[[Wire], tuple[Provider[P], tuple[str, ...]]] | None = None, steps: int = 1,
 ) -> Callable[..., None]:  # fmt: skip
     """Give a pytest test with a case for every law of a provider.
 
@@ -98,6 +101,8 @@ def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
         sdk: the modules that importing `module` must not load.
         many: how many instances find() is tried with; more than one page of your cloud.
         eventful: as `make`, but its cloud plans maintenance for every instance that is made; needed with events().
+        steps: the most wire calls of one method: more than one only for an API without idempotency keys, where an act
+            has to look before it writes. Then the answer of each of them is lost in turn.
         late: as `make`, but its cloud does not show what it makes for the first three looks.
         refusing: as `make`, but its cloud refuses every call with a code that nobody knows.
         ended: gives a provider before a cloud with events that are over, and their ids; needed with ended_events().
@@ -107,7 +112,7 @@ def provider(  # noqa: PLR0913 - a word for each thing that a cloud may show
     """
     kit = Kit(
         make=make, params=params, other=_changed(params) if other is None else other, lost=lost, strange=strange,
-        module=module, sdk=tuple(sdk), many=many, eventful=eventful, late=late, refusing=refusing, ended=ended,
+        module=module, sdk=tuple(sdk), many=many, eventful=eventful, late=late, refusing=refusing, ended=ended, steps=steps,
     )  # fmt: skip
     left_out = _left_out(kit)
     return law_test(

@@ -1,5 +1,6 @@
 """The laws of capabilities: what a provider that has the method keeps, beyond the four that each has."""
 
+import operator
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -13,6 +14,7 @@ from kubenode.core.capability import (
     SupportsEndedEvents,
     SupportsEvents,
     SupportsFallback,
+    SupportsGuard,
     SupportsProviderId,
     SupportsRedeploy,
     SupportsReimage,
@@ -20,9 +22,9 @@ from kubenode.core.capability import (
     SupportsTags,
 )
 from kubenode.core.errors import NotFound
-from kubenode.core.hookspecs import Page, Provider, SupportsPower
+from kubenode.core.hookspecs import Guard, Page, Provider, SupportsPower
 from kubenode.core.law import BrokenLaw
-from kubenode.providers.conformance.looking import Kit, able, eventually, pages, shown, walk
+from kubenode.providers.conformance.looking import Kit, able, error_of, eventually, pages, shown, walk
 from kubenode.providers.conformance.wire import Wire
 
 CAPABILITIES: Mapping[type, tuple[str, ...]] = {
@@ -37,10 +39,14 @@ CAPABILITIES: Mapping[type, tuple[str, ...]] = {
     SupportsConsoleLog: ("console_log",),
     SupportsProviderId: ("instance_of",),
     SupportsFallback: ("choices",),
+    SupportsGuard: ("guard",),
     SupportsChecks: ("checks", "check"),
 }
 MORE = {"kubenode.dev/kit-more": "x"}
 PLANNED = 3
+GUARDS = (
+    Guard(hands_off=True, holds_end=True), Guard(holds_end=True), Guard(hands_off=True), Guard(),
+)  # fmt: skip
 
 
 def methods_of(cloud: Provider[Any]) -> tuple[str, ...]:
@@ -53,6 +59,8 @@ def calls_of(cloud: Provider[Any], instance_id: str) -> Mapping[str, Callable[[]
     calls: dict[str, Callable[[], object]] = {}
     if isinstance(cloud, SupportsTags):
         calls["set_tags"] = lambda: cloud.set_tags(instance_id, MORE)
+    if isinstance(cloud, SupportsGuard):
+        calls["guard"] = lambda: cloud.guard(instance_id, GUARDS[0])
     if isinstance(cloud, SupportsConsoleLog):
         calls["console_log"] = lambda: cloud.console_log(instance_id)
     if isinstance(cloud, SupportsEvents):
@@ -168,3 +176,19 @@ def check_choices(kit: Kit[Any]) -> None:
             raise BrokenLaw(f"choices() gave {choices!r}; give at least one {cloud.params.__name__}")
         if any(cloud.choices(one) != (one,) for one in choices):
             raise BrokenLaw("choices() of a choice gave something else; a choice is its own only one")
+
+
+def check_guard(kit: Kit[Any]) -> None:
+    """Check that an instance shows what its infrastructure was told to leave alone, and nothing else."""
+    _, cloud = able(kit, SupportsGuard)
+    made = cloud.create(kit.request()).id
+    eventually(
+        lambda: (shown(cloud, made), error_of(lambda: cloud.guard(made, Guard())))[1],
+        lambda error: not isinstance(error, NotFound),
+    )
+    for guard in GUARDS:
+        for _ in range(2):
+            cloud.guard(made, guard)
+        seen = eventually(lambda: shown(cloud, made).guard, partial(operator.eq, guard))
+        if seen != guard:
+            raise BrokenLaw(f"get() shows {seen} after guard({guard}); show what the infrastructure was told")

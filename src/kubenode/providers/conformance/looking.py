@@ -37,6 +37,7 @@ class Kit(Generic[P]):
     late: Callable[[Wire], Provider[P]] | None = None
     refusing: Callable[[Wire], Provider[P]] | None = None
     ended: Callable[[Wire], tuple[Provider[P], tuple[str, ...]]] | None = None
+    steps: int = 1
 
     def begin(self) -> tuple[Wire, Provider[P]]:
         """Give a new provider and its wire."""

@@ -16,7 +16,7 @@ class Wire:
         self.calls = 0
         self.acts: list[tuple[str, str]] = []
         self._lost = lost
-        self._losing = False
+        self._losing = 0
         self._lock = threading.Lock()
 
     def __call__(self, send: Callable[A, R]) -> Callable[A, R]:
@@ -25,8 +25,9 @@ class Wire:
         def watched(*args: A.args, **kwargs: A.kwargs) -> R:
             with self._lock:
                 self.calls += 1
+                lost = 0 < self._losing <= self.calls
             answer = send(*args, **kwargs)
-            if self._losing and self._lost is not None:
+            if lost and self._lost is not None:
                 raise self._lost
             return answer
 
@@ -43,10 +44,14 @@ class Wire:
             self.acts.append((act, instance_id))
 
     @contextlib.contextmanager
-    def losing(self) -> Iterator[None]:
-        """Lose every answer inside: what was asked for is done, and the caller hears of a time-out."""
-        self._losing = True
+    def losing(self, after: int = 0) -> Iterator[None]:
+        """Lose every answer inside: what was asked for is done, and the caller hears of a time-out.
+
+        Args:
+            after: so many answers come through first.
+        """
+        self._losing = self.calls + after + 1
         try:
             yield
         finally:
-            self._losing = False
+            self._losing = 0

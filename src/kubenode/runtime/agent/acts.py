@@ -26,6 +26,7 @@ from kubenode.core.step import (
     Step,
     StopUnit,
     Then,
+    UpgradeAgent,
     WriteFile,
 )
 from kubenode.runtime.agent.tree import Form, Was
@@ -64,6 +65,13 @@ class DropArtifact:
 
 
 @attrs.frozen(kw_only=True)
+class CallOff:
+    """End the trial of a new agent, if nobody has ended it: it does not stay."""
+
+    trial: str
+
+
+@attrs.frozen(kw_only=True)
 class SetSysctl:
     """Give a setting of the running kernel a value."""
 
@@ -82,6 +90,7 @@ Undo: TypeAlias = (
     PutBack
     | GiveBack
     | DropArtifact
+    | CallOff
     | RestartUnit
     | RestartAgain
     | ReloadUnit
@@ -95,6 +104,11 @@ Undo: TypeAlias = (
 """One act of a way back."""
 Act: TypeAlias = Step | Undo
 
+
+class UnknownAct(LookupError):
+    """An act that this version does not know: a newer one has written it."""
+
+
 _BY_NAME: Final[Mapping[str, type[Any]]] = {
     one.__name__: one
     for one in (
@@ -106,6 +120,7 @@ _BY_NAME: Final[Mapping[str, type[Any]]] = {
         RemoveArtifact,
         GiveBack,
         DropArtifact,
+        CallOff,
         UnloadModule,
         RestartAgain,
         Reboot,
@@ -122,7 +137,7 @@ def contents(act: Act) -> Iterator[bytes]:
     """Give what has to be kept beside the journal for an act."""
     if isinstance(act, WriteFile | RemoveFile):
         yield act.content
-    elif isinstance(act, InstallArtifact):
+    elif isinstance(act, InstallArtifact | UpgradeAgent):
         yield act.url.encode()
     elif isinstance(act, SetSysctl):
         yield act.value.encode()
@@ -162,6 +177,9 @@ def dump(act: Act) -> Json:
                 "act": "InstallArtifact", "path": act.path, "url": digest_of(act.url.encode()), "sha256": act.sha256,
                 "format": act.format.value, "member": act.member, "then": then,
             }  # fmt: skip
+        case UpgradeAgent():
+            url = digest_of(act.url.encode())
+            return {"act": "UpgradeAgent", "url": url, "sha256": act.sha256, "within": act.within}
         case SetKernel():
             settings = [[key, digest_of(value.encode())] for key, value in act.sysctl]
             return {"act": "SetKernel", "name": act.name, "modules": [*act.modules], "sysctl": settings}
@@ -180,6 +198,7 @@ def dump(act: Act) -> Json:
             | RemoveArtifact()
             | GiveBack()
             | DropArtifact()
+            | CallOff()
             | UnloadModule()
             | RestartAgain()
             | Reboot()
@@ -221,7 +240,8 @@ def load(raw: Json, kept: Callable[[str], bytes]) -> Any:
         kept: gives a content by its digest.
 
     Raises:
-        LookupError: it is no act of this version, or lacks a field.
+        UnknownAct: it is no act of this version.
+        LookupError: it lacks a field.
     """
     fields = {**raw}
     name = fields.pop("act")
@@ -245,6 +265,10 @@ def load(raw: Json, kept: Callable[[str], bytes]) -> Any:
     if name == "InstallArtifact":
         url, packed = kept(fields.pop("url")).decode(), ArtifactFormat(fields.pop("format"))
         return InstallArtifact(url=url, format=packed, then=restart, **fields)
+    if name == "UpgradeAgent":
+        return UpgradeAgent(url=kept(fields.pop("url")).decode(), **fields)
+    if name not in _BY_NAME:
+        raise UnknownAct(name)
     return _BY_NAME[name](**fields)
 
 
@@ -265,6 +289,8 @@ def named(act: Act) -> str:
             return f"remove artifact at {act.path}"
         case SetKernel():
             return f"set the kernel by {act.name}"
+        case UpgradeAgent():
+            return f"upgrade the agent to bundle {act.sha256[:12]}"
         case RestartUnit() | RestartAgain() | ReloadUnit() | EnableUnit() | StopUnit():
             return _named_turn(act)
         case Reboot():
@@ -287,7 +313,7 @@ def _named_turn(act: RestartUnit | RestartAgain | ReloadUnit | EnableUnit | Stop
             assert_never(act)
 
 
-def _named_back(act: PutBack | GiveBack | DropArtifact | SetSysctl | UnloadModule) -> str:
+def _named_back(act: PutBack | GiveBack | DropArtifact | CallOff | SetSysctl | UnloadModule) -> str:
     match act:
         case PutBack():
             return f"put {act.path} back"
@@ -295,6 +321,8 @@ def _named_back(act: PutBack | GiveBack | DropArtifact | SetSysctl | UnloadModul
             return f"give {act.path} back"
         case DropArtifact():
             return f"delete artifact {act.sha256[:12]}"
+        case CallOff():
+            return "end the trial of the new agent"
         case SetSysctl():
             return f"set {act.key}"
         case UnloadModule():

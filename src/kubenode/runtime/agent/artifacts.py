@@ -77,19 +77,31 @@ class Artifacts:
         Raises:
             StepFailed: it cannot be had, or is not what it should be; the path leads where it led.
         """
-        with explained(STORE):
-            self._stage.clear()
-            slot = self._slots.kept(step)
-            slot = self._stage.bring(step) if slot is None else slot
-        if not slot.has(step.member):
-            raise StepFailed(f"the archive has no {step.member}; look with tar -t for what is in it")
-        target = slot.target(step.member)
+        target = self.bring(step)
         with explained(step.path):
             before = self._target(step.path)
             if before is not None and slot_of(before) is None:
                 self._keep_other(step.path, marks.get(KEPT, ""))
         if before != target:
             self._tree.put(step.path, Was(form=Form.LINK, target=target))
+
+    def bring(self, step: InstallArtifact) -> str:
+        """Let what a step wants be in the store, whole and on the disk; give where a link to it leads.
+
+        Raises:
+            StepFailed: it cannot be had, or is not what it should be.
+        """
+        with explained(STORE):
+            self._stage.clear()
+            slot = self._slots.kept(step)
+            slot = self._stage.bring(step) if slot is None else slot
+        if not slot.has(step.member):
+            raise StepFailed(f"the archive has no {step.member}; look with tar -t for what is in it")
+        return slot.target(step.member)
+
+    def is_kept(self, step: InstallArtifact) -> bool:
+        """Tell whether what a step wants is in the store, whole. Raises StepFailed."""
+        return self._slots.kept(step) is not None
 
     def remove(self, path: str) -> None:
         """Let a path lead nowhere; what it led to is kept. Raises StepFailed."""

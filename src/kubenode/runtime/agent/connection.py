@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import yaml
-
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.runtime.store.client import Connection
 
@@ -69,6 +67,8 @@ def by_kubeconfig(path: Path) -> Connection:
     Raises:
         InvalidObjectError: it cannot be read, or asks for what an agent does not do, such as running a program.
     """
+    import yaml  # an agent with a certificate of its own never needs it
+
     try:
         found = yaml.safe_load(path.read_text(encoding="utf-8"))
         context = _named(found, "contexts", found["current-context"], "context")

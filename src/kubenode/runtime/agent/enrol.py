@@ -22,8 +22,8 @@ from kubenode.core.errors import AlreadyExists, ApiError, KubenodeError, Retry, 
 from kubenode.core.identity import digest
 from kubenode.core.model import Json
 from kubenode.core.model.world import SIGNER, CertificateSigningRequest
+from kubenode.runtime.agent import keywork
 from kubenode.runtime.agent.connection import by_certificate, by_token
-from kubenode.runtime.agent.keys import belongs, fingerprint, new_key, new_request, organizations, valid
 from kubenode.runtime.agent.own import FIELD_MANAGER
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.store.client import Connection
@@ -115,7 +115,7 @@ async def enrol(wanted: Enrolment, now: datetime, sleep: Sleep = asyncio.sleep) 
         InvalidObjectError: what was given cannot be read.
     """
     held = wanted.certificate()
-    if held is not None and now < valid(held)[1]:
+    if held is not None and now < (await keywork.certificate(held)).end:
         return
     token = _token(wanted)
     async with _Asking(
@@ -140,12 +140,12 @@ async def renew(
         held = wanted.certificate()
         if held is None:
             return
-        begin, end = valid(held)
-        groups = organizations(held)
-        due = begin + (end - begin) * (2 / 3) + _spread(wanted.machine, end - begin)
+        said = await keywork.certificate(held)
+        lifetime = said.end - said.begin
+        due = said.begin + lifetime * (2 / 3) + _spread(wanted.machine, lifetime)
         await sleep(max(0.0, (due - now()).total_seconds()))
         try:
-            uid = next(group.removeprefix(UID) for group in groups if group.startswith(UID))
+            uid = next(group.removeprefix(UID) for group in said.organizations if group.startswith(UID))
             await _obtain(store, wanted, groups_of(uid), "", sleep)
         except (KubenodeError, StopIteration) as error:
             LOG.warning("event=not-renewed error=%s: %s", type(error).__name__, error)
@@ -198,12 +198,12 @@ async def _obtain(
 ) -> None:
     """Ask for a certificate, wait for it, and put it in the place of the one before."""
     tree = Tree(wanted.state)
-    key = tree.read(_KEY)
-    if key is None:
-        key = new_key()
-        tree.write(_KEY, key, _PRIVATE)
-    name = f"kubenode-{wanted.machine}-{digest(fingerprint(key), token)}"
-    text = base64.b64encode(new_request(key, user_of(wanted.machine), groups)).decode()
+    kept = tree.read(_KEY)
+    made = await keywork.request(kept or b"", user_of(wanted.machine), groups)
+    if not kept:
+        tree.write(_KEY, made.key, _PRIVATE)
+    name = f"kubenode-{wanted.machine}-{digest(made.fingerprint, token)}"
+    text = base64.b64encode(made.request).decode()
     spec = {
         "request": text, "signerName": SIGNER, "usages": [CLIENT_AUTH, "digital signature"],
         "expirationSeconds": int(LONGEST.total_seconds()),
@@ -222,13 +222,14 @@ async def _obtain(
     while not (certificate := _answer(await _patient(lambda: store.get(_KIND, name), sleep))):
         await sleep(pause)
         pause = min(pause * 1.2, _POLL[1])
-    if not belongs(certificate, key):
+    said = await keywork.certificate(certificate)
+    if said.key != made.fingerprint:
         raise NotEnrolled(
             f"request {name} was answered for another key", "delete it, and start the agent anew"
         )
-    tree.write(IDENTITY, key + certificate, _PRIVATE)
+    tree.write(IDENTITY, made.key + certificate, _PRIVATE)
     (wanted.state / _KEY[1:]).unlink()
-    LOG.info("event=enrolled request=%s until=%s", name, valid(certificate)[1].isoformat())
+    LOG.info("event=enrolled request=%s until=%s", name, said.end.isoformat())
 
 
 def _answer(found: Json) -> bytes:

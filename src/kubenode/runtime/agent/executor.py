@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Final, Protocol, assert_never
 
 from kubenode.core.step import (
+    AGENT_PATH,
     EnableUnit,
     InstallArtifact,
     InstallPackage,
@@ -22,9 +23,11 @@ from kubenode.core.step import (
     Step,
     StopUnit,
     Then,
+    UpgradeAgent,
     WriteFile,
 )
 from kubenode.runtime.agent.acts import (
+    CallOff,
     DropArtifact,
     GiveBack,
     PutBack,
@@ -39,6 +42,7 @@ from kubenode.runtime.agent.kernel import Kernel
 from kubenode.runtime.agent.packages import PackageManager
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import Units
+from kubenode.runtime.agent.upgrade import Upgrades
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -72,19 +76,21 @@ class Executor:
         packages: its packages.
         artifacts: its artifacts.
         kernel: its kernel.
+        upgrades: of its agent.
         boot_id: of this boot.
         pause: waits while the host goes down.
     """
 
     def __init__(
-        self, tree: Tree, units: Units, packages: PackageManager, artifacts: Artifacts, kernel: Kernel, boot_id: str,
-        pause: Pause,
+        self, tree: Tree, units: Units, packages: PackageManager, artifacts: Artifacts, kernel: Kernel, upgrades: Upgrades,
+        boot_id: str, pause: Pause,
     ) -> None:  # fmt: skip
         self._tree = tree
         self._units = units
         self._packages = packages
         self._artifacts = artifacts
         self._kernel = kernel
+        self._upgrades = upgrades
         self._boot_id = boot_id
         self._pause = pause
 
@@ -111,6 +117,9 @@ class Executor:
             case SetKernel():
                 files = (PutBack(path=path, was=self._tree.found(path)) for path in step.files)
                 return Begun(undo=(*self._kernel.back(step), *files))
+            case UpgradeAgent():
+                undo, marks = self._upgrades.before(step)
+                return Begun(undo=undo, marks=marks)
             case Reboot():
                 return Begun(undo=(), marks={BOOT: self._boot_id})
             case _:
@@ -166,6 +175,9 @@ class Executor:
                 for path, content in step.files.items():
                     self._tree.write(path, content, 0o644)
                 self._kernel.run(step)
+            case UpgradeAgent():
+                self._upgrades.do(step, marks)
+                self._prune(AGENT_PATH, marks)
             case RestartUnit():
                 if not (again and self._has_restarted(step.unit, marks)):
                     self._units.restart(step.unit)
@@ -190,6 +202,10 @@ class Executor:
             case _:
                 assert_never(step)
 
+    def is_bounded(self, step: Step, marks: Mapping[str, str]) -> bool:
+        """Tell whether something else bounds how often a half done step is taken up. Raises StepFailed."""
+        return isinstance(step, UpgradeAgent) and self._upgrades.is_on(marks)
+
     def undo(self, act: Undo) -> None:
         """Do one act of a way back; raises StepFailed."""
         match act:
@@ -200,6 +216,8 @@ class Executor:
                 self._artifacts.give_back(act.path, act.kept)
             case DropArtifact():
                 self._artifacts.drop(act.path, act.sha256)
+            case CallOff():
+                self._upgrades.call_off(act)
             case SetSysctl():
                 self._kernel.set(act.key, act.value)
             case UnloadModule():

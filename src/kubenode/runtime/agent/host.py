@@ -10,6 +10,7 @@ import attrs
 from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
+from kubenode.core.host.trial import Arrival
 from kubenode.core.model.condition import Condition
 from kubenode.core.step import Probe
 from kubenode.runtime.agent.artifacts import Artifacts
@@ -24,7 +25,9 @@ from kubenode.runtime.agent.look import Looker
 from kubenode.runtime.agent.rpm import package_manager
 from kubenode.runtime.agent.stage import Supply
 from kubenode.runtime.agent.tree import StepFailed, Tree
+from kubenode.runtime.agent.trial import Trials
 from kubenode.runtime.agent.units import Units
+from kubenode.runtime.agent.upgrade import Own, Upgrades
 from kubenode.runtime.agent.work import Work
 from kubenode.runtime.clock import SystemClock
 
@@ -70,6 +73,7 @@ class About:
         version: of the agent.
         address: gives the host's own address; empty while it has none.
         conditions: gives what the detector finds.
+        own: what the agent knows of its own process; by default nothing, and then it is not upgraded.
     """
 
     machine: str
@@ -78,6 +82,7 @@ class About:
     version: str
     address: Callable[[], str] = str
     conditions: Callable[[], tuple[Condition, ...]] = tuple
+    own: Own = attrs.field(factory=Own)
 
 
 class RealHost:
@@ -103,6 +108,7 @@ class RealHost:
     ) -> None:  # fmt: skip
         self._about = about
         self._journal = Journal(state, disk)
+        disk = disk if disk is not None else Disk()
         commands = run if run is not None else Commands()
         tree = Tree(root, disk)
         pause = sleep if sleep is not None else self._pause
@@ -112,8 +118,15 @@ class RealHost:
         clock = SystemClock()
         if supply is None:
             supply = Supply(fetch=Download(lambda: clock.now().elapsed / 1e9, lambda: pause(0)))
-        artifacts = Artifacts(tree, disk if disk is not None else Disk(), supply, pause)
-        executor = Executor(tree, units, packages, artifacts, Kernel(tree, commands), about.boot_id, pause)
+        artifacts = Artifacts(tree, disk, supply, pause)
+        self._trials = Trials(state, disk, "agent")
+        self._arrival: Arrival | None = None
+        upgrades = Upgrades(
+            own=about.own, tree=tree, units=units, artifacts=artifacts, trials=self._trials,
+            run=commands, pause=pause, arrival=lambda: self._arrival,
+        )  # fmt: skip
+        kernel = Kernel(tree, commands)
+        executor = Executor(tree, units, packages, artifacts, kernel, upgrades, about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
         self._looks: dict[tuple[Probe, ...], Seen] = {}
 
@@ -123,6 +136,14 @@ class RealHost:
     def resume(self) -> None:
         """Take up what was cut short; called once, before anything else, and it needs no server."""
         self._work.resume()
+
+    def is_on_trial(self) -> bool:
+        """Tell whether a new agent has to prove itself on this host. Raises StepFailed."""
+        return self._trials.current() is not None
+
+    def arrives(self, arrival: Arrival) -> None:
+        """Say how far this agent has come; whoever has it on trial asks for that."""
+        self._arrival = arrival
 
     def idle(self) -> bool:
         """Tell whether no steps run."""

@@ -23,7 +23,7 @@ from kubenode.core.errors import KubenodeError, Retry
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.model import Json
 from kubenode.core.step import Step
-from kubenode.runtime.agent.acts import Undo, contents, digest_of, dump, load
+from kubenode.runtime.agent.acts import Undo, UnknownAct, contents, digest_of, dump, load
 from kubenode.runtime.agent.disk import NOT_FOLLOWED, Disk
 
 LOG = logging.getLogger("kubenode.agent")
@@ -104,6 +104,9 @@ class Journal:
         except OSError as error:
             self.close()
             raise JournalFailed(f"{folder}: {error.strerror}") from error
+        except JournalFailed:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let another one have it; may be called again."""
@@ -324,6 +327,8 @@ class Journal:
         op_id = record["op"]
         try:
             self._folded(op_id, record)
+        except UnknownAct as error:
+            raise _newer(op_id, error) from error
         except (OSError, LookupError, TypeError, ValueError) as error:
             self._open.pop(op_id, None)
             self._lost[op_id] = f"{type(error).__name__}: {error}"
@@ -356,6 +361,12 @@ class Journal:
                     del self._over[next(iter(self._over))]
             case _:
                 LOG.warning("event=journal-record-unknown op=%s is=%s", op_id, record["is"])
+
+
+def _newer(op_id: str, act: UnknownAct) -> JournalFailed:
+    """Refuse a journal with which this version cannot go on: whoever began that can, so nothing is given up for it."""
+    what = f"operation {op_id} was begun by a newer kubenode, and its act {act} is not known here"
+    return JournalFailed(f"{what}; start that version until it is done")
 
 
 @contextmanager

@@ -2,7 +2,8 @@
 
 While the server is away, what was last seen stands for it: the agent is told that, and what it reports is stored there.
 So drift is healed by the same rules, three repairs an hour. No operation is begun: whoever asked for it has taken it
-back, or has acted otherwise, since. When the server is back all is read anew, and the report of that moment is written.
+back, or has acted otherwise, since. When the server is back all is read anew, it is told what drifted meanwhile, and the
+report of that moment is written.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ FILE: Final = "/applied.json"
 _PRIVATE: Final = 0o600
 _RETRY: Final = 10.0
 """Seconds after which a server that is away is tried again: from as many to twice as many, so that agents spread out."""
+_TRIES: Final = 5
 _FORMAT: Final = 1
 _KEPT_KINDS: Final = (Machine.KIND.name, MachineComponent.KIND.name)
 _CHANCE: Final = secrets.SystemRandom().random
@@ -84,7 +86,7 @@ class KeptStore:
         if not is_machine:
             return found, watch
         self._away = None
-        await self._keep(seen.get(self._name))
+        await self._keep(await self._told(seen.get(self._name)))
         self._watching = _Kept(watch, self._hear)
         return found, self._watching
 
@@ -168,6 +170,27 @@ class KeptStore:
         return await self._server.watch(
             kind, resource_version=resource_version, bookmarks=bookmarks, initial=initial
         )
+
+    async def _told(self, stored: Json | None) -> Json | None:
+        """Tell the server when entries drifted of which it has not heard, and give the Machine as it is then.
+
+        Of an entry that is one moment, the last, however long the server was away. The report that follows keeps it.
+        """
+        for _ in range(_TRIES):
+            if stored is None or not (drifts := _untold(self._machine, stored)):
+                break
+            known = {name: stored["metadata"][name] for name in ("uid", "resourceVersion")}
+            body = {"metadata": known, "status": {"agent": {"components": drifts}}}
+            try:
+                return await self._server.patch(
+                    Machine.KIND, self._name, MergePatch(body), subresource="status"
+                )
+            except Conflict:
+                stored = await self._server.get(Machine.KIND, self._name)
+            except ApiError as error:
+                LOG.warning("event=drift-not-told error=%s", error)
+                break
+        return stored
 
     async def _keep(self, machine: Json | None) -> None:
         """Keep the Machine as it is now, and the components that it names; forget them when it is gone."""
@@ -298,6 +321,26 @@ def _named(machine: Json) -> set[str]:
     """Give the components that the entries of a Machine name."""
     entries = (machine.get("spec") or {}).get("components") or {}
     return {entry["component"] for entry in entries.values()}
+
+
+def _untold(kept: Json | None, stored: Json) -> dict[str, Json]:
+    """Give, by entry, when it last drifted, where that was kept and the server knows the component and not this."""
+    if kept is None or _uid(kept) != _uid(stored):
+        return {}
+    mine, theirs = _reports(kept), _reports(stored)
+    return {
+        name: {"driftedAt": at}
+        for name, report in mine.items()
+        if (at := report.get("driftedAt"))
+        and theirs.get(name, {}).get("component") == report.get("component")
+        and (theirs[name].get("driftedAt") or "")
+        < at  # of one form, so that the later one is the greater text
+    }
+
+
+def _reports(machine: Json) -> Mapping[str, Json]:
+    found: Mapping[str, Json] = ((machine.get("status") or {}).get("agent") or {}).get("components") or {}
+    return found
 
 
 def _without_operation(machine: Json) -> Json:

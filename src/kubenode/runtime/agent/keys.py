@@ -1,12 +1,17 @@
 """Keys and certificate requests of an agent: made on its host, from which no key ever leaves. Uses `cryptography`."""
 
 import hashlib
-from collections.abc import Iterable
+import json
+import sys
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
+import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -27,8 +32,7 @@ def new_key() -> bytes:
 
 def fingerprint(key: bytes) -> str:
     """Give the SHA-256 of the public part of a key, in hex. Raises InvalidObjectError."""
-    public = _loaded(key).public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(public).hexdigest()
+    return _public(_loaded(key).public_key())
 
 
 def new_request(key: bytes, user: str, groups: Iterable[str]) -> bytes:
@@ -53,9 +57,12 @@ def organizations(certificate: bytes) -> tuple[str, ...]:
 
 def belongs(certificate: bytes, key: bytes) -> bool:
     """Tell whether a certificate is for a key. Raises InvalidObjectError."""
-    public = _certificate(certificate).public_key()
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return hashlib.sha256(der).hexdigest() == fingerprint(key)
+    return _public(_certificate(certificate).public_key()) == fingerprint(key)
+
+
+def _public(key: CertificatePublicKeyTypes) -> str:
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
 
 
 def _certificate(pem: bytes) -> x509.Certificate:
@@ -78,3 +85,37 @@ def _loaded(key: bytes) -> ec.EllipticCurvePrivateKey:
 def _unreadable(what: str, error: Exception) -> InvalidObjectError:
     fix = "delete it, and enrol with a new token"
     return InvalidObjectError((Problem(where=what, what=f"cannot be read: {error}"[:300], fix=fix),))
+
+
+def answer(question: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a question of `keywork`: what a certificate says, or a request for one.
+
+    Args:
+        question: `{"certificate": PEM}`; or `{"key": PEM, "user": …, "groups": […]}`, with an empty key for a new one.
+
+    Raises:
+        InvalidObjectError: the certificate or the key cannot be read.
+    """
+    if "certificate" in question:
+        pem = question["certificate"].encode()
+        begin, end = valid(pem)
+        return {
+            "begin": begin.isoformat(), "end": end.isoformat(), "organizations": organizations(pem),
+            "key": _public(_certificate(pem).public_key()),
+        }  # fmt: skip
+    key = question["key"].encode() or new_key()
+    request = new_request(key, question["user"], question["groups"])
+    return {"key": key.decode(), "fingerprint": fingerprint(key), "request": request.decode()}
+
+
+def main() -> None:
+    """Answer one question from standard input on standard output; what cannot be read is an answer, too."""
+    try:
+        said = answer(json.load(sys.stdin))
+    except InvalidObjectError as error:
+        said = {"problems": [attrs.asdict(problem) for problem in error.problems]}
+    json.dump(said, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -18,6 +18,7 @@ from kubenode.core.decision import Decision
 from kubenode.core.detect.clock import clock_conditions
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.inspection import INSPECT_EVERY
+from kubenode.core.host.trial import Arrival
 from kubenode.core.model.condition import Condition
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.connection import by_kubeconfig
@@ -27,6 +28,8 @@ from kubenode.runtime.agent.host import About, Onlooker, RealHost, boot_id, own_
 from kubenode.runtime.agent.kept import KeptStore
 from kubenode.runtime.agent.lease import keep_lease
 from kubenode.runtime.agent.own import OwnMachine
+from kubenode.runtime.agent.tree import StepFailed
+from kubenode.runtime.agent.upgrade import Own
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.detector.detector import Detector
 from kubenode.runtime.detector.setting import Detecting, detector
@@ -43,6 +46,7 @@ LOG = logging.getLogger("kubenode.agent")
 GRACE: Final = 20.0
 """Seconds that a step under way has to end when the agent is told to stop; else the next agent takes it up."""
 _REST_EVERY: Final = 0.2
+_ARRIVING_EVERY: Final = 1.0
 _LIMITS: Final = Limits(patience=timedelta(seconds=10))
 """A server that does not answer is soon taken for one that is away."""
 
@@ -119,6 +123,7 @@ class _Agent:
         about = About(
             machine=wanted.machine, node=wanted.node, boot_id=boot, version=wanted.version,
             address=lambda: self._address, conditions=self._conditions,
+            own=Own.process(str(wanted.state.absolute()), self._server),
         )  # fmt: skip
         if wanted.detect is not None:  # before the journal is held: rules that are wrong end it here
             self._detector = detector(
@@ -196,11 +201,11 @@ class _Agent:
             LOG.info(
                 "event=started machine=%s node=%s version=%s", wanted.machine, wanted.node, wanted.version
             )
-            async with self._beside(store):
+            async with self._beside(store, kept):
                 await driver.run()
 
     @asynccontextmanager
-    async def _beside(self, store: OwnMachine) -> AsyncIterator[None]:
+    async def _beside(self, store: OwnMachine, kept: KeptStore) -> AsyncIterator[None]:
         """Renew the certificate and the Lease meanwhile, and end when all is done if that is wanted."""
         self._address = await called("kubenode address", self._own_address)
         tasks = [asyncio.create_task(self._readdress())]
@@ -210,6 +215,9 @@ class _Agent:
             tasks.append(asyncio.create_task(renew(store, self._wanted.enrolment, self._wall)))
         if self._wanted.once:
             tasks.append(asyncio.create_task(self._rested()))
+        with suppress(StepFailed):  # then it cannot prove itself, and the agent before comes back
+            if self._host.is_on_trial():
+                tasks.append(asyncio.create_task(self._arriving(kept)))
         try:
             yield
         finally:
@@ -217,10 +225,26 @@ class _Agent:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _server(self) -> tuple[str, int]:
+        """Give host and port of the API server."""
+        parts = urlsplit(self._wanted.connection().url)
+        return parts.hostname or "", parts.port or 443
+
     def _own_address(self) -> str:
         """Give the host's own address as the server sees it; it may ask a name server, and wait."""
-        parts = urlsplit(self._wanted.connection().url)
-        return own_address(parts.hostname or "", parts.port or 443)
+        return own_address(*self._server())
+
+    async def _arriving(self, kept: KeptStore) -> None:
+        """Say that this agent came up: it rests, so what it has to report is stored, here while the server is away."""
+        driver = self._driver
+        if driver is None:
+            return
+        while True:
+            await driver.rest()
+            self._host.arrives(Arrival.KEEPS if kept.is_away else Arrival.REPORTS)
+            if not kept.is_away:
+                return
+            await asyncio.sleep(_ARRIVING_EVERY)
 
     async def _readdress(self) -> None:
         while True:

@@ -115,6 +115,25 @@ class Units:
         if not _is_up(again) or again["InvocationID"] != found["InvocationID"]:
             raise StepFailed(self._why(unit, again))
 
+    def restart_soon(self, unit: str) -> None:
+        """Ask for a restart and do not wait: the unit may be this process. Raises StepFailed when it is refused."""
+        self._call("restart", unit, "--no-block")
+
+    def kill(self, unit: str) -> None:
+        """Kill all of a unit that runs; it is not asked to end. Raises StepFailed."""
+        if self._show(unit)["ActiveState"] not in _RESTS:
+            self._call("kill", unit, "--signal=SIGKILL")
+
+    def last_run(self, unit: str) -> tuple[str, str]:
+        """Give the id of a unit's run that is, or was last, and how that ended; empty when it goes on, or ended well.
+
+        Raises:
+            StepFailed: nobody can tell.
+        """
+        shown = self._show(unit)
+        ended = shown["ActiveState"] not in RUNS and shown["Result"] != "success"
+        return shown["InvocationID"], shown["Result"] if ended else ""
+
     def stop(self, unit: str) -> None:
         """Stop a unit; one that is not there, or does not run, is left as it is. Raises StepFailed when it goes on."""
         if self._show(unit)["ActiveState"] in _RESTS:
@@ -132,11 +151,11 @@ class Units:
         """Ask for a reboot. Raises StepFailed when it is refused."""
         self._call("reboot")
 
-    def _call(self, verb: str, unit: str | None = None) -> None:
+    def _call(self, verb: str, unit: str | None = None, *options: str) -> None:
         if unit is not None:
             _check(unit)
         named = () if unit is None else ("--", unit)
-        ran = self._run(("systemctl", "--no-ask-password", verb, *named), START_LIMIT)
+        ran = self._run(("systemctl", "--no-ask-password", *options, verb, *named), START_LIMIT)
         if not ran.succeeded:
             raise StepFailed(told(" ".join(("systemctl", verb, *named[1:])), ran))
 

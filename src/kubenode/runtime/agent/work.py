@@ -18,6 +18,7 @@ from kubenode.runtime.agent.acts import named
 from kubenode.runtime.agent.executor import BOOT, Executor, Stopped
 from kubenode.runtime.agent.journal import Journal, JournalFailed, Open
 from kubenode.runtime.agent.tree import StepFailed
+from kubenode.runtime.agent.trial import RolledBack
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -114,13 +115,22 @@ class Work:
         thread.start()
 
     def _take_up(self, one: Open) -> None:
-        back = one.back or one.turns > 0
+        bounded = self._is_bounded(one)
+        back = one.back or (one.turns > 0 and not bounded)
         why = one.why or ("it was cut short twice" if back else "")
         LOG.warning(
             "event=taken-up op=%s step=%d back=%s turns=%d", one.op_id, len(one.begun), back, one.turns
         )
         with suppress(JournalFailed):  # then the next crash counts as this one
-            self._journal.turns(one.op_id, self._boot_id, back=back, why=why, again=True)
+            self._journal.turns(one.op_id, self._boot_id, back=back, why=why, again=not bounded)
+
+    def _is_bounded(self, one: Open) -> bool:
+        """Tell whether the step that was cut short has a limit of its own, as the trial of a new agent has."""
+        half = len(one.begun) - 1
+        try:
+            return half >= 0 and self._executor.is_bounded(one.steps[half], one.begun[half].marks)
+        except StepFailed:
+            return False
 
     def _run(self, op_id: str, *, again: bool) -> None:
         try:
@@ -176,6 +186,8 @@ class Work:
                     self._journal.begins(one.op_id, index, begun)
                 LOG.info("event=step op=%s step=%d does=%r", one.op_id, index, named(step))
                 self._executor.do(step, begun.marks, again=index == half)
+            except RolledBack as error:
+                return str(error)
             except (StepFailed, JournalFailed) as error:
                 return f"step {index + 1} of {len(one.steps)}, {named(step)}: {error}"
         return ""

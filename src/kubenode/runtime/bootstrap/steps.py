@@ -7,15 +7,16 @@ from typing import Final, TypeAlias
 import attrs
 
 from kubenode.core.errors import Problem
+from kubenode.core.step import AGENT_PATH, AGENT_UNIT
 
 OPT: Final = "/opt/kubenode"
-LINK: Final = f"{OPT}/bin"
+LINK: Final = AGENT_PATH
 """A link to the `bin` of the version in use; it is switched at once."""
 PROGRAM: Final = f"{LINK}/kubenode"
 ENV: Final = "/etc/kubenode/agent.env"
 CA: Final = "/etc/kubenode/ca.crt"
 TOKEN: Final = "/etc/kubenode/token"  # noqa: S105 - a path
-UNIT: Final = "kubenode-agent.service"
+UNIT: Final = AGENT_UNIT
 UNIT_FILE: Final = f"/etc/systemd/system/{UNIT}"
 STATE: Final = "/var/lib/kubenode"
 IDENTITY: Final = f"{STATE}/identity.pem"

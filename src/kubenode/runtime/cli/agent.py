@@ -98,7 +98,7 @@ def agent(  # noqa: PLR0913, PLR0917 - one an option
         kubeconfig=kubeconfig, inspect=timedelta(seconds=inspect_seconds), version=installed_version("kubenode"),
         detect=Detecting(kernel_log=kernel_log, rule_files=tuple(rules or ())) if detect else None, once=once,
     )  # fmt: skip
-    plugins = Plugins.discover()
+    plugins = Plugins.on_host()
     try:
         if dry_run:
             _print(wanted, asyncio.run(planned(wanted, plugins)), output)

@@ -16,6 +16,7 @@ from kubenode.runtime.cli.connect import ExtraMissing, connect
 from kubenode.runtime.cli.live import Context, Kubeconfig
 from kubenode.runtime.cli.logs import to_stderr
 from kubenode.runtime.cli.output import examples
+from kubenode.runtime.controller.rights import ENROL, EXTERNAL
 from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
 from kubenode.runtime.embed import Engine
 from kubenode.runtime.plugins import Plugins
@@ -45,6 +46,7 @@ class Wanted:
     listen: str
     observe_only: bool
     enrolment: bool
+    remediation: bool
     user_data: UserDataSettings | None
 
 
@@ -79,6 +81,13 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
             "--enrolment", help="Approve certificates of agents; needs kubenode manifests --enrolment."
         ),
     ] = False,
+    remediation: Annotated[
+        bool,
+        typer.Option(
+            "--remediation",
+            help="Answer to health checks of Cluster API and medik8s; needs kubenode manifests --remediation.",
+        ),
+    ] = False,
     user_data: Annotated[
         Path | None,
         typer.Option(
@@ -104,7 +113,7 @@ def controller(  # noqa: PLR0913, PLR0917 - one an option
         kept = Lease(name=name, namespace=lease_namespace, times=_times(lease_seconds))
     wanted = Wanted(
         kubeconfig=kubeconfig, context=context, settings=settings, lease=kept, listen=listen, observe_only=observe_only,
-        enrolment=enrolment, user_data=None if user_data is None else read_settings(user_data),
+        enrolment=enrolment, remediation=remediation, user_data=None if user_data is None else read_settings(user_data),
     )  # fmt: skip
     asyncio.run(serve(wanted))
 
@@ -155,7 +164,8 @@ async def _serve(wanted: Wanted, told: _Told) -> None:
     if wanted.enrolment:
         _check_enrolment()
     plugins = Plugins.discover(wanted.settings)
-    only = (*NAMES, *OPTIONAL) if wanted.enrolment else NAMES
+    optional = {ENROL: wanted.enrolment, EXTERNAL: wanted.remediation}
+    only = (*NAMES, *(name for name in OPTIONAL if optional[name]))
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(connect(wanted.kubeconfig, wanted.context))
         engine = Engine(

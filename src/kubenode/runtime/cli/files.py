@@ -14,6 +14,7 @@ from kubenode.runtime.plugins import Plugins
 MANIFESTS = examples(
     "kubenode manifests",
     "kubenode manifests --enrolment",
+    "kubenode manifests --remediation",
     "kubenode manifests -o json",
     "kubenode manifests -o table",
 )
@@ -30,6 +31,10 @@ def manifests(
     enrolment: Annotated[
         bool, typer.Option("--enrolment", help="With what agents need to get certificates: kubenode controller --enrolment.")
     ] = False,
+    remediation: Annotated[
+        bool,
+        typer.Option("--remediation", help="With what health checks of Cluster API and medik8s ask by: kubenode controller --remediation."),
+    ] = False,
     user_data: Annotated[
         bool, typer.Option("--user-data", help="With what instances need to enrol by user data: kubenode controller --user-data. Includes --enrolment.")
     ] = False,
@@ -40,7 +45,9 @@ def manifests(
 ) -> None:  # fmt: skip
     """Print CRDs, RBAC and admission policies to install, as in: kubenode manifests | kubectl apply -f - ."""
     try:
-        objects = install(enrolment=enrolment, reads=agent_reads, user_data=user_data)
+        objects = install(
+            enrolment=enrolment, remediation=remediation, reads=agent_reads, user_data=user_data
+        )
     except InvalidObjectError as error:
         fail(error, output, NO)
     if output is Output.JSON:

@@ -8,11 +8,14 @@ from typing import Final
 
 import typer
 
+from kubenode.runtime.agent.keywork import WORD
 from kubenode.runtime.cli.agent import HELP, agent
+from kubenode.runtime.cli.fallback import HELP as FALLBACK
+from kubenode.runtime.cli.fallback import fallback
 from kubenode.runtime.cli.installed import PLUGINS, VERSION, plugins, version
 from kubenode.runtime.cli.words import Words
 
-WORDS: Final = ((agent, HELP), (plugins, PLUGINS), (version, VERSION))
+WORDS: Final = ((agent, HELP), (fallback, FALLBACK), (plugins, PLUGINS), (version, VERSION))
 
 
 def app(texts: dict[str, str]) -> typer.Typer:
@@ -28,7 +31,15 @@ def app(texts: dict[str, str]) -> typer.Typer:
     )  # fmt: skip
     for function, examples in WORDS:
         made.command(help=texts.get(function.__name__), epilog=examples)(function)
+    made.command(name=WORD, hidden=True)(keys)  # of the agent, for itself
     return made
+
+
+def keys() -> None:
+    """Answer a question about keys and certificates."""
+    from kubenode.runtime.agent.keys import main
+
+    main()
 
 
 def texts() -> dict[str, str]:

@@ -21,7 +21,6 @@ from kubenode.core.errors import (
     Unauthorized,
 )
 from kubenode.runtime.cli.connect import ExtraMissing
-from kubenode.runtime.manifests import to_yaml
 from kubenode.runtime.uninstall import ControllerRuns
 
 YES, NO, USAGE, UNKNOWN, BUG, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -54,7 +53,13 @@ class CouldNotTell(KubenodeError):
 
 def document(value: Any, output: Output = Output.JSON) -> None:
     """Print one document."""
-    sys.stdout.write(to_yaml((value,)) if output is Output.YAML else json.dumps(value, indent=2, ensure_ascii=False) + "\n")  # fmt: skip
+    sys.stdout.write(_yaml(value) if output is Output.YAML else json.dumps(value, indent=2, ensure_ascii=False) + "\n")  # fmt: skip
+
+
+def _yaml(value: Any) -> str:
+    from kubenode.runtime.documents import to_yaml  # an agent would keep it in memory, and never asks for it
+
+    return to_yaml((value,))
 
 
 def rows(heads: Sequence[str], lines: Iterable[Sequence[object]]) -> None:
@@ -88,7 +93,7 @@ def complain(output: Output, code: str, message: str, *, fix: str = "", where: s
     if output is Output.JSON:
         sys.stderr.write(json.dumps(body, ensure_ascii=False) + "\n")
     elif output is Output.YAML:
-        sys.stderr.write(to_yaml((body,)))
+        sys.stderr.write(_yaml(body))
     else:
         sys.stderr.write(f"{message}\n" + (f"    fix: {fix}\n" if fix and fix not in message else ""))
 

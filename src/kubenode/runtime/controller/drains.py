@@ -28,8 +28,9 @@ class Drains:
         hold = self._inventory.hold(machine.metadata.uid)
         if hold is None:
             return ""
+        held = self._inventory.op_ids_on(machine.metadata.uid)
         asking = frozenset((*self._of_sets(machine), *self._of_jobs(machine)))
-        return next((op_id for op_id in hold.op_ids if op_id in asking), "")
+        return next((op_id for op_id in hold.op_ids if op_id in asking and op_id in held), "")
 
     def _of_sets(self, machine: m.Machine) -> Iterable[str]:
         for one in self._inventory.sets.selecting(machine.metadata.name):

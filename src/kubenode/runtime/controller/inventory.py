@@ -13,6 +13,7 @@ from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import allows_drift, is_held
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.machine.draining import asks_to_go
+from kubenode.core.machine.guard import may_begin
 from kubenode.core.node.cordon import cordoned_by
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.tally import Seat, Tally
@@ -154,13 +155,23 @@ class Inventory:
         return self._holds.get(machine_uid)
 
     def op_ids_on(self, machine_uid: str) -> frozenset[str]:
-        """Give the op-ids of the open hold on a machine; none of one without."""
+        """Give the op-ids of the open hold on a machine whose act may begin; none of one without."""
+        hold = self.hold(machine_uid)
+        return frozenset() if hold is None or not self._may_begin(hold) else frozenset(hold.op_ids)
+
+    def granted_on(self, machine_uid: str) -> frozenset[str]:
+        """Give the op-ids of the open hold on a machine, whether or not its infrastructure keeps its hands off it yet."""
         hold = self.hold(machine_uid)
         return frozenset() if hold is None else frozenset(hold.op_ids)
 
+    def _may_begin(self, hold: m.Hold) -> bool:
+        machine = self._cache.get(m.Machine, hold.machine)
+        return machine is None or may_begin(machine)
+
     def op_ids(self) -> frozenset[str]:
-        """Give the op-ids of all open holds."""
-        return frozenset(op_id for hold in self._holds.values() for op_id in hold.op_ids)
+        """Give the op-ids of all open holds whose acts may begin."""
+        held = self._holds.values()
+        return frozenset(op_id for hold in held if self._may_begin(hold) for op_id in hold.op_ids)
 
     def machines(self) -> Iterable[str]:
         """Name all machines."""

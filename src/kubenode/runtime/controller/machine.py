@@ -86,7 +86,7 @@ class MachineController:
         snapshot = MachineSnapshot(
             machine=machine, node=self._inventory.node_of(machine), rival=rivals[0] if rivals else "",
             wanted=frozenset(one.spec.name for one in self._inventory.sets.selecting(key)),
-            hold=None if hold is None else hold.cause, holds=self._inventory.op_ids_on(machine.metadata.uid),
+            hold=None if hold is None else hold.cause, holds=self._inventory.granted_on(machine.metadata.uid),
             drains=self._drains.asked_on(machine), sight=self._instances.sight(machine), barred=self._barred(machine),
             ledger=self._inventory.ledger_stands, now=now, sightings=sightings,
         )  # fmt: skip

@@ -57,7 +57,13 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "doctor": ("patch machines/status",),
 })  # fmt: skip
 """What each controller writes."""
-_ENROL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({ENROL: ("patch machines/status",)})
+EXTERNAL: Final = "external"
+"""The controller that runs only when it is named, and answers to the health checks of others."""
+_REQUESTS: Final = m.KubenodeRemediation.KIND.plural
+_OPTIONAL: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
+    ENROL: ("patch machines/status",),
+    EXTERNAL: (f"patch {_REQUESTS}", f"patch {_REQUESTS}/status", "patch nodes/status"),
+})  # fmt: skip
 
 
 def rights(
@@ -72,14 +78,18 @@ def rights(
     """
     reads = [
         Right(group=cls.KIND.group, resource=cls.KIND.plural, verb=verb)
-        for cls in (*m.WATCHED, *(m.ASKED if ENROL in only else ()))
+        for cls in (
+            *m.WATCHED,
+            *(m.ASKED if ENROL in only else ()),
+            *(m.REMEDIATION if EXTERNAL in only else ()),
+        )
         for verb in ("list", "watch")
     ]
     definitions = [
         Right(group=CRD_GROUP, resource="customresourcedefinitions", verb="get", name=f"{cls.KIND.plural}.{GROUP}")
         for cls in m.KINDS
     ]  # fmt: skip
-    said = () if observes else {text for name in only for text in {**_WRITES, **_ENROL}[name]}
+    said = () if observes else {text for name in only for text in {**_WRITES, **_OPTIONAL}[name]}
     told = () if observes else EVENTS
     looks = (right for name in only for right in LOOKS.get(name, ()))
     enrols = ENROLS if ENROL in only and not observes else ()

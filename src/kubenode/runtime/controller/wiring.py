@@ -12,6 +12,7 @@ from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.doctor import DoctorController
 from kubenode.runtime.controller.drift import DriftController
 from kubenode.runtime.controller.enrol import EnrolController
+from kubenode.runtime.controller.external import ExternalController
 from kubenode.runtime.controller.inspections import Inspections
 from kubenode.runtime.controller.inspections import in_place as ask_in_place
 from kubenode.runtime.controller.inventory import Inventory
@@ -21,7 +22,7 @@ from kubenode.runtime.controller.panel import Panel, in_place
 from kubenode.runtime.controller.rehearsal import RehearsalController
 from kubenode.runtime.controller.remedy import RemedyController
 from kubenode.runtime.controller.repair import RepairController
-from kubenode.runtime.controller.rights import ENROL
+from kubenode.runtime.controller.rights import ENROL, EXTERNAL
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.controller.rollout import RolloutController
 from kubenode.runtime.controller.workloads import Workloads, unseen
@@ -51,8 +52,8 @@ NAMES: Final = (
 )
 """The central controllers."""
 
-OPTIONAL: Final = (ENROL,)
-"""Those that run only when named: this one answers requests for certificates, on a real cluster only."""
+OPTIONAL: Final = (ENROL, EXTERNAL)
+"""Those that run only when named: they answer requests for certificates, and those of others for remedies."""
 
 
 def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the rest a name
@@ -78,7 +79,8 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         instances: what is known of the providers' instances; None: nobody looks at any.
         events: what the providers told of them; None: nobody polls any.
     """
-    cache = Cache((*m.WATCHED, *m.ASKED) if ENROL in only else m.WATCHED)
+    asked = (*(m.ASKED if ENROL in only else ()), *(m.REMEDIATION if EXTERNAL in only else ()))
+    cache = Cache((*m.WATCHED, *asked))
     inventory = Inventory(cache, policy)
     rehearsal = RehearsalController(cache)
     seen = instances if instances is not None else Instances(plugins)
@@ -96,8 +98,9 @@ def controllers(  # noqa: PLR0913 - all but the plugins have a default, and the 
         DoctorController(cache, inventory, events if events is not None else Events(plugins)),
     )
     enrol = _enrol(cache) if ENROL in only else ()
+    external = (ExternalController(cache, inventory, seen),) if EXTERNAL in only else ()
     return Engine(
-        cache, (*(one for one in every if one.name in only), *enrol),
+        cache, (*(one for one in every if one.name in only), *enrol, *external),
         policy=inventory.policy, fold=inventory.fold, record=record, fault=fault, observes=observes,
         heed=rehearsal.heed if rehearsal.name in only else heedless,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from kubenode.core.decision import (
     CloudEffect,
     ConfirmEvent,
     CreateInstance,
+    GuardInstance,
     RebootInstance,
     TerminateInstance,
 )
@@ -37,6 +38,7 @@ Work: TypeAlias = Callable[[str, int], Coroutine[Any, Any, None]]
 """What looks at a provider or polls it, at a moment."""
 _CALLS: Final[Mapping[type[CloudEffect], str]] = {
     CreateInstance: "create", TerminateInstance: "delete", RebootInstance: "reboot", ConfirmEvent: "confirm",
+    GuardInstance: "guard",
 }  # fmt: skip
 LOG = logging.getLogger("kubenode.engine")
 WRITERS: Final = 8

@@ -19,6 +19,7 @@ from kubenode.core.decision import (
     DeleteToken,
     Effect,
     Evict,
+    GuardInstance,
     PatchNode,
     PatchNodeConditions,
     RebootInstance,
@@ -146,7 +147,9 @@ async def apply(
                 watch(CrashPoint(after=False, act=act))
             if isinstance(act, RunSteps):
                 await hands.run(act)
-            elif isinstance(act, CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent):
+            elif isinstance(
+                act, CreateInstance | TerminateInstance | RebootInstance | ConfirmEvent | GuardInstance
+            ):
                 await clouds.ask(act)
             else:
                 seen = await _write(act, store)
@@ -264,8 +267,9 @@ async def _evict(act: Evict, store: Store) -> None:
 
 
 async def _merge(store: Store, where: Ref, body: Json, subresource: str = "") -> Written:
-    kind = wire.kind_of(where.kind).KIND
-    return _written(where, await store.patch(kind, where.name, MergePatch(body), subresource=subresource))
+    kind, (namespace, _, name) = wire.kind_of(where.kind).KIND, where.name.rpartition("/")
+    home = kind.within(namespace) if namespace else kind
+    return _written(where, await store.patch(home, name, MergePatch(body), subresource=subresource))
 
 
 async def _swap(store: Store, where: Ref, path: str, expect: object | None, value: object | None) -> Written:
@@ -359,7 +363,7 @@ def reaches(act: Act) -> Ref:
             return act.request
         case (
             SetEntry() | SetOperation() | SetOwner() | DeleteToken() | RunSteps() | CreateInstance() | TerminateInstance()
-            | RebootInstance() | ConfirmEvent()
+            | RebootInstance() | ConfirmEvent() | GuardInstance()
         ):  # fmt: skip
             return act.machine
         case Evict():

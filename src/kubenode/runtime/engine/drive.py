@@ -273,7 +273,7 @@ class Driver:
                     unread.append(one)
                 else:
                     part.append(one)
-            read.update((one.metadata.name, one) for one in part)
+            read.update((one.metadata.key, one) for one in part)
             self.tell(Part(kind=kind, read=tuple(part)))
             await asyncio.sleep(0)
         self.tell(Synced(kind=kind, items=tuple(unread), version=version, begins=begins, read=read))

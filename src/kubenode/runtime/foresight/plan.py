@@ -33,6 +33,7 @@ from kubenode.core.step import (
     Step,
     StopUnit,
     Then,
+    UpgradeAgent,
     WriteFile,
 )
 from kubenode.runtime.foresight.drive import keep_machines, roll_out
@@ -216,6 +217,8 @@ def _step(step: Step) -> str:
             return f"remove {step.path}" + _then(step.then)
         case SetKernel():
             return f"set the kernel: {', '.join((*step.modules, *(key for key, _ in step.sysctl)))}"
+        case UpgradeAgent():
+            return f"upgrade the agent, sha256 {step.sha256[:12]}"
         case RestartUnit():
             return f"restart {step.unit}"
         case ReloadUnit():

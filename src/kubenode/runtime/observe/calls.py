@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 
 from kubenode.core import errors
-from kubenode.core.capability import SupportsConfirmEvent
+from kubenode.core.capability import SupportsConfirmEvent, SupportsGuard
 from kubenode.core.decision import (
     CloudEffect,
     ConfirmEvent,
     CreateInstance,
+    GuardInstance,
     RebootInstance,
     TerminateInstance,
 )
@@ -80,6 +81,8 @@ def made(
         return _rebooted(provider, effect)
     if isinstance(effect, ConfirmEvent):
         return _confirmed(provider, effect)
+    if isinstance(effect, GuardInstance):
+        return _guarded(provider, effect)
     return _created(provider, launches, effect, token)
 
 
@@ -109,6 +112,14 @@ def _rebooted(provider: object, effect: RebootInstance) -> Failure | None:
     if not isinstance(provider, SupportsPower):
         return Failure(error="Unsupported", text=f"provider {effect.provider} cannot restart an instance")
     return _done(lambda: provider.power(effect.instance, Power.REBOOT, effect.op_id))
+
+
+def _guarded(provider: object, effect: GuardInstance) -> Failure | None:
+    if not isinstance(provider, SupportsGuard):
+        return Failure(
+            error="Unsupported", text=f"provider {effect.provider} cannot be told to leave anything"
+        )
+    return _done(lambda: provider.guard(effect.instance, effect.guard))
 
 
 def _confirmed(provider: object, effect: ConfirmEvent) -> Failure | None:

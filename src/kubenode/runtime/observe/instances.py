@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from kubenode.core.decision import CloudEffect, CreateInstance
+from kubenode.core.decision import CloudEffect, CreateInstance, GuardInstance
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Instance
 from kubenode.core.instance.evidence import ABSENCE, dead, doubted, leaving
@@ -272,6 +272,10 @@ class Instances:
         if answer.instance is not None:
             scope.entries[answer.instance.id] = _Entry(instance=answer.instance, at=answer.at, told=True)
             _own(scope, answer.instance)
+        known = scope.entries.get(effect.instance) if isinstance(effect, GuardInstance) else None
+        if isinstance(effect, GuardInstance) and known is not None and not answer.error:
+            shown = attrs.evolve(known.instance, guard=effect.guard)
+            scope.entries[effect.instance] = attrs.evolve(known, instance=shown, at=answer.at)
         if isinstance(effect, CreateInstance):
             scope.unseen.discard(effect.machine.name)
         if answer.error == "AuthFailed":
@@ -343,7 +347,8 @@ class Instances:
     def _state(self, scope: _Scope, name: str) -> object:
         bond = self._bonds[name]
         entry = scope.entries.get(bond.id)
-        return (None if entry is None else entry.instance, name in scope.unseen, scope.doubt)
+        mine = tuple(scope.entries[key].instance for key in scope.owned.get(bond.uid, ()))
+        return (None if entry is None else entry.instance, mine, name in scope.unseen, scope.doubt)
 
     def _bound(self, provider: str) -> Iterable[_Bond]:
         return (self._bonds[name] for name in self._names.get(provider, ()))
@@ -364,6 +369,8 @@ class Instances:
                 self._scope(before.provider).unseen.discard(name)
             if bond is None or bond.uid != before.uid:
                 self._answers.pop(before.uid, None)
+            elif bond.id != before.id:
+                _forget(self._scope(before.provider), before.id)
         if bond is not None:
             self._bonds[name] = bond
             self._uids[bond.uid] = name
@@ -373,7 +380,7 @@ class Instances:
             if bond.id:
                 self._holders.setdefault((bond.provider, bond.id), {})[name] = None
             if bond.step is InstanceStep.GONE:
-                _forget_told(self._scope(bond.provider), bond.id)
+                _forget(self._scope(bond.provider), bond.id, told=True)
 
 
 def _nobody() -> None:
@@ -394,10 +401,16 @@ def _own(scope: _Scope, one: Instance) -> None:
         scope.grouped.setdefault(group, {})[one.id] = None
 
 
-def _forget_told(scope: _Scope, key: str) -> None:
-    """Forget an instance that no look has shown and that is proven to be gone: nothing else would ever take it away."""
+def _forget(scope: _Scope, key: str, *, told: bool = False) -> None:
+    """Forget how an instance was seen that its machine has no more: another controller may have proven that it is gone.
+
+    Args:
+        scope: of its provider.
+        key: its id.
+        told: only one that no look has shown; nothing else would ever take it away.
+    """
     entry = scope.entries.get(key)
-    if entry is None or not entry.told:
+    if entry is None or (told and not entry.told):
         return
     del scope.entries[key]
     for index, tag in ((scope.owned, MACHINE_UID_TAG), (scope.grouped, SET_UID_TAG)):

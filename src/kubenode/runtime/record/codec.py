@@ -22,6 +22,7 @@ from kubenode.core.decision import Decision
 from kubenode.core.doctor.decide import DoctorSnapshot
 from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol.decide import EnrolSnapshot
+from kubenode.core.external.decide import ExternalSnapshot
 from kubenode.core.forms import is_annotated, is_enum, is_map, is_tuple
 from kubenode.core.host.decide import NodeSnapshot
 from kubenode.core.machine.snapshot import MachineSnapshot
@@ -32,6 +33,7 @@ from kubenode.core.model.componentset import MachineComponentSetStatus
 from kubenode.core.model.condition import AcceptedStatus
 from kubenode.core.model.machine import AgentStatus, Enrolment, MachineStatus
 from kubenode.core.model.machineset import MachineSetStatus
+from kubenode.core.model.remediation import KubenodeRemediationStatus
 from kubenode.core.model.remedy import DryRun, RemedyOperationJobStatus
 from kubenode.core.model.risk import RiskLedgerStatus
 from kubenode.core.reading import format_stamp, members, parse_stamp, plain_copy
@@ -59,6 +61,7 @@ SNAPSHOTS: Final[Mapping[str, tuple[type[Any], Any]]] = {
     "agent": (NodeSnapshot, Decision[AgentStatus]),
     "enrol": (EnrolSnapshot, Decision[Enrolment]),
     "doctor": (DoctorSnapshot, Decision[CloudEvents]),
+    "external": (ExternalSnapshot, Decision[KubenodeRemediationStatus]),
 }
 """The snapshots of all deciders by the word that stands in a recording, and what is decided from each."""
 _WORDS: Final[Mapping[type[Any], str]] = {snapshot: word for word, (snapshot, _) in SNAPSHOTS.items()}

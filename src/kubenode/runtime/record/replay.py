@@ -19,6 +19,8 @@ from kubenode.core.drift.decide import DriftSnapshot
 from kubenode.core.enrol import decide as enrol
 from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.errors import InvalidObjectError, Problem
+from kubenode.core.external import decide as external
+from kubenode.core.external.decide import ExternalSnapshot
 from kubenode.core.host import decide as host
 from kubenode.core.machine import decide as machine
 from kubenode.core.machineset import decide as machineset
@@ -36,7 +38,7 @@ from kubenode.runtime.record.record import Record
 _DECIDERS: Final[Mapping[str, ModuleType]] = {
     "machine": machine, "machineset": machineset, "rollout": rollout, "drift": drift, "remedy": remedy,
     "rehearsal": rehearse, "repair": repair, "abandoned": abandoned, "accept": accept, "risk": risk, "agent": host,
-    "enrol": enrol, "doctor": doctor,
+    "enrol": enrol, "doctor": doctor, "external": external,
 }  # fmt: skip
 """Who decides on which kind of snapshot, by the words of the codec."""
 
@@ -140,5 +142,7 @@ def _standing(seen: Any) -> Any:
             return None if seen.machine is None else seen.machine.status.enrolment
         case DoctorSnapshot():
             return seen.machine.status.cloud_events
+        case ExternalSnapshot():
+            return seen.request.status
         case _:
             return standing(seen)

@@ -113,7 +113,8 @@ class SimCloud:
 
     Attributes:
         calls: how often each method was called.
-        created: tokens by the id that they made: the truth about what was ever made.
+        asked: how often a create was asked for, by its token, whatever came of it.
+        created: the ids that were made, by their tokens: the truth about what was ever made.
         terminations: instances that a call ended, in order; not those that ended behind everybody's back.
         stuck: ids whose end is accepted and never comes.
         full: zones without capacity.
@@ -134,6 +135,7 @@ class SimCloud:
     choose: Choose = no_fault
     raises: ProviderError | None = None
     calls: Counter[str] = attrs.field(factory=Counter)
+    asked: Counter[str] = attrs.field(factory=Counter)
     created: dict[str, str] = attrs.field(factory=dict)
     terminations: list[Termination] = attrs.field(factory=list)
     stuck: set[str] = attrs.field(factory=set)
@@ -145,8 +147,8 @@ class SimCloud:
     _memory: _Memory = attrs.field(factory=_Memory)
 
     @property
-    def alive(self) -> tuple[Instance, ...]:
-        """Give the instances that there are, whatever anybody is shown."""
+    def made(self) -> tuple[Instance, ...]:
+        """Give all that were ever made, whatever anybody is shown."""
         items: list[Instance] = []
         cursor: str | None = None
         while True:
@@ -154,7 +156,12 @@ class SimCloud:
             items += page.items
             cursor = page.cursor
             if cursor is None:
-                return tuple(one for one in items if one.state is not InstanceState.TERMINATED)
+                return tuple(items)
+
+    @property
+    def alive(self) -> tuple[Instance, ...]:
+        """Give the instances that there are."""
+        return tuple(one for one in self.made if one.state is not InstanceState.TERMINATED)
 
     @property
     def terminated(self) -> Counter[str]:
@@ -189,6 +196,7 @@ class SimCloud:
                 self.born(one)
             return one
 
+        self.asked[request.token] += 1
         return self._called("create", call)
 
     def get(self, instance_id: str) -> Instance:
@@ -340,6 +348,11 @@ class SimClouds:
             given = made(self.view.launches, effect)
             answer = answered(effect, given, self.now().elapsed)
         self._stir("machine", self.view.answered(effect, answer))
+
+    def resync(self) -> None:
+        """Look at each provider, though nobody wants it: what an engine does every few minutes, and no simulation that is to rest."""
+        for provider in self.view.providers:
+            self._look(provider, self.now().elapsed)
 
     def plan(self) -> None:
         """See to it that the next look at each provider, and the next poll, is made in time; after each turn."""

@@ -19,8 +19,9 @@ from kubenode.core.detect.record import parse
 from kubenode.core.detect.rules import BUILT_IN
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
-from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.host.journal import ROLLED_BACK, JournalEntry, JournalState
 from kubenode.core.step import (
+    AGENT_PATH,
     Access,
     ArtifactAt,
     Check,
@@ -48,6 +49,7 @@ from kubenode.core.step import (
     Then,
     UnitEnabled,
     UnitState,
+    UpgradeAgent,
     WriteFile,
     module_path,
     sysctl_path,
@@ -310,11 +312,8 @@ class SimHost:
                 self._restart(step.then)
             case RemovePackage():
                 self.packages.pop(step.package, None)
-            case InstallArtifact():
-                if step.sha256 in self.spec.refuses:
-                    return f"what was fetched for {step.path} has another SHA-256"
-                self.artifacts[step.path] = step.mark
-                self._restart(step.then)
+            case InstallArtifact() | UpgradeAgent():
+                return self._fetch(step)
             case RemoveArtifact():
                 self.artifacts.pop(step.path, None)
             case WriteFile():
@@ -334,6 +333,20 @@ class SimHost:
                 return f"Job for {step.unit} failed because the control process exited with error code."
             case _:
                 self._turn(step)
+        return ""
+
+    def _fetch(self, step: InstallArtifact | UpgradeAgent) -> str:
+        """Do what fetches an artifact; give why it failed, or nothing."""
+        refused = step.sha256 in self.spec.refuses
+        if isinstance(step, UpgradeAgent):
+            if refused:
+                return f"{ROLLED_BACK}: it did not come up within {step.within} s"
+            self.artifacts[AGENT_PATH] = step.installation.mark
+            return ""
+        if refused:
+            return f"what was fetched for {step.path} has another SHA-256"
+        self.artifacts[step.path] = step.mark
+        self._restart(step.then)
         return ""
 
     def _turn(self, step: RestartUnit | ReloadUnit | EnableUnit | StopUnit) -> None:

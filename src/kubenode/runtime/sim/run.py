@@ -168,7 +168,11 @@ class Simulation:
     """A cluster on virtual time: an embedded API, the controllers, the agents and their hosts."""
 
     def __init__(
-        self, *, seed: int = 0, plugins: Plugins | None = None, cloud: type[SimCloud] = SimCloud
+        self,
+        *,
+        seed: int = 0,
+        plugins: Plugins | None = None,
+        cloud: Callable[..., SimCloud] = SimCloud,
     ) -> None:
         self.time = VirtualTime()
         self.rng = random.Random(seed)

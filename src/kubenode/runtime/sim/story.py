@@ -130,11 +130,20 @@ def examples() -> Path:
 class Stage:
     """A simulation with a cast on it, and a witness."""
 
-    def __init__(self, name: str, cast: Cast, *, seed: int, tell: Tell, attend: Attend = alone) -> None:
+    def __init__(
+        self,
+        name: str,
+        cast: Cast,
+        *,
+        seed: int,
+        tell: Tell,
+        attend: Attend = alone,
+        make: Callable[..., Simulation] = Simulation,
+    ) -> None:
         self.name = name
         self.cast = cast
         self.tell = tell
-        self.simulation = Simulation(seed=seed)
+        self.simulation = make(seed=seed)
         self.witness = Witness(self.simulation)
         attend(self.simulation)
 

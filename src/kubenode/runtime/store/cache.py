@@ -15,6 +15,7 @@ from kubenode.core.change import read_again
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.model import Json, Object, Ref
 from kubenode.runtime.store.contract import EventType, WatchEvent
+from kubenode.runtime.store.objectmeta import place
 
 T = TypeVar("T", bound=Object)
 NOTHING_READ: Final[Mapping[str, Object]] = MappingProxyType({})
@@ -30,9 +31,9 @@ class Change:
 
     @property
     def name(self) -> str:
-        """The object's name."""
+        """The object's name, behind its namespace if it is in one."""
         known = self.after if self.after is not None else self.before
-        return known.metadata.name if known is not None else ""
+        return known.metadata.key if known is not None else ""
 
 
 class Cache:
@@ -84,7 +85,7 @@ class Cache:
         self._versions[kind] = max(self._versions[kind], version)
         if event.type is EventType.BOOKMARK:
             return None
-        before = self._objects[kind].get(raw["metadata"]["name"])
+        before = self._objects[kind].get(place(raw["metadata"]))
         if before is not None and version < _held_version(before):
             return None
         return self._put(kind, raw, gone=event.type is EventType.DELETED, known=event.before)
@@ -107,7 +108,7 @@ class Cache:
         if not begins and version < self._versions[kind]:
             return ()
         self._versions[kind] = self._listed[kind] = version
-        listed = {item["metadata"]["name"]: item for item in items}
+        listed = {place(item["metadata"]): item for item in items}
         lost = [name for name in self._objects[kind] if name not in listed and name not in read]
         changes = [self._forget(kind, name) for name in lost]
         changes += [self._hold(kind, one) for one in read.values()]
@@ -122,10 +123,10 @@ class Cache:
         held = self._objects[kind]
         changes: list[Change] = []
         for after in read:
-            before = held.get(after.metadata.name)
+            before = held.get(after.metadata.key)
             if before is None or _held_version(before) < _held_version(after):
-                self.unreadable.pop(Ref(kind=kind.KIND.name, name=after.metadata.name), None)
-                held[after.metadata.name] = after
+                self.unreadable.pop(Ref(kind=kind.KIND.name, name=after.metadata.key), None)
+                held[after.metadata.key] = after
                 changes.append(Change(kind=kind, before=before, after=after))
         return tuple(changes)
 
@@ -135,7 +136,7 @@ class Cache:
         return None if before is None else Change(kind=kind, before=before, after=None)
 
     def _put(self, kind: type[Object], raw: Json, *, gone: bool, known: Json | None = None) -> Change | None:
-        name = raw["metadata"]["name"]
+        name = place(raw["metadata"])
         if gone:
             return self._forget(kind, name)
         try:
@@ -147,7 +148,7 @@ class Cache:
         return self._hold(kind, after)
 
     def _hold(self, kind: type[Object], after: Object) -> Change | None:
-        name = after.metadata.name
+        name = after.metadata.key
         self.unreadable.pop(Ref(kind=kind.KIND.name, name=name), None)
         held = self._objects[kind]
         before = held.get(name)

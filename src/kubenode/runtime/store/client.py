@@ -19,7 +19,6 @@ from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import attrs
-import yaml
 
 from kubenode.core.errors import InvalidObjectError, Problem
 
@@ -173,6 +172,7 @@ def _there(paths: str) -> bool:
 @contextmanager
 def _explained(paths: str) -> Iterator[None]:
     """Turn what is wrong with a configuration into a problem of it."""
+    import yaml  # an agent, which reads no kubeconfig by this, would keep it in memory
     from kubernetes.config import ConfigException
 
     try:

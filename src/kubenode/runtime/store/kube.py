@@ -342,7 +342,7 @@ class KubeStore:
             except (ApiError, TimeoutError) as error:
                 self._streams = not _has_no_streams(error)
                 LOG.info("event=listed-in-pages kind=%s error=%s: %s", kind.name, type(error).__name__, error)
-        found = await self._all(kind, {}, read)
+        found = await self._all(kind, _selectors(None, kind.only), read)
         return found, await self.watch(kind, resource_version=found.resource_version)
 
     async def _all(self, kind: Kind, query: Mapping[str, str], read: Callable[[Json], T]) -> Followed[T]:

@@ -1,0 +1,1 @@
+"""What others ask for: remedies of nodes that their health checks take for sick."""
