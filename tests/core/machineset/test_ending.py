@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
+from kubenode.core import wire
 from kubenode.core.decision import Decision, TerminateInstance
+from kubenode.core.errors import InvalidObjectError
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.hookspecs import Instance, InstanceState
 from kubenode.core.instance.evidence import ABSENCE
@@ -413,6 +415,24 @@ class TestTheCap:
         """A clock that went back gives no room."""
         given = tuple(record(f"i-0{number}", at=START + timedelta(days=1)) for number in range(CAP))
         assert len(records(decide(seen(sight(), records=given), NONE))) == CAP
+
+
+@pytest.mark.parametrize("policy", list(m.OrphanPolicy))
+@pytest.mark.parametrize("deletion", list(m.DeletionPolicy))
+def test_what_is_let_go_is_no_orphan_to_terminate(policy: m.OrphanPolicy, deletion: m.DeletionPolicy) -> None:
+    """A template that releases is refused beside Terminate."""
+    template = {
+        "labels": {"a": "b"}, "spec": {"infrastructure": {"provider": "p"}, "deletionPolicy": deletion.value},
+    }  # fmt: skip
+    raw = {
+        "apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineSet", "metadata": {"name": "pool"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template, "orphans": policy.value},
+    }  # fmt: skip
+    if policy is m.OrphanPolicy.TERMINATE and deletion is m.DeletionPolicy.RELEASE:
+        with pytest.raises(InvalidObjectError, match=r"spec\.orphans: cannot be Terminate while"):
+            wire.load(raw)
+    else:
+        assert wire.load(raw).spec.orphans is policy
 
 
 def test_nothing_is_terminated_but_what_two_looks_have_shown_as_nobodys() -> None:

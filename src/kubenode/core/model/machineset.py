@@ -159,6 +159,15 @@ class MachineSetSpec:
                 message="must have every label of selector.matchLabels, or new machines would not be of the set",
                 path=".template",
             ),
+            Rule(
+                cel="self.orphans != 'Terminate' || self.template.spec.deletionPolicy == 'Terminate'",
+                check=lambda spec: (
+                    spec.orphans is OrphanPolicy.REPORT
+                    or spec.template.spec.deletion_policy is DeletionPolicy.TERMINATE
+                ),
+                message="cannot be Terminate while template.spec.deletionPolicy is Release: what is let go is an orphan",
+                path=".orphans",
+            ),
             Rule(cel="self.selector == oldSelf.selector", message="is immutable", path=".selector"),
         )
     )
