@@ -321,6 +321,9 @@ class TestWhatStops:
             assert records(decision) == chosen
         node = decide(seen(sight(node="n1")), policy)
         assert node.wake_at is None, "it is not what bars it"
+        assert set(node.sightings) == {"orphan:i-1"}
+        both = decide(seen(sight(node="n1"), sight("i-2")), policy)
+        assert (both.wake_at, "; none is terminated now: i-1: Node n1 runs" in told(both)[1]) == (end, True)
 
     def test_of_several_freezes_the_last_to_end_is_named(self) -> None:
         """One without an end before all."""
