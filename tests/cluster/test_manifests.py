@@ -161,6 +161,10 @@ _BAD: tuple[m.Json, ...] = (
     _machines(selector={"matchLabels": {"c": "b"}}),
     _machines(deleteOrder="Random"),
     _machines(failureDomains=[""]),
+    _machines(orphans="Adopt"),
+    _machines(orphans="Terminate", template={
+        "labels": {"a": "b"}, "spec": {"infrastructure": {"provider": "p"}, "deletionPolicy": "Release"},
+    }),
     _object("MachineSet", {"selector": {"matchLabels": {"a": "b"}}}, name="x" * 55),
     _remedier(ladder=[]),
     _remedier(ladder=[{"action": "a", "timeout": "soon"}]),

@@ -30,7 +30,7 @@ class Impact(enum.Enum):
     RETIRE = "retire"
     """It is taken away for good."""
     RECLAIM = "reclaim"
-    """A spot instance is taken back."""
+    """A spot instance is taken back. For providers whose events tell it in time; those of aws and aliyun do not."""
     DISK = "disk"
     """One of its disks fails or is replaced."""
     BRIEF = "brief"

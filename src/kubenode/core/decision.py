@@ -242,7 +242,10 @@ class CreateInstance:
 class TerminateInstance:
     """Ask a provider to terminate an instance. Its intent stands in `status.instance` of the Machine.
 
+    That of an orphan stands in `status.orphansEnded` of the MachineSet that it was made for.
+
     Attributes:
+        machine: whose it is; of an orphan, that MachineSet.
         op_id: of the intent; the act may be repeated, and means the same.
         tries: how often it was asked for before, as far as this process knows.
     """

@@ -23,7 +23,7 @@ _LATE = Late(__name__, {
     "kubenode.core.host.decide": "HostSeen",
     "kubenode.core.host.journal": "JournalEntry JournalState",
     "kubenode.core.inspection": "Awaited",
-    "kubenode.core.instance.seen": "FrozenProvider InstanceSight ProviderAnswer",
+    "kubenode.core.instance.seen": "FrozenProvider InstanceSight OrphanSight ProviderAnswer",
     "kubenode.core.node.workload": "Workload",
     "kubenode.core.risk.asks": "Ask",
     "kubenode.core.risk.binding": "SetRoom",

@@ -39,6 +39,7 @@ from kubenode.core.inspection import Awaited
 from kubenode.core.instance.seen import (
     FrozenProvider,
     InstanceSight,
+    OrphanSight,
     ProviderAnswer,
 )
 from kubenode.core.model import *
@@ -69,6 +70,7 @@ __all__ = [
     "JournalEntry",
     "JournalState",
     "Note",
+    "OrphanSight",
     "Outcome",
     "PatchNode",
     "PatchNodeConditions",

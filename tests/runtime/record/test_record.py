@@ -28,9 +28,10 @@ from kubenode.core.enrol.decide import EnrolSnapshot
 from kubenode.core.enrol.request import RequestState, SigningRequest
 from kubenode.core.errors import Problem
 from kubenode.core.external.decide import ExternalSnapshot
-from kubenode.core.hookspecs import Have
+from kubenode.core.hookspecs import Have, Instance, InstanceState
 from kubenode.core.host.decide import HostSeen, NodeSnapshot
 from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.instance.seen import OrphanSight, ProviderAnswer
 from kubenode.core.machine.decide import MachineSnapshot
 from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.model.machine import AgentStatus
@@ -90,7 +91,11 @@ SNAPSHOTS: dict[str, Any] = {
         machine=MACHINE, wanted=frozenset("xyz"), hold=m.Cause.REMEDY, now=NOW, sightings={"gone": 3}
     ),
     "machineset": MachineSetSnapshot(
-        set=OWNER, machines=(MACHINE,), contested=frozenset({"n8"}), now=NOW
+        set=OWNER, machines=(MACHINE,), contested=frozenset({"n8"}), now=NOW, orphans={"i-1": 3},
+        orphan_sights={"i-1": OrphanSight(
+            instance=Instance(id="i-1", state=InstanceState.RUNNING, zone="a", tags={"a": "b"}), provider="memory", node="n1",
+            answer=ProviderAnswer(op_id="orphan-1", at=2, error="Protected"),
+        )},
     ),
     "rollout": RolloutSnapshot(
         set=SET, component=None, members=(SEAT,), holds=frozenset({"op2", "op1"}), now=NOW,

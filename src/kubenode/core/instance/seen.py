@@ -95,6 +95,29 @@ class InstanceSight:
 
 
 @attrs.frozen(kw_only=True)
+class OrphanSight:
+    """What is known of an instance that was made for a machine of a set, and whose machine is not there.
+
+    Attributes:
+        instance: as the last look showed it.
+        doubt: why that look is no ground to act on; empty when it was whole, and no later one failed.
+        machine: name of a Machine whose uid it bears, or that says it has it, be it of another set or being deleted;
+            empty: there is none. No provider shows tokens; what one made bears the uid.
+        node: name of a Node that is it, or may be, because nobody knows what it is; empty: nothing runs on it.
+        answer: to the last end that the set asked for.
+        frozen: the provider takes no credentials of ours.
+    """
+
+    instance: Instance
+    provider: str
+    doubt: str = ""
+    machine: str = ""
+    node: str = ""
+    answer: ProviderAnswer | None = None
+    frozen: FrozenProvider | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Case:
     """One machine and its instance: all that a turn is decided on.
 

@@ -40,6 +40,8 @@ class Reason(enum.Enum):
     OTHER_SET = "OtherSet"
     NO_ROOM = "NoRoom"
     ORPHANS_FOUND = "OrphansFound"
+    ORPHANS_ENDING = "OrphansEnding"
+    ORPHANS_HELD = "OrphansHeld"
 
 
 def counted(owner: MachineSet, members: Sequence[Machine]) -> MachineSetStatus:

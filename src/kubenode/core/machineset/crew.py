@@ -9,6 +9,7 @@ from kubenode.core.decision import NOTHING_SEEN, Create, SetOwner
 from kubenode.core.health.freeze import Place
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.identity import digest
+from kubenode.core.instance.seen import OrphanSight
 from kubenode.core.machineset.order import next_zone, zone_of
 from kubenode.core.machineset.outdated import stamp, to_replace
 from kubenode.core.model.machine import Machine, MachineSpec, SetRef
@@ -34,6 +35,7 @@ class MachineSetSnapshot:
         zones: Nodes of each zone that Machines claim, and how many of them are not Ready.
         orphans: ids of instances that bear the set's uid and that of a machine which is not there, as the last look at
             their provider showed them, with `Now.elapsed` when that began.
+        orphan_sights: by id, what else is known of these; of a set that terminates them, else empty.
         crd_leaving: whether the CRD of MachineSets is being deleted, asked after the set was seen to leave; None while nobody
             knows. It says nothing of a set that stays.
     """
@@ -45,6 +47,7 @@ class MachineSetSnapshot:
     held: frozenset[str] = frozenset()
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     orphans: Mapping[str, int] = attrs.field(factory=dict)
+    orphan_sights: Mapping[str, OrphanSight] = attrs.field(factory=dict)
     crd_leaving: bool | None = False
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN

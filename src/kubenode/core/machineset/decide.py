@@ -19,6 +19,7 @@ from kubenode.core.machineset.claims import (
     surge,
 )
 from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
+from kubenode.core.machineset.ending import end_orphans
 from kubenode.core.machineset.losses import Losses, judge_losses, lose_all
 from kubenode.core.machineset.order import victims
 from kubenode.core.machineset.orphans import judge_orphans, orphans_claim
@@ -42,8 +43,8 @@ def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatu
 
     Args:
         seen: the snapshot.
-        policy: only its freezes and zone breakers, and only before a machine is replaced: what a deletion may disrupt,
-            and when, is the machine controller's and the risk decider's to say.
+        policy: only its freezes and zone breakers, and only before a machine is replaced or an orphan terminated: what a
+            deletion may disrupt, and when, is the machine controller's and the risk decider's to say.
 
     Returns:
         The whole status, and at most EFFECT_LIMIT machines to hand over, to make or to delete.
@@ -51,7 +52,7 @@ def decide(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatu
     Invariants: machines being deleted count until they are gone, so there are never more than `replicas`,
     and what the strategy's surge adds, but by lowering it; who is deleted is recorded in the status first, and the status is a
     compare-and-swap, so of two deciders only one chooses; a machine that a newer version wrote is counted
-    and left alone; after a mass delete nothing is made or deleted before a person has spoken; a set that leaves
+    and left alone; an orphan is terminated only if the set says so and its record stands; after a mass delete nothing is made or deleted before a person has spoken; a set that leaves
     deletes no machine while its CRD may be what was deleted.
     Source: api.md sections 1 and 4; reliability.md S3, S5, S25, F22.
     """
@@ -86,7 +87,7 @@ def _kept(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus
             lacking += surge(owner, crew)
             effects = deletes or tuple(made(owner, crew, min(lacking, EFFECT_LIMIT)))
     status = attrs.evolve(counted(owner, crew.members), going=going, lost=losses.lost, losing=losses.losing)
-    told = _told(seen, crew, losses, status, effects)
+    told = _told(seen, policy, crew, losses, status, effects)
     return attrs.evolve(
         told, notes=told.notes + stopped.notes, wake_at=soonest((told.wake_at, *stopped.thaws.values())),
         sightings={**told.sightings, **stopped.thaws},
@@ -95,18 +96,25 @@ def _kept(seen: MachineSetSnapshot, policy: Policy) -> Decision[MachineSetStatus
 
 def _told(
     seen: MachineSetSnapshot,
+    policy: Policy,
     crew: Crew,
     losses: Losses,
     status: MachineSetStatus,
     effects: tuple[Effect, ...],
 ) -> Decision[MachineSetStatus]:
-    """Add conditions and notes."""
+    """Add conditions and notes, and what becomes of orphans."""
     said = claims(seen.set, crew, losses)
     why = notes(seen.set, crew, losses, said)
     orphans = judge_orphans(seen)
+    ends = end_orphans(seen, policy, orphans, held=losses.held)
+    if ends.reason is Reason.ORPHANS_HELD:
+        scope = f"machineset={seen.set.metadata.name}"
+        why = (*why, Note(code=ends.reason.value, text=ends.text, scope=scope))
+    conditions = _stated(seen, (*said, *orphans_claim(orphans, ends.reason, ends.text)))
     return Decision(
-        status=attrs.evolve(status, conditions=_stated(seen, (*said, *orphans_claim(orphans)))), effects=effects,
-        notes=why, wake_at=losses.wake_at, sightings={**losses.sightings, **orphans.sightings}, deferred=bool(why),
+        status=attrs.evolve(status, conditions=conditions, orphans_ended=ends.records),
+        effects=(*effects, *ends.effects), notes=why, wake_at=soonest((losses.wake_at, ends.wake_at)),
+        sightings={**losses.sightings, **orphans.sightings, **ends.sightings}, deferred=bool(why),
     )  # fmt: skip
 
 

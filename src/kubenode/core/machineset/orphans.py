@@ -1,7 +1,8 @@
-"""Instances that were made for a machine of the set which is no more: told of, and never touched.
+"""Instances that were made for a machine of the set which is no more: which they are, and what is said of them.
 
 An orphan is what a Machine left whose finalizer somebody took away, or one that a backup does not know. A wrong tag, or a
-restored backup, makes orphans of all instances at once: so who terminates them is a person.
+restored backup, makes orphans of all instances at once: so who terminates them is a person, unless `spec.orphans` says
+otherwise (ending.py).
 """
 
 from collections.abc import Mapping
@@ -10,7 +11,6 @@ from typing import Final
 import attrs
 
 from kubenode.core.instance.evidence import ABSENCE
-from kubenode.core.instance.seen import SET_UID_TAG
 from kubenode.core.machineset.claims import Reason
 from kubenode.core.machineset.crew import MachineSetSnapshot
 from kubenode.core.model.condition import Claim
@@ -42,16 +42,16 @@ def judge_orphans(seen: MachineSetSnapshot) -> Orphans:
     return Orphans(ids=ids, sightings=first)
 
 
-def orphans_claim(found: Orphans) -> tuple[Claim, ...]:
-    """Claim Orphans while there are some; it takes no part in anything."""
+def orphans_claim(found: Orphans, reason: Reason, doing: str) -> tuple[Claim, ...]:
+    """Claim Orphans while there are some; it takes no part in anything. `doing`: what is done to them, or why nothing is."""
     if not found.ids:
         return ()
     more = "" if len(found.ids) <= _NAMED else f" and {len(found.ids) - _NAMED} more"
     text = (
         f"{len(found.ids)} instances were made for machines of this set that are no more: {', '.join(found.ids[:_NAMED])}{more}; "
-        f"nothing is done to them: terminate them at the provider, or take their tag {SET_UID_TAG} away"
+        f"{doing}"
     )
-    return (Claim.of(ORPHANS, True, Reason.ORPHANS_FOUND.value, text),)
+    return (Claim.of(ORPHANS, True, reason.value, text),)
 
 
 def _key(instance_id: str) -> str:

@@ -80,6 +80,8 @@ from kubenode.core.model.machineset import (
     MachineSetStatus,
     MachineTemplate,
     MachineTemplateSpec,
+    OrphanEnd,
+    OrphanPolicy,
     Strategy,
     StrategyType,
 )
@@ -249,6 +251,8 @@ __all__ = [
     "OperationAnswer",
     "OperationStep",
     "Operator",
+    "OrphanEnd",
+    "OrphanPolicy",
     "OwnerReference",
     "Pod",
     "PodDisruptionBudget",

@@ -1,6 +1,7 @@
 """MachineSet: so many machines of one template."""
 
 import enum
+from datetime import datetime
 from typing import Annotated, ClassVar
 
 import attrs
@@ -19,6 +20,7 @@ from kubenode.core.model.meta import (
     GROUP,
     Annotations,
     Column,
+    DnsLabel,
     Items,
     Kind,
     Labels,
@@ -57,6 +59,18 @@ class DeleteOrder(enum.Enum):
     OLDEST = "Oldest"
     HASH = "Hash"
     """By a hash of the uid: as good as chance, and the same for every observer."""
+
+
+class OrphanPolicy(enum.Enum):
+    """What becomes of orphans: instances made for machines of the set that are no more.
+
+    Report: they are told of, and left to a person. Terminate: those that no Node runs on are terminated, one at a time.
+    """
+
+    REPORT = "Report"
+    """They are told of, and left to a person."""
+    TERMINATE = "Terminate"
+    """Those that no Node runs on are terminated, one at a time and three in an hour at most."""
 
 
 @attrs.frozen(kw_only=True)
@@ -127,6 +141,7 @@ class MachineSetSpec:
         failure_domains: zones over which new machines are spread; none means that the provider chooses.
         acknowledged_losses: a person's word to go on after a mass delete: the number that stands in
             status.lost. Naming it keeps an old word from excusing a new loss.
+        orphans: what becomes of instances whose Machine is no more; it is no part of the template.
     """
 
     SHAPE: ClassVar[Shape] = Shape(
@@ -144,6 +159,15 @@ class MachineSetSpec:
                 message="must have every label of selector.matchLabels, or new machines would not be of the set",
                 path=".template",
             ),
+            Rule(
+                cel="self.orphans != 'Terminate' || self.template.spec.deletionPolicy == 'Terminate'",
+                check=lambda spec: (
+                    spec.orphans is OrphanPolicy.REPORT
+                    or spec.template.spec.deletion_policy is DeletionPolicy.TERMINATE
+                ),
+                message="cannot be Terminate while template.spec.deletionPolicy is Release: what is let go is an orphan",
+                path=".orphans",
+            ),
             Rule(cel="self.selector == oldSelf.selector", message="is immutable", path=".selector"),
         )
     )
@@ -158,6 +182,7 @@ class MachineSetSpec:
         Items(max=32),
     ] = ()  # fmt: skip
     acknowledged_losses: Annotated[int, Number(min=0, max=2**53)] = 0
+    orphans: OrphanPolicy = OrphanPolicy.REPORT
 
 
 @attrs.frozen(kw_only=True)
@@ -170,6 +195,21 @@ class Leaver:
 
     name: Name
     uid: Uid
+
+
+@attrs.frozen(kw_only=True)
+class OrphanEnd:
+    """An orphan whose end the set asks for; written before its provider is asked.
+
+    Attributes:
+        provider: of the instance.
+        id: of the instance.
+        at: when it was chosen, or asked for again; it counts for an hour and five minutes.
+    """
+
+    provider: DnsLabel
+    id: Annotated[str, Text(max=253)]
+    at: datetime
 
 
 @attrs.frozen(kw_only=True)
@@ -189,6 +229,7 @@ class MachineSetStatus:
         lost: machines lost in mass deletes, each counted once, ever.
         losing: those of them that are still being deleted.
         going: machines that the set itself deletes; recorded before they are deleted, until they are gone.
+        orphans_ended: orphans whose end was asked for within an hour, and the one whose end is asked for now.
     """
 
     observed_generation: ObservedGeneration = 0
@@ -203,6 +244,7 @@ class MachineSetStatus:
     lost: Annotated[int, Number(min=0, max=2**53)] = 0
     losing: Annotated[tuple[Uid, ...], Items(max=RECORD_LIMIT)] = ()
     going: Annotated[tuple[Leaver, ...], Items(max=RECORD_LIMIT)] = ()
+    orphans_ended: Annotated[tuple[OrphanEnd, ...], Items(max=8)] = ()
     conditions: Conditions = ()
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import attrs
+
 from kubenode.core import model as m
 from kubenode.core.decision import Decision
 from kubenode.core.health.freeze import Place
 from kubenode.core.health.held import is_held
+from kubenode.core.hookspecs import Instance
+from kubenode.core.instance.seen import MACHINE_UID_TAG, OrphanSight
 from kubenode.core.machineset.decide import MachineSetSnapshot, decide
 from kubenode.core.model.machineset import StrategyType
 from kubenode.core.policy import Policy
@@ -47,7 +51,9 @@ class MachineSetController:
         elif change.kind is m.Machine:
             yield from self._crews.touched(change)
         elif change.kind is m.RiskPolicy:
-            yield from (one.metadata.name for one in self._cache.all(m.MachineSet) if _replaces(one))
+            yield from (
+                one.metadata.name for one in self._cache.all(m.MachineSet) if _replaces(one) or _ends(one)
+            )
         elif change.kind is m.Node and mark_changed(change):
             for machine in self._inventory.claimants(change.name):
                 yield from self._replacing(machine)
@@ -74,13 +80,39 @@ class MachineSetController:
             one.metadata.name for one in machines
             if one.spec.set_ref is None and self._crews.is_selected_by_another(one, found)
         )  # fmt: skip
-        looked = machines if _replaces(found) else ()
+        looked, ends = machines if _replaces(found) else (), _ends(found)
         snapshot = MachineSetSnapshot(
             set=found, machines=machines, contested=contested, places=self._places(looked), held=self._held(looked),
-            zones=self._inventory.zones() if looked else {}, crd_leaving=leaves and self._crd_leaving(key, found),
-            orphans=self._instances.orphans(found), now=now, sightings=sightings,
+            zones=self._inventory.zones() if looked or ends else {}, crd_leaving=leaves and self._crd_leaving(key, found),
+            orphans=self._instances.orphans(found), orphan_sights=self._orphan_sights(found) if ends else {}, now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)
+
+    def _orphan_sights(self, found: m.MachineSet) -> Mapping[str, OrphanSight]:
+        """Give what is known of its orphans, with the Machines and Nodes that speak for them; almost always there is none."""
+        sights = self._instances.orphan_sights(found)
+        return {
+            key: attrs.evolve(one, machine=self._speaks(one.instance), node=self._runs(one.instance))
+            for key, one in sights.items()
+        }
+
+    def _speaks(self, instance: Instance) -> str:
+        """Name a Machine whose instance it is, by its own word or by the tag."""
+        uid = instance.tags.get(MACHINE_UID_TAG)
+        for one in self._cache.all(m.Machine):
+            said = one.status.instance
+            if one.metadata.uid == uid or (said is not None and said.id == instance.id):
+                return one.metadata.name
+        return ""
+
+    def _runs(self, instance: Instance) -> str:
+        """Name a Node that is the instance, or may be: one that has no providerID, and that no Machine says it is."""
+        for node in self._cache.all(m.Node):
+            known, name = node.spec.provider_id, node.metadata.name
+            is_it = known == instance.provider_id or known.endswith(instance.id)
+            if is_it if known else not self._inventory.claimants(name):
+                return name
+        return ""
 
     def _places(self, machines: Iterable[m.Machine]) -> Mapping[str, Place]:
         found = (self._inventory.facts(one.metadata.name) for one in machines)
@@ -92,6 +124,10 @@ class MachineSetController:
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/machineset."""
         return decide(snapshot, policy)
+
+
+def _ends(owner: m.MachineSet) -> bool:
+    return owner.spec.orphans is m.OrphanPolicy.TERMINATE
 
 
 def _replaces(owner: m.MachineSet) -> bool:

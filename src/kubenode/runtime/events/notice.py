@@ -42,7 +42,9 @@ _ASKED_FOR: Final = frozenset({
     Reason.PAUSED.value, Reason.PARTITION.value, Reason.AWAITING_APPROVAL.value, Reason.HELD.value,
 })  # fmt: skip
 """Why a rollout stands still because a person wanted it to."""
-_OF_SETS: Final = frozenset({"MassDelete", "MachinesLost", "OtherSet", "NoRoom", "NewerVersion"})
+_OF_SETS: Final = frozenset(
+    {"MassDelete", "MachinesLost", "OtherSet", "NoRoom", "NewerVersion", "OrphansHeld"}
+)
 _OF_ATTEMPTS: Final[Mapping[AttemptState, str]] = {
     AttemptState.ACTING: NORMAL, AttemptState.SUCCEEDED: NORMAL, AttemptState.FAILED: WARNING,
 }  # fmt: skip
@@ -104,6 +106,7 @@ class Listener:
                 yield from _granted(stored, status)
             case m.MachineSet():
                 yield from _appeared(subject, stored, status, _OF_SETS)
+                yield from _ended(subject, stored, status)
             case m.NodeRemedier() | m.RiskPolicy():
                 yield from _refused(subject, stored, status)
             case _:
@@ -232,6 +235,15 @@ def _appeared(subject: m.MachineSet, stored: Any, status: Any, told: Iterable[st
     for one in status.conditions:
         if one.reason in told and one.reason not in before:
             yield Notice(about=ref(subject), type=WARNING, reason=one.reason, message=one.message)
+
+
+def _ended(subject: m.MachineSet, stored: m.MachineSetStatus, status: m.MachineSetStatus) -> Iterator[Notice]:
+    """Tell of each orphan that is chosen."""
+    known = {(one.provider, one.id) for one in stored.orphans_ended}
+    for one in status.orphans_ended:
+        if (one.provider, one.id) not in known:
+            text = f"instance {one.id} of provider {one.provider} is terminated: its Machine is no more, and no Node runs on it"
+            yield Notice(about=ref(subject), type=NORMAL, reason="OrphansEnding", message=text)
 
 
 def _refused(subject: m.Object, stored: Any, status: Any) -> Iterator[Notice]:

@@ -18,6 +18,7 @@ from kubenode.core.instance.seen import (
     SET_UID_TAG,
     FrozenProvider,
     InstanceSight,
+    OrphanSight,
     ProviderAnswer,
 )
 from kubenode.core.instance.turn import MINUTE, SECOND, pause, spread
@@ -158,8 +159,20 @@ class Instances:
         self._sets[uid] = owner.metadata.name
         return {key: at for scope in self._scopes.values() for key, at in self._orphans(scope, uid).items()}
 
+    def orphan_sights(self, owner: MachineSet) -> Mapping[str, OrphanSight]:
+        """Give what else is known of them; which Machines and Nodes have to do with them is for others to say."""
+        uid = owner.metadata.uid
+        return {
+            key: OrphanSight(
+                instance=scope.entries[key].instance, provider=provider, doubt=_doubt(provider, scope), answer=self._answers.get(uid), frozen=scope.frozen,
+            )
+            for provider, scope in self._scopes.items() for key in self._orphans(scope, uid)
+        }  # fmt: skip
+
     def forget_set(self, name: str) -> None:
         """Forget a set that is no more."""
+        for uid in [uid for uid, known in self._sets.items() if known == name]:
+            self._answers.pop(uid, None)
         self._sets = {uid: known for uid, known in self._sets.items() if known != name}
 
     def sets_to_tell(self, provider: str) -> tuple[str, ...]:
@@ -372,6 +385,11 @@ class Instances:
 
 def _nobody() -> None:
     """Tell nobody."""
+
+
+def _doubt(provider: str, scope: _Scope) -> str:
+    """Say why what the last look showed is no ground to end what is nobody's; empty when it is."""
+    return f"the last look at provider {provider} failed" if scope.failures else scope.doubt
 
 
 def _own(scope: _Scope, one: Instance) -> None:
