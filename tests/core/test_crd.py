@@ -10,7 +10,16 @@ import attrs
 import pytest
 
 from kubenode.core import model as m
-from kubenode.core.crd import NAME_LIMITS, REVISION, crd_of, crds, revision_of, schema_of, unbounded
+from kubenode.core.crd import (
+    NAME_LIMITS,
+    REVISION,
+    crd_of,
+    crds,
+    remediation_crds,
+    revision_of,
+    schema_of,
+    unbounded,
+)
 from kubenode.core.fields import fields_of
 from kubenode.core.model.meta import Items, Keys, Kind, Text, Wire
 from kubenode.core.schema import check_supported
@@ -237,3 +246,10 @@ def test_a_definition_is_the_callers_to_change() -> None:
     made = crd_of(m.Machine)
     made["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"].clear()
     assert schema_of(m.Machine)["properties"]
+
+
+def test_what_others_ask_by_is_in_a_namespace_and_no_part_of_ours() -> None:
+    """Requests stand where their askers put them; who does not want any installs none of it."""
+    found = {one["spec"]["names"]["kind"]: one["spec"]["scope"] for one in remediation_crds()}
+    assert found == {"KubenodeRemediation": "Namespaced", "KubenodeRemediationTemplate": "Namespaced"}
+    assert not found.keys() & {one["spec"]["names"]["kind"] for one in crds()}

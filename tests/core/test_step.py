@@ -14,6 +14,7 @@ from kubenode.core.step import (
     InstallArtifact,
     SetKernel,
     UpgradeAgent,
+    check_account,
     check_component,
     check_member,
     check_package,
@@ -21,6 +22,7 @@ from kubenode.core.step import (
     check_sha256,
     check_unit,
     check_url,
+    is_account,
     is_component,
     is_module,
     is_package,
@@ -258,3 +260,23 @@ def test_a_bundle_of_the_agent_is_the_bin_of_a_tar_behind_the_agents_link() -> N
     assert made.mark == f"{'a' * 64}:/bin"
     assert (AGENT_PATH, AGENT_UNIT) == ("/opt/kubenode/bin", "kubenode-agent.service")
     assert "s3cr3t" not in repr(step)
+
+
+@pytest.mark.parametrize("name", ["root", "_apt", "systemd-network", "a" * 32])
+def test_accounts(name: str) -> None:
+    """As useradd takes them."""
+    assert is_account(name)
+    assert refused(check_account, name) == ""
+
+
+@pytest.mark.parametrize("name", ["-x", "Root", "0", "a b", "a:b", "a\n", "a" * 33])
+def test_what_is_no_account(name: str) -> None:
+    """An option, a number, two words, what chown would take apart, a line, too long."""
+    assert not is_account(name)
+    assert refused(check_account, name).endswith("is not the name of a user or a group such as root")
+
+
+def test_no_account_at_all_passes() -> None:
+    """A file may have whatever owner it has; but it is no name of one."""
+    assert refused(check_account, "") == ""
+    assert not is_account("")

@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kubenode.core.detect.clock import MOST_OFF, clock_conditions
+from kubenode.core.detect.clock import clock_conditions
 from kubenode.core.model import Condition, Switch
 
 WALL = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 LATER = WALL + timedelta(hours=1)
 TICK = timedelta(microseconds=1)
+MOST_OFF = timedelta(minutes=1)
 
 
 @pytest.mark.parametrize("ahead", [None, timedelta(), TICK, -TICK, MOST_OFF, -MOST_OFF])
