@@ -1,7 +1,7 @@
 """The host that this agent runs on, as `Hosts` wants it: what is known of it, how it looks, and steps that are run on it."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,7 @@ from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.trial import Trials
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.agent.upgrade import Own, Upgrades
+from kubenode.runtime.agent.watch import Watch
 from kubenode.runtime.agent.work import Work
 from kubenode.runtime.clock import SystemClock
 
@@ -114,7 +115,8 @@ class RealHost:
         pause = sleep if sleep is not None else self._pause
         units, packages = Units(commands, pause), package_manager(tree, commands, pause)
         self._units = units
-        self._looker = Looker(tree, units, packages, commands)
+        self._watch: Watch | None = None
+        self._looker = Looker(tree, units, packages, commands, before=self._follow)
         clock = SystemClock()
         if supply is None:
             supply = Supply(fetch=Download(lambda: clock.now().elapsed / 1e9, lambda: pause(0)))
@@ -132,6 +134,14 @@ class RealHost:
 
     def _pause(self, seconds: float) -> None:
         self._work.pause(seconds)
+
+    def hears(self, watch: Watch) -> None:
+        """Let it be watched for changes of what is looked at; until then nobody hears of one."""
+        self._watch = watch
+
+    def _follow(self, probes: Sequence[Probe]) -> None:
+        if self._watch is not None:
+            self._watch.follow(probes)
 
     def resume(self) -> None:
         """Take up what was cut short; called once, before anything else, and it needs no server."""
@@ -157,10 +167,12 @@ class RealHost:
         return ended
 
     def seen(self, machine: str) -> HostSeen | None:
-        """Give what is known of the host; None for another machine."""
+        """Give what is known of the host, before all of it is looked at; None for another machine."""
         about = self._about
         if machine != about.machine:
             return None
+        if self._watch is not None:
+            self._watch.begin()
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
             conditions=about.conditions(), journal=self._work.entries(),
