@@ -34,6 +34,9 @@ from kubenode.runtime.clock import SystemClock
 
 _MOST_LOOKS: Final = 64
 """Looks that are kept: as many as a Machine has components at most."""
+FRESH: Final = 1.0
+"""Seconds in which what was found is not looked at again, if nothing was heard: a report of ours is heard of as well, and a
+host that flaps would be looked at and reported as fast as the server answers."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -117,7 +120,7 @@ class RealHost:
         self._units = units
         self._watch: Watch | None = None
         self._looker = Looker(tree, units, packages, commands, before=self._follow)
-        clock = SystemClock()
+        clock = self._clock = SystemClock()
         if supply is None:
             supply = Supply(fetch=Download(lambda: clock.now().elapsed / 1e9, lambda: pause(0)))
         artifacts = Artifacts(tree, disk, supply, pause)
@@ -130,7 +133,10 @@ class RealHost:
         kernel = Kernel(tree, commands)
         executor = Executor(tree, units, packages, artifacts, kernel, upgrades, about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
-        self._looks: dict[tuple[Probe, ...], Seen] = {}
+        self._looks: dict[tuple[Probe, ...], tuple[int, Seen]] = {}
+        self._heard = 0
+        self._since = 0
+        self._reuses = False
 
     def _pause(self, seconds: float) -> None:
         self._work.pause(seconds)
@@ -142,6 +148,10 @@ class RealHost:
     def _follow(self, probes: Sequence[Probe]) -> None:
         if self._watch is not None:
             self._watch.follow(probes)
+
+    def heard(self) -> None:
+        """Say that something may have changed: the next look is a new one."""
+        self._heard = self._clock.now().elapsed
 
     def resume(self) -> None:
         """Take up what was cut short; called once, before anything else, and it needs no server."""
@@ -171,15 +181,24 @@ class RealHost:
         about = self._about
         if machine != about.machine:
             return None
-        if self._watch is not None:
-            self._watch.begin()
+        self._begin()
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
             conditions=about.conditions(), journal=self._work.entries(),
         )  # fmt: skip
 
+    def _begin(self) -> None:
+        """Begin a look at all of it, unless there was one just now or steps run: then what was heard is not answered yet."""
+        now = self._clock.now().elapsed
+        self._reuses = self._heard < self._since and now - self._since < FRESH * 1e9
+        if self._reuses or self._work.is_under_way():
+            return
+        self._since = now
+        if self._watch is not None:
+            self._watch.begin()
+
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at the host; while steps run, give what was found before.
+        """Look at the host; while steps run, and right after a look, give what was found before.
 
         What is half done is no state: a new file whose unit still runs with the old one would be at target, and a unit
         between its stop and its start would have drifted.
@@ -190,10 +209,13 @@ class RealHost:
         if self._work.is_under_way():
             if probes not in self._looks:
                 raise CannotLook("steps are under way")
-            return self._looks[probes]
+            return self._looks[probes][1]
+        since, known = self._looks.get(probes, (-1, None))
+        if self._reuses and known is not None and since == self._since:
+            return known
         found = self._looker.look(probes)
         self._looks.pop(probes, None)
-        self._looks[probes] = found
+        self._looks[probes] = self._since, found
         if len(self._looks) > _MOST_LOOKS:
             del self._looks[next(iter(self._looks))]
         return found
@@ -206,6 +228,7 @@ class RealHost:
 
     async def run(self, effect: RunSteps) -> None:
         """Journal the steps and start them, unless their op-id is known."""
+        self.heard()  # before they end, whenever that is
         self._work.begin(effect.op_id, effect.steps)
 
 

@@ -187,6 +187,7 @@ class _Agent:
             self._loop.call_soon_threadsafe(self._stir)
 
     def _stir(self) -> None:
+        self._host.heard()
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
 
