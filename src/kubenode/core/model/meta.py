@@ -195,6 +195,7 @@ class OwnerReference:
     api_version: Annotated[str, Wire(name="apiVersion")] = ""
     kind: str = ""
     name: str = ""
+    uid: str = ""
 
 
 @attrs.frozen(kw_only=True)
