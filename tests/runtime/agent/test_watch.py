@@ -23,7 +23,7 @@ from kubenode.core.step import (
     UnitState,
 )
 from kubenode.runtime.agent import watch as watching
-from kubenode.runtime.agent.inotify import IGNORED, NAMES, OVERFLOW, Event, Inotify
+from kubenode.runtime.agent.inotify import NAMES, OVERFLOW, Event, Inotify
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.watch import EVERY, LONGEST, MOST, SETTLE, Watch
 
@@ -180,8 +180,10 @@ def test_what_comes_after_a_change_of_folders_is_heard_too(bench: Bench) -> None
     assert bench.hears()
 
 
-def test_a_folder_that_is_made_later_is_followed_all_the_way(tmp_path: Path) -> None:
-    """The nearest that is there is watched, and each that comes."""
+def test_a_folder_that_is_made_later_is_followed_all_the_way(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The nearest that is there is watched, and each that comes; that it is not there is nothing to speak of."""
     bench = Bench(tmp_path, ReadFile(path=CONF))
     bench.look()
     (tmp_path / "var").mkdir()
@@ -192,6 +194,26 @@ def test_a_folder_that_is_made_later_is_followed_all_the_way(tmp_path: Path) -> 
     (tmp_path / "etc/app/app.conf").write_text("x")
     assert bench.hears()
     bench.watch.close()
+    assert caplog.records == []
+
+
+def _held_by_the_kernel(bench: Bench) -> int:
+    source = bench.watch._source
+    assert source is not None
+    return Path(f"/proc/self/fdinfo/{source.file}").read_text().count("inotify wd:")
+
+
+def test_a_look_that_was_not_made_lets_nothing_go(bench: Bench) -> None:
+    """As when an earlier one hangs: what was watched before is heard of still; after two of them it is let go."""
+    bench.watch.begin()
+    (bench.root / "etc/app/app.conf").write_text("other")
+    bench.looks = False
+    assert bench.hears()
+    assert _held_by_the_kernel(bench) == bench.watch.watches == 3
+    bench.watch.begin()
+    assert _held_by_the_kernel(bench) == bench.watch.watches == 0
+    bench.look()
+    assert _held_by_the_kernel(bench) == bench.watch.watches == 3
 
 
 def test_what_nobody_looks_at_asks_for_nothing(bench: Bench) -> None:
@@ -201,6 +223,19 @@ def test_what_nobody_looks_at_asks_for_nothing(bench: Bench) -> None:
     (bench.root / "etc/app/app.conf").read_text()
     os.listdir(bench.root / "etc/app")
     assert not bench.hears()
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_a_folder_may_be_on_the_way_of_one_file_and_hold_another(root: Path, turn: int) -> None:
+    """Whichever is looked at first, the kernel is asked for both."""
+    (root / "etc/hosts").write_text("")
+    bench = Bench(root, *(ReadFile(path=CONF), ReadFile(path="/etc/hosts"))[::turn])
+    bench.look()
+    (root / "etc/hosts").write_text("x")
+    assert bench.hears()
+    (root / "etc/app").rename(root / "etc/old")
+    assert bench.hears()
+    bench.watch.close()
 
 
 def test_a_link_in_a_path_is_not_followed(tmp_path: Path) -> None:
@@ -235,6 +270,7 @@ def test_the_watches_follow_what_is_wanted(bench: Bench) -> None:
     for _ in range(3):
         bench.look()
     assert bench.watch.watches == few - 1  # /, /srv in place of /, /etc, /etc/app
+    assert _held_by_the_kernel(bench) == few - 1
     (bench.root / "etc/app/app.conf").write_text("nobody's")
     assert not bench.hears()
     (bench.root / "srv/x").write_text("")
@@ -334,9 +370,9 @@ def test_an_artifact_is_watched_at_its_path_and_where_that_leads(tmp_path: Path)
     new.rename(link)
     assert bench.hears()
     (tmp_path / "elsewhere/app").write_text("x")
+    assert not bench.hears()
     bench.look()
     (tmp_path / target[1:]).write_text("again")
-    bench.look()
     assert not bench.hears()
     bench.watch.close()
 
@@ -377,7 +413,7 @@ def test_an_overflow_is_one_look(root: Path) -> None:
     fake = Fake()
     bench = Bench(root, ReadFile(path=CONF), source=lambda: fake)
     bench.look()
-    fake.words = [Event(one, IGNORED, "") for one in (1, 2, 3)]
+    fake.words = [Event(one, 0x8000, "") for one in (1, 2, 3)]
     assert not bench.hears()
     fake.words = [Event(-1, OVERFLOW, "")] * 3
     assert bench.hears()

@@ -13,9 +13,7 @@ CONTENT: Final = 0x4 | 0x8
 """Mode or owner has changed; a file that was open for writing is closed."""
 NAMES: Final = 0x40 | 0x80 | 0x100 | 0x200
 """A name has come or gone: moved, made, deleted."""
-UNMOUNT: Final = 0x2000
 OVERFLOW: Final = 0x4000
-IGNORED: Final = 0x8000
 _FOLDER: Final = 0x01000000 | 0x02000000 | 0x04000000
 """Only a folder, no link to one, and of it nothing that has no name any more."""
 _NO_LINK: Final = 0x02000000
@@ -109,4 +107,4 @@ class Inotify:
         os.close(self.file)
 
 
-__all__ = ["CONTENT", "IGNORED", "MODIFY", "NAMES", "OVERFLOW", "UNMOUNT", "Event", "Inotify", "Source"]
+__all__ = ["CONTENT", "MODIFY", "NAMES", "OVERFLOW", "Event", "Inotify", "Source"]

@@ -28,7 +28,7 @@ from kubenode.core.step import (
     UnitEnabled,
     UnitState,
 )
-from kubenode.runtime.agent.inotify import CONTENT, IGNORED, MODIFY, NAMES, OVERFLOW, Inotify, Source
+from kubenode.runtime.agent.inotify import CONTENT, MODIFY, NAMES, OVERFLOW, Inotify, Source
 from kubenode.runtime.agent.slots import slot_of
 
 LOG = logging.getLogger("kubenode.agent")
@@ -216,8 +216,7 @@ class Watch:
         self._breath = self._loop.call_later(_BREATH, self._resume)
         for event in source.read():
             names = self._names.get(event.watch, set()) | self._before.get(event.watch, set())
-            is_ours = event.mask != IGNORED and bool({event.name, _ANY} & names)
-            if is_ours or event.mask & OVERFLOW:
+            if {event.name, _ANY} & names or event.mask & OVERFLOW:
                 self._heard()
                 return
 
