@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -177,6 +178,53 @@ def test_a_host_enrols_and_is_kept_as_its_machine_says(
     key = identity.read_text().splitlines()[1]
     texts = (agent.log.read_text(), (agent.state / "journal").read_text(), json.dumps(requests))
     assert not any(key in text or "right" in text for text in texts)
+
+
+def reports(world: World, machine: str) -> int:
+    """Count what an agent has written of its Machine, by the server's own log."""
+    mine = 0
+    for line in world.plane.audit_log.read_text().splitlines():
+        found = json.loads(line)
+        of = found.get("objectRef", {})
+        by = found["user"]["username"] == f"kubenode:agent:{machine}"
+        mine += by and (of.get("resource"), found["verb"]) == ("machines", "patch")
+    return mine
+
+
+def test_a_change_is_heard_of_and_a_flood_of_them_is_not_a_flood_of_reports(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """An agent that looks once an hour by itself heals a file at once; one that flaps is looked at and told of now and then."""
+    agent = host("a10")
+    path = tmp_path / "etc" / "app.conf"
+    name = wants(world, world.admin.get(f"{MACHINES}/a10"), path, "right\n")
+    issue(world, agent)
+    agent.start("--inspect-seconds", "3600", "--no-detect")
+
+    def at_rest() -> bool:
+        found = agent.report().get("components", {}).get(name, {})
+        before = reports(world, "a10")
+        time.sleep(2)
+        told = found.get("config") == "Current" and not found.get("drifting")
+        return told and before == reports(world, "a10")
+
+    until("the report", at_rest, logs=agent.tail)
+    before = reports(world, "a10")
+    path.write_text("wrong\n")
+    until("the repair", lambda: path.read_text() == "right\n", logs=agent.tail)
+    until("the report", at_rest, logs=agent.tail)
+    assert agent.report()["components"][name]["driftedAt"]
+    assert 1 <= reports(world, "a10") - before <= 6
+
+    before, end, flaps = reports(world, "a10"), time.monotonic() + 12, 0
+    while time.monotonic() < end:
+        path.write_text(("wrong\n", "right\n")[flaps % 2])
+        flaps += 1
+        time.sleep(0.005)
+    told = reports(world, "a10") - before
+    assert 1 <= told <= 16 < flaps / 20, (told, flaps)
+    assert "not-watched" not in agent.tail()
+    assert agent.end(signal.SIGTERM) == 0, agent.tail()
 
 
 class _Wrong(SystemClock):

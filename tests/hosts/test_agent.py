@@ -47,7 +47,7 @@ def layers(kubelet: tuple[Path, ...], kubenode: tuple[Path, ...]) -> tuple[Path,
     return (*kubelet, *kubenode)
 
 
-def _imported(node: Kept) -> tuple[str, str]:
+def _imported(node: Kept, *options: str) -> tuple[str, str]:
     """Install the agent, and let it bring the node to the old containerd and a drop-in; give the names of both entries."""
     for version, name in ((OLD, "containerd-u2"), (NEW, "containerd-u3")):
         parameters = {"package": "containerd", "unit": "containerd.service"}
@@ -58,7 +58,7 @@ def _imported(node: Kept) -> tuple[str, str]:
     parameters = {"path": DROP_IN, "content": content, "unit": "containerd.service"}
     node.apply("MachineComponent", "platform-1", {"version": "1", "driver": "file", "parameters": parameters})
     node.apply("RiskPolicy", "default", {"limits": [{"scope": "cluster", "max": 5}]})
-    node.install_agent()
+    node.install_agent(*options)
     runtime, platform = node.entry("containerd"), node.entry("platform")
     node.runs(runtime, "containerd-u2")
     node.runs(platform, "platform-1")
@@ -151,6 +151,45 @@ def test_a_running_node_is_imported_upgraded_and_healed(
         assert host.boot_id == boot
         assert host.run("systemctl", "show", "-P", "NRestarts", UNIT).strip() == "0"
         assert host.run("dpkg", "--audit") == ""
+
+
+def _rests(node: Kept) -> None:
+    """Wait until nobody has written the Machine for a while: a write is a look as well."""
+    seen, since = "", time.monotonic()
+
+    def rested() -> bool:
+        nonlocal seen, since
+        version = node.machine()["metadata"]["resourceVersion"]
+        if version != seen:
+            seen, since = version, time.monotonic()
+        return time.monotonic() - since > 6
+
+    until("nothing written", rested, 90, node.told, every=0.5)
+
+
+def test_what_is_changed_by_hand_is_heard_of_and_not_waited_for(
+    stage: Stage, world: World, layers: tuple[Path, ...]
+) -> None:
+    """An agent that looks once an hour by itself mends a file, a unit and a hold at once: its host is watched."""
+    with kept(stage, world, "watched", *layers) as node:
+        host = node.host
+        runtime, platform = _imported(node, "--inspect-seconds", "3600", "--no-detect")
+        watches = host.run("sh", "-c", "cat /proc/$(systemctl show -P MainPID kubenode-agent)/fdinfo/*")
+        assert "inotify wd:" in watches
+        breaks = (
+            (platform, "1", ("sh", "-c", f"echo '[Service]' >{DROP_IN}")),
+            (runtime, OLD, ("systemctl", "stop", "containerd")),
+            (runtime, OLD, ("apt-mark", "unhold", "containerd")),
+        )
+        for entry, version, argv in breaks:
+            _rests(node)
+            since = _now()
+            host.run(*argv)
+            LOG.info("%s: %.1f s", " ".join(argv[:2]), _healed(node, entry, version, since))
+        assert host.read(DROP_IN) == CONTENT.format(name="watched")
+        assert host.run("systemctl", "is-active", "containerd").strip() == "active"
+        assert host.run("apt-mark", "showhold").split() == ["containerd"]
+        assert "event=not-watched" not in _said(host)
 
 
 def _stands_at(node: Kept, action: str) -> None:

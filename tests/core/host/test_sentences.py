@@ -17,7 +17,15 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
             "runtime/test_drift.py::test_an_agent_that_is_told_of_nothing_looks_again_by_itself",
         ),
     ),
-    ("and on file or unit change", ("runtime/test_drift.py::test_a_changed_file_or_unit_is_seen_at_once",)),
+    (
+        "and on file or unit change",
+        (
+            "runtime/test_drift.py::test_a_changed_file_or_unit_is_seen_at_once",
+            "runtime/agent/test_watch.py::test_a_change_of_a_file_asks_for_a_look",
+            "runtime/agent/test_watch.py::test_a_unit_that_stops_starts_or_dies_is_heard_of",
+            "hosts/test_agent.py::test_what_is_changed_by_hand_is_heard_of_and_not_waited_for",
+        ),
+    ),
     (
         "Repair of class none or restart needs no permit",
         ("core/host/test_drift.py::test_repair_of_class_none_or_restart_needs_no_permit",),

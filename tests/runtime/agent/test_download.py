@@ -200,6 +200,17 @@ HOSTILE: dict[str, tuple[type[StepFailed], str]] = {
     "to/file:///etc/shadow": (StepFailed, "HOST redirects to what is no plain http or https URL"),
     "to/http://user:pass@x/": (StepFailed, "HOST redirects to what is no plain http or https URL"),
     "to/http://[x": (StepFailed, "HOST redirects to what is no plain http or https URL"),
+    "to/http://169.254.169.254/latest/meta-data/": (StepFailed, "169.254.169.254 is where a cloud tells"),
+    "to/http://169.254.170.2/v2/credentials": (StepFailed, "169.254.170.2 is where a cloud tells"),
+    "to/https://169.254.169.254/": (StepFailed, "169.254.169.254 is where a cloud tells"),
+    "to/http://100.100.100.200/latest/": (StepFailed, "100.100.100.200 is where a cloud tells"),
+    "to/http://2852039166/": (StepFailed, "2852039166 leads to 169.254.169.254, which is where"),
+    "to/http://0xa9fea9fe/": (StepFailed, "0xa9fea9fe leads to 169.254.169.254, which is where"),
+    "to/http://[fe80::a9fe:a9fe]/": (StepFailed, "fe80::a9fe:a9fe is where a cloud tells"),
+    "to/http://[fd00:ec2::254]/latest/": (StepFailed, "fd00:ec2::254 is where a cloud tells"),
+    "to/http://[::ffff:169.254.169.254]/": (StepFailed, "::ffff:169.254.169.254 is where a cloud tells"),
+    "to/http://[64:ff9b::a9fe:a9fe]/": (StepFailed, "64:ff9b::a9fe:a9fe is where a cloud tells"),
+    "to/http://[2002:a9fe:a9fe::1]/": (StepFailed, "2002:a9fe:a9fe::1 is where a cloud tells"),
     "404": (StepFailed, "HOST answers 404 Not Found"),
     "403": (StepFailed, "HOST answers 403 Forbidden"),
     "503": (Unreached, "HOST answers 503 Service Unavailable"),
@@ -220,6 +231,52 @@ def test_a_server_that_is_broken_or_hostile_is_given_up_on(server: Server, what:
     assert TOKEN not in str(raised.value)
     assert time.monotonic() - begun < 4
     assert len(server.asked) <= LIMITS.redirects + 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("host", ["169.254.169.254", "metadata.example", "[fd00:ec2::254]:8080"])
+def test_secrets_of_a_cloud_are_not_fetched(
+    server: Server, monkeypatch: pytest.MonkeyPatch, scheme: str, host: str
+) -> None:
+    """Directly, or by a name with one such address among others; nothing is connected to. A proxy is not asked for an address either."""
+    name, port = server.server_address[:2]
+    real = socket.getaddrinfo
+
+    def resolved(host: str, *args: Any, **more: Any) -> Any:
+        if host != "metadata.example":
+            return real(host, *args, **more)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in (name, "169.254.169.254")]
+
+    def connect(*_: Any) -> Any:
+        raise AssertionError("connected")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolved)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(StepFailed, match="is where a cloud tells its machines their secrets") as raised:
+        fetched(f"{scheme}://{host}/latest?{TOKEN}")
+    assert TOKEN not in str(raised.value)
+    if "example" not in host:
+        monkeypatch.setenv(f"{scheme}_proxy", server.host)
+        with pytest.raises(StepFailed, match="is where a cloud tells its machines their secrets"):
+            fetched(f"{scheme}://{host}/latest?{TOKEN}")
+    assert server.asked == []
+
+
+def test_an_address_that_does_not_answer_is_followed_by_the_next(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a name with IPv6 and IPv4 on a host with one of them; one that nobody resolves may be tried again."""
+    port = server.server_address[1]
+    pair = [("127.0.0.2", 1), ("127.0.0.1", port)]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", one) for one in pair]
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *a, **k: found if host == "two.example" else real(host, *a, **k)
+    )
+    assert fetched(f"http://two.example:{port}/good") == BODY
+    found.clear()
+    with pytest.raises(Unreached):
+        fetched(f"http://two.example:{port}/good")
 
 
 @pytest.mark.parametrize("what", ["trickle", "slow", "endless"])

@@ -143,6 +143,7 @@ class Agent:
 
     def stir(self) -> None:
         """Let it look at the host."""
+        self.host.heard()
         self.driver.tell(Stirred(key=Key("agent", "m1")))
 
     @asynccontextmanager
@@ -310,6 +311,99 @@ def test_a_report_is_stored_here_by_the_rules_of_the_server(tmp_path: Path) -> N
         with pytest.raises(Expired, match="the server is back"):
             await watch.events()
         assert (await kept.follow(m.Machine.KIND, read))[0].items[0].get("status", {}).get("agent") is None
+
+    asyncio.run(run())
+
+
+async def _away(folder: Path, **more: Any) -> tuple[KeptStore, Any]:
+    """Give an agent's store whose server is away, and its watch of what is kept."""
+    line = Line(EmbeddedStore((), clock=lambda: datetime.now(UTC)))
+    line.cut()
+    kept = KeptStore(line, "m1", folder / "state", **more)  # type: ignore[arg-type]
+    _, watch = await kept.follow(m.Machine.KIND, read)
+    line.mend()
+    return kept, watch
+
+
+async def _kept_once(folder: Path) -> None:
+    api, _ = await made(folder)
+    await KeptStore(Line(api), "m1", folder / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds that are waited before a server that is away is tried, which are over at once."""
+    found: list[float] = []
+    real = asyncio.timeout
+
+    def over(seconds: float) -> asyncio.Timeout:
+        found.append(seconds)
+        return real(0)
+
+    monkeypatch.setattr(asyncio, "timeout", over)
+    return found
+
+
+def test_a_hundred_agents_do_not_return_at_once(tmp_path: Path, pauses: list[float]) -> None:
+    """Their server is back for all at one moment: each tries it at its own, spread over as long as the shortest waits."""
+
+    async def run() -> None:
+        await _kept_once(tmp_path)
+        for _ in range(100):
+            _, watch = await _away(tmp_path)
+            with pytest.raises(Expired):
+                await watch.events()
+
+    asyncio.run(run())
+    assert len(set(pauses)) == 100
+    assert 10 <= min(pauses) <= max(pauses) < 20
+    assert all(sum(low <= one < low + 2.5 for one in pauses) >= 5 for low in (10, 12.5, 15, 17.5))
+
+
+def test_each_try_of_a_server_that_is_away_waits_anew(tmp_path: Path, pauses: list[float]) -> None:
+    """Agents that happened to try together do not do so for ever."""
+
+    async def run() -> None:
+        await _kept_once(tmp_path)
+        chance = iter((0.0, 0.5, 0.75))
+        kept, watch = await _away(tmp_path, retry=4, jitter=lambda: next(chance))
+        server: Any = kept._server
+        server.cut()
+
+        async def back() -> bool:
+            if len(pauses) == 3:
+                server.mend()
+            return await KeptStore._is_back(kept)
+
+        watch._is_back = back
+        with pytest.raises(Expired):
+            await watch.events()
+
+    asyncio.run(run())
+    assert pauses == [4, 6, 7]
+
+
+def test_what_is_kept_does_not_grow_while_the_server_is_away(tmp_path: Path) -> None:
+    """Of two hundred reports the last is kept, and no component that no entry names any more."""
+
+    async def run() -> None:
+        await _kept_once(tmp_path)
+        kept, watch = await _away(tmp_path)
+        sizes = set()
+        for turn in range(200):
+            report = {"component": "conf-1", "driftedAt": f"2026-03-02T08:{turn // 60:02}:{turn % 60:02}Z"}
+            body = {"status": {"agent": {"components": {"conf": report}}}}
+            await kept.patch(m.Machine.KIND, "m1", MergePatch(body), subresource="status")
+            sizes.add((tmp_path / "state" / "applied.json").stat().st_size)
+            assert len(await watch.events()) == 1
+        assert max(sizes) - min(sizes) <= 6  # the digits of the version
+        assert [one.name for one in (tmp_path / "state").iterdir()] == ["applied.json"]
+        held = json.loads((tmp_path / "state" / "applied.json").read_text())
+        assert held["machine"]["status"]["agent"]["components"]["conf"] == report
+        assert list(held["components"]) == ["conf-1"]
+        without = {**held["machine"], "spec": {**held["machine"]["spec"], "components": {}}}
+        await kept._keep(without)
+        assert json.loads((tmp_path / "state" / "applied.json").read_text())["components"] == {}
 
     asyncio.run(run())
 

@@ -1,7 +1,7 @@
 """The host that this agent runs on, as `Hosts` wants it: what is known of it, how it looks, and steps that are run on it."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,11 +28,15 @@ from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.trial import Trials
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.agent.upgrade import Own, Upgrades
+from kubenode.runtime.agent.watch import Watch
 from kubenode.runtime.agent.work import Work
 from kubenode.runtime.clock import SystemClock
 
 _MOST_LOOKS: Final = 64
 """Looks that are kept: as many as a Machine has components at most."""
+FRESH: Final = 1.0
+"""Seconds in which what was found is not looked at again, if nothing was heard: a report of ours is heard of as well, and a
+host that flaps would be looked at and reported as fast as the server answers."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -114,8 +118,9 @@ class RealHost:
         pause = sleep if sleep is not None else self._pause
         units, packages = Units(commands, pause), package_manager(tree, commands, pause)
         self._units = units
-        self._looker = Looker(tree, units, packages, commands)
-        clock = SystemClock()
+        self._watch: Watch | None = None
+        self._looker = Looker(tree, units, packages, commands, before=self._follow)
+        clock = self._clock = SystemClock()
         if supply is None:
             supply = Supply(fetch=Download(lambda: clock.now().elapsed / 1e9, lambda: pause(0)))
         artifacts = Artifacts(tree, disk, supply, pause)
@@ -128,10 +133,25 @@ class RealHost:
         kernel = Kernel(tree, commands)
         executor = Executor(tree, units, packages, artifacts, kernel, upgrades, about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
-        self._looks: dict[tuple[Probe, ...], Seen] = {}
+        self._looks: dict[tuple[Probe, ...], tuple[int, Seen]] = {}
+        self._heard = 0
+        self._since = 0
+        self._reuses = False
 
     def _pause(self, seconds: float) -> None:
         self._work.pause(seconds)
+
+    def hears(self, watch: Watch) -> None:
+        """Let it be watched for changes of what is looked at; until then nobody hears of one."""
+        self._watch = watch
+
+    def _follow(self, probes: Sequence[Probe]) -> None:
+        if self._watch is not None:
+            self._watch.follow(probes)
+
+    def heard(self) -> None:
+        """Say that something may have changed: the next look is a new one."""
+        self._heard = self._clock.now().elapsed
 
     def resume(self) -> None:
         """Take up what was cut short; called once, before anything else, and it needs no server."""
@@ -157,17 +177,28 @@ class RealHost:
         return ended
 
     def seen(self, machine: str) -> HostSeen | None:
-        """Give what is known of the host; None for another machine."""
+        """Give what is known of the host, before all of it is looked at; None for another machine."""
         about = self._about
         if machine != about.machine:
             return None
+        self._begin()
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
             conditions=about.conditions(), journal=self._work.entries(),
         )  # fmt: skip
 
+    def _begin(self) -> None:
+        """Begin a look at all of it, unless there was one just now or steps run: then what was heard is not answered yet."""
+        now = self._clock.now().elapsed
+        self._reuses = self._heard < self._since and now - self._since < FRESH * 1e9
+        if self._reuses or self._work.is_under_way():
+            return
+        self._since = now
+        if self._watch is not None:
+            self._watch.begin()
+
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at the host; while steps run, give what was found before.
+        """Look at the host; while steps run, and right after a look, give what was found before.
 
         What is half done is no state: a new file whose unit still runs with the old one would be at target, and a unit
         between its stop and its start would have drifted.
@@ -178,10 +209,13 @@ class RealHost:
         if self._work.is_under_way():
             if probes not in self._looks:
                 raise CannotLook("steps are under way")
-            return self._looks[probes]
+            return self._looks[probes][1]
+        since, known = self._looks.get(probes, (-1, None))
+        if self._reuses and known is not None and since == self._since:
+            return known
         found = self._looker.look(probes)
         self._looks.pop(probes, None)
-        self._looks[probes] = found
+        self._looks[probes] = self._since, found
         if len(self._looks) > _MOST_LOOKS:
             del self._looks[next(iter(self._looks))]
         return found
@@ -194,6 +228,7 @@ class RealHost:
 
     async def run(self, effect: RunSteps) -> None:
         """Journal the steps and start them, unless their op-id is known."""
+        self.heard()  # before they end, whenever that is
         self._work.begin(effect.op_id, effect.steps)
 
 

@@ -9,7 +9,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, TypeVar, assert_never
@@ -57,17 +57,20 @@ class Looker:
         packages: its packages.
         run: runs the programs of probes.
         limit: seconds that a look has, besides the limits of its checks.
+        before: is told what will be looked at, in the thread of the look.
     """
 
     def __init__(
-        self, tree: Tree, units: Units, packages: PackageManager, run: Runner, limit: float = LIMIT
-    ) -> None:
+        self, tree: Tree, units: Units, packages: PackageManager, run: Runner, limit: float = LIMIT,
+        before: Callable[[Sequence[Probe]], None] | None = None,
+    ) -> None:  # fmt: skip
         self._tree = tree
         self._units = units
         self._packages = packages
         self._slots = Slots(tree)
         self._run = run
         self._limit = limit
+        self._before = before
         self._hangs: threading.Thread | None = None
 
     def look(self, probes: Sequence[Probe]) -> Seen:
@@ -91,6 +94,8 @@ class Looker:
 
     def _fill(self, found: "_Looked", probes: Sequence[Probe]) -> None:
         try:
+            if self._before is not None:
+                self._before(probes)
             checks = [
                 threading.Thread(target=self._ask, args=(found, one), name="kubenode check", daemon=True)
                 for one in dict.fromkeys(probes)

@@ -30,6 +30,7 @@ from kubenode.runtime.agent.lease import keep_lease
 from kubenode.runtime.agent.own import OwnMachine
 from kubenode.runtime.agent.tree import StepFailed
 from kubenode.runtime.agent.upgrade import Own
+from kubenode.runtime.agent.watch import Watch
 from kubenode.runtime.clock import Clock, SystemClock
 from kubenode.runtime.detector.detector import Detector
 from kubenode.runtime.detector.setting import Detecting, detector
@@ -130,7 +131,10 @@ class _Agent:
                 wanted.detect, boot, wanted.state, clock, self._stir, root=wanted.root,
                 unit=self._unit,
             )  # fmt: skip
+        self._watch = None if wanted.once else Watch(wanted.root, self._loop, self._stir)
         self._host = RealHost(about, wanted.state, self._told, root=wanted.root, run=wanted.run)
+        if self._watch is not None:
+            self._host.hears(self._watch)
 
     async def serve(self) -> None:
         """Live until told to stop."""
@@ -146,6 +150,8 @@ class _Agent:
         finally:
             for number in numbers:
                 self._loop.remove_signal_handler(number)
+            if self._watch is not None:
+                self._watch.close()
             if not self._host.close(GRACE):
                 LOG.warning("event=cut-short why='a step did not end in time; the next agent takes it up'")
             LOG.info("event=stopped")
@@ -181,6 +187,7 @@ class _Agent:
             self._loop.call_soon_threadsafe(self._stir)
 
     def _stir(self) -> None:
+        self._host.heard()
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
 

@@ -1,0 +1,143 @@
+"""How old what an agent decides on may be: a second, and only if nothing was heard; never older than its own steps."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kubenode.core.model import Now
+from kubenode.core.step import PackageVersion, Probe, ReadFile
+from kubenode.runtime.agent.controller import CannotLook
+from tests.runtime.agent.test_work import CONF, Host, write
+
+FILE = (ReadFile(CONF),)
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def now(self) -> Now:
+        """Give the time."""
+        return Now(wall=datetime(2026, 3, 2, tzinfo=UTC), elapsed=int(self.seconds * 1e9))
+
+
+class Watched:
+    """What would hear of changes: it counts what it is told."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.followed: list[Sequence[Probe]] = []
+
+    def begin(self) -> None:
+        """All is looked at anew."""
+        self.begun += 1
+
+    def follow(self, probes: Sequence[Probe]) -> None:
+        """Watch these."""
+        self.followed.append(probes)
+
+
+class Looked(Host):
+    """A host that is asked as a decision asks: how it is, then each entry's probes."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.clock, self.watch = Clock(), Watched()
+        self.agent._clock = self.clock  # type: ignore[assignment]
+        self.agent.hears(self.watch)  # type: ignore[arg-type]
+
+    def asked(self) -> bytes:
+        """Ask, and give what is said to be in the file."""
+        assert self.agent.seen("m1") is not None
+        return self.agent.look("m1", FILE).files[CONF]
+
+    def change(self, text: str) -> None:
+        """Change the file by hand, a little later."""
+        self.clock.seconds += 0.3
+        self.debian.path(CONF).write_text(text)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Looked:
+    """A host that has been looked at just now."""
+    made = Looked(tmp_path)
+    assert made.asked() == b"old"
+    return made
+
+
+def test_what_was_found_just_now_stands(host: Looked) -> None:
+    """A report of ours is no reason to look again; what was heard since then is not taken for answered."""
+    host.change("new")
+    assert host.asked() == b"old"
+    assert (host.watch.begun, host.watch.followed) == (1, [FILE])
+    host.clock.seconds += 0.69
+    assert host.asked() == b"old"
+    host.clock.seconds += 0.01
+    assert host.asked() == b"new"
+    assert (host.watch.begun, host.watch.followed) == (2, [FILE, FILE])
+
+
+def test_what_was_heard_is_looked_at_at_once(host: Looked) -> None:
+    """However soon after the last look; and then that look stands."""
+    host.change("new")
+    host.agent.heard()
+    host.clock.seconds += 0.001
+    assert host.asked() == b"new"
+    assert host.watch.begun == 2
+    host.change("newer")
+    assert host.asked() == b"new"
+
+
+def test_after_steps_nothing_older_stands(host: Looked) -> None:
+    """Though they took no time, and nobody has told yet that they have ended; while they run nothing is taken for answered."""
+    begun: list[int] = []
+
+    def point(_: str) -> None:
+        host.clock.seconds += 0.001
+        assert host.asked() == b"old"
+        begun.append(host.watch.begun)
+
+    host.debian.point = point
+    host.run(write(b"new"))
+    assert begun == [1, 1]
+    assert host.asked() == b"new"
+    assert host.watch.begun == 2
+
+
+def test_a_look_that_failed_does_not_bring_back_an_older_one(
+    host: Looked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is known then, until it can be looked at; what was found of others just now stands."""
+    look = host.agent._looker.look
+    package = (PackageVersion("tool"),)
+    host.agent.look("m1", package)
+    host.change("new")
+    host.agent.heard()
+    host.clock.seconds += 0.001
+
+    def failing(probes: Sequence[Probe]) -> object:
+        if probes == FILE:
+            raise CannotLook("a disk hangs")
+        return look(probes)
+
+    monkeypatch.setattr(host.agent._looker, "look", failing)
+    for _ in range(2):
+        with pytest.raises(CannotLook):
+            host.asked()
+        assert host.agent.look("m1", package).packages == {"tool": "1.0"}
+    monkeypatch.undo()
+    assert host.asked() == b"new"
+    assert host.watch.begun == 2
+
+
+def test_what_was_not_asked_for_is_looked_at(host: Looked) -> None:
+    """As when the Machine has got another entry meanwhile; it is watched from then on."""
+    more = (*FILE, PackageVersion("tool"))
+    host.change("new")
+    assert host.asked() == b"old"
+    assert host.agent.look("m1", more).files[CONF] == b"new"
+    assert host.watch.followed == [FILE, more]
