@@ -24,7 +24,8 @@ from kubenode.core.enrol import decide
 from kubenode.core.enrol.identity import BOOTSTRAPPERS, token_group
 from kubenode.core.lease import CONTROLLER
 from kubenode.runtime.bootstrap import steps as s
-from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
+from kubenode.runtime.controller.rights import ENROL
+from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.embed import Engine, Plugins
 from kubenode.runtime.record import Recorder
 from kubenode.runtime.store.kube import KubeStore
@@ -171,7 +172,7 @@ async def _story(
             engine = Engine(
                 store,
                 plugins=plugins,
-                controllers=(*NAMES, *OPTIONAL),
+                controllers=(*NAMES, ENROL),
                 user_data=wanted,
                 sinks={"kept": recorder},
             )

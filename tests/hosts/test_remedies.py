@@ -14,7 +14,8 @@ import pytest
 from kubenode import Engine, KubeStore, Plugins
 from kubenode.core.hookspecs import Power
 from kubenode.providers.memory import MemoryProvider
-from kubenode.runtime.controller.wiring import NAMES, OPTIONAL
+from kubenode.runtime.controller.rights import ENROL
+from kubenode.runtime.controller.wiring import NAMES
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.servers import CONTROLLER_USER
 from tests.cluster.test_enrolment import World
@@ -227,7 +228,7 @@ class Rack(MemoryProvider):
 def _deciding(world: World, rack: Rack) -> Iterator[Engine]:
     """Decide in this process, with a provider of the test."""
     store = KubeStore.connect(kubeconfig=world.plane.kubeconfig(CONTROLLER_USER))
-    engine = Engine(store, plugins=Plugins.discover(providers=[rack]), controllers=(*NAMES, *OPTIONAL))
+    engine = Engine(store, plugins=Plugins.discover(providers=[rack]), controllers=(*NAMES, ENROL))
     thread = threading.Thread(target=engine.run, name="engine", daemon=True)
     thread.start()
     try:
