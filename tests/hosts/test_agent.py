@@ -217,6 +217,7 @@ def _upgraded_once(node: Kept, runtime: str, platform: str) -> None:
     assert [record["state"] for record in ended] == ["done"]
 
 
+@pytest.mark.nightly  # the story of three hosts cuts upgrades short at each step
 @pytest.mark.parametrize("action", ["unpack", "configure"])
 @pytest.mark.parametrize("how", ["killed", "power"])
 def test_an_upgrade_that_is_cut_short_comes_to_its_end_once(

@@ -14,7 +14,7 @@ from tests.cluster.waiting import until
 from tests.hosts.agent import Kept, kept
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.nightly, pytest.mark.timeout(600)]
 
 LOG = logging.getLogger(__name__)
 
