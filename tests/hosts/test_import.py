@@ -13,6 +13,7 @@ import pytest
 from tests.cluster.test_enrolment import KUBENODE, World
 from tests.cluster.waiting import until
 from tests.hosts.agent import UNIT, Kept, kept
+from tests.hosts.artifacts import served
 from tests.hosts.host import Host
 from tests.hosts.stage import Stage
 from tests.runtime.bootstrap.rooted import packed
@@ -23,6 +24,11 @@ LOG = logging.getLogger(__name__)
 PYTHON: Final = "/usr/bin/python3.11"
 MOST_KIB: Final = 60 << 10
 """Of a bundled agent at rest; tests/benchmarks/agent.py measures it with twelve components."""
+CURL: Final = """#!/usr/bin/python3
+import sys, urllib.request
+urllib.request.urlretrieve(sys.argv[-1], sys.argv[sys.argv.index("-o") + 1])
+"""
+"""The root image has no curl; this one fetches what it is asked for."""
 LEFT_OUT: Final = ("/var/log", "/run", "/tmp", "/proc", "/sys", "/dev", "/var/lib/systemd", "/root/.ssh")
 
 
@@ -117,3 +123,35 @@ def test_a_running_node_is_imported_whole(
         resident = _rest(node)
         LOG.info("bundled agent: %d KiB", resident)
         assert resident < MOST_KIB
+
+
+def test_a_line_that_is_pasted_imports_a_host(
+    stage: Stage, world: World, kubelet: tuple[Path, ...], agent_bundle: Path
+) -> None:
+    """Nobody reaches the host: a person pastes one line into its root shell; the bundle comes by URL and digest. A second time it refuses."""
+    with served({"bundle": agent_bundle}) as server, kept(stage, world, "pasted", *kubelet) as node:
+        host = node.host
+        host.write("/usr/local/bin/curl", CURL, mode=0o755)
+        since = host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd")
+        asked = subprocess.run(
+            [
+                str(KUBENODE), "machine", "import", host.address, "--name", host.name, "--paste", "--bundle", str(agent_bundle),
+                "--bundle-url", server.url("good", "bundle"), "--kubeconfig", str(stage.control_plane.admin_kubeconfig), "-o", "json",
+            ],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+        line = json.loads(asked.stdout)["line"]
+        assert host.run("sh", "-c", line).splitlines()[-1] == "kubenode: the agent is started"
+        until(
+            "Running",
+            lambda: node.phase() == "Running",
+            120,
+            lambda: host.run("journalctl", "-u", UNIT, "-n", "30"),
+        )
+        assert node.is_ready()
+        assert host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd") == since
+        assert host.run("stat", "-c", "%a %U", "/etc/kubenode/token").split() == [
+            "600",
+            "root",
+        ]  # it was good once
+        assert "so this host has an agent" in host.run("sh", "-c", f"{line} 2>&1 || true")
