@@ -87,6 +87,34 @@ class Holds:
         self._tree.put(f"{HOLDS}/{package}", Was(form=Form.ABSENT))
 
 
+def in_turn(
+    run: Runner, sleep: Callable[[float], None], what: str, argv: tuple[str, ...], locked: re.Pattern[str]
+) -> Ran:
+    """Run something that needs the packages for itself; wait while another one has them.
+
+    Args:
+        run: runs it.
+        sleep: waits for some seconds.
+        what: names it, for the failure.
+        argv: the program and its arguments.
+        locked: what it says when another one has them.
+
+    Raises:
+        StepFailed: another one had them for LOCK_LIMIT.
+    """
+    waited = 0.0
+    while True:
+        ran = run(argv, CHANGE_LIMIT)
+        if ran.succeeded or ran.code is None or not locked.search(ran.tail):
+            return ran
+        if waited >= LOCK_LIMIT:
+            raise StepFailed(
+                f"{what}: another package manager has run for {LOCK_LIMIT:.0f} s; end it, or wait for it"
+            )
+        sleep(LOCK_EVERY)
+        waited += LOCK_EVERY
+
+
 @attrs.frozen
 class Found:
     """A package as dpkg knows it.
@@ -230,17 +258,7 @@ class Packages:
 
     def _locked(self, what: str, argv: tuple[str, ...]) -> Ran:
         """Run something that needs the package manager for itself; wait while another one has it."""
-        waited = 0.0
-        while True:
-            ran = self._run(argv, CHANGE_LIMIT)
-            if ran.succeeded or ran.code is None or not _LOCKED.search(ran.tail):
-                return ran
-            if waited >= LOCK_LIMIT:
-                raise StepFailed(
-                    f"{what}: another package manager has run for {LOCK_LIMIT:.0f} s; end it, or wait for it"
-                )
-            self._sleep(LOCK_EVERY)
-            waited += LOCK_EVERY
+        return in_turn(self._run, self._sleep, what, argv, _LOCKED)
 
     def _must(self, what: str, ran: Ran) -> None:
         if not ran.succeeded:

@@ -10,15 +10,13 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from kubenode.core.step import is_package
-from kubenode.runtime.agent.commands import Ran, Runner
+from kubenode.runtime.agent.commands import Runner
 from kubenode.runtime.agent.packages import (
-    CHANGE_LIMIT,
-    LOCK_EVERY,
-    LOCK_LIMIT,
     LOOK_LIMIT,
     Holds,
     PackageManager,
     Packages,
+    in_turn,
 )
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.agent.units import told
@@ -108,7 +106,7 @@ class RpmPackages:
             return
         argv = (*_DNF_DOES, "install", "--", _exact(package, version))
         what = f"installing {package}-{version}"
-        if not self._locked(what, argv).succeeded:
+        if not in_turn(self._run, self._sleep, what, argv, _LOCKED).succeeded:
             self._must(what, (*argv[:-3], "--refresh", *argv[-3:]))
         got = self.version(package)
         if got != version:
@@ -163,7 +161,7 @@ class RpmPackages:
             self._holds.forget(package)
 
     def _must(self, what: str, argv: tuple[str, ...]) -> None:
-        ran = self._locked(what, argv)
+        ran = in_turn(self._run, self._sleep, what, argv, _LOCKED)
         if ran.succeeded:
             return
         if _NO_PLUGIN.search(ran.tail):
@@ -172,20 +170,6 @@ class RpmPackages:
         more = f" {needed.group(1).strip()}" if needed is not None else ""
         more += "; dnf list --showduplicates says what there is" if _MISSING.search(ran.tail) else ""
         raise StepFailed(told(what, ran) + more)
-
-    def _locked(self, what: str, argv: tuple[str, ...]) -> Ran:
-        """Run something that needs the packages for itself; wait while another one has them."""
-        waited = 0.0
-        while True:
-            ran = self._run(argv, CHANGE_LIMIT)
-            if ran.succeeded or ran.code is None or not _LOCKED.search(ran.tail):
-                return ran
-            if waited >= LOCK_LIMIT:
-                raise StepFailed(
-                    f"{what}: another package manager has run for {LOCK_LIMIT:.0f} s; end it, or wait for it"
-                )
-            self._sleep(LOCK_EVERY)
-            waited += LOCK_EVERY
 
 
 def _names(line: str, package: str) -> bool:
