@@ -34,7 +34,7 @@ from kubenode.core.errors import AlreadyExists, Conflict, KubenodeError, ObjectN
 from kubenode.core.model import Json, Kind, Machine, Node, Ref
 from kubenode.core.node.sync import RECORDS, with_records
 from kubenode.runtime.engine.expect import Written
-from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, MergePatch, Store, is_budget
+from kubenode.runtime.store.contract import ApplyPatch, JsonPatch, MergePatch, Store, causes_of, is_budget
 
 SYNC_MANAGER: Final = "kubenode-sync"
 """The field manager of what is applied on Nodes: not the one of our other writes, so `kubectl` shows which is which."""
@@ -323,8 +323,9 @@ async def _applied(act: ApplyNode, store: Store) -> Written:
 
 def _others(error: Conflict, part: str) -> frozenset[str]:
     """Give the keys of labels or annotations that an apply was refused for: another manager owns them."""
-    causes = ((error.status or {}).get("details") or {}).get("causes") or ()
-    fields = (str(one.get("field", "")) for one in causes if one.get("reason") == "FieldManagerConflict")
+    fields = (
+        str(one.get("field", "")) for one in causes_of(error) if one.get("reason") == "FieldManagerConflict"
+    )
     start = f".metadata.{part}."
     return frozenset(field.removeprefix(start) for field in fields if field.startswith(start))
 

@@ -8,7 +8,7 @@ those who write a Store.
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 import attrs
@@ -29,7 +29,7 @@ from kubenode.core.model import Json, Kind
 __all__ = [
     "INITIAL_EVENTS_END", "AlreadyExists", "Api", "ApiError", "ApplyPatch", "Conflict", "EventType", "Expired", "Json", "JsonPatch",
     "Kind", "Listing", "Match", "MergePatch", "ObjectNotFound", "Patch", "Propagation", "Refused", "ServerFailed", "Store",
-    "TooManyRequests", "Unreachable", "Wanted", "Watch", "WatchEvent", "is_budget",
+    "TooManyRequests", "Unreachable", "Wanted", "Watch", "WatchEvent", "causes_of", "is_budget",
 ]  # fmt: skip
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -154,10 +154,15 @@ Wanted: TypeAlias = Mapping[str, str] | str | None
 Patch: TypeAlias = MergePatch | JsonPatch | ApplyPatch
 
 
+def causes_of(error: ApiError) -> Iterable[Mapping[str, Any]]:
+    """Give the causes that a server names in the Status of a refusal; none where it names none, or sent no Status."""
+    causes: Iterable[Mapping[str, Any]] = ((error.status or {}).get("details") or {}).get("causes") or ()
+    return causes
+
+
 def is_budget(error: TooManyRequests) -> bool:
     """Tell whether a 429 says that a PodDisruptionBudget allows no eviction now, and not that the server is busy."""
-    causes = ((error.status or {}).get("details") or {}).get("causes") or ()
-    return any(cause.get("reason") == BUDGET for cause in causes)
+    return any(cause.get("reason") == BUDGET for cause in causes_of(error))
 
 
 class Watch(Protocol):
