@@ -2,7 +2,8 @@
 
 from kubenode.core.hookspecs import Seen
 from kubenode.core.model.machine import Running
-from kubenode.core.step import RUNS, RestartUnit, Step, StopUnit
+from kubenode.core.probe import RUNS
+from kubenode.core.step import RestartUnit, Step, StopUnit
 
 
 def running(wanted: Running, unit: str | None, seen: Seen) -> Running:

@@ -13,7 +13,8 @@ from kubenode.core.law import BrokenLaw
 from kubenode.core.model.component import MachineComponent, MachineComponentSpec
 from kubenode.core.model.machine import ComponentEntry, Running
 from kubenode.core.model.meta import ObjectMeta
-from kubenode.core.step import Access, FileAccess, PackageHeld, Probe, Step
+from kubenode.core.probe import Access, FileAccess, PackageHeld, Probe
+from kubenode.core.step import Step
 
 P = TypeVar("P")
 

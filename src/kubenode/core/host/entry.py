@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.dependencies import CIRCLE, Obstacle, obstacles
 from kubenode.core.host.drift import (
@@ -37,7 +37,7 @@ from kubenode.core.model.machine import (
 )
 from kubenode.core.model.meta import ref
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.step import Step, refusal
+from kubenode.core.step import Step
 
 
 def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:

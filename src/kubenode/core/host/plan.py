@@ -26,6 +26,7 @@ from kubenode.core.model.machine import (
     StepAction,
 )
 from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.naming import is_component, is_unit
 from kubenode.core.step import (
     EnableUnit,
     InstallPackage,
@@ -36,8 +37,6 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
-    is_component,
-    is_unit,
 )
 
 MAX_STEPS = 16

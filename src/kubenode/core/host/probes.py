@@ -19,7 +19,7 @@ from kubenode.core.model.component import (
     VersionProbe,
 )
 from kubenode.core.model.machine import Running
-from kubenode.core.step import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
+from kubenode.core.probe import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
 
 
 def looked_at(spec: MachineComponentSpec, wanted: Running) -> tuple[Probe, ...]:

@@ -17,7 +17,7 @@ from typing import assert_never
 import attrs
 
 from kubenode.core.decision import Note, SetOperation
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.identity import deletion_op_id
 from kubenode.core.model.machine import (
     AnswerState,
@@ -49,7 +49,7 @@ from kubenode.core.remedy.ladder import (
     within,
 )
 from kubenode.core.remedy.replace import irreplaceable
-from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance, refusal
+from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance
 
 
 def advance(case: Case) -> Answer:

@@ -26,7 +26,8 @@ from kubenode.core.host.reinstall import last_good
 from kubenode.core.host.variables import filled, values
 from kubenode.core.model.machine import ConfigState
 from kubenode.core.policy import Policy
-from kubenode.core.step import Probe, Step
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
