@@ -20,7 +20,7 @@ from kubenode.components.systemd import UnitDriver, UnitParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settings, hookimpl
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.naming import check_account, check_package, check_path, check_unit
 from kubenode.core.probe import (
     Access,

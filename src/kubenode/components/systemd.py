@@ -12,7 +12,7 @@ from kubenode.components.effect import Effect, check_class, foreign, loading
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import LABEL, matches
 from kubenode.core.naming import check_unit
 from kubenode.core.probe import RUNS, Probe, ReadFile, UnitEnabled, UnitState

@@ -1,7 +1,7 @@
 """Whether a systemd unit runs, and the steps that make it do so; what several drivers need alike."""
 
 from kubenode.core.hookspecs import Seen
-from kubenode.core.model.machine import Running
+from kubenode.core.model.entry import Running
 from kubenode.core.probe import RUNS
 from kubenode.core.step import RestartUnit, Step, StopUnit
 

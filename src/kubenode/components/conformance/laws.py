@@ -11,7 +11,7 @@ from kubenode.components.conformance.kit import Kit, changed, difference
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Seen
 from kubenode.core.law import BrokenLaw, check_driver, check_functions
-from kubenode.core.model.machine import Running
+from kubenode.core.model.entry import Running
 from kubenode.core.model.meta import matches
 from kubenode.core.naming import (
     is_account,

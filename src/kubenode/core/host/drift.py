@@ -20,7 +20,8 @@ from kubenode.core.host.journal import ROLLED_BACK, JournalEntry
 from kubenode.core.host.turn import Turn
 from kubenode.core.identity import digest, op_id
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.meta import DRIFT_ALLOWED, ref
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step

@@ -27,7 +27,7 @@ from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tr
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
-from kubenode.core.model.machine import (
+from kubenode.core.model.entry import (
     COMPONENT_MISSING,
     WAITS,
     ComponentEntry,

@@ -25,8 +25,9 @@ from kubenode.core.host.reinstall import reinstallation
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
+from kubenode.core.model.entry import ComponentReport
 from kubenode.core.model.meta import ref
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer
 from kubenode.core.step import Reboot, Step
 
 INTERRUPTED = "interrupted by a reboot"

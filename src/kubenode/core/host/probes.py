@@ -18,7 +18,7 @@ from kubenode.core.model.component import (
     TcpProbe,
     VersionProbe,
 )
-from kubenode.core.model.machine import Running
+from kubenode.core.model.entry import Running
 from kubenode.core.probe import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
 
 

@@ -9,7 +9,7 @@ from kubenode.core.health.held import allows_drift
 from kubenode.core.host.drift import INSTALL_FAILED, was_at_target
 from kubenode.core.host.plan import anew
 from kubenode.core.host.snapshot import NodeSnapshot
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Running
+from kubenode.core.model.entry import ComponentEntry, ComponentReport, Running
 from kubenode.core.step import Step
 
 

@@ -19,13 +19,9 @@ import attrs
 from kubenode.core.decision import Note, SetOperation
 from kubenode.core.errors import Problem, refusal
 from kubenode.core.identity import deletion_op_id
-from kubenode.core.model.machine import (
-    AnswerState,
-    Machine,
-    Operation,
-    OperationAnswer,
-)
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.meta import ref
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     SILENT,

@@ -24,7 +24,7 @@ from kubenode.core.host.plan import reinstalled
 from kubenode.core.host.probes import looked_at, probed
 from kubenode.core.host.reinstall import last_good
 from kubenode.core.host.variables import filled, values
-from kubenode.core.model.machine import ConfigState
+from kubenode.core.model.entry import ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.probe import Probe
 from kubenode.core.step import Step
