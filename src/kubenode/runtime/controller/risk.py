@@ -18,7 +18,7 @@ from kubenode.core.risk.asks import (
     by_set,
     ended_of_set,
 )
-from kubenode.core.risk.binding import SetRoom
+from kubenode.core.risk.bounds import SetRoom
 from kubenode.core.risk.decide import FleetSnapshot, decide
 from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.rollout.batch import max_unavailable
