@@ -8,17 +8,10 @@ import attrs
 from kubenode.components.artifact import ArtifactParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
-from kubenode.core.step import (
-    AGENT_PATH,
-    ArtifactAt,
-    ArtifactFormat,
-    Probe,
-    Step,
-    UpgradeAgent,
-    check_sha256,
-    check_url,
-)
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_sha256, check_url
+from kubenode.core.probe import ArtifactAt, Probe
+from kubenode.core.step import AGENT_PATH, ArtifactFormat, Step, UpgradeAgent
 
 _LEAST, _MOST = 10, 3600
 

@@ -8,23 +8,17 @@ import attrs
 
 from kubenode.components.unit import running, steady
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_member, check_path, check_sha256, check_unit, check_url
+from kubenode.core.probe import ArtifactAt, Probe, UnitState
 from kubenode.core.step import (
-    ArtifactAt,
     ArtifactFormat,
     InstallArtifact,
-    Probe,
     RemoveArtifact,
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     artifact_mark,
-    check_member,
-    check_path,
-    check_sha256,
-    check_unit,
-    check_url,
 )
 
 _SHOWN = 12

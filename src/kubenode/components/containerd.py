@@ -8,7 +8,9 @@ import attrs
 from kubenode.components.artifact import ArtifactParams
 from kubenode.components.daemon import Daemon, source_of
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.step import Probe, Step, check_package, check_path, check_unit
+from kubenode.core.naming import check_package, check_path, check_unit
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 
 _CRI = 'plugins."io.containerd.grpc.v1.cri"'
 

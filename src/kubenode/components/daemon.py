@@ -11,20 +11,16 @@ from kubenode.components.artifact import ArtifactParams
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.probe import ArtifactAt, PackageVersion, Probe, ReadFile, UnitState
 from kubenode.core.step import (
-    ArtifactAt,
     InstallPackage,
-    PackageVersion,
-    Probe,
-    ReadFile,
     RemoveArtifact,
     RemoveFile,
     RemovePackage,
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
 )
 

@@ -11,25 +11,11 @@ from kubenode.components.effect import Effect, check_class, check_effect, foreig
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import matches
-from kubenode.core.step import (
-    Access,
-    FileAccess,
-    Probe,
-    ReadFile,
-    ReloadUnit,
-    RemoveFile,
-    RestartUnit,
-    Step,
-    StopUnit,
-    Then,
-    UnitState,
-    WriteFile,
-    check_account,
-    check_path,
-    check_unit,
-)
+from kubenode.core.naming import check_account, check_path, check_unit
+from kubenode.core.probe import Access, FileAccess, Probe, ReadFile, UnitState
+from kubenode.core.step import ReloadUnit, RemoveFile, RestartUnit, Step, StopUnit, Then, WriteFile
 
 
 def _check_mode(_: object, field: "attrs.Attribute[Any]", value: str) -> None:

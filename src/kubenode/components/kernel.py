@@ -12,21 +12,11 @@ import attrs
 from kubenode.components.effect import foreign
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import LABEL, matches
-from kubenode.core.step import (
-    Exec,
-    Probe,
-    ReadFile,
-    RemoveFile,
-    SetKernel,
-    Step,
-    is_module,
-    is_sysctl,
-    is_sysctl_value,
-    module_path,
-    sysctl_path,
-)
+from kubenode.core.naming import is_module, is_sysctl, is_sysctl_value, module_path, sysctl_path
+from kubenode.core.probe import Exec, Probe, ReadFile
+from kubenode.core.step import RemoveFile, SetKernel, Step
 
 _LIVE = b"live"
 _BUILT_IN = "(builtin)"

@@ -15,8 +15,10 @@ from kubenode.components.daemon import Daemon, skew, source_of
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.fields import camel_case
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
-from kubenode.core.step import Probe, Step, check_package, check_path, check_unit
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_package, check_path, check_unit
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 
 
 class CgroupDriver(enum.Enum):

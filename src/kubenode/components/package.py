@@ -8,20 +8,10 @@ import attrs
 
 from kubenode.components.unit import running, steady
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
-from kubenode.core.step import (
-    InstallPackage,
-    PackageHeld,
-    PackageVersion,
-    Probe,
-    RemovePackage,
-    RestartUnit,
-    Step,
-    StopUnit,
-    UnitState,
-    check_package,
-    check_unit,
-)
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_package, check_unit
+from kubenode.core.probe import PackageHeld, PackageVersion, Probe, UnitState
+from kubenode.core.step import InstallPackage, RemovePackage, RestartUnit, Step, StopUnit
 
 
 @attrs.frozen(kw_only=True)

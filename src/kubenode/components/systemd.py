@@ -12,22 +12,11 @@ from kubenode.components.effect import Effect, check_class, foreign, loading
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import LABEL, matches
-from kubenode.core.step import (
-    RUNS,
-    EnableUnit,
-    Probe,
-    ReadFile,
-    RemoveFile,
-    RestartUnit,
-    Step,
-    StopUnit,
-    UnitEnabled,
-    UnitState,
-    WriteFile,
-    check_unit,
-)
+from kubenode.core.naming import check_unit
+from kubenode.core.probe import RUNS, Probe, ReadFile, UnitEnabled, UnitState
+from kubenode.core.step import EnableUnit, RemoveFile, RestartUnit, Step, StopUnit, WriteFile
 
 _FOLDER = "/etc/systemd/system"
 _AT_BOOT = ("enabled", "enabled-runtime")

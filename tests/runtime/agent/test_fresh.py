@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kubenode.core.model import Now
-from kubenode.core.step import PackageVersion, Probe, ReadFile
+from kubenode.core.probe import PackageVersion, Probe, ReadFile
 from kubenode.runtime.agent.controller import CannotLook
 from tests.runtime.agent.test_work import CONF, Host, write
 

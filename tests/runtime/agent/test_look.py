@@ -18,7 +18,7 @@ from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.policy import Policy
-from kubenode.core.step import (
+from kubenode.core.probe import (
     Access,
     CheckAnswer,
     Exec,

@@ -11,11 +11,10 @@ import pytest
 from kubenode.core.decision import RunSteps
 from kubenode.core.host.journal import JournalState
 from kubenode.core.model import Disruption, Ref
+from kubenode.core.probe import PackageVersion, ReadFile, UnitState
 from kubenode.core.step import (
     EnableUnit,
     InstallPackage,
-    PackageVersion,
-    ReadFile,
     Reboot,
     ReloadUnit,
     RemoveFile,
@@ -23,7 +22,6 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
 )
 from kubenode.runtime.agent.controller import CannotLook

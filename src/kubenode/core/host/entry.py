@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.dependencies import CIRCLE, Obstacle, obstacles
 from kubenode.core.host.drift import (
@@ -27,7 +27,7 @@ from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tr
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
-from kubenode.core.model.machine import (
+from kubenode.core.model.entry import (
     COMPONENT_MISSING,
     WAITS,
     ComponentEntry,
@@ -37,7 +37,7 @@ from kubenode.core.model.machine import (
 )
 from kubenode.core.model.meta import ref
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.step import Step, refusal
+from kubenode.core.step import Step
 
 
 def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 from kubenode.core.decision import Note, RunSteps
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.host.drift import was_at_target
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.plan import (
@@ -25,9 +25,10 @@ from kubenode.core.host.reinstall import reinstallation
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
+from kubenode.core.model.entry import ComponentReport
 from kubenode.core.model.meta import ref
-from kubenode.core.step import Reboot, Step, refusal
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer
+from kubenode.core.step import Reboot, Step
 
 INTERRUPTED = "interrupted by a reboot"
 _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(

@@ -16,16 +16,11 @@ from kubenode.core.hookspecs import Have
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.identity import op_id
 from kubenode.core.model.component import Disruption, MachineComponent
-from kubenode.core.model.machine import (
-    ComponentEntry,
-    ConfigState,
-    Machine,
-    Operation,
-    OperationStep,
-    Running,
-    StepAction,
-)
+from kubenode.core.model.entry import ComponentEntry, ConfigState, Running
+from kubenode.core.model.machine import Machine
+from kubenode.core.model.operation import Operation, OperationStep, StepAction
 from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.naming import is_component, is_unit
 from kubenode.core.step import (
     EnableUnit,
     InstallPackage,
@@ -36,8 +31,6 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
-    is_component,
-    is_unit,
 )
 
 MAX_STEPS = 16

@@ -18,8 +18,8 @@ from kubenode.core.model.component import (
     TcpProbe,
     VersionProbe,
 )
-from kubenode.core.model.machine import Running
-from kubenode.core.step import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
+from kubenode.core.model.entry import Running
+from kubenode.core.probe import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
 
 
 def looked_at(spec: MachineComponentSpec, wanted: Running) -> tuple[Probe, ...]:

@@ -4,13 +4,13 @@ It is asked for where a look finds nothing wrong: a file that no driver compares
 restart does not mend.
 """
 
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.health.held import allows_drift
 from kubenode.core.host.drift import INSTALL_FAILED, was_at_target
 from kubenode.core.host.plan import anew
 from kubenode.core.host.snapshot import NodeSnapshot
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Running
-from kubenode.core.step import Step, refusal
+from kubenode.core.model.entry import ComponentEntry, ComponentReport, Running
+from kubenode.core.step import Step
 
 
 def last_good(before: ComponentReport, entry: ComponentEntry) -> str:

@@ -11,7 +11,8 @@ from kubenode.core.host.journal import JournalEntry
 from kubenode.core.host.plan import is_at_target
 from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.condition import Condition
-from kubenode.core.model.machine import AgentStatus, ComponentEntry, Machine
+from kubenode.core.model.entry import ComponentEntry
+from kubenode.core.model.machine import AgentStatus, Machine
 from kubenode.core.model.now import Now, moment
 from kubenode.core.step import Step
 

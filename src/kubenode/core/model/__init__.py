@@ -33,6 +33,8 @@ from kubenode.core.model.componentset import (
     Skip,
 )
 from kubenode.core.model.condition import Claim, Condition, stated
+from kubenode.core.model.drain import DrainPolicy, DrainRecord, DrainState, OnTimeout
+from kubenode.core.model.entry import ComponentEntry, ComponentReport, ConfigState, Running
 from kubenode.core.model.inspection import (
     ControlGroup,
     Inconclusive,
@@ -46,14 +48,7 @@ from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import (
     AgentSource,
     AgentStatus,
-    AnswerState,
-    ComponentEntry,
-    ComponentReport,
-    ConfigState,
     DeletionPolicy,
-    DrainPolicy,
-    DrainRecord,
-    DrainState,
     Enrolment,
     Host,
     Infrastructure,
@@ -61,14 +56,8 @@ from kubenode.core.model.machine import (
     MachineSpec,
     MachineStatus,
     NodeRef,
-    OnTimeout,
-    Operation,
-    OperationAnswer,
-    OperationStep,
-    Running,
     SecretRef,
     SetRef,
-    StepAction,
     Taint,
     TaintEffect,
 )
@@ -87,6 +76,7 @@ from kubenode.core.model.machineset import (
 )
 from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, OwnerReference, Ref, Switch, ref
 from kubenode.core.model.now import Now
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer, OperationStep, StepAction
 from kubenode.core.model.quantity import IntOrPercent
 from kubenode.core.model.remediation import (
     KubenodeRemediation,

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, TypeAlias
 import attrs
 
 from kubenode.core.model.condition import Conditions
+from kubenode.core.model.entry import Running
 from kubenode.core.model.inspection import HOOKS_LIMIT, Inspection, InspectionResult
-from kubenode.core.model.machine import Running
 from kubenode.core.model.meta import (
     Column,
     DnsLabel,

@@ -13,7 +13,7 @@ from kubenode.core.model.componentset import (
     Revision,
     RolledBack,
 )
-from kubenode.core.model.machine import ComponentEntry
+from kubenode.core.model.entry import ComponentEntry
 from kubenode.core.rollout.tally import JOIN_LIMIT, Seat, TallyView
 
 

@@ -24,9 +24,10 @@ from kubenode.core.host.plan import reinstalled
 from kubenode.core.host.probes import looked_at, probed
 from kubenode.core.host.reinstall import last_good
 from kubenode.core.host.variables import filled, values
-from kubenode.core.model.machine import ConfigState
+from kubenode.core.model.entry import ConfigState
 from kubenode.core.policy import Policy
-from kubenode.core.step import Probe, Step
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins

@@ -18,7 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
-from kubenode.core.step import is_url
+from kubenode.core.naming import is_url
 from kubenode.runtime.agent.reach import connected, refuse
 from kubenode.runtime.agent.tree import StepFailed
 

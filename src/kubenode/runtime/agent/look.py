@@ -16,7 +16,7 @@ from typing import Final, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from kubenode.core.hookspecs import Seen
-from kubenode.core.step import (
+from kubenode.core.probe import (
     Access,
     ArtifactAt,
     Check,

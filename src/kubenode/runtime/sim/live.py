@@ -12,7 +12,7 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.inspection import INSPECT_EVERY
 from kubenode.core.model.meta import ZONE_LABEL
-from kubenode.core.step import Probe
+from kubenode.core.probe import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.drive import Driver, survived

@@ -24,7 +24,7 @@ from kubenode.core.host.decide import HostSeen
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.node.workload import Workload
-from kubenode.core.step import Probe
+from kubenode.core.probe import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.controller.workloads import look
