@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.design.clause import FLEETS, HOSTS, Clause, later, shown
+from tests.design.clause import FLEETS, Clause, later, shown
 
 IMPORT: Final[tuple[Clause, ...]] = (
     shown("It begins with the object: CLI, API or console creates the Machine (Pending, spec.host) and its own bootstrap token", "creates the Machine (Pending, spec.host) and its own bootstrap token"),
@@ -78,7 +78,7 @@ HUNG: Final[tuple[Clause, ...]] = (
     shown("drain and reboot ->", "restart unit -> drain and reboot -> hand to a human", "drain and reboot: a rung that reboots drains first"),
     shown("replace ->", "replace: the Machine is deleted once its Node is drained"),
     shown("hand to a human."),
-    later("Seconds on top of the detector's own time.", HOSTS, "item 9 measures it from the log's line"),
+    shown("Seconds on top of the detector's own time."),
     shown("An episode opens when a condition first meets a rule"),
     shown("and ends when verified clear for the dwell, handed to a human, or the node uid is gone;", "An episode ends when verified clear for the dwell"),
     shown("its job's name is f(machine uid, remedier, number of closed episodes), so every observer, however stale, computes the same name;", "every observer, however stale, computes the same name"),

@@ -21,7 +21,7 @@ from tests.core.node.test_sentences import SENTENCES as NODE
 from tests.core.risk.test_sentences import SENTENCES as RISK
 from tests.core.rollout.test_sentences import SENTENCES as ROLLOUT
 from tests.design import flows, phases_and_permits
-from tests.design.clause import CLOUDS, FLEETS, HOSTS, Clause
+from tests.design.clause import FLEETS, Clause
 from tests.hosts.test_sentences import DESIGN as ON_HOSTS
 
 INDEXED: Final = tuple(
@@ -92,7 +92,7 @@ def showing(by: str) -> set[str]:
 def test_a_clause_is_shown_or_belongs_to_a_later_issue(clause: Clause) -> None:
     """Never neither, never both; who is left to a later issue says why."""
     if clause.later:
-        assert clause.later in (HOSTS, CLOUDS, FLEETS)
+        assert clause.later == FLEETS
         assert clause.why
         assert not clause.shown
         return

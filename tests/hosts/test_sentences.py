@@ -36,6 +36,7 @@ DESIGN: tuple[tuple[str, tuple[str, ...]], ...] = (
         "at rest it renews one Lease every few minutes (10,000 agents at 10 s would cost the API server three cores).",
         ("runtime/agent/test_lease.py::test_it_is_made_and_renewed", "runtime/agent/test_report_rate.py::test_looks_that_find_nothing_new_write_nothing"),
     ),
+    ("Seconds on top of the detector's own time.", (HANGS, "benchmarks/lines.py::rows")),
 )  # fmt: skip
 SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     *DESIGN,
@@ -154,6 +155,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     # Figures.
     ("agent RSS < 60 MiB and < 1 % of a core at rest with 12 components", ("benchmarks/agent.py::main",)),
     ("detector <= 1 % of a core at 1,000 log lines/s (ratio to a bare read loop)", ("benchmarks/detector.py::main",)),
+    ("log line -> condition written p99", ("benchmarks/lines.py::rows", "benchmarks/test_conditions.py::test_lines_become_conditions_and_each_part_is_told")),
     ("API writes per component upgrade on one node", ("runtime/test_upgrade_writes.py::test_an_upgrade_on_a_node_takes_so_many_writes",)),
 )  # fmt: skip
 
