@@ -17,14 +17,11 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
-from kubenode.core.decision import RunSteps
 from kubenode.core.errors import Expired, ObjectNotFound
-from kubenode.core.hookspecs import Instance, Seen
-from kubenode.core.host.decide import HostSeen
+from kubenode.core.hookspecs import Instance
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.node.workload import Workload
-from kubenode.core.probe import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.controller.workloads import look
@@ -49,6 +46,7 @@ from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import BOOT, SimCloud, SimClouds, machine_of
 from kubenode.runtime.sim.host import HostSpec, SimHost
+from kubenode.runtime.sim.hosts import SimHosts
 from kubenode.runtime.store.contract import MergePatch, Store
 from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
 
@@ -164,7 +162,7 @@ class Process:
         self.inputs.append(Done(key=call.key, written=outcome.written, error=outcome.error))
 
 
-class Simulation:
+class Simulation(SimHosts):
     """A cluster on virtual time: an embedded API, the controllers, the agents and their hosts."""
 
     def __init__(
@@ -226,21 +224,6 @@ class Simulation:
 
     def _workload(self, key: str, node: str, now: m.Now) -> Workload | None:
         return now_or_never(look(self.store, node, now.elapsed)) if node else None
-
-    # The hosts, as agents see them.
-
-    def seen(self, machine: str) -> HostSeen | None:
-        """Give what the agent of a machine knows."""
-        host = self.hosts.get(machine)
-        return None if host is None else host.seen()
-
-    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at a host."""
-        return self.hosts[machine].look(probes)
-
-    async def run(self, effect: RunSteps) -> None:
-        """Run steps on a host."""
-        self.hosts[effect.machine.name].start(effect)
 
     # What a story does.
 
