@@ -55,7 +55,7 @@ class KernelParams:
         modules: such as `br_netfilter`.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     name: str = attrs.field(validator=_check_file)
@@ -75,7 +75,7 @@ class KernelDriver:
     params = KernelParams
 
     def probes(self, want: Desired[KernelParams], /) -> tuple[Probe, ...]:
-        """Look at the files, the running values and the loaded modules; only modinfo knows of what is built in."""
+        """Look at the files, the running values and the loaded modules; modules that are built in are known to modinfo only."""
         params = want.params
         return (
             *map(ReadFile, params.step.files), *(ReadFile(sysctl_path(key)) for key in params.sysctl),

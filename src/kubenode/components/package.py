@@ -1,7 +1,7 @@
 """Driver `package`: a package of the host's package manager at an exact version, and its unit.
 
-The version is the MachineComponent's `spec.version`, spelled as the package manager spells it. The
-configuration that a package brings is the package's own; what counts here is that it is held, if it should be.
+The version is the MachineComponent's `spec.version`, spelled as the package manager spells it. The configuration files of
+a package are the package's own business: `config` says only whether it is held, if it should be.
 """
 
 import attrs
@@ -23,7 +23,7 @@ class PackageParams:
         hold: whether upgrades by others are kept from it.
 
     Raises:
-        ValueError: a name is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     package: str = attrs.field(validator=check_package)
@@ -65,7 +65,7 @@ class PackageDriver:
             return _removal(package, unit, have)
         install = InstallPackage(package=package, version=want.version, then=None, hold=want.params.hold)
         if have.version == want.version:
-            # What is there is only held: nothing is restarted for it.
+            # Only the hold is missing: nothing is restarted for that.
             hold = () if have.config is ConfigState.CURRENT else (install,)
             return (*hold, *steady(unit, want.state, have.state))
         if want.state is Running.STOPPED:

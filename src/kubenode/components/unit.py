@@ -1,4 +1,4 @@
-"""Whether a systemd unit runs, and the steps that make it do so; what several drivers need alike."""
+"""Whether a systemd unit runs, and the steps that make it do so: shared by several drivers."""
 
 from kubenode.core.hookspecs import Seen
 from kubenode.core.model.entry import Running

@@ -16,9 +16,9 @@ import attrs
 from kubenode.core.decision import Note, RunSteps
 from kubenode.core.health.held import allows_drift
 from kubenode.core.host.dependencies import CIRCLE
-from kubenode.core.host.journal import ROLLED_BACK, JournalEntry
+from kubenode.core.host.journal import ROLLED_BACK, JournalEntry, acts_of
 from kubenode.core.host.turn import Turn
-from kubenode.core.identity import digest, op_id
+from kubenode.core.identity import digest
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.entry import ComponentEntry, ComponentReport
 from kubenode.core.model.machine import Machine
@@ -56,15 +56,8 @@ def repairs(
     journal: Mapping[str, JournalEntry],
 ) -> Repairs:  # fmt: skip
     """Count the repairs of an entry, as `tries` counts its installations."""
-    begun: list[str] = []
-    while True:
-        this = op_id(
-            "repair", machine.metadata.uid, name, entry.set, entry.revision, component.metadata.uid,
-            entry.state.value, len(begun),
-        )  # fmt: skip
-        if this not in journal:
-            return Repairs(begun=tuple(begun), last=journal[begun[-1]] if begun else None, next_op_id=this)
-        begun.append(this)
+    begun, following = acts_of("repair", machine, name, entry, component, journal)
+    return Repairs(begun=begun, last=journal[begun[-1]] if begun else None, next_op_id=following)
 
 
 def was_at_target(before: ComponentReport, entry: ComponentEntry) -> bool:

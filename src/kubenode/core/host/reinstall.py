@@ -1,4 +1,4 @@
-"""What a reinstallation puts down: the component that was last found whole on the host, as if nothing of it were there.
+"""What a reinstallation installs: the component that was last found whole on the host, as if nothing of it were there.
 
 It is asked for where a look finds nothing wrong: a file that no driver compares is damaged, a program hangs in a way that a
 restart does not mend.
@@ -27,7 +27,7 @@ def last_good(before: ComponentReport, entry: ComponentEntry) -> str:
 
 
 def reinstallation(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
-    """Give the steps that put an entry's component down again; else why there are none."""
+    """Give the steps that install an entry's component again; else why there are none."""
     entry = seen.machine.spec.components.get(name)
     if entry is None:
         return "nothing says how it should be"

@@ -1,5 +1,6 @@
 """The objects: what people write and what the world looks like. Frozen attrs classes, read-only."""
 
+from kubenode.core.model.batch import Batch, BatchRecord, Failure, Member, MemberState, RolledBack
 from kubenode.core.model.cloudevents import CloudEvents, OpenEvent
 from kubenode.core.model.component import (
     ComponentProbe,
@@ -15,19 +16,13 @@ from kubenode.core.model.component import (
 from kubenode.core.model.componentset import (
     Approval,
     Approve,
-    Batch,
-    BatchRecord,
     Excuse,
-    Failure,
     InspectAgain,
     MachineComponentSet,
     MachineComponentSetSpec,
     MachineComponentSetStatus,
-    Member,
-    MemberState,
     RepairWord,
     Revision,
-    RolledBack,
     Rollout,
     Selector,
     Skip,

@@ -10,15 +10,9 @@ import attrs
 from kubenode.core.decision import Note, soonest
 from kubenode.core.errors import Problem, refusal
 from kubenode.core.inspection import Inspected
+from kubenode.core.model.batch import Batch, Failure, MemberState, RolledBack
 from kubenode.core.model.component import MachineComponent
-from kubenode.core.model.componentset import (
-    Batch,
-    Failure,
-    MachineComponentSet,
-    MachineComponentSetStatus,
-    MemberState,
-    RolledBack,
-)
+from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.inspection import (
     InspectionHook,

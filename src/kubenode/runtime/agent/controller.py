@@ -150,7 +150,7 @@ class AgentController:
         return _Judged(have, driver.plan(want, have), failing)
 
     def _afresh(self, machine: m.Machine, name: str, known: Mapping[str, str]) -> tuple[Step, ...] | Problem:
-        """Ask the driver for the steps that put down what was last found whole of an entry; none where nothing was."""
+        """Ask the driver for the steps that install what was last found whole of an entry; none where nothing was."""
         entry, agent = machine.spec.components.get(name), machine.status.agent or m.AgentStatus()
         good = "" if entry is None else last_good(agent.components.get(name, m.ComponentReport()), entry)
         component = self._cache.get(m.MachineComponent, good) if good else None

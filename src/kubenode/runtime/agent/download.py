@@ -204,7 +204,7 @@ class _Line:
 
 
 def _careful(connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-    """Let a connection be made to no server that is never asked."""
+    """Let a connection refuse the servers that must never be asked (`reach.py`), by the address that it is made to."""
     connection._create_connection = connected  # type: ignore[attr-defined]  # as its own tests do; ours notice if it goes
     return connection
 

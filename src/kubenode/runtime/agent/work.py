@@ -223,7 +223,7 @@ class Work:
 
 
 def _turned(one: Open, why: str) -> Open:
-    """Give an operation that goes back though that could not be written."""
+    """Turn an operation to its way back in memory, when the journal could not be written."""
     return attrs.evolve(one, back=True, why=why)
 
 
