@@ -15,11 +15,12 @@ import asyncio
 import json
 import os
 import re
+import sys
 import tarfile
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -247,13 +248,18 @@ def measured(parts: Parts, bundle: Path, folder: Path, told: argparse.Namespace)
         kept(stage, world, "bench", stage.layer(parts.kubelet, PROGRAM), folder / "layer") as node,
     ):
         prepare(node, told.options)
-        found = {
+        found: Mapping[str, Callable[[], Iterable[Row]]] = {
             "rest": lambda: rest(node, told.seconds),
             "upgrade": lambda: upgrade(node, stage.control_plane.audit_log),
             "flap": lambda: flap(node, told.flap),
             "lines": lambda: lines(node, stage.control_plane, told.times),
         }  # fmt: skip
-        return [row for name in PARTS if name in told.only for row in found[name]()]
+        rows: list[Row] = []
+        for name in PARTS:
+            if name in told.only:
+                print(f"{name} is measured", file=sys.stderr, flush=True)
+                rows.extend(found[name]())
+        return rows
 
 
 def main() -> None:
