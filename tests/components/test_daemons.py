@@ -293,7 +293,7 @@ def test_what_does_not_go_with_its_api_server_is_not_installed() -> None:
         ({"artifact": {**FETCHED, "url": "https://me:s3cr3t@x"}}, "url: it is no plain http or https URL"),
         ({"config": {"max_pods": "many"}}, "must be a whole number"),
         ({"config": {"maxPods": 5}}, "extra fields found (maxPods)"),
-        ({"config": {"cgroup_driver": "none"}}, "'none' is not a valid CgroupDriver"),
+        ({"config": {"cgroup_driver": "none"}}, "must be one of systemd, cgroupfs @ $.config.cgroup_driver"),
         ({"config_file": "x"}, "is not a plain absolute path"),
         ({"package": "-y", "artifact": None}, "is not the name of a package"),
     ],
