@@ -366,14 +366,14 @@ def test_wrong_parameters_of_a_file_are_refused(given: dict[str, str], says: str
 
 def test_what_is_refused_may_be_a_secret() -> None:
     """A token without quotes, or in the field beside: the kind is named, and not the value."""
-    for given in (
+    for wrong in (
         {"content": 48151623},
         {"mode": "48151623"},
         {"effect": "48151623"},
         {"unit": ["48151623"]},
     ):
         with pytest.raises(InvalidObjectError) as raised:
-            structured({"path": PATH, "content": "", **given}, FileParams, "spec.parameters")
+            structured({"path": PATH, "content": "", **wrong}, FileParams, "spec.parameters")
         assert "48151623" not in str(raised.value)
 
 
