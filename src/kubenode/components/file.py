@@ -21,7 +21,7 @@ from kubenode.core.step import ReloadUnit, RemoveFile, RestartUnit, Step, StopUn
 def _check_mode(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
     if value and not matches("^0?[0-7]{3}$", value):
         raise ValueError(
-            f"{field.name}: {value!r} is no mode such as '0644'; write it in quotes, set-uid bits are not given"
+            f"{field.name}: it is no mode such as '0644'; write it in quotes, set-uid bits are not given"
         )
 
 

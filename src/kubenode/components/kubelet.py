@@ -15,7 +15,7 @@ from kubenode.components.daemon import Daemon, skew, source_of
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.fields import camel_case
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.model.entry import Running
 from kubenode.core.naming import check_package, check_path, check_unit
 from kubenode.core.probe import Probe
 from kubenode.core.step import Step
@@ -132,12 +132,12 @@ class KubeletDriver:
         Raises:
             InvalidObjectError: it would install or configure a version that does not go with the API server's.
         """
-        changes = have.version != want.version or have.config is not ConfigState.CURRENT
-        if want.state is not Running.ABSENT and changes:
+        daemon = _daemon(want)
+        if want.state is not Running.ABSENT and daemon.changes(have):
             problem = skew(want.version, want.params.api_server)
             if problem is not None:
                 raise InvalidObjectError((problem,))
-        return _daemon(want).plan(have)
+        return daemon.plan(have)
 
 
 def _daemon(want: Desired[KubeletParams]) -> Daemon:

@@ -179,11 +179,14 @@ class Have:
 
     Attributes:
         version: what is installed; empty when nothing is.
+        drifted: which parts of a configuration are Drifted, in words of the driver's own, where its steps depend on
+            that: for its `plan` alone, reported to nobody.
     """
 
     version: str
     config: ConfigState
     state: Running
+    drifted: tuple[str, ...] = ()
 
 
 class ComponentDriver(Protocol[P]):

@@ -5,7 +5,7 @@ again, also of a step that never began.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Protocol, assert_never
 
 from kubenode.core.step import (
@@ -93,6 +93,16 @@ class Executor:
         self._upgrades = upgrades
         self._boot_id = boot_id
         self._pause = pause
+
+    def check(self, steps: Iterable[Step]) -> None:
+        """Look whether all steps may be done, before the first is: what one would refuse, no other is done and undone for.
+
+        Raises:
+            StepFailed: one may not be done, or nobody can tell.
+        """
+        for step in steps:
+            if isinstance(step, RemovePackage):
+                self._packages.check_removal(step.package)
 
     def before(self, step: Step) -> Begun:
         """Look at what a step will change, and give its way back; nothing is changed.

@@ -11,7 +11,6 @@ import ssl
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Final, TypeVar, assert_never
 from urllib.parse import urlsplit
 
@@ -205,7 +204,7 @@ def _status(check: HttpGet) -> int:
         connection.request(
             "GET", f"{path}?{parts.query}" if parts.query else path, headers={"User-Agent": "kubenode"}
         )
-        return HTTPStatus(connection.getresponse().status).value
+        return int(connection.getresponse().status)
     finally:
         over.cancel()
         connection.close()
