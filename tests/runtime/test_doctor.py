@@ -25,7 +25,8 @@ from kubenode.runtime.observe.events import INTERVAL, Events, Poll, poll
 from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault, EventfulCloud
-from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash, Simulation
+from kubenode.runtime.sim.process import SimulatedCrash
+from kubenode.runtime.sim.run import CONTROLLER, Simulation
 from kubenode.runtime.sim.workload import App, Apps
 from kubenode.runtime.store.embedded import now_or_never
 from tests.runtime.test_clouds import delete, lax, machine, read

@@ -48,8 +48,8 @@ GRACE: Final = 20.0
 """Seconds that a step under way has to end when the agent is told to stop; else the next agent takes it up."""
 _REST_EVERY: Final = 0.2
 _ARRIVING_EVERY: Final = 1.0
-_LIMITS: Final = Limits(patience=timedelta(seconds=10))
-"""A server that does not answer is soon taken for one that is away."""
+_LIMITS: Final = Limits(call=timedelta(seconds=10), patience=timedelta(seconds=10))
+"""A server that does not answer is soon taken for one that is away: no call waits longer than the kubelet's do."""
 
 
 @attrs.frozen(kw_only=True)
@@ -128,7 +128,7 @@ class _Agent:
         )  # fmt: skip
         if wanted.detect is not None:  # before the journal is held: rules that are wrong end it here
             self._detector = detector(
-                wanted.detect, boot, wanted.state, clock, self._stir, root=wanted.root,
+                wanted.detect, boot, wanted.state, clock, self._detected, root=wanted.root,
                 unit=self._unit,
             )  # fmt: skip
         self._watch = None if wanted.once else Watch(wanted.root, self._loop, self._stir)
@@ -188,6 +188,13 @@ class _Agent:
 
     def _stir(self) -> None:
         self._host.heard()
+        self._ask()
+
+    def _detected(self) -> None:
+        self._host.detected()
+        self._ask()
+
+    def _ask(self) -> None:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
 
