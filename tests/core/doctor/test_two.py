@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kubenode.core import model as m
@@ -183,7 +183,12 @@ class Race:
             self.stored, turn = wanted, turn + 1
 
 
+PLANNED = event("b")
+MOVED = event("b", impact=Impact.REDEPLOY)
+
+
 @given(POLLS, LISTS, st.integers(0, 1))
+@example([(0, (event("a"), PLANNED), 0), (1, (MOVED,), 0)], (), 0)
 def test_they_come_to_rest_and_who_polled_last_is_heard(
     polls: list[tuple[int, tuple[CloudEvent, ...], int]], truth: tuple[CloudEvent, ...], first: int
 ) -> None:

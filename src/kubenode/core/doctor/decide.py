@@ -241,7 +241,7 @@ def _word(status: CloudEvents) -> str:
     events = (
         part
         for one in status.open
-        for part in (one.id, one.type, one.state, str(one.not_before), one.condition)
+        for part in (one.id, one.type, one.state, str(one.not_before), one.condition, one.reason)
     )
     said = (
         part for one in status.conditions for part in (one.type, one.status.value, one.reason, one.message)
