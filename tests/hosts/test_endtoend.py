@@ -222,6 +222,8 @@ def test_5_an_upgrade_is_cut_short_at_each_step(story: Story) -> None:
             assert (host.boot_id == boots[host.name]) is (host is not three)
 
     with chapter(story, 5):
+        # What a set may have unavailable holds for whoever disturbs its machines: all three at once, here.
+        wishes.roll(wishes.kubelet, "kubelet-2", batches=[3])
         wishes.containerd_is("containerd-3", story.newest[1], sandbox_image="registry.k8s.io/pause:3.10")
         cut_short(wishes.containerd, "containerd-3", 0)
         story.containerd = story.newest[1]

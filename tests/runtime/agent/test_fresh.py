@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from kubenode.core.model import Now
-from kubenode.core.step import PackageVersion, Probe, ReadFile
+from kubenode.core.probe import PackageVersion, Probe, ReadFile
 from kubenode.runtime.agent.controller import CannotLook
 from kubenode.runtime.agent.host import STANDS
 from tests.runtime.agent.test_work import CONF, Host, write

@@ -12,7 +12,7 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.trial import Arrival
 from kubenode.core.model.condition import Condition
-from kubenode.core.step import Probe
+from kubenode.core.probe import Probe
 from kubenode.runtime.agent.artifacts import Artifacts
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.controller import CannotLook

@@ -48,8 +48,8 @@ GRACE: Final = 20.0
 """Seconds that a step under way has to end when the agent is told to stop; else the next agent takes it up."""
 _REST_EVERY: Final = 0.2
 _ARRIVING_EVERY: Final = 1.0
-_LIMITS: Final = Limits(patience=timedelta(seconds=10))
-"""A server that does not answer is soon taken for one that is away."""
+_LIMITS: Final = Limits(call=timedelta(seconds=10), patience=timedelta(seconds=10))
+"""A server that does not answer is soon taken for one that is away: no call waits longer than the kubelet's do."""
 
 
 @attrs.frozen(kw_only=True)
