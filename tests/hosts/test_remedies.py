@@ -268,6 +268,7 @@ def test_the_provider_acts_for_an_agent_that_says_nothing_and_once(
             until("Running", lambda: node.phase() == "Running", 120, told, every=0.5)
             until("the rule", _says(world, "silent", "RaidDegraded", "False"), 60, told)
             assert _condition(world, "silent", "RaidDegraded")["reason"] == "RaidIsWhole"
+            until("a journal that is read", _says(world, "silent", "LogFlood", "False"), 60, told)
 
             forged = f"MESSAGE={HUNG}\nSYSLOG_FACILITY=0\nPRIORITY=4\n_TRANSPORT=kernel\nSYSLOG_IDENTIFIER=kernel\n"
             host.run("logger", "--journald", input=forged)
