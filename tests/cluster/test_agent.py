@@ -325,6 +325,17 @@ def test_a_line_of_a_log_is_a_condition_of_the_node(
         "the line that was written meanwhile", lambda: told("DiskGone")["status"] == "True", logs=agent.tail
     )
     assert told("KernelDeadlock") == before
+    for number in range(4):
+        say(f"Out of memory: Killed process {number} (java) total-vm:1kB, anon-rss:1kB")
+    say("EXT4-fs (none1): Remounting filesystem read-only")
+    until("the file system", lambda: told("ReadonlyFilesystem")["status"] == "True", logs=agent.tail)
+    assert told("ReadonlyFilesystem")["reason"] == "FilesystemIsReadOnly"
+    assert told("FrequentOOMKilling")["status"] == "False", "four are no storm"
+    say(text.replace("in I/O wait ", ""))
+    say("Memory cgroup out of memory: Killed process 5 (java) total-vm:1kB, anon-rss:1kB")
+    until("the storm", lambda: told("FrequentOOMKilling")["status"] == "True", logs=agent.tail)
+    assert told("FrequentOOMKilling")["reason"] == "OOMStorm"
+    assert told("KernelDeadlock") == before, "the other wording is the same fault"
     leases = "/apis/coordination.k8s.io/v1/namespaces/kubenode-agents/leases"
     until("the Lease", lambda: world.admin.get(f"{leases}/a9"), logs=agent.tail)
     assert world.admin.get(f"{leases}/a9")["spec"]["holderIdentity"] == "kubenode:agent:a9"
