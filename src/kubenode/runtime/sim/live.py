@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from kubenode.core import model as m
@@ -78,6 +78,9 @@ class LiveHosts:
         """Give what the agent of a machine knows."""
         host = self.hosts.get(machine)
         return None if host is None else host.seen()
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Do nothing: a look takes no time here."""
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at a host."""

@@ -234,6 +234,9 @@ class Simulation:
         host = self.hosts.get(machine)
         return None if host is None else host.seen()
 
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Do nothing: a look takes no time here."""
+
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at a host."""
         return self.hosts[machine].look(probes)
