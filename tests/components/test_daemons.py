@@ -171,6 +171,81 @@ def test_the_steps(state: Running, found: Have, steps: tuple[Any, ...]) -> None:
     assert ContainerdDriver().plan(containerd(state=state), found) == steps
 
 
+HOLD = _installs(None)
+
+
+@pytest.mark.parametrize(
+    ("state", "drifted", "found", "steps"),
+    [
+        (R, ("hold",), have("1.7.2", D, R), (HOLD,)),
+        (R, ("hold",), have("1.7.2", D, S), (HOLD, RESTART)),
+        (S, ("hold",), have("1.7.2", D, R), (HOLD, STOP)),
+        (S, ("hold",), have("1.7.2", D, S), (HOLD,)),
+        (R, ("file", "hold"), have("1.7.2", D, R), (HOLD, _writes(RESTART))),
+        (S, ("file", "hold"), have("1.7.2", D, S), (HOLD, _writes(None), STOP)),
+        (R, ("file",), have("1.7.2", D, R), (_writes(RESTART),)),
+        (R, ("hold",), have("1.6.20", D, R), (_installs(RESTART),)),
+        (R, ("file", "hold"), have("1.6.20", D, R), (_installs(RESTART), _writes(RESTART))),
+    ],
+)
+def test_a_lost_hold_is_drift_and_nothing_is_restarted_for_it(
+    state: Running, drifted: tuple[str, ...], found: Have, steps: tuple[Any, ...]
+) -> None:
+    """It is held where it is; the file is written, and loaded, if that is another too, or if nobody said which."""
+    assert ContainerdDriver().plan(containerd(state=state), attrs.evolve(found, drifted=drifted)) == steps
+
+
+CONTENT = {"/etc/containerd/config.toml": containerd().params.config.content()}
+
+
+@pytest.mark.parametrize(
+    ("held", "files", "state", "config", "drifted"),
+    [
+        ({"containerd": True}, CONTENT, R, C, ()),
+        ({"containerd": False}, CONTENT, R, D, ("hold",)),
+        ({}, CONTENT, S, D, ("hold",)),
+        ({"containerd": True}, {}, R, D, ("file",)),
+        ({"containerd": False}, {}, R, D, ("file", "hold")),
+        ({"containerd": False}, CONTENT, A, C, ()),
+    ],
+)
+def test_what_of_a_package_is_not_held_is_drifted(
+    held: dict[str, bool],
+    files: dict[str, bytes],
+    state: Running,
+    config: ConfigState,
+    drifted: tuple[str, ...],
+) -> None:
+    """Also one that was there before us; what is to be Absent need not be held."""
+    seen = Seen(packages={"containerd": "1.7.2"}, held=held, files=files, units={UNIT: "active"})
+    found = ContainerdDriver().judge(containerd(state=state), seen)
+    assert (found.config, found.drifted, found.version) == (config, drifted, "1.7.2")
+    assert found.state is R
+
+
+def test_an_artifact_and_what_is_not_there_have_no_hold() -> None:
+    """Nothing asks for one, and nothing misses it."""
+    want = kubelet()
+    seen = Seen(
+        artifacts={FETCHED["path"]: FETCHED["sha256"]}, units={"kubelet.service": "active"},
+        files={"/var/lib/kubelet/config.yaml": want.params.config.content()},
+    )  # fmt: skip
+    assert KubeletDriver().judge(want, seen) == have("1.31.2", C, R)
+    bare = ContainerdDriver().judge(containerd(), Seen(files=CONTENT))
+    assert (bare.config, bare.drifted, bare.version) == (C, (), "")
+
+
+def test_a_kubelet_that_does_not_go_with_its_api_server_is_held_all_the_same() -> None:
+    """That it stays where it is installs nothing."""
+    want = kubelet("1.32.0-1.1", **FROM_PACKAGE)
+    found = attrs.evolve(have("1.32.0-1.1", D, R), drifted=("hold",))
+    assert KubeletDriver().plan(want, found) == (
+        InstallPackage(package="kubelet", version="1.32.0-1.1", then=None),
+    )
+    with pytest.raises(InvalidObjectError, match="is newer than the API server"):
+        KubeletDriver().plan(want, attrs.evolve(found, drifted=("file", "hold")))
+
+
 def test_an_artifact_is_installed_as_it_is_told() -> None:
     """With its URL and its digest, and the unit of the kubelet."""
     (step,) = KubeletDriver().plan(kubelet(), have("1.30.4", C, R))
@@ -218,7 +293,7 @@ def test_what_does_not_go_with_its_api_server_is_not_installed() -> None:
         ({"artifact": {**FETCHED, "url": "https://me:s3cr3t@x"}}, "url: it is no plain http or https URL"),
         ({"config": {"max_pods": "many"}}, "must be a whole number"),
         ({"config": {"maxPods": 5}}, "extra fields found (maxPods)"),
-        ({"config": {"cgroup_driver": "none"}}, "'none' is not a valid CgroupDriver"),
+        ({"config": {"cgroup_driver": "none"}}, "must be one of systemd, cgroupfs @ $.config.cgroup_driver"),
         ({"config_file": "x"}, "is not a plain absolute path"),
         ({"package": "-y", "artifact": None}, "is not the name of a package"),
     ],

@@ -258,7 +258,7 @@ def test_all_of_an_artifact_is_in_its_step() -> None:
         ({"path": "bin/x"}, "is not a plain absolute path"),
         ({"member": "../x", "format": "tar"}, "is not the plain path of a member"),
         ({"member": "x"}, "a binary has no members; write format: tar"),
-        ({"format": "zip"}, "'zip' is not a valid ArtifactFormat"),
+        ({"format": "zip"}, "must be one of binary, tar @ $.format"),
         ({"unit": "a b"}, "is not the name of a unit"),
     ],
 )
@@ -346,7 +346,7 @@ def test_an_effect_that_its_class_does_not_allow_is_refused(effect: Effect, disr
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({"mode": "4755"}, "is no mode such as"),
+        ({"mode": "4755"}, "mode: it is no mode such as"),
         ({"mode": "rw-"}, "is no mode such as"),
         ({"mode": "0888"}, "is no mode such as"),
         ({"owner": "a b"}, "is not the name of a user or a group"),
@@ -354,7 +354,7 @@ def test_an_effect_that_its_class_does_not_allow_is_refused(effect: Effect, disr
         ({"group": "0"}, "is not the name of a user or a group"),
         ({"effect": "reload"}, "reload of which unit"),
         ({"effect": "restart"}, "restart of which unit"),
-        ({"effect": "hope"}, "'hope' is not a valid Effect"),
+        ({"effect": "hope"}, "must be one of none, reload, restart, drain, reboot @ $.effect"),
     ],
 )
 def test_wrong_parameters_of_a_file_are_refused(given: dict[str, str], says: str) -> None:
@@ -362,6 +362,19 @@ def test_wrong_parameters_of_a_file_are_refused(given: dict[str, str], says: str
     with pytest.raises(InvalidObjectError) as raised:
         structured({"path": PATH, "content": "", **given}, FileParams, "spec.parameters")
     assert says in str(raised.value)
+
+
+def test_what_is_refused_may_be_a_secret() -> None:
+    """A token without quotes, or in the field beside: the kind is named, and not the value."""
+    for wrong in (
+        {"content": 48151623},
+        {"mode": "48151623"},
+        {"effect": "48151623"},
+        {"unit": ["48151623"]},
+    ):
+        with pytest.raises(InvalidObjectError) as raised:
+            structured({"path": PATH, "content": "", **wrong}, FileParams, "spec.parameters")
+        assert "48151623" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -35,14 +35,14 @@ class Kept:
         """Hold them; call `kept` instead."""
         self.host = host
         self.name = host.name
-        self._plane = stage.control_plane
+        self.plane = stage.control_plane
         self._world = world
 
     def apply(self, kind: str, name: str, spec: Mapping[str, Any]) -> None:
         """Make an object, or change it."""
         metadata = {"name": name, "labels": {"test": self.name}}
         text = json.dumps({"apiVersion": _API, "kind": kind, "metadata": metadata, "spec": spec})
-        self._plane.kubectl("apply", "-f", "-", input=text)
+        self.plane.kubectl("apply", "-f", "-", input=text)
 
     def install_agent(self, *options: str, spec: Mapping[str, Any] | None = None) -> None:
         """Make the Machine and its token, and start the agent on the host, which is on, with more options.
@@ -53,12 +53,12 @@ class Kept:
         """
         self.apply("Machine", self.name, spec or {"host": {"address": self.host.address}})
         token = subprocess.run(
-            [KUBENODE, "machine", "token", self.name, "--kubeconfig", str(self._plane.admin_kubeconfig)],
+            [KUBENODE, "machine", "token", self.name, "--kubeconfig", str(self.plane.admin_kubeconfig)],
             capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
-        settings = f"MACHINE={self.name}\nSERVER={self._plane.url}\nOPTIONS={' '.join(('--inspect-seconds 10', *options))}\n"
+        settings = f"MACHINE={self.name}\nSERVER={self.plane.url}\nOPTIONS={' '.join(('--inspect-seconds 10', *options))}\n"
         self.host.write("/etc/kubenode/agent.env", settings, mode=0o600)
-        self.host.write("/etc/kubenode/ca.crt", self._plane.ca_file.read_text(), mode=0o600)
+        self.host.write("/etc/kubenode/ca.crt", self.plane.ca_file.read_text(), mode=0o600)
         self.host.write("/etc/kubenode/token", token.stdout, mode=0o600)
         self.host.write(f"/etc/systemd/system/{UNIT}", _UNIT_FILE.read_text())
         self.host.run("systemctl", "daemon-reload")
@@ -119,6 +119,18 @@ class Kept:
 
         until(f"the end of the rollout of {entry}", over, 120, self.told, every=0.5)
 
+    def is_paused(self, entry: str) -> bool:
+        """Tell whether the rollout of an entry's set has stopped at this machine."""
+        conditions = (
+            self._world.admin.get(f"{_SETS}/{self.name}-{entry}").get("status", {}).get("conditions", ())
+        )
+        stopped = ("Progressing", "False", "FailureThreshold")
+        return any((one["type"], one["status"], one["reason"]) == stopped for one in conditions)
+
+    def mark(self, *words: str) -> None:
+        """Label the Machine, as `kubectl label` takes it: `KEY=VALUE`, `KEY-`."""
+        self.plane.kubectl("label", "machine", self.name, *words)
+
     def told(self) -> str:
         """Give what is known, for a failure."""
         said = self.host.run("journalctl", "--no-pager", "-n", "60", "-u", UNIT) if self.host.is_on else "off"
@@ -135,9 +147,9 @@ class Kept:
 
     def remove(self) -> None:
         """Take all of it from the server."""
-        self._plane.kubectl("delete", "machinecomponentsets", "-l", f"test={self.name}")
-        self._plane.kubectl("delete", "machine", self.name, "--timeout=60s", "--ignore-not-found")
-        self._plane.kubectl("delete", "node", self.name)
+        self.plane.kubectl("delete", "machinecomponentsets", "-l", f"test={self.name}")
+        self.plane.kubectl("delete", "machine", self.name, "--timeout=60s", "--ignore-not-found")
+        self.plane.kubectl("delete", "node", self.name)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Our drivers and the probes of a component on a real host: installed, mended, rebooted for, and removed.
+"""Our drivers and the probes of a component on a real host: adopted, gone back from, mended, drained and rebooted for, and removed.
 
 And a secret in all that a component may carry, which is looked for in everything that is kept or told.
 """
@@ -10,12 +10,15 @@ from typing import Any, Final
 
 import pytest
 
+from kubenode.components import ContainerdParams, KubeletParams
+from kubenode.runtime.parameters import structured
 from tests.cluster.test_enrolment import World
 from tests.cluster.waiting import until
 from tests.hosts.agent import UNIT, Kept, kept
 from tests.hosts.artifacts import TOKEN, Artifacts, served
 from tests.hosts.fixture import Parts
 from tests.hosts.kubelet import PROGRAM
+from tests.hosts.ordeals import LEDGER
 from tests.hosts.stage import Stage
 
 pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
@@ -25,6 +28,7 @@ NEW: Final = "1.6.20~ds1-1+deb12u3"
 SECRET: Final = "s3cr3t-of-a-test"
 APP: Final = "/etc/systemd/system/app.service"
 DROP_IN: Final = f"{APP}.d/50-name.conf"
+_CHECK: Final = "/etc/systemd/system/containerd.service.d/10-check.conf"
 CONF: Final = "/etc/app.conf"
 _OWN: Final = (
     "[Service]\nExecStart=/usr/bin/sleep infinity\nExecReload=/usr/bin/touch /run/app-reloaded\n"
@@ -89,55 +93,135 @@ def _until(node: Kept, what: str, *argv: str, says: str) -> None:
     until(what, lambda: node.host.run(*argv, check=False).strip() == says, 90, node.told)
 
 
-def _daemons(node: Kept, server: Artifacts, version: str) -> None:
-    """Give the host containerd and its kubelet by their own drivers; what is rendered is taken by the real programs."""
+def _daemons(node: Kept, server: Artifacts, version: str) -> tuple[dict[str, Any], str]:
+    """Let the drivers of containerd and of the kubelet adopt a node that has all that they would write: nothing is restarted.
+
+    What they render is taken by the real programs. Gives the parameters of containerd, and its component.
+    """
+    host = node.host
     config = {"sandbox_image": "registry.k8s.io/pause:3.9", "registry_config_path": "/etc/containerd/certs.d"}
-    parameters = {"package": "containerd", "config": config}
-    runtime = _component(
-        node, "runtime", "containerd", version=OLD, disruption="restart", parameters=parameters
-    )
+    containerd = {"package": "containerd", "config": config}
     artifact = {"path": PROGRAM, "url": server.url("good", "now"), "sha256": server.digest("now")}
-    minor = ".".join(version.split(".")[:2])
-    parameters = {
-        "api_server": minor,
-        "artifact": artifact,
-        "config": _KUBELET,
+    kubelet = {
+        "api_server": ".".join(version.split(".")[:2]), "artifact": artifact, "config": _KUBELET,
         "config_file": "/etc/kubernetes/kubelet.json",
+    }  # fmt: skip
+    files = {
+        "/etc/containerd/config.toml": structured(containerd, ContainerdParams, "p").config.content(),
+        "/etc/kubernetes/kubelet.json": structured(kubelet, KubeletParams, "p").config.content(),
     }
-    kubelet = _component(
-        node,
-        "kubelet",
-        "kubelet",
-        version=version,
-        disruption="restart",
-        dependencies=["runtime"],
-        parameters=parameters,
-    )
-    program = _show(node, "kubelet", "MainPID")
-    _runs(node, "kubelet", kubelet)
-    until(
-        "its waiting",
-        lambda: "depends on runtime" in node.report("kubelet").get("message", ""),
-        60,
-        node.told,
-    )
-    assert _show(node, "kubelet", "MainPID") == program
-    _runs(node, "runtime", runtime)
-    for entry, wanted in (("runtime", OLD), ("kubelet", version)):
-        _well(node, entry, wanted)
-    assert json.loads(node.host.read("/etc/kubernetes/kubelet.json"))["clusterDNS"] == ["10.96.0.10"]
-    assert node.host.run("readlink", PROGRAM, check=False) == ""  # it is right, so it is not fetched
-    told = node.host.run("containerd", "config", "dump")
-    assert 'sandbox_image = "registry.k8s.io/pause:3.9"' in told
+    host.run("apt-get", "-q", "-y", "--allow-downgrades", "install", f"containerd={OLD}")
+    for path, content in files.items():
+        host.write(path, content.decode())
+    host.run("systemctl", "restart", "containerd", "kubelet")
     until("Ready", node.is_ready, 60, node.told)
+    assert json.loads(files["/etc/kubernetes/kubelet.json"])["clusterDNS"] == ["10.96.0.10"]
+    assert host.run("apt-mark", "showhold") == ""
+    runs = [_show(node, unit, "InvocationID") for unit in ("containerd", "kubelet")]
+
+    node.install_agent()
+    runtime = _component(
+        node, "runtime", "containerd", version=OLD, disruption="restart", parameters=containerd
+    )
+    wanted = _component(
+        node, "kubelet", "kubelet", version=version, disruption="restart", dependencies=["runtime"],
+        parameters=kubelet,
+    )  # fmt: skip
+    _runs(node, "kubelet", wanted)
+    _runs(node, "runtime", runtime)
+    for entry, at in (("runtime", OLD), ("kubelet", version)):
+        _well(node, entry, at)
+    assert [_show(node, unit, "InvocationID") for unit in ("containerd", "kubelet")] == runs
+    assert {path: host.read(path).encode() for path in files} == files
+    assert host.run("readlink", PROGRAM, check=False) == ""  # it is right, so it is not fetched
+    assert 'sandbox_image = "registry.k8s.io/pause:3.9"' in host.run("containerd", "config", "dump")
+    (held,) = [one["steps"] for one in node.journal() if one["is"] == "began"]
+    assert [(step["act"], step["package"], step.get("then")) for step in held] == [
+        ("InstallPackage", "containerd", None)
+    ]
+    return containerd, runtime
 
 
 def _holds(node: Kept) -> None:
-    """What we have installed is left by whoever upgrades all; what a person holds is not lifted."""
-    host = node.host
+    """What was there is held as what we install is; a hold that is lost is put there again, and nothing is restarted for it."""
+    host, run = node.host, _show(node, "containerd", "InvocationID")
     assert host.run("apt-mark", "showhold").split() == ["containerd"]
     host.run("apt-get", "-q", "-y", "upgrade")
     assert host.run("dpkg-query", "-W", "-f", "${Version}", "containerd") == OLD
+    host.run("apt-mark", "unhold", "containerd")
+    _until(node, "the hold", "apt-mark", "showhold", says="containerd")
+    _well(node, "runtime", OLD)
+    assert _show(node, "containerd", "InvocationID") == run
+
+
+def _goes_back(node: Kept, parameters: dict[str, Any], before: str) -> None:
+    """A package whose new version does not start: the old one is there again, held and running; the rollout stops."""
+    host = node.host
+    host.write(
+        "/srv/check",
+        f"#!/bin/sh\n[ \"$(dpkg-query -W -f '${{Version}}' containerd)\" = '{OLD}' ]\n",
+        mode=0o755,
+    )
+    host.write(_CHECK, "[Service]\nExecStartPre=/srv/check\n")
+    host.run("systemctl", "daemon-reload")
+    component = _component(
+        node, "runtime-next", "containerd", version=NEW, disruption="restart", parameters=parameters
+    )
+    _runs(node, "runtime", component)
+    until("the pause", lambda: node.is_paused("runtime"), 120, node.told)
+    told = node.report("runtime")
+    assert (told["reason"], told["version"], told["state"]) == ("InstallFailed", OLD, "Running")
+    assert "containerd.service" in told["message"]
+    assert told["message"].endswith(
+        "; the host is as it was before, but for packages that may have come along with containerd"
+    )
+    installed = host.run(
+        "dpkg-query", "-W", "-f", "${db:Status-Want} ${db:Status-Status} ${Version}", "containerd"
+    )
+    assert installed == f"hold installed {OLD}"
+    assert host.run("dpkg", "--audit") == ""
+    assert host.run("systemctl", "is-active", "containerd").strip() == "active"
+    until("Ready", node.is_ready, 60, node.told)
+    host.run("rm", _CHECK)
+    host.run("systemctl", "daemon-reload")
+    _runs(node, "runtime", before)
+    _well(node, "runtime", OLD)
+    node.wait_complete("runtime")
+
+
+def _drained(node: Kept, world: World) -> None:
+    """A file whose effect is drain: cordoned and drained by a permit, written when the last Pod has gone, and opened again."""
+    plane, path = node.plane, "/etc/drains.conf"
+
+    def at() -> Any:
+        return world.admin.get(f"/api/v1/nodes/{node.name}")["spec"].get("unschedulable", False)
+
+    def permits() -> list[tuple[str, str]]:
+        holds = world.admin.get(LEDGER)["status"].get("holds", [])
+        return [(one["machine"], one["cause"]) for one in holds if one["machine"] == node.name]
+
+    def pod() -> Any:
+        return world.admin.get(f"/api/v1/namespaces/default/pods/{name}")
+
+    name = f"{node.name}-web"
+    wanted = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "finalizers": ["test/stays"]},
+        "spec": {"nodeName": node.name, "terminationGracePeriodSeconds": 0, "containers": [{"name": "c", "image": "i"}]},
+    }  # fmt: skip
+    plane.kubectl("create", "-f", "-", input=json.dumps(wanted))
+    assert (at(), permits()) == (False, [])
+    parameters = {"path": path, "content": "# of a test\n", "effect": "drain"}
+    _runs(node, "drains", _component(node, "drains", "file", parameters=parameters, disruption="drain"))
+    until("the eviction", lambda: "deletionTimestamp" in pod()["metadata"], 90, node.told)
+    assert at() is True
+    assert permits() == [(node.name, "Rollout")]
+    assert node.host.run("find", path, check=False) == ""
+    plane.kubectl("patch", "pod", name, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    _well(node, "drains")
+    assert pod() is None
+    until("the Node to be open again", lambda: not at(), 60, node.told)
+    node.wait_complete("drains")
+    assert permits() == []
 
 
 def _units(node: Kept) -> None:
@@ -148,8 +232,10 @@ def _units(node: Kept) -> None:
         {"http": {"port": 10248, "path": "/healthz"}}, {"tcp": {"port": 22}},
         {"version": {"command": ["/usr/bin/containerd", "--version"], "prints": OLD}},
     ]  # fmt: skip
-    _runs(node, "app", _component(node, "app", "unit", parameters=_UNIT, probes=probes))
     _runs(node, "conf", _component(node, "conf", "file", parameters=_CONF, dependencies=["app"]))
+    until("its waiting", lambda: "depends on app" in node.report("conf").get("message", ""), 60, node.told)
+    assert host.run("find", CONF, check=False) == ""
+    _runs(node, "app", _component(node, "app", "unit", parameters=_UNIT, probes=probes))
     for entry in ("app", "conf"):
         _well(node, entry)
     assert f"NAME={node.name}" in _show(node, "app", "Environment")
@@ -261,10 +347,11 @@ def test_drivers_and_probes_on_a_real_host(
     """One after the other, on one host."""
     with kept(stage, world, "drivers", *kubelet, *kubenode) as node:
         node.apply("RiskPolicy", "default", {"limits": [{"scope": "cluster", "max": 50}]})
-        node.install_agent()
         version = node.host.run(PROGRAM, "--version").split()[-1].removeprefix("v")
-        _daemons(node, artifacts, version)
+        containerd, runtime = _daemons(node, artifacts, version)
         _holds(node)
+        _goes_back(node, containerd, runtime)
+        _drained(node, world)
         _units(node)
         _removed(node)
         _rebooted(node)

@@ -217,10 +217,10 @@ def test_a_name_that_is_none_is_not_put_into_a_query() -> None:
         ({"url": "http://p", "query": "$node", "max": 1}, "${node} is no variable; known: batch, component"),
         ({"url": "http://p", "query": "x"}, "give at least one"),
         ({"url": "http://p", "query": "x", "max": 1, "min": 2}, "min: 2 is above max 1"),
-        ({"url": "http://p", "query": "x", "max": float("nan")}, "must be a number, not the number nan @ $.max"),
-        ({"url": "http://p", "query": "x", "min": float("-inf")}, "must be a number, not the number -inf @ $.min"),
+        ({"url": "http://p", "query": "x", "max": float("nan")}, "must be a number, not NaN or infinity @ $.max"),
+        ({"url": "http://p", "query": "x", "min": float("-inf")}, "must be a number, not NaN or infinity @ $.min"),
         ({"url": "http://p", "max": 1}, "required field missing @ $.query"),
-        ({"url": "http://p", "query": "x", "max": "much"}, "must be a number, not the string 'much' @ $.max"),
+        ({"url": "http://p", "query": "x", "max": "much"}, "must be a number, not text @ $.max"),
         ({"url": "http://p", "query": "x", "max": 1, "maximum": 2}, "maximum"),
     ],
 )  # fmt: skip

@@ -449,8 +449,8 @@ def test_the_server_refuses_most_of_it_already(status: m.Json) -> None:
 # A plugin's parameters of the wrong type.
 
 WRONG_UNIT: dict[str, tuple[m.Json, str]] = {
-    "a number": ({"unit": 7}, "must be text, not the number 7 @ $.unit"),
-    "a negative number": ({"unit": -1}, "must be text, not the number -1 @ $.unit"),
+    "a number": ({"unit": 7}, "must be text, not a whole number @ $.unit"),
+    "a negative number": ({"unit": -1}, "must be text, not a whole number @ $.unit"),
     "a list": ({"unit": ["a.service"]}, "must be text, not a list @ $.unit"),
     "none": ({}, "required field missing @ $.unit"),
     "a slip": ({"unit": "a.service", "unti": "b"}, "extra fields found (unti) @ $"),
@@ -488,7 +488,7 @@ def test_wrong_parameters_of_a_remedy_are_a_condition_and_nothing_is_done(what: 
 @pytest.mark.parametrize(
     ("parameters", "says"),
     [
-        ({"package": 7, "unit": "node-exporter.service"}, "must be text, not the number 7 @ $.package"),
+        ({"package": 7, "unit": "node-exporter.service"}, "must be text, not a whole number @ $.package"),
         ({"packag": "node-exporter"}, "required field missing @ $.package"),
         ({"package": "a b; reboot"}, "is not the name of a package"),
     ],

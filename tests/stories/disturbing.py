@@ -22,7 +22,8 @@ from kubenode.runtime.engine.apply import Act, CrashPoint
 from kubenode.runtime.sim.check import done_once, one_at_a_time
 from kubenode.runtime.sim.cloud import CloudFault
 from kubenode.runtime.sim.faults import Fault, FaultyStore
-from kubenode.runtime.sim.run import AGENTS, CONTROLLER, SimulatedCrash, Simulation
+from kubenode.runtime.sim.process import SimulatedCrash
+from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Simulation
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical

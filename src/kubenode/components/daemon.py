@@ -1,9 +1,12 @@
-"""A program of a package or an artifact, its configuration file and its unit, kept together; what two drivers need alike.
+"""A program of a package or an artifact, its configuration file and its unit: shared by the drivers of kubelet and containerd.
 
-The program and the file are steps apart, each with the restart that loads it, so that the way back of either has it too.
-A new program comes before its file: it reads the old one, and not the other way round. Where there is no program yet the
-file comes first, since a program without one would not start.
+Program and file are two steps, each with the restart that loads it, so that undoing either one restarts as well. A new
+program is installed before its file is written: it can read the old file, while the old program may not read the new one.
+Where there is no program yet the file comes first, since a program without one would not start. A package is
+held as well: one that is not is Drifted, and is held where it is, without a restart.
 """
+
+from typing import Final
 
 import attrs
 
@@ -11,22 +14,21 @@ from kubenode.components.artifact import ArtifactParams
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.probe import ArtifactAt, PackageHeld, PackageVersion, Probe, ReadFile, UnitState
 from kubenode.core.step import (
-    ArtifactAt,
     InstallPackage,
-    PackageVersion,
-    Probe,
-    ReadFile,
     RemoveArtifact,
     RemoveFile,
     RemovePackage,
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
 )
+
+_FILE: Final = "file"
+_HOLD: Final = "hold"
 
 
 @attrs.frozen(kw_only=True)
@@ -34,8 +36,8 @@ class Daemon:
     """What is wanted of a program that runs as a unit.
 
     Attributes:
-        version: of the program: the package's, or what the artifact is called.
-        source: the package that it comes of, or the artifact that it is.
+        version: of the program: the package's, or the one by which the artifact is known.
+        source: the package that brings it, or the artifact that it is.
         path: of its configuration.
         content: of its configuration.
     """
@@ -50,23 +52,35 @@ class Daemon:
     def probes(self) -> tuple[Probe, ...]:
         """Look at program, file and unit."""
         source = self.source
-        program = PackageVersion(source) if isinstance(source, str) else ArtifactAt(source.path)
-        return (program, ReadFile(self.path), UnitState(self.unit))
+        program: tuple[Probe, ...] = (
+            (PackageVersion(source), PackageHeld(source))
+            if isinstance(source, str)
+            else (ArtifactAt(source.path),)
+        )
+        return (*program, ReadFile(self.path), UnitState(self.unit))
 
     def judge(self, seen: Seen) -> Have:
         """Judge the three states, each by itself; without its program it is Absent, whatever its unit says.
 
-        What is to be Absent is not, as long as its file is there as it was written.
+        One that is to be Absent is not yet, as long as the file that was written is there unchanged.
         """
         same = seen.files.get(self.path) == self.content
         version = self._version(seen)
         if version is None and same and self.state is Running.ABSENT:
             left = running(self.state, self.unit, seen)
             return Have(version="", config=ConfigState.CURRENT, state=left)
+        drifted = (*(() if same else (_FILE,)), *((_HOLD,) if self._is_free(seen) else ()))
         return Have(
-            version=version or "", config=ConfigState.CURRENT if same else ConfigState.DRIFTED,
-            state=Running.ABSENT if version is None else running(self.state, self.unit, seen),
+            version=version or "", config=ConfigState.DRIFTED if drifted else ConfigState.CURRENT,
+            state=Running.ABSENT if version is None else running(self.state, self.unit, seen), drifted=drifted,
         )  # fmt: skip
+
+    def _is_free(self, seen: Seen) -> bool:
+        """Tell whether the program is a package that is there, is to stay, and is not held."""
+        source = self.source
+        if not isinstance(source, str) or self.state is Running.ABSENT:
+            return False
+        return source in seen.packages and not seen.held.get(source, False)
 
     def _version(self, seen: Seen) -> str | None:
         if isinstance(self.source, str):
@@ -78,10 +92,9 @@ class Daemon:
         """Give the steps from what is there to what is wanted. Absent removes the file if it is what was written."""
         if self.state is Running.ABSENT:
             return self._removal(have)
-        anew = have.version != self.version
-        changed = have.config is not ConfigState.CURRENT
+        anew, changed = have.version != self.version, _is_other(have)
         if not anew and not changed:
-            return steady(self.unit, self.state, have.state)
+            return (*self._held(have), *steady(self.unit, self.state, have.state))
         if self.state is Running.STOPPED:
             return (*self._changes(None, None, have, anew=anew, changed=changed), StopUnit(unit=self.unit))
         restart = RestartUnit(unit=self.unit)
@@ -91,9 +104,17 @@ class Daemon:
     def _changes(
         self, then: RestartUnit | None, loads: RestartUnit | None, have: Have, *, anew: bool, changed: bool
     ) -> tuple[Step, ...]:
-        program = (self._installation(then),) if anew else ()
+        program = (self._installation(then),) if anew else self._held(have)
         file = (WriteFile(path=self.path, content=self.content, then=loads),) if changed else ()
         return (*file, *program) if have.state is Running.ABSENT else (*program, *file)
+
+    def changes(self, have: Have) -> bool:
+        """Tell whether the program or its file is another than is wanted; one that is only not held is none."""
+        return have.version != self.version or _is_other(have)
+
+    def _held(self, have: Have) -> tuple[Step, ...]:
+        """Give the step that holds a package at the version that it is at."""
+        return (self._installation(None),) if _HOLD in have.drifted else ()
 
     def _installation(self, then: RestartUnit | None) -> Step:
         if isinstance(self.source, str):
@@ -111,6 +132,11 @@ class Daemon:
         ours = have.config is ConfigState.CURRENT
         file = (RemoveFile(path=self.path, content=self.content, then=None),) if ours else ()
         return (*stop, program, *file)
+
+
+def _is_other(have: Have) -> bool:
+    """Tell whether the file is another than is wanted."""
+    return have.config is not ConfigState.CURRENT and have.drifted != (_HOLD,)
 
 
 def source_of(package: str | None, artifact: ArtifactParams | None) -> str | ArtifactParams:

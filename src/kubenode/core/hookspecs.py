@@ -17,9 +17,10 @@ import pluggy
 
 from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.probe import Access, Check, CheckAnswer, Probe
 from kubenode.core.review import Reviewer
-from kubenode.core.step import Access, Check, CheckAnswer, Probe, RemedyStep, Step
+from kubenode.core.step import RemedyStep, Step
 
 PROJECT = "kubenode"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -178,11 +179,14 @@ class Have:
 
     Attributes:
         version: what is installed; empty when nothing is.
+        drifted: which parts of a configuration are Drifted, in words of the driver's own, where its steps depend on
+            that: for its `plan` alone, reported to nobody.
     """
 
     version: str
     config: ConfigState
     state: Running
+    drifted: tuple[str, ...] = ()
 
 
 class ComponentDriver(Protocol[P]):

@@ -1,5 +1,9 @@
-"""Free-form parameters, as they stand in an object or a file, read into a plugin's own class: by type, or not at all."""
+"""Free-form parameters, as they stand in an object or a file, read into a plugin's own class: by type, or not at all.
 
+A value that is refused may be a secret in the wrong place: what it is is said, never the value.
+"""
+
+import enum
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -16,9 +20,12 @@ from cattrs.cols import (
 from cattrs.v import format_exception, transform_error
 
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.reading import described
+from kubenode.core.forms import is_enum
 
 P = TypeVar("P")
+_KINDS: Mapping[type | tuple[type, ...], str] = MappingProxyType({
+    bool: "true or false", int: "a whole number", float: "a number", str: "text", Mapping: "a mapping", (list, tuple): "a list",
+})  # fmt: skip
 
 _SAID: Mapping[type, str] = MappingProxyType({
     str: "text", bool: "true or false", int: "a whole number", float: "a number", bytes: "bytes",
@@ -45,7 +52,17 @@ def _as_it_is(value: Any, cls: Any) -> Any:
         return float(value)
     if cls is not float and type(value) is cls:
         return value
-    raise ValueError(f"must be {_SAID[cls]}, not {described(value)}")
+    raise ValueError(f"must be {_SAID[cls]}, not {_kind(value)}")
+
+
+def _kind(value: Any) -> str:
+    """Say what a value is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN or infinity"
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return "a number of more than 300 digits"
+    found = (said for cls, said in _KINDS.items() if isinstance(value, cls))
+    return next(found, "null" if value is None else "something else")
 
 
 _LARGEST = 2**1023
@@ -60,7 +77,7 @@ def _listed(make: Callable[[Any, cattrs.Converter], Any]) -> Callable[[Any, catt
 
         def read(value: Any, kind: Any) -> Any:
             if not isinstance(value, list | tuple):
-                raise ValueError(f"must be a list, not {described(value)}")
+                raise ValueError(f"must be a list, not {_kind(value)}")
             return hook(value, kind)
 
         return read
@@ -72,6 +89,13 @@ def _set_of(cls: Any, converter: cattrs.Converter) -> Any:
     (item,) = get_args(cls) or (Any,)
     kind = set if get_origin(cls) is set or cls is set else frozenset
     return lambda value, _: kind(converter.structure(part, item) for part in value)
+
+
+def _word_of(value: Any, cls: type[enum.Enum]) -> enum.Enum:
+    found = next((one for one in cls if type(one.value) is type(value) and one.value == value), None)
+    if found is None:
+        raise ValueError(f"must be one of {', '.join(str(one.value) for one in cls)}")
+    return found
 
 
 def _told(error: BaseException, kind: Any) -> str:
@@ -89,6 +113,7 @@ def _converter() -> cattrs.Converter:
     strict = cattrs.Converter(forbid_extra_keys=True)
     for cls in _SAID:
         strict.register_structure_hook(cls, _as_it_is)
+    strict.register_structure_hook_func(is_enum, _word_of)
     for wanted, make in (
         (is_sequence, homogenous_tuple_structure_factory), (is_mutable_sequence, list_structure_factory), (is_any_set, _set_of),
     ):  # fmt: skip

@@ -1,4 +1,7 @@
-"""How old what an agent decides on may be: a second, and only if nothing was heard; never older than its own steps."""
+"""How old what an agent decides on may be: a second, and only if nothing was heard; never older than its own steps.
+
+Older for a second after its detector has found something, which is to be told before anything that may hang.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kubenode.core.model import Now
-from kubenode.core.step import PackageVersion, Probe, ReadFile, UnitState
+from kubenode.core.probe import PackageVersion, Probe, ReadFile, UnitState
 from kubenode.runtime.agent.controller import CannotLook
+from kubenode.runtime.agent.host import STANDS
 from tests.runtime.agent.test_work import CONF, Host, write
 
 FILE = (ReadFile(CONF),)
@@ -90,6 +94,43 @@ def test_what_was_heard_is_looked_at_at_once(host: Looked) -> None:
     assert host.watch.begun == 2
     host.change("newer")
     assert host.asked() == b"new"
+
+
+def test_what_the_detector_tells_is_no_reason_to_look(host: Looked) -> None:
+    """Nor is the report of it, which is heard of; but what was heard of is one, and so is time."""
+    host.change("new")
+    host.clock.seconds += STANDS - 0.4
+    host.agent.detected()
+    assert host.asked() == b"old"
+    host.clock.seconds += 0.099
+    assert host.asked() == b"old"
+    assert host.watch.begun == 1
+    host.clock.seconds += 0.001
+    assert host.asked() == b"new"
+
+
+def test_after_a_finding_nothing_old_stands_for_long(host: Looked) -> None:
+    """A second later whatever asks gets a new look."""
+    host.change("new")
+    host.clock.seconds += 10
+    host.agent.detected()
+    host.clock.seconds += 0.999
+    assert host.asked() == b"old"
+    host.clock.seconds += 0.001
+    assert host.asked() == b"new"
+
+
+def test_a_finding_does_not_answer_what_was_heard(host: Looked) -> None:
+    """In whichever order they come."""
+    host.change("new")
+    host.agent.heard()
+    host.agent.detected()
+    assert host.asked() == b"new"
+    host.change("newer")
+    host.agent.detected()
+    host.agent.heard()
+    assert host.asked() == b"newer"
+    assert host.watch.begun == 3
 
 
 def test_after_steps_nothing_older_stands(host: Looked) -> None:

@@ -18,7 +18,7 @@ from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.policy import Policy
-from kubenode.core.step import (
+from kubenode.core.probe import (
     Access,
     CheckAnswer,
     Exec,
@@ -35,7 +35,7 @@ from kubenode.core.step import (
 from kubenode.runtime.agent.commands import Commands, Ran
 from kubenode.runtime.agent.controller import AgentController, CannotLook
 from kubenode.runtime.agent.look import AT_ONCE, Looker
-from kubenode.runtime.agent.packages import Holds, Packages
+from kubenode.runtime.agent.packages import Notes, Packages
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
 from kubenode.runtime.plugins import Plugins
@@ -50,7 +50,7 @@ def looker(folder: Path, **more: Any) -> Looker:
     debian.path("/etc/x").write_bytes(b"\xff content")
     debian.unit("app.service")
     debian.package("tool", "1.0")
-    units, packages = Units(debian, print), Packages(debian, print, Holds(Tree(debian.root)))
+    units, packages = Units(debian, print), Packages(debian, print, Notes(Tree(debian.root)))
     return Looker(Tree(debian.root), units, packages, more.pop("run", Commands(str(folder))), **more)
 
 
@@ -107,7 +107,7 @@ def test_checks_are_asked_at_the_same_time(tmp_path: Path) -> None:
     slow = tuple(Exec((sys.executable, "-c", f"import time; time.sleep({n}0)"), 1) for n in (1, 2, 3))
     with served() as port, socket.create_server(("127.0.0.1", 0)) as silent:
         mute = HttpGet(f"http://127.0.0.1:{silent.getsockname()[1]}/", 1)
-        get = {code: HttpGet(f"http://127.0.0.1:{port}/{code}", 5) for code in (200, 302, 500)}
+        get = {code: HttpGet(f"http://127.0.0.1:{port}/{code}", 5) for code in (200, 218, 302, 500, 599)}
         trickle = HttpGet(f"http://127.0.0.1:{port}/slow", 1)
         open_, closed = TcpConnect("127.0.0.1", port, 5), TcpConnect("127.0.0.1", 1, 5)
         odd = HttpGet("file:///etc/passwd", 5)

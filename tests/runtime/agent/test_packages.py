@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from kubenode.runtime.agent.commands import Ran
-from kubenode.runtime.agent.packages import HOLDS, LOCK_LIMIT, Holds, Packages
+from kubenode.runtime.agent.packages import BROUGHT, HOLDS, LOCK_LIMIT, Notes, Packages
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from tests.runtime.agent.debian import Debian
 
-NOBODY = Holds(Tree(Path("/nonexistent")))
+NOBODY = Notes(Tree(Path("/nonexistent")))
 LOCKED = "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)"
 INTERRUPTED = "E: dpkg was interrupted, you must manually run 'dpkg --configure -a' to correct the problem."
 
@@ -22,7 +22,7 @@ class World:
         self.debian = Debian(folder)
         self.debian.package("tool", "1.0", "2.0", "0.9")
         self.slept: list[float] = []
-        self.packages = Packages(self.debian, self.slept.append, Holds(Tree(self.debian.root)))
+        self.packages = Packages(self.debian, self.slept.append, Notes(Tree(self.debian.root)))
 
     def changes(self) -> list[list[str]]:
         """What was called besides looks."""
@@ -103,6 +103,7 @@ def test_lists_that_are_old_are_fetched_once(world: World) -> None:
 
 def test_a_hold_is_not_lifted(world: World) -> None:
     """Somebody wants the package as it is: neither installed over nor removed."""
+    Notes(Tree(world.debian.root)).brought.note("tool")
     world.debian.change(held=["tool"])
     for act in (lambda: world.packages.install("tool", "2.0"), lambda: world.packages.remove("tool")):
         with pytest.raises(StepFailed, match=r"tool is held at 1\.0; apt-mark unhold tool"):
@@ -132,21 +133,89 @@ def test_a_hold_of_ours_is_lifted_for_a_change_and_put_there_again(world: World)
 
 
 def test_what_is_there_already_is_only_held(world: World) -> None:
-    """And let go again, before it is removed."""
+    """And it is not removed, neither by us nor by a way back: it was there before us."""
     world.packages.install("tool", "1.0")
     assert world.changes() == [["apt-mark", "hold", "--", "tool"]]
-    world.packages.remove("tool")
-    assert world.changes()[1:] == [["apt-mark", "unhold", "--", "tool"], ["dpkg", "--remove", "--", "tool"]]
-    assert (world.packages.held("tool"), world.packages.holds("tool")) == (None, False)
-    assert not world.debian.path(f"{HOLDS}/tool").exists()
+    world.packages.install("tool", "2.0")
+    done = len(world.changes())
+    for refuses in (world.packages.check_removal, world.packages.remove):
+        with pytest.raises(
+            StepFailed, match="tool was there before kubenode, so it is not removed; remove it by hand"
+        ):
+            refuses("tool")
+    assert world.changes()[done:] == []
+    assert (world.packages.version("tool"), world.packages.holds("tool")) == ("2.0", True)
 
 
-def test_a_package_is_removed_and_nothing_besides(world: World) -> None:
-    """By dpkg, which refuses where another one needs it; and only if it is there."""
-    world.packages.remove("tool")
-    world.packages.remove("tool")
-    assert world.changes() == [["dpkg", "--remove", "--", "tool"]]
-    assert world.packages.version("tool") == ""
+def test_a_package_of_ours_is_removed_and_nothing_besides(world: World) -> None:
+    """By dpkg, which refuses where another one needs it; let go before, and only if it is there."""
+    world.debian.package("more", "", "1.0", "2.0")
+    for version in ("1.0", "2.0"):
+        world.packages.install("more", version)
+    done = len(world.changes())
+    world.packages.check_removal("more")
+    world.packages.remove("more")
+    world.packages.remove("more")
+    assert world.changes()[done:] == [
+        ["apt-mark", "unhold", "--", "more"],
+        ["dpkg", "--remove", "--", "more"],
+    ]
+    assert (world.packages.held("more"), world.packages.holds("more"), world.packages.version("more")) == (
+        None,
+        False,
+        "",
+    )
+    assert [world.debian.path(f"{folder}/more").exists() for folder in (HOLDS, BROUGHT)] == [False, False]
+
+
+def test_what_a_person_brings_after_us_is_theirs(world: World) -> None:
+    """Though we had the package before: killed after dpkg, what is noted is forgotten all the same."""
+    world.debian.package("more", "", "1.0")
+    world.packages.install("more", "1.0")
+    world.debian.change(packages={"tool": "1.0"}, held=[])  # dpkg has removed it, and we were killed
+    world.packages.remove("more")
+    world.debian.change(packages={"tool": "1.0", "more": "1.0"}, held=["more"])  # by a person
+    with pytest.raises(StepFailed, match="more was there before kubenode"):
+        world.packages.remove("more")
+    assert (world.packages.held("more"), world.packages.holds("more")) == (True, False)
+
+
+def test_that_we_brought_it_is_noted_before_it_comes(world: World) -> None:
+    """Killed in the middle of the installation, we know."""
+    world.debian.package("more", "", "1.0")
+    noted: list[bool] = []
+    world.debian.point = lambda _: noted.append(world.debian.path(f"{BROUGHT}/more").exists())
+    world.packages.install("more", "1.0", hold=False)
+    assert noted[0] is True
+
+
+@pytest.mark.parametrize(
+    ("state", "ours"),
+    [
+        ("install ok unpacked", False), ("install ok half-configured", False), ("install reinstreq half-installed", False),
+        ("deinstall ok config-files", True), ("unknown ok not-installed", True),
+    ],
+)  # fmt: skip
+def test_what_is_half_installed_is_there(tmp_path: Path, state: str, ours: bool) -> None:
+    """Whoever began it: made whole it is not ours, and where it is ours it is removed in any state."""
+    calls: list[list[str]] = []
+    answers = [state, "install ok installed", "install ok installed"]
+
+    def run(argv: list[str], limit: float) -> Ran:
+        calls.append(list(argv))
+        return Ran(code=0, out=f"{answers.pop(0) if argv[0] == 'dpkg-query' else ''} 2.0\n")
+
+    tree = Tree(tmp_path)
+    packages = Packages(run, print, Notes(tree))
+    packages.install("tool", "2.0", hold=False)
+    assert Notes(tree).brought.has("tool") is ours
+
+    Notes(tree).brought.note("tool")
+    calls.clear()
+    answers[:] = [state, "unknown ok not-installed"]
+    packages.remove("tool")
+    assert (["dpkg", "--remove", "--", "tool"] in calls) is not ours
+    assert not Notes(tree).brought.has("tool")
 
 
 @pytest.mark.parametrize("name", ["-oAPT::x=1", "--purge", "a b", "a;b", "", "a/b", "a=1"])
@@ -203,7 +272,7 @@ def test_a_package_that_is_broken_is_installed_anew(tmp_path: Path) -> None:
         state = "reinstreq" if len(calls) == 1 else "ok"
         return Ran(code=0, out=f"install {state} installed 2.0\n")
 
-    Packages(run, print, Holds(Tree(tmp_path))).install("tool", "2.0", hold=False)
+    Packages(run, print, Notes(Tree(tmp_path))).install("tool", "2.0", hold=False)
     assert "--reinstall" in calls[1]
 
 
@@ -218,7 +287,7 @@ def test_a_package_at_its_version_is_installed_anew_when_that_is_asked(
         calls.append(list(argv))
         return Ran(code=0, out="install ok installed 2.0\n")
 
-    Packages(run, print, Holds(Tree(tmp_path))).install("tool", "2.0", hold=False, anew=anew)
+    Packages(run, print, Notes(Tree(tmp_path))).install("tool", "2.0", hold=False, anew=anew)
     installs = [argv for argv in calls if "install" in argv]
     assert len(installs) == changes
     assert all("--reinstall" in argv and argv[-1] == "tool=2.0" for argv in installs)

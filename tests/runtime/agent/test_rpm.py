@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kubenode.runtime.agent.commands import Commands, Ran
-from kubenode.runtime.agent.packages import LOCK_LIMIT, Holds, Packages
+from kubenode.runtime.agent.packages import LOCK_LIMIT, Notes, Packages
 from kubenode.runtime.agent.rpm import LOCKS, RpmPackages, package_manager
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from tests.cluster.fixture import refuse
@@ -90,7 +90,7 @@ class Host:
         self.locks.touch()
         (plugins / "versionlock.conf").write_text(f"[main]\nenabled=1\nlocklist={self.locks}\n")
         self.configure()
-        self.packages = RpmPackages(self, self._sleep, Holds(Tree(root)), Tree(root))
+        self.packages = RpmPackages(self, self._sleep, Notes(Tree(root)), Tree(root))
 
     def configure(self, plugins: int = 1) -> None:
         """Write how dnf works."""
@@ -246,7 +246,7 @@ def test_nobody_is_waited_for_for_ever(tmp_path: Path) -> None:
             return Ran(code=1, out="package tool is not installed\n")
         return Ran(code=1, tail="error: can't create transaction lock on /var/lib/rpm/.rpm.lock")
 
-    packages = RpmPackages(run, slept.append, Holds(Tree(tmp_path)), Tree(tmp_path))
+    packages = RpmPackages(run, slept.append, Notes(Tree(tmp_path)), Tree(tmp_path))
     with pytest.raises(StepFailed, match=r"installing tool-1-1: another package manager has run for 300 s"):
         packages.install("tool", "1-1")
     assert sum(slept) == LOCK_LIMIT
@@ -281,9 +281,24 @@ def test_nothing_is_removed_besides(host: Host) -> None:
     with pytest.raises(StepFailed, match=r"removing tool: .*tool is needed by"):
         host.packages.remove("tool")
     host.packages.remove("user")
+    host.packages.check_removal("tool")
     host.packages.remove("tool")
     host.packages.remove("tool")
+    host.packages.check_removal("tool")
     assert (host.whole(), [line for line in host.locks.read_text().split() if "tool" in line]) == ([], [])
+
+
+def test_what_was_there_before_us_is_not_removed(host: Host) -> None:
+    """It is brought to another version, and stays; what a person brings again after us is theirs."""
+    host.packages.install("tool", "1.0-1")
+    host(("rpm", "--erase", "--", "tool"), 60)  # and we were killed
+    host.packages.remove("tool")
+    host(("rpm", "--install", "--", str(host.repository / "noarch/tool-1.0-1.noarch.rpm")), 60)
+    host.packages.install("tool", "2.0-1")
+    for refuses in (host.packages.check_removal, host.packages.remove):
+        with pytest.raises(StepFailed, match="tool was there before kubenode, so it is not removed"):
+            refuses("tool")
+    assert host.packages.version("tool") == "2.0-1"
 
 
 @pytest.mark.parametrize(
@@ -299,7 +314,7 @@ def test_what_is_no_package_or_version_reaches_no_program(tmp_path: Path, name: 
         return Ran(code=0)
 
     with pytest.raises(StepFailed, match=r"is not the (name|version) of a package"):
-        RpmPackages(run, print, Holds(Tree(tmp_path)), Tree(tmp_path)).install(name, version)
+        RpmPackages(run, print, Notes(Tree(tmp_path)), Tree(tmp_path)).install(name, version)
     assert called == []
 
 
@@ -310,7 +325,7 @@ def test_nobody_can_tell_when_rpm_cannot(tmp_path: Path) -> None:
         Ran(code=None),
         Ran(code=127, tail="there is no program rpm"),
     ):
-        packages = RpmPackages(lambda argv, limit, ran=ran: ran, print, Holds(Tree(tmp_path)), Tree(tmp_path))
+        packages = RpmPackages(lambda argv, limit, ran=ran: ran, print, Notes(Tree(tmp_path)), Tree(tmp_path))
         with pytest.raises(StepFailed):
             packages.version("tool")
 

@@ -17,7 +17,7 @@ from kubenode.core.host.journal import JournalState
 from kubenode.core.step import RestartUnit, WriteFile
 from kubenode.runtime.agent import serve as serving
 from kubenode.runtime.agent.enrol import Enrolment
-from kubenode.runtime.agent.host import boot_id
+from kubenode.runtime.agent.host import RealHost, boot_id
 from kubenode.runtime.agent.journal import Journal, JournalFailed
 from kubenode.runtime.agent.serve import Serving, serve
 from kubenode.runtime.cli.app import app
@@ -92,8 +92,14 @@ def test_what_was_cut_short_is_made_good_without_the_server(wanted: Serving, tmp
     assert debian.state["units"]["app.service"]["read"] == "new"
 
 
-def test_it_detects_while_it_waits_for_the_server(wanted: Serving) -> None:
-    """A host that cannot reach anybody is the one whose faults matter; what is found stands on the disk at its end."""
+def test_it_detects_while_it_waits_for_the_server(wanted: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that cannot reach anybody is the one whose faults matter; what is found stands on the disk at its end.
+
+    It is told as what it is: no change of what is looked at, so a disk that hangs keeps nobody from telling it.
+    """
+    told: list[str] = []
+    for name in ("heard", "detected"):
+        monkeypatch.setattr(RealHost, name, lambda _, name=name: told.append(name))
     log = wanted.root / "kern.log"
     log.write_text("")
     state = wanted.state / "detector.json"
@@ -104,6 +110,7 @@ def test_it_detects_while_it_waits_for_the_server(wanted: Serving) -> None:
         return state.exists() and "TaskHung" in state.read_text()
 
     lives(attrs.evolve(wanted, detect=Detecting(kernel_log="/kern.log")), found)
+    assert set(told) == {"detected"}
 
 
 @pytest.mark.parametrize("how", ["raises", "ends"])

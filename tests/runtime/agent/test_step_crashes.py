@@ -1,4 +1,4 @@
-"""Steps of files, of units and of a package that is held, cut short before and after everything they do on a real filesystem.
+"""Steps of files, of units and of a package that is held or removed, cut short before and after everything they do on a real filesystem.
 
 What was written is put back and loaded again, what was removed is there again, and our hold stands wherever it stood.
 """
@@ -15,12 +15,13 @@ from kubenode.core.step import (
     InstallPackage,
     ReloadUnit,
     RemoveFile,
+    RemovePackage,
     RestartUnit,
     Step,
     WriteFile,
 )
 from kubenode.runtime.agent.executor import Executor
-from kubenode.runtime.agent.packages import Holds
+from kubenode.runtime.agent.packages import Noted, Notes, Packages
 from kubenode.runtime.agent.tree import Tree
 from tests.runtime.agent.debian import Debian
 from tests.runtime.agent.mortal import DEAD, MortalDisk
@@ -36,8 +37,12 @@ STEPS: tuple[Step, ...] = (
     InstallPackage(package=PACKAGE, version="2.0", then=None),
 )
 BAD = WriteFile(path="/etc/app/bad.conf", content=b"bad", then=RestartUnit(unit="bad.service"))
-OLD = (("old", 0o644, "root"), "old", True, "disabled", ("1.0", ["tool"]))
-NEW = (("new", 0o640, "nobody"), "new", False, "enabled", ("2.0", ["tool"]))
+REMOVES: tuple[Step, ...] = (RemovePackage(package=PACKAGE),)
+OURS = (True, True)
+"""Whether the hold and the package are noted as ours."""
+OLD = (("old", 0o644, "root"), "old", True, "disabled", ("1.0", ["tool"], OURS))
+NEW = (("new", 0o640, "nobody"), "new", False, "enabled", ("2.0", ["tool"], OURS))
+GONE = (*OLD[:4], (None, [], (False, False)))
 
 
 def prepared(place: Path) -> None:
@@ -50,7 +55,9 @@ def prepared(place: Path) -> None:
     made.unit(UNIT, reads=CONF)
     made.unit("bad.service", reads=BAD.path)
     made.package(PACKAGE, "1.0", "2.0")
-    Holds(Tree(made.root)).note(PACKAGE)
+    notes = Notes(Tree(made.root))
+    notes.holds.note(PACKAGE)
+    notes.brought.note(PACKAGE)
     made.change(held=[PACKAGE])
     (place / "state").mkdir(mode=0o700)
 
@@ -62,10 +69,10 @@ def now(place: Path) -> Any:
     access = tree.access(CONF)
     assert access is not None
     file = (made.path(CONF).read_text(), access.mode, access.owner)
-    unit = state["units"][UNIT]
+    unit, notes = state["units"][UNIT], Notes(tree)
     return (
         file, unit["read"], made.path(DROP_IN).exists(), unit.get("enabled", "disabled"),
-        (state["packages"][PACKAGE], state["held"]),
+        (state["packages"].get(PACKAGE), state["held"], (notes.holds.has(PACKAGE), notes.brought.has(PACKAGE))),
     )  # fmt: skip
 
 
@@ -78,7 +85,8 @@ def violations(place: Path, steps: tuple[Step, ...], way: Way) -> Iterator[str]:
     host.resume()
     host._work.begin("component-1", steps)
     done(host)
-    if now(whole) != (OLD if BAD in steps else NEW):
+    end = GONE if REMOVES[0] in steps else NEW
+    if now(whole) != (OLD if BAD in steps else end):
         yield f"not cut short at all: {now(whole)}"
     for at in range(1, disk.count + 1):
         one = place / f"at-{at}"
@@ -87,7 +95,7 @@ def violations(place: Path, steps: tuple[Step, ...], way: Way) -> Iterator[str]:
         if way.power:
             Debian(one).boot()
         entry = after(one, SECOND if way.power else FIRST)
-        wanted = NEW if entry is not None and entry.state is JournalState.DONE else OLD
+        wanted = end if entry is not None and entry.state is JournalState.DONE else OLD
         if now(one) != wanted:
             yield f"died before {at} of {disk.count}: {now(one)}, {entry}"
         if left := [path.name for path in (one / "root/etc/app").iterdir() if path.name.startswith(".")]:
@@ -96,7 +104,15 @@ def violations(place: Path, steps: tuple[Step, ...], way: Way) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("steps", "way"),
-    [(STEPS, "power-cut"), (STEPS, "torn"), ((*STEPS, BAD), "killed"), ((*STEPS, BAD), "power-cut")],
+    [
+        (STEPS, "power-cut"),
+        (STEPS, "torn"),
+        ((*STEPS, BAD), "killed"),
+        ((*STEPS, BAD), "power-cut"),
+        (REMOVES, "killed"),
+        (REMOVES, "power-cut"),
+        ((*REMOVES, BAD), "power-cut"),
+    ],
 )
 def test_cut_short_anywhere_it_reaches_what_is_wanted_or_what_was(
     folder: Path, steps: tuple[Step, ...], way: str
@@ -112,7 +128,18 @@ def no_reload(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_note(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget whose a hold is."""
-    monkeypatch.setattr(Holds, "has", lambda self, package: False)
+    monkeypatch.setattr(Noted, "has", lambda self, package: False)
+
+
+def early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget nothing of a package that is not there."""
+    removes = Packages.remove
+
+    def gone(self: Packages, package: str) -> None:
+        if self.version(package):
+            removes(self, package)
+
+    monkeypatch.setattr(Packages, "remove", gone)
 
 
 def no_hold_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +147,9 @@ def no_hold_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kubenode.runtime.agent.packages.Packages.holds", lambda self, package: False)
 
 
-@pytest.mark.parametrize("fault", [no_reload, no_note, no_hold_back])
+@pytest.mark.parametrize("fault", [no_reload, no_note, no_hold_back, early])
 def test_what_would_go_wrong_is_noticed(folder: Path, monkeypatch: pytest.MonkeyPatch, fault: Any) -> None:
     """By the same enumeration."""
     fault(monkeypatch)
-    assert next(violations(folder, (*STEPS, BAD) if fault is no_hold_back else STEPS, Way()), "") != ""
+    steps = {no_hold_back: (*STEPS, BAD), early: REMOVES}.get(fault, STEPS)
+    assert next(violations(folder, steps, Way()), "") != ""

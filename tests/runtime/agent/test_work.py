@@ -11,11 +11,10 @@ import pytest
 from kubenode.core.decision import RunSteps
 from kubenode.core.host.journal import JournalState
 from kubenode.core.model import Disruption, Ref
+from kubenode.core.probe import PackageVersion, ReadFile, UnitState
 from kubenode.core.step import (
     EnableUnit,
     InstallPackage,
-    PackageVersion,
-    ReadFile,
     Reboot,
     ReloadUnit,
     RemoveFile,
@@ -23,13 +22,14 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
 )
 from kubenode.runtime.agent.controller import CannotLook
 from kubenode.runtime.agent.executor import Stopped
 from kubenode.runtime.agent.host import About, RealHost
 from kubenode.runtime.agent.journal import Journal, JournalFailed
+from kubenode.runtime.agent.packages import Notes
+from kubenode.runtime.agent.tree import Tree
 from tests.runtime.agent.debian import Debian, nothing
 
 CONF, UNIT = "/etc/app/app.conf", "app.service"
@@ -151,7 +151,7 @@ def test_a_bad_configuration_is_put_back(host: Host) -> None:
     state, why = host.said()
     assert state is JournalState.FAILED
     assert why.startswith(f"step 2 of 2, write {CONF}: systemctl restart {UNIT}: Job for {UNIT} failed")
-    assert why.endswith("; the host is as it was before")
+    assert why.endswith("; the host is as it was before, but for packages that may have come along with tool")
     assert host.now() == ("old", "old", "1.0")
     assert host.debian.state["units"][UNIT]["active"] == "active"
 
@@ -179,10 +179,10 @@ def test_a_step_without_a_way_back_is_not_begun(host: Host) -> None:
 
 
 UNDONE: dict[str, tuple[Step, Callable[[Host], Any], Any]] = {
-    "remove": (RemovePackage(package="tool"), lambda host: host.now()[2], "1.0"),
+    "remove": (RemovePackage(package="tool"), lambda host: host.debian.state["packages"].get("tool"), "1.0"),
     "stop": (StopUnit(unit=UNIT), lambda host: host.debian.state["units"][UNIT]["active"], "active"),
     "a new file": (
-        WriteFile(path="/opt/a/b", content=b"x", then=None), lambda host: host.debian.path("/opt").exists(), False,
+        WriteFile(path="/srv/a/b", content=b"x", then=None), lambda host: host.debian.path("/srv").exists(), False,
     ),
     "a file that goes": (
         RemoveFile(path=CONF, content=b"old", then=None), lambda host: host.debian.path(CONF).exists(), True,
@@ -210,6 +210,7 @@ def test_every_kind_of_step_is_undone(host: Host, what: str) -> None:
     state = host.debian.state
     host.debian.change(archive={**state["archive"], "more": ["1"]})
     host.debian.unit("rests.service", active=False)
+    Notes(Tree(host.debian.root)).brought.note("tool")
     assert look(host) == before
     seen: list[Any] = []
     host.debian.point = lambda _: seen.append(look(host))
@@ -217,6 +218,33 @@ def test_every_kind_of_step_is_undone(host: Host, what: str) -> None:
     assert host.said()[0] is JournalState.FAILED
     assert look(host) == before
     assert any(one != before for one in seen)
+
+
+def test_what_was_only_held_brought_nothing_along(host: Host) -> None:
+    """The host is as it was; of two that were installed both are named."""
+    host.debian.package("more", "", "1")
+    hold = InstallPackage(package="tool", version="1.0", then=None)
+    host.run(hold, write(b"bad"))
+    assert host.said()[1].endswith("; the host is as it was before")
+    both = (
+        InstallPackage(package=name, version=version, then=None)
+        for name, version in (("more", "1"), ("tool", "2.0"))
+    )
+    host.run(*both, write(b"bad"), op="two")
+    assert host.said("two")[1].endswith(
+        "as it was before, but for packages that may have come along with more and tool"
+    )
+
+
+def test_what_was_there_before_us_is_not_removed_and_nothing_is_stopped_for_it(host: Host) -> None:
+    """It is known before the first step; with what to do about it."""
+    host.run(StopUnit(unit=UNIT), RemovePackage(package="tool"))
+    assert host.said() == (
+        JournalState.FAILED,
+        "tool was there before kubenode, so it is not removed; remove it by hand, and the entry is at target, or take the entry away",
+    )
+    assert [call for call in host.debian.calls() if call[0] == "dpkg" or "stop" in call] == []
+    assert host.debian.state["packages"]["tool"] == "1.0"
 
 
 def test_a_unit_that_a_file_brought_is_stopped_again(host: Host) -> None:

@@ -321,7 +321,7 @@ def test_a_set_that_goes_is_waited_for_no_longer() -> None:
     ("asked", "reason", "message"),
     [
         (hook(inspector="promteheus"), "PluginMissing", "inspection errors: inspector promteheus: no plugin brings the inspection 'promteheus'; known: asks, prometheus"),
-        (hook(parameters={"most": "many"}), "ParametersInvalid", "inspection errors: inspector asks: parameters: must be a whole number, not the string 'many' @ $.most"),
+        (hook(parameters={"most": "many"}), "ParametersInvalid", "inspection errors: inspector asks: parameters: must be a whole number, not text @ $.most"),
         (hook(parameters={"mots": 1, "word": "x"}), "ParametersInvalid", "inspection errors: inspector asks: parameters: extra fields found (mots) @ $"),
     ],
 )  # fmt: skip

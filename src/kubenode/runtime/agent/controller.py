@@ -23,9 +23,10 @@ from kubenode.core.host.plan import reinstalled
 from kubenode.core.host.probes import looked_at, probed
 from kubenode.core.host.reinstall import last_good
 from kubenode.core.host.variables import filled, values
-from kubenode.core.model.machine import ConfigState
+from kubenode.core.model.entry import ConfigState
 from kubenode.core.policy import Policy
-from kubenode.core.step import Probe, Step
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
@@ -169,7 +170,7 @@ class AgentController:
         return _Judged(_NOTHING, found) if isinstance(found, Problem) else found
 
     def _afresh(self, machine: m.Machine, name: str, known: Mapping[str, str]) -> tuple[Step, ...] | Problem:
-        """Ask the driver for the steps that put down what was last found whole of an entry; none where nothing was."""
+        """Ask the driver for the steps that install what was last found whole of an entry; none where nothing was."""
         entry, agent = machine.spec.components.get(name), machine.status.agent or m.AgentStatus()
         good = "" if entry is None else last_good(agent.components.get(name, m.ComponentReport()), entry)
         component = self._cache.get(m.MachineComponent, good) if good else None

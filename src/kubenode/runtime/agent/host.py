@@ -12,7 +12,7 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.trial import Arrival
 from kubenode.core.model.condition import Condition
-from kubenode.core.step import Probe
+from kubenode.core.probe import Probe
 from kubenode.runtime.agent.artifacts import Artifacts
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.controller import CannotLook
@@ -37,6 +37,8 @@ _MOST_LOOKS: Final = 64
 FRESH: Final = 1.0
 """Seconds in which what was found is not looked at again, if nothing was heard: a report of ours is heard of as well, and a
 host that flaps would be looked at and reported as fast as the server answers."""
+STANDS: Final = 600.0
+"""Seconds in which what was found stands for what a detector has to tell, however often it does."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -137,6 +139,7 @@ class RealHost:
         self._ahead: Mapping[tuple[Probe, ...], Seen | CannotLook] = {}
         self._heard = 0
         self._since = 0
+        self._detected = -int(FRESH * 1e9)
         self._reuses = False
 
     def _pause(self, seconds: float) -> None:
@@ -157,6 +160,10 @@ class RealHost:
     def heard(self) -> None:
         """Say that something may have changed: the next look is a new one."""
         self._heard = self._clock.now().elapsed
+
+    def detected(self) -> None:
+        """Say that the detector tells something else: that is no reason to look, and what it tells may be why a look hangs."""
+        self._detected = self._clock.now().elapsed
 
     def resume(self) -> None:
         """Take up what was cut short; called once, before anything else, and it needs no server."""
@@ -193,10 +200,14 @@ class RealHost:
         )  # fmt: skip
 
     def _begin(self) -> None:
-        """Begin a look at all of it, unless there was one just now or steps run: then what was heard is not answered yet."""
+        """Begin a look at all of it, unless there was one just now, the detector tells, or steps run.
+
+        What was heard is not answered by any of these.
+        """
         self._ahead = {}
         now = self._clock.now().elapsed
-        self._reuses = self._heard < self._since and now - self._since < FRESH * 1e9
+        stands = STANDS if now - self._detected < FRESH * 1e9 else FRESH
+        self._reuses = self._heard < self._since and now - self._since < stands * 1e9
         if self._reuses or self._work.is_under_way():
             return
         self._since = now

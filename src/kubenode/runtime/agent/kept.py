@@ -258,7 +258,8 @@ class KeptStore:
 class _Kept:
     """A watch of Machines that keeps what it tells, until it is doubted.
 
-    A watch rides out that its server is away, and a cut line is silent: only a report that does not get through tells.
+    A watch connects again by itself, and a connection that was cut says nothing: that the server is away shows only by a
+    report that does not get through, and then this is doubted.
     """
 
     def __init__(self, watch: Watch, keep: Callable[[Json | None], Any]) -> None:
@@ -339,7 +340,7 @@ def _named(machine: Json) -> set[str]:
 
 
 def _untold(kept: Json | None, stored: Json) -> dict[str, Json]:
-    """Give, by entry, when it last drifted, where that was kept and the server knows the component and not this."""
+    """Give, by entry, when it last drifted, where the server has a report of the same component with an earlier drift."""
     if kept is None or _uid(kept) != _uid(stored):
         return {}
     mine, theirs = _reports(kept), _reports(stored)

@@ -13,12 +13,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Final, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from kubenode.core.hookspecs import Seen
-from kubenode.core.step import (
+from kubenode.core.probe import (
     Access,
     ArtifactAt,
     Check,
@@ -259,7 +258,7 @@ def _status(check: HttpGet) -> int:
         connection.request(
             "GET", f"{path}?{parts.query}" if parts.query else path, headers={"User-Agent": "kubenode"}
         )
-        return HTTPStatus(connection.getresponse().status).value
+        return int(connection.getresponse().status)
     finally:
         over.cancel()
         connection.close()

@@ -1,8 +1,8 @@
 """Debian packages, by apt-get, dpkg, dpkg-query and apt-mark; and what every package manager is asked.
 
 An installation removes nothing, overwrites no configuration that was changed here, and takes no package off hold that
-a person has put there: what a person decided stands, and the step fails with what to do about it. A hold of ours is
-known by a file of its package's name in `/opt/kubenode/holds`.
+a person has put there: what a person decided stands, and the step fails with what to do about it. Nothing is removed
+that was there before us. A hold of ours, and a package that we brought, is known by a file of the package's name.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from kubenode.core.step import is_package
+from kubenode.core.naming import is_package
 from kubenode.runtime.agent.commands import Ran, Runner
 from kubenode.runtime.agent.tree import Form, StepFailed, Tree, Was
 from kubenode.runtime.agent.units import told
@@ -38,10 +38,13 @@ _APT: Final = (
 )  # fmt: skip
 _UPDATE: Final = ("apt-get", "-q", "update")
 _CONFIGURE: Final = ("dpkg", *_KEEP, "--configure", "-a")
+_GONE: Final = ("not-installed", "config-files")
+"""States in which dpkg knows of a package that is not there."""
 _FORMAT: Final = "${db:Status-Want} ${db:Status-Eflag} ${db:Status-Status} ${Version}\\n"
 
 
 HOLDS: Final = "/opt/kubenode/holds"
+BROUGHT: Final = "/opt/kubenode/packages"
 
 
 class PackageManager(Protocol):
@@ -59,32 +62,66 @@ class PackageManager(Protocol):
     def install(self, package: str, version: str, *, hold: bool = True, anew: bool = False) -> None:
         """Bring a package to an exact version, up or down, also one that is there if `anew`; and hold it there, or not."""
 
+    def check_removal(self, package: str) -> None:
+        """Refuse to remove a package that was there before us."""
+
     def remove(self, package: str) -> None:
-        """Remove a package and nothing besides; its configuration stays."""
+        """Remove a package that we brought, and nothing besides; its configuration stays."""
 
 
-class Holds:
-    """Which holds are ours.
+class Noted:
+    """Packages of which one thing is noted, each by a file of its name.
 
     Args:
         tree: the files of the host.
+        folder: of the notes.
+    """
+
+    def __init__(self, tree: Tree, folder: str) -> None:
+        self._tree = tree
+        self._folder = folder
+
+    def has(self, package: str) -> bool:
+        """Tell whether it is noted of a package. Raises StepFailed."""
+        return self._tree.read(f"{self._folder}/{package}") is not None
+
+    def note(self, package: str) -> None:
+        """Note it; before it is so. Raises StepFailed."""
+        if not self.has(package):
+            self._tree.write(f"{self._folder}/{package}", b"", 0o644)
+
+    def forget(self, package: str) -> None:
+        """Forget it; after it is so no more. Raises StepFailed."""
+        self._tree.put(f"{self._folder}/{package}", Was(form=Form.ABSENT))
+
+
+class Notes:
+    """What is ours of the packages of a host.
+
+    Args:
+        tree: the files of the host.
+
+    Attributes:
+        holds: whose hold is ours, if there is one.
+        brought: which were not there before us.
     """
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
+        self.holds = Noted(tree, HOLDS)
+        self.brought = Noted(tree, BROUGHT)
 
-    def has(self, package: str) -> bool:
-        """Tell whether a hold of a package is ours, if there is one. Raises StepFailed."""
-        return self._tree.read(f"{HOLDS}/{package}") is not None
+    def gone(self, package: str) -> None:
+        """Forget a package that is not there: whoever brings or holds it next, it is theirs. Raises StepFailed."""
+        self.holds.forget(package)
+        self.brought.forget(package)
 
-    def note(self, package: str) -> None:
-        """Note that a hold is ours; before it is put there. Raises StepFailed."""
-        if not self.has(package):
-            self._tree.write(f"{HOLDS}/{package}", b"", 0o644)
-
-    def forget(self, package: str) -> None:
-        """Forget a hold of ours; after it was taken away. Raises StepFailed."""
-        self._tree.put(f"{HOLDS}/{package}", Was(form=Form.ABSENT))
+    def check_removal(self, package: str) -> None:
+        """Refuse to remove what we did not bring. Raises StepFailed with what to do."""
+        if not self.brought.has(package):
+            raise StepFailed(
+                f"{package} was there before kubenode, so it is not removed; remove it by hand, and the entry is at target, "
+                "or take the entry away"
+            )
 
 
 def in_turn(
@@ -123,9 +160,11 @@ class Found:
         version: what is installed and configured; empty when nothing is whole.
         held: a person, or somebody's tool, wants it to stay as it is.
         broken: it has to be installed anew, whatever its version.
+        there: some of it is there, be it half installed or not configured yet.
     """
 
     version: str = ""
+    there: bool = False
     held: bool = False
     broken: bool = False
 
@@ -136,13 +175,14 @@ class Packages:
     Args:
         run: runs the package manager.
         sleep: waits for some seconds.
-        holds: which holds are ours.
+        notes: which of them, and of their holds, are ours.
     """
 
-    def __init__(self, run: Runner, sleep: Callable[[float], None], holds: Holds) -> None:
+    def __init__(self, run: Runner, sleep: Callable[[float], None], notes: Notes) -> None:
         self._run = run
         self._sleep = sleep
-        self._holds = holds
+        self._notes = notes
+        self._holds = notes.holds
 
     def version(self, package: str) -> str:
         """Give the installed version of a package, empty when there is none. Raises StepFailed when nobody can tell."""
@@ -169,7 +209,7 @@ class Packages:
         known = [line.split() for line in ran.out.splitlines() if line.strip()]
         whole = next((one[3] for one in known if one[2:3] == ["installed"] and len(one) == 4), "")
         return Found(
-            version=whole, held=any(one[0] == "hold" for one in known),
+            version=whole, there=any(len(one) > 2 and one[2] not in _GONE for one in known), held=any(one[0] == "hold" for one in known),
             broken=any(one[1:2] == ["reinstreq"] for one in known),
         )  # fmt: skip
 
@@ -189,6 +229,8 @@ class Packages:
             raise StepFailed(f"{version!r} is not the version of a package such as 1.6.20~ds1-1+deb12u2")
         found = self.found(package)
         if found.version != version or found.broken or anew:
+            if not found.there:
+                self._notes.brought.note(package)
             self._free(package, found)
             self._changed(package, version, again=found.broken or anew)
         self._keep(package, hold=hold)
@@ -202,20 +244,25 @@ class Packages:
         if got != version:
             raise StepFailed(f"{package} is at {got or 'no version'} after {version} was installed")
 
+    def check_removal(self, package: str) -> None:
+        """Refuse to remove a package that was there before us. Raises StepFailed, also when nobody can tell."""
+        if self.found(package).there:
+            self._notes.check_removal(package)
+
     def remove(self, package: str) -> None:
-        """Remove a package and nothing besides; its configuration stays.
+        """Remove a package that we brought, and nothing besides; its configuration stays.
 
         Raises:
-            StepFailed: it is held, another package needs it, or dpkg fails.
+            StepFailed: it was there before us, it is held, another package needs it, or dpkg fails.
         """
         found = self.found(package)
-        if not found.version and not found.broken:
-            return
-        self._free(package, found)
-        self._change(f"removing {package}", ("dpkg", "--remove", "--", package))
-        if self.version(package):
-            raise StepFailed(f"{package} is still installed after it was removed")
-        self._holds.forget(package)
+        if found.there:
+            self._notes.check_removal(package)
+            self._free(package, found)
+            self._change(f"removing {package}", ("dpkg", "--remove", "--", package))
+            if self.found(package).there:
+                raise StepFailed(f"{package} is still installed after it was removed")
+        self._notes.gone(package)
 
     def _free(self, package: str, found: Found) -> None:
         """Take a package off a hold of ours; raises StepFailed where it is somebody else's."""

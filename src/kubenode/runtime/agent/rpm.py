@@ -1,7 +1,7 @@
 """RPM packages, by rpm and dnf; and which package manager a host has.
 
 The version is `[epoch:]version-release`, the epoch only where there is one. A hold is a line of dnf's plugin versionlock,
-ours known by a file as of Debian's. Nothing is removed besides what is named.
+ours known by a file as of Debian's. Nothing is removed besides what is named, and nothing that was there before us.
 """
 
 import re
@@ -9,11 +9,11 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Final
 
-from kubenode.core.step import is_package
+from kubenode.core.naming import is_package
 from kubenode.runtime.agent.commands import Runner
 from kubenode.runtime.agent.packages import (
     LOOK_LIMIT,
-    Holds,
+    Notes,
     PackageManager,
     Packages,
     in_turn,
@@ -37,10 +37,10 @@ _NO_PLUGIN: Final = re.compile(r"[Nn]o such command: versionlock")
 
 def package_manager(tree: Tree, run: Runner, sleep: Callable[[float], None]) -> PackageManager:
     """Give the package manager of a host: rpm and dnf where there is a dnf and no Debian, else Debian's."""
-    holds = Holds(tree)
+    notes = Notes(tree)
     if tree.access(_DNF) is not None and tree.access(_DEBIAN) is None:
-        return RpmPackages(run, sleep, holds, tree)
-    return Packages(run, sleep, holds)
+        return RpmPackages(run, sleep, notes, tree)
+    return Packages(run, sleep, notes)
 
 
 class RpmPackages:
@@ -49,14 +49,15 @@ class RpmPackages:
     Args:
         run: runs them.
         sleep: waits for some seconds.
-        holds: which holds are ours.
+        notes: which of them, and of their holds, are ours.
         tree: the files of the host.
     """
 
-    def __init__(self, run: Runner, sleep: Callable[[float], None], holds: Holds, tree: Tree) -> None:
+    def __init__(self, run: Runner, sleep: Callable[[float], None], notes: Notes, tree: Tree) -> None:
         self._run = run
         self._sleep = sleep
-        self._holds = holds
+        self._notes = notes
+        self._holds = notes.holds
         self._tree = tree
 
     def version(self, package: str) -> str:
@@ -89,6 +90,8 @@ class RpmPackages:
             raise StepFailed(f"{version!r} is not the version of a package such as 1.7.24-1.el9")
         found = self._found(package)
         if found != (version,):
+            if not found:
+                self._notes.brought.note(package)
             self._free(package, found)
             if len(found) > 1:
                 self._must("repairing what was cut short", (*_DNF_DOES, "remove", "--duplicates"))
@@ -112,14 +115,25 @@ class RpmPackages:
         if got != version:
             raise StepFailed(f"{package} is at {got or 'no version'} after {version} was installed")
 
+    def check_removal(self, package: str) -> None:
+        """Refuse to remove a package that was there before us. Raises StepFailed, also when nobody can tell."""
+        if self._found(package):
+            self._notes.check_removal(package)
+
     def remove(self, package: str) -> None:
-        """Remove a package and nothing besides. Raises StepFailed: it is locked, another needs it, or rpm fails."""
+        """Remove a package that we brought, and nothing besides.
+
+        Raises:
+            StepFailed: it was there before us, it is locked, another needs it, or rpm fails.
+        """
         found = self._found(package)
-        if not found:
-            return
-        self._free(package, found)
-        self._must(f"removing {package}", ("rpm", "--erase", "--allmatches", "--", package))
-        self._holds.forget(package)
+        if found:
+            self._notes.check_removal(package)
+            self._free(package, found)
+            self._must(f"removing {package}", ("rpm", "--erase", "--allmatches", "--", package))
+        elif self._holds.has(package):  # a lock outlives its package
+            self._free(package, found)
+        self._notes.gone(package)
 
     def _found(self, package: str) -> tuple[str, ...]:
         """Give the versions of a package that rpm knows: more than one after an upgrade that was cut short."""

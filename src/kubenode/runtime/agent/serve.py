@@ -132,7 +132,7 @@ class _Agent:
         )  # fmt: skip
         if wanted.detect is not None:  # before the journal is held: rules that are wrong end it here
             self._detector = detector(
-                wanted.detect, boot, wanted.state, clock, self._stir, root=wanted.root,
+                wanted.detect, boot, wanted.state, clock, self._detected, root=wanted.root,
                 unit=self._unit,
             )  # fmt: skip
         self._watch = None if wanted.once else Watch(wanted.root, self._loop, self._stir)
@@ -192,6 +192,13 @@ class _Agent:
 
     def _stir(self) -> None:
         self._host.heard()
+        self._ask()
+
+    def _detected(self) -> None:
+        self._host.detected()
+        self._ask()
+
+    def _ask(self) -> None:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
 

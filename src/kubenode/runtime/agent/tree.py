@@ -17,7 +17,8 @@ import attrs
 
 from kubenode.core.errors import KubenodeError
 from kubenode.core.identity import digest
-from kubenode.core.step import Access, is_path
+from kubenode.core.naming import is_path
+from kubenode.core.probe import Access
 from kubenode.runtime.agent.accounts import group_name, group_number, user_name, user_number
 from kubenode.runtime.agent.disk import FOLDER, LOOK, Disk
 

@@ -19,7 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from kubenode.core.step import (
+from kubenode.core.probe import (
     ArtifactAt,
     FileAccess,
     PackageHeld,

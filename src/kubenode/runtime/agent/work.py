@@ -16,8 +16,8 @@ from typing import Final
 import attrs
 
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.step import Reboot, RestartUnit, Step
-from kubenode.runtime.agent.acts import named
+from kubenode.core.step import InstallPackage, Reboot, RestartUnit, Step
+from kubenode.runtime.agent.acts import Undo, named
 from kubenode.runtime.agent.executor import BOOT, Executor, Stopped
 from kubenode.runtime.agent.journal import Journal, JournalFailed, Open
 from kubenode.runtime.agent.tree import StepFailed
@@ -212,11 +212,16 @@ class Work:
             )
             return
         amiss = self._back(one)
-        end = "; the host is as it was before" if not amiss else f"; and on the way back: {'; '.join(amiss)}"
+        end = _as_before(one) if not amiss else f"; and on the way back: {'; '.join(amiss)}"
         self._end(op_id, JournalState.FAILED, f"{one.why}{end if one.begun else ''}")
 
     def _forwards(self, one: Open, *, again: bool) -> str:
         """Do the steps that are left; give why one failed, or nothing."""
+        if not one.begun:
+            try:
+                self._executor.check(one.steps)
+            except StepFailed as error:
+                return str(error)
         half = len(one.begun) - 1 if again else -1
         for index in range(max(half, 0), len(one.steps)):
             if self._stopping.is_set():
@@ -269,8 +274,24 @@ class Work:
                 return
 
 
+def _as_before(one: Open) -> str:
+    """Say that the way back is gone, and what stays: a package manager may bring more than what it is told to."""
+    brought = [
+        step.package
+        for step, begun in zip(one.steps, one.begun, strict=False)
+        if isinstance(step, InstallPackage) and not any(_is_that(act, step.version) for act in begun.undo)
+    ]
+    more = f", but for packages that may have come along with {' and '.join(brought)}" if brought else ""
+    return f"; the host is as it was before{more}"
+
+
+def _is_that(act: Undo, version: str) -> bool:
+    """Tell whether a way back leads to the very version: nothing was installed then, it was only held."""
+    return isinstance(act, InstallPackage) and act.version == version
+
+
 def _turned(one: Open, why: str) -> Open:
-    """Give an operation that goes back though that could not be written."""
+    """Turn an operation to its way back in memory, when the journal could not be written."""
     return attrs.evolve(one, back=True, why=why)
 
 

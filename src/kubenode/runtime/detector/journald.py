@@ -27,6 +27,8 @@ JOURNALCTL: Final = (
     "--lines=all",
 )
 KERNEL_LINES: Final = "_TRANSPORT=kernel"
+_CURSOR: Final = "s="
+"""How a cursor begins: with the number of its file."""
 _USER: Final = 1
 """The facility of programs that name none; the kernel gives it to those that say 0."""
 _CHUNK: Final = 1 << 16
@@ -49,6 +51,10 @@ class Journald:
         self._number = 0
         self._lines = Lines()
         self._process: subprocess.Popen[bytes] | None = None
+
+    def gave(self, position: str) -> bool:
+        """Tell whether it is a cursor."""
+        return position.startswith(_CURSOR)
 
     def begin(self, position: str, sequence: int) -> None:
         """Go on after a cursor; without one, from the beginning of this boot."""
