@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.agent import enrol as module
 from kubenode.runtime.agent.enrol import Enrolment, NotEnrolled, enrol
 from kubenode.runtime.agent.keys import belongs, fingerprint, organizations
+from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.store.client import Connection
 from tests.runtime.api_server import ApiServer, fails, resets
 
@@ -304,3 +306,51 @@ def test_an_identity_that_was_damaged_is_told(wanted: Enrolment, monkeypatch: py
     wanted.identity.write_text("junk")
     with pytest.raises(InvalidObjectError, match="certificate: cannot be read"):
         ran(wanted, Server(), monkeypatch)
+
+
+def test_a_disk_that_hangs_holds_up_nobody_else(wanted: Enrolment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and certificate are written, and read, while everything else goes on; nobody is asked before the key stands."""
+    server, write, read = Server(), Tree.write, Tree.read
+    hangs, free = threading.Event(), threading.Event()
+
+    def hung(name: str) -> None:
+        hangs.set()
+        assert free.wait(20), f"nobody else has had a turn while {name} hung"
+        free.clear()
+
+    def slow_write(self: Tree, path: str, *more: Any, **how: Any) -> None:
+        hung(path)
+        write(self, path, *more, **how)
+
+    def slow_read(self: Tree, path: str) -> bytes | None:
+        hung(path)
+        return read(self, path)
+
+    monkeypatch.setattr(Tree, "write", slow_write)
+    monkeypatch.setattr(Tree, "read", slow_read)
+    turns: list[int] = []
+
+    async def others() -> None:
+        while True:
+            if hangs.is_set():
+                hangs.clear()
+                turns.append(len(server.requests))
+                free.set()
+            await asyncio.sleep(0.001)
+
+    async def main() -> None:
+        async with server:
+            monkeypatch.setattr(
+                module, "by_token",
+                lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
+            )  # fmt: skip
+            beside = asyncio.create_task(others())
+            await enrol(wanted, NOW, lambda _: asyncio.sleep(0))
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+
+    asyncio.run(main())
+    assert turns == [0, 0, 0, 1], (
+        "the certificate is looked for, the key too, and written; then the certificate"
+    )
+    assert belongs(identity(wanted), identity(wanted))

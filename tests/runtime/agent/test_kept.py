@@ -25,6 +25,7 @@ from kubenode.core.errors import (
 from kubenode.core.host.drift import delay
 from kubenode.core.model import Json
 from kubenode.runtime.agent.controller import agents
+from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.host import About, RealHost
 from kubenode.runtime.agent.kept import KeptStore
 from kubenode.runtime.clock import SystemClock
@@ -146,14 +147,16 @@ async def made(folder: Path, *, operation: bool = False, repairs: int = 2) -> tu
 class Agent:
     """An agent that runs for a while."""
 
-    def __init__(self, line: Line, folder: Path) -> None:
+    def __init__(self, line: Line, folder: Path, disk: Disk | None = None) -> None:
         self.kept = KeptStore(line, "m1", folder / "state", retry=0.05)  # type: ignore[arg-type]
         self._loop = asyncio.get_running_loop()
         debian = Debian(folder)
         self.path = debian.path(CONF)
         about = About(machine="m1", node="n1", boot_id="b", version="1")
-        self.host = RealHost(about, folder / "state", self._told, root=debian.root, run=debian)
-        self.driver = Driver(agents(self.host, Plugins.discover()), self.kept, SystemClock(), hands=self.host)
+        self.host = RealHost(about, folder / "state", self._told, root=debian.root, run=debian, disk=disk)
+        self.host.settles(self.kept.wait)
+        engine = agents(self.host, Plugins.discover())
+        self.driver = Driver(engine, self.kept, SystemClock(), hands=self.host, aside=True)
 
     def _told(self) -> None:
         self._loop.call_soon_threadsafe(self.stir)
@@ -174,6 +177,7 @@ class Agent:
             self.driver.stop()
             await asyncio.wait_for(task, PATIENCE)
             assert self.host.close(10)
+            settled(self.kept)
 
     async def heals(self) -> None:
         """Break the file, and wait until it is right again."""
@@ -187,6 +191,12 @@ async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not true():
             await asyncio.sleep(0.02)
+
+
+def settled(kept: KeptStore) -> KeptStore:
+    """Wait until what is kept is on the disk; the loop does not."""
+    assert kept.wait(PATIENCE)
+    return kept
 
 
 async def report(api: EmbeddedStore, name: str) -> Json:
@@ -349,7 +359,9 @@ async def _away(folder: Path, **more: Any) -> tuple[KeptStore, Any]:
 
 async def _kept_once(folder: Path) -> None:
     api, _ = await made(folder)
-    await KeptStore(Line(api), "m1", folder / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+    kept = KeptStore(Line(api), "m1", folder / "state")  # type: ignore[arg-type]
+    await kept.follow(m.Machine.KIND, read)
+    settled(kept)
 
 
 @pytest.fixture
@@ -416,6 +428,7 @@ def test_what_is_kept_does_not_grow_while_the_server_is_away(tmp_path: Path) -> 
             report = {"component": "conf-1", "driftedAt": f"2026-03-02T08:{turn // 60:02}:{turn % 60:02}Z"}
             body = {"status": {"agent": {"components": {"conf": report}}}}
             await kept.patch(m.Machine.KIND, "m1", MergePatch(body), subresource="status")
+            settled(kept)
             sizes.add((tmp_path / "state" / "applied.json").stat().st_size)
             assert len(await watch.events()) == 1
         assert max(sizes) - min(sizes) <= 6  # the digits of the version
@@ -425,6 +438,7 @@ def test_what_is_kept_does_not_grow_while_the_server_is_away(tmp_path: Path) -> 
         assert list(held["components"]) == ["conf-1"]
         without = {**held["machine"], "spec": {**held["machine"]["spec"], "components": {}}}
         await kept._keep(without)
+        settled(kept)
         assert json.loads((tmp_path / "state" / "applied.json").read_text())["components"] == {}
 
     asyncio.run(run())
@@ -465,6 +479,7 @@ def test_a_server_that_is_back_is_told_what_drifted(
         await api.patch(kind, "m1", MergePatch({"status": told("conf-1", kept_at)}), subresource="status")
         first = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
         await first.follow(kind, read)
+        settled(first)
         gone = {"agent": {"components": {"conf": None}}}
         for status in (gone, told(stored_component, stored_at)):
             await api.patch(kind, "m1", MergePatch({"status": status}), subresource="status")
@@ -535,11 +550,13 @@ def test_what_is_kept_is_of_one_machine_private_and_goes_with_it(tmp_path: Path)
         kept = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
         _, watch = await kept.follow(m.Machine.KIND, read)
         file = tmp_path / "state" / "applied.json"
+        settled(kept)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         other = KeptStore(line, "m2", tmp_path / "state")  # type: ignore[arg-type]
         assert other._machine is None
         await api.delete(m.Machine.KIND, "m1")
         await watch.events()
+        settled(kept)
         assert json.loads(file.read_text())["machine"] is None
 
     asyncio.run(run())

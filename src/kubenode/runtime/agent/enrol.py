@@ -32,6 +32,7 @@ from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.store.client import Connection
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Request
+from kubenode.runtime.threads import called
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -41,6 +42,8 @@ _KEY: Final = "/next.key"
 """A key that has no certificate yet."""
 _KIND: Final = CertificateSigningRequest.KIND
 _PRIVATE: Final = 0o600
+_DISK: Final = "kubenode identity"
+"""The thread of what waits for a disk: the loop does not."""
 _POLL: Final = (0.25, 5.0)
 _AGAIN: Final = (1.0, 30.0)
 _UNKNOWN_LIMIT: Final = 60.0
@@ -119,7 +122,7 @@ async def enrol(wanted: Enrolment, now: datetime, sleep: Sleep = asyncio.sleep) 
         NotEnrolled: there is no token, the server does not know it, or the request was denied.
         InvalidObjectError: what was given cannot be read.
     """
-    held = wanted.certificate()
+    held = await called(_DISK, wanted.certificate)
     if held is not None and (now < (await keywork.certificate(held)).end or await _is_taken(wanted, sleep)):
         return
     await _by_token(wanted, sleep)
@@ -198,7 +201,7 @@ async def renew(
 
 
 async def _held(wanted: Enrolment) -> keywork.Certificate | None:
-    held = wanted.certificate()
+    held = await called(_DISK, wanted.certificate)
     return None if held is None else await keywork.certificate(held)
 
 
@@ -280,10 +283,10 @@ async def _obtain(
 ) -> None:
     """Ask for a certificate, wait for it, and put it in the place of the one before."""
     tree = Tree(wanted.state)
-    kept = tree.read(_KEY)
+    kept = await called(_DISK, lambda: tree.read(_KEY))
     made = await keywork.request(kept or b"", user_of(wanted.machine), groups)
     if not kept:
-        tree.write(_KEY, made.key, _PRIVATE)
+        await called(_DISK, lambda: tree.write(_KEY, made.key, _PRIVATE))
     name = f"kubenode-{wanted.machine}-{digest(made.fingerprint, token)}"
     text = base64.b64encode(made.request).decode()
     spec = {
@@ -312,8 +315,8 @@ async def _obtain(
         raise NotEnrolled(
             f"request {name} was answered for another key", "delete it, and start the agent anew"
         )
-    tree.write(IDENTITY, made.key + certificate, _PRIVATE)
-    (wanted.state / _KEY[1:]).unlink()
+    await called(_DISK, lambda: tree.write(IDENTITY, made.key + certificate, _PRIVATE))
+    await called(_DISK, (wanted.state / _KEY[1:]).unlink)
     LOG.info("event=enrolled request=%s until=%s", name, said.end.isoformat())
 
 

@@ -4,6 +4,10 @@ While the server is away, what was last seen stands for it: the agent is told th
 So drift is healed by the same rules, three repairs an hour. No operation is begun: whoever asked for it has taken it
 back, or has acted otherwise, since. When the server is back all is read anew, it is told what drifted meanwhile, and the
 report of that moment is written. A server that does not know us (any more), since our certificate is over, is away, too.
+report of that moment is written.
+
+It is put on the disk behind the loop, the newest of it, since a disk that hangs is what an agent has to tell of. Who acts
+on it waits for that first (`wait`): after a power cut nobody goes back to what was wanted before.
 """
 
 import asyncio
@@ -25,6 +29,7 @@ from kubenode.core.errors import (
 )
 from kubenode.core.model import Json, Kind, Machine, MachineComponent
 from kubenode.runtime.agent.named import in_entries
+from kubenode.runtime.agent.newest import Newest
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.store.contract import EventType, Listing, MergePatch, Patch, Store, Watch, WatchEvent
 from kubenode.runtime.store.following import Followed, follow
@@ -61,6 +66,7 @@ class KeptStore:
         self._server = server
         self._name = machine
         self._tree = Tree(state)
+        self._newest = Newest(self._write)
         self._retry = retry
         self._jitter = jitter
         self._machine: Json | None = None
@@ -81,6 +87,13 @@ class KeptStore:
     def is_refused(self) -> bool:
         """Whether the server did not know us when it was last asked."""
         return self._refused
+
+    def wait(self, within: float | None = None) -> bool:
+        """Wait until what is known now stands on the disk, or cannot; tell whether that was within so many seconds.
+
+        For a thread: the loop does not wait for a disk.
+        """
+        return self._newest.wait(within)
 
     async def follow(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
         """Give all objects of a kind, and a watch of what happens after that; of a server that is away, what is kept."""
@@ -257,8 +270,11 @@ class KeptStore:
         held = {
             "format": _FORMAT, "machine": self._machine, "components": self._components, "versions": self._versions,
         }  # fmt: skip
+        self._newest.give(json.dumps(held).encode())
+
+    def _write(self, content: bytes) -> None:
         try:
-            self._tree.write(FILE, json.dumps(held).encode(), _PRIVATE)
+            self._tree.write(FILE, content, _PRIVATE)
         except StepFailed as error:
             LOG.warning("event=not-kept error=%s", error)
 
