@@ -29,6 +29,7 @@ from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
 from kubenode.core.model.entry import (
     COMPONENT_MISSING,
+    JOURNAL_UNWRITABLE,
     WAITS,
     ComponentEntry,
     ComponentReport,
@@ -45,7 +46,13 @@ def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
     entries = seen.machine.spec.components
     done = [name for name in entries if _is_done(seen, name)]
     waits = obstacles(entries, seen.components, done)
-    return {name: _component(seen, name, entry, waits.get(name)) for name, entry in sorted(entries.items())}
+    withheld = None
+    if seen.host.withheld:  # what circles is told nevertheless: it stays when this is over
+        withheld = Obstacle(reason=JOURNAL_UNWRITABLE, text=seen.host.withheld)
+    return {
+        name: _component(seen, name, entry, waits.get(name, withheld))
+        for name, entry in sorted(entries.items())
+    }
 
 
 def _is_done(seen: NodeSnapshot, name: str) -> bool:

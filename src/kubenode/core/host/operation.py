@@ -59,6 +59,8 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
             return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), Turn()
     if not may_begin:
         return said, Turn()
+    if seen.host.withheld:  # nobody waits for what may never be begun: the next rung is asked for
+        return _answered(operation, AnswerState.FAILED, seen.host.withheld), Turn()
     by_driver, over = _by_driver(seen, operation)
     if over is not None:
         return over, Turn()

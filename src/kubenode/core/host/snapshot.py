@@ -25,6 +25,7 @@ class HostSeen:
         address: its own; empty while it has none. Of an imported host `spec.host.address` goes before it.
         conditions: what the detector found.
         journal: by op-id; what was begun here, in whichever boot.
+        withheld: why nothing can be begun here, with what to do about it; empty while something can.
     """
 
     boot_id: str
@@ -33,6 +34,7 @@ class HostSeen:
     address: str = ""
     conditions: tuple[Condition, ...] = ()
     journal: Mapping[str, JournalEntry] = attrs.field(factory=dict)
+    withheld: str = ""
 
 
 @attrs.frozen(kw_only=True)

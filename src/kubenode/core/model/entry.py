@@ -44,7 +44,8 @@ class ConfigState(enum.Enum):
 COMPONENT_MISSING = "ComponentMissing"
 WAITING_FOR_DEPENDENCY = "WaitingForDependency"
 WAITING_FOR_VALUE = "WaitingForValue"
-WAITS = frozenset({COMPONENT_MISSING, WAITING_FOR_DEPENDENCY, WAITING_FOR_VALUE})
+JOURNAL_UNWRITABLE = "JournalUnwritable"
+WAITS = frozenset({COMPONENT_MISSING, JOURNAL_UNWRITABLE, WAITING_FOR_DEPENDENCY, WAITING_FOR_VALUE})
 """Reasons of a report that say for what the wanted revision waits; its `revision` is still the one before."""
 
 

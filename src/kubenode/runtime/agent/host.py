@@ -1,7 +1,7 @@
 """The host that this agent runs on, as `Hosts` wants it: what is known of it, how it looks, and steps that are run on it."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -136,6 +136,7 @@ class RealHost:
         executor = Executor(tree, units, packages, artifacts, kernel, upgrades, about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
         self._looks: dict[tuple[Probe, ...], tuple[int, Seen]] = {}
+        self._ahead: Mapping[tuple[Probe, ...], Seen | CannotLook] = {}
         self._heard = 0
         self._since = 0
         self._detected = -int(FRESH * 1e9)
@@ -151,6 +152,10 @@ class RealHost:
     def _follow(self, probes: Sequence[Probe]) -> None:
         if self._watch is not None:
             self._watch.follow(probes)
+
+    def settles(self, wait: Callable[[], object]) -> None:
+        """Let an operation wait, in its own thread, until what it was decided on stands on the disk."""
+        self._work.settle = wait
 
     def heard(self) -> None:
         """Say that something may have changed: the next look is a new one."""
@@ -191,7 +196,7 @@ class RealHost:
         self._begin()
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
-            conditions=about.conditions(), journal=self._work.entries(),
+            conditions=about.conditions(), journal=self._work.entries(), withheld=self._work.trouble(),
         )  # fmt: skip
 
     def _begin(self) -> None:
@@ -199,6 +204,7 @@ class RealHost:
 
         What was heard is not answered by any of these.
         """
+        self._ahead = {}
         now = self._clock.now().elapsed
         stands = STANDS if now - self._detected < FRESH * 1e9 else FRESH
         self._reuses = self._heard < self._since and now - self._since < stands * 1e9
@@ -207,6 +213,12 @@ class RealHost:
         self._since = now
         if self._watch is not None:
             self._watch.begin()
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Look at all that `look` will be asked for until the next `seen`, at the same time, where it has to be looked at."""
+        wanted = [probes for probes in dict.fromkeys(looks) if not self._stands(probes)]
+        if wanted and not self._work.is_under_way():
+            self._ahead = dict(zip(wanted, self._looker.look_at_all(wanted), strict=True))
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at the host; while steps run, and right after a look, give what was found before.
@@ -218,18 +230,29 @@ class RealHost:
             CannotLook: nobody can tell; or steps run, and this was not looked at before.
         """
         if self._work.is_under_way():
-            if probes not in self._looks:
-                raise CannotLook("steps are under way")
+            return self._before(probes)
+        if self._stands(probes):
             return self._looks[probes][1]
-        since, known = self._looks.get(probes, (-1, None))
-        if self._reuses and known is not None and since == self._since:
-            return known
-        found = self._looker.look(probes)
+        found = self._ahead.get(probes) or self._looker.look(probes)
+        if isinstance(found, CannotLook):
+            raise found
+        if self._work.is_under_way():  # since before it ended
+            return self._before(probes)
         self._looks.pop(probes, None)
         self._looks[probes] = self._since, found
         if len(self._looks) > _MOST_LOOKS:
             del self._looks[next(iter(self._looks))]
         return found
+
+    def _stands(self, probes: tuple[Probe, ...]) -> bool:
+        """Tell whether this was looked at just now, and nothing was heard since."""
+        return self._reuses and probes in self._looks and self._looks[probes][0] == self._since
+
+    def _before(self, probes: tuple[Probe, ...]) -> Seen:
+        """Give what was found before the steps that run. Raises CannotLook when this was not looked at."""
+        if probes not in self._looks:
+            raise CannotLook("steps are under way")
+        return self._looks[probes][1]
 
     def unit(self, name: str) -> str | None:
         """Give the state of a unit, None when there is none. Raises StepFailed when nobody can tell, or steps run."""
@@ -264,6 +287,9 @@ class Onlooker:
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address()
         )  # fmt: skip
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Do nothing ahead: whoever asks waits, and may end it."""
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at the host; raises CannotLook."""

@@ -315,7 +315,12 @@ class LinkedFolder(StepFailed):
 
 def failed(path: str, error: OSError) -> StepFailed:
     """Say which path could not be used, and why."""
-    return StepFailed(f"{path}: {os.strerror(error.errno or 0)}{_FIXES.get(error.errno or 0, '')}")
+    return StepFailed(f"{path}: {os.strerror(error.errno or 0)}{advice(error)}")
+
+
+def advice(error: OSError) -> str:
+    """Give what to do about what the disk says, to be added to that; empty where nobody knows."""
+    return _FIXES.get(error.errno or 0, "")
 
 
 _FIXES: Final = {

@@ -108,7 +108,7 @@ class Detector:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._survived(self._looking))
-                group.create_task(self._saving())
+                group.create_task(self._survived(self._saving))
                 for log in self._logs:
                     group.create_task(self._survived(partial(self._reading, log)))
         finally:

@@ -1,5 +1,7 @@
 """Simulated hosts as their agents have them at hand."""
 
+from collections.abc import Sequence
+
 from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
@@ -16,6 +18,9 @@ class SimHosts:
         """Give what the agent of a machine knows."""
         host = self.hosts.get(machine)
         return None if host is None else host.seen()
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Do nothing: a look takes no time here."""
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at a host."""
