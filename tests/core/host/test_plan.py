@@ -125,6 +125,20 @@ def test_tries_are_counted_by_the_journal() -> None:
     assert len(journal) == 3
 
 
+def test_of_tries_that_came_to_an_end_the_last_one_counts() -> None:
+    """Whatever those before it were: a failure is told as the newest, and only when nothing has succeeded since."""
+    machine, want, thing = seen().machine, entry(), component()
+    first = JournalEntry(state=JournalState.FAILED, boot_id="b", message="first")
+    second = JournalEntry(state=JournalState.FAILED, boot_id="b", message="second")
+    done = journalled(JournalState.DONE)
+    for told, expected in (((first, second), second), ((done, first), first), ((first, done), None)):
+        journal: dict[str, JournalEntry] = {}
+        for one in told:
+            journal[tries(machine, "kubelet", want, thing, journal).next_op_id] = one
+        assert tries(machine, "kubelet", want, thing, journal).failed == expected
+        assert tries(machine, "kubelet", want, thing, journal).last == told[1]
+
+
 def test_every_want_has_an_op_id_of_its_own() -> None:
     """Another set, component, revision or state under the same numbers is another act."""
     machine = seen().machine
