@@ -46,7 +46,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
         (IMPORT, "cluster/test_agent.py::test_a_host_enrols_and_is_kept_as_its_machine_says", "runtime/agent/test_enrol.py::test_cut_short_anywhere_it_goes_on_with_the_same_key"),
     ),
     ("watches one object by name, its own Machine", ("cluster/test_access.py::test_what_it_reads_is_its_machine_and_what_all_machines_share",)),
-    ("reads MachineComponents by name", ("cluster/test_access.py::test_what_it_reads_is_its_machine_and_what_all_machines_share",)),
+    ("reads MachineComponents by name", ("cluster/test_agent.py::test_an_agent_reads_the_components_that_its_machine_names", "cluster/test_access.py::test_what_it_reads_is_its_machine_and_what_all_machines_share")),
     ("never a job", ("cluster/test_access.py::test_what_it_reads_is_its_machine_and_what_all_machines_share",)),
     (
         "inspect -> plan (pure: steps as data, each with its undo)",
@@ -151,7 +151,7 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a component whose unit never starts, whose version command lies, whose package does not exist, whose dependency forms a circle; a host with no space, foreign package holds, a running apt", (WRONG,)),
     ("whose artifact server is slow or hostile", (HANGS, "runtime/agent/test_download.py::test_the_whole_has_a_time_limit")),
     ("a host with a read-only root", (WRONG, "runtime/agent/test_tree.py::test_a_read_only_disk_is_told_with_what_to_do")),
-    ("wrong clock", ("cluster/test_agent.py::test_a_wrong_clock_is_told_until_it_is_right",)),
+    ("wrong clock", ("cluster/test_agent.py::test_a_wrong_clock_is_told_until_it_is_right", "cluster/test_agent.py::test_a_clock_that_is_further_ahead_than_a_certificate_lasts_ends_nothing")),
     # Figures.
     ("agent RSS < 60 MiB and < 1 % of a core at rest with 12 components", ("benchmarks/agent.py::main",)),
     ("detector <= 1 % of a core at 1,000 log lines/s (ratio to a bare read loop)", ("benchmarks/detector.py::main",)),

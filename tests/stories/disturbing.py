@@ -27,15 +27,23 @@ from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Simulation
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import clouding, draining, drifting, scaling
+from tests.stories import clouding, draining, drifting, replacing, scaling
 from tests.stories.regional import Stand
 
 CLOUDS = clouding.PLAYS
-PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play, **CLOUDS}
+PLAYS = {
+    **STORIES,
+    "drift": drifting.play,
+    "machineset": scaling.play,
+    "drain": draining.play,
+    "replacement": replacing.play,
+    **CLOUDS,
+}
 MADE: Mapping[str, Callable[..., Cast]] = {
     "drift": drifting.cast_of,
     "machineset": scaling.cast_of,
     "drain": draining.cast_of,
+    "replacement": replacing.cast_of,
     **dict.fromkeys(CLOUDS, clouding.cast_of),
 }
 """Casts of the stories that are no story of the demo; the others have a file."""
@@ -47,6 +55,7 @@ CASTS = {
     "drift": (2, "a"),
     "machineset": (1, "ab"),
     "drain": (2, "a"),
+    "replacement": (3, "ab"),
     "cloud-create": (2, "ab"),
     "cloud-replace": (2, "a"),
     "cloud-delete": (2, "ab"),

@@ -33,25 +33,34 @@ REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 
-def signed(request: str, days: int = 7) -> str:
+def signed(request: str, days: int = 7, begin: datetime = NOW) -> str:
     """Sign a request, as a server does; base64."""
     found = x509.load_pem_x509_csr(base64.b64decode(request))
     key = ec.generate_private_key(ec.SECP256R1())
     draft = (
         x509.CertificateBuilder().subject_name(found.subject).issuer_name(x509.Name([])).public_key(found.public_key())
-        .serial_number(1).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=days))
+        .serial_number(1).not_valid_before(begin).not_valid_after(begin + timedelta(days=days))
     )  # fmt: skip
     return base64.b64encode(draft.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)).decode()
 
 
 class Server(ApiServer):
-    """An API server that knows one token, and signs what is asked after some looks."""
+    """An API server that knows one token, and signs what is asked after some looks.
+
+    Attributes:
+        begin: from when what it signs is good.
+        takes: whether it takes a certificate.
+    """
+
+    begin = NOW
+    takes = False
 
     def __init__(
         self, looks: int = 1, groups: tuple[str, ...] = (token_group("uid-1"),), condition: Any = None
     ) -> None:
         super().__init__()
         self.requests: dict[str, Any] = {}
+        self.who: list[str] = []
         self._looks = looks
         self._groups = groups
         self._condition = condition
@@ -60,7 +69,9 @@ class Server(ApiServer):
         body = await request.read()
         if self.answers:  # what a test wants to happen first
             return await self.answers.popleft()(self, request)
-        if request.headers["Authorization"] != f"Bearer {TOKEN}":
+        known = "Bearer certificate" if self.takes else f"Bearer {TOKEN}"
+        self.who.append(request.headers["Authorization"])
+        if request.headers["Authorization"] != known:
             return await fails(401, "Unauthorized")(self, request)
         if request.path == REVIEW:
             return web.json_response({"status": {"userInfo": {"groups": [*self._groups]}}}, status=201)
@@ -78,7 +89,7 @@ class Server(ApiServer):
             found["status"] = (
                 {"conditions": [condition]}
                 if condition
-                else {"certificate": signed(found["spec"]["request"])}
+                else {"certificate": signed(found["spec"]["request"], begin=self.begin)}
             )
         return web.json_response(found)
 
@@ -113,6 +124,10 @@ def ran(
             monkeypatch.setattr(
                 module, "by_token",
                 lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
+            )  # fmt: skip
+            monkeypatch.setattr(
+                module, "by_certificate",
+                lambda url, ca, file: Connection(url=server.url, authorization=lambda: "Bearer certificate"),
             )  # fmt: skip
             await enrol(wanted, now, sleep or quick)
 
@@ -258,6 +273,21 @@ def test_an_expired_certificate_is_none(wanted: Enrolment, monkeypatch: pytest.M
         ran(attrs.evolve(wanted, token_file=None), Server(), monkeypatch, later)
     ran(wanted, Server(), monkeypatch, later)
     assert identity(wanted) != first
+
+
+def test_a_certificate_that_is_over_by_a_wrong_clock_alone_is_good(
+    wanted: Enrolment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server is asked, also when it is away at first; no token is spent, and what is told is the clock."""
+    ran(wanted, Server(), monkeypatch)
+    first, server = identity(wanted), Server()
+    server.takes = True
+    server.answers.extend([resets, fails(503)])
+    ran(wanted, server, monkeypatch, NOW + timedelta(days=8))
+    assert identity(wanted) == first
+    assert server.who == ["Bearer certificate"]
+    assert "event=clock-wrong" in caplog.text
+    assert "timedatectl" in caplog.text
 
 
 @pytest.mark.parametrize("text", ["", "abc", "a b.c", "{}", "{", "[1]", "abcdef.\x01", "x." * 200, "é.x"])

@@ -207,8 +207,10 @@ class _Agent:
 
     async def _live(self) -> None:
         wanted = self._wanted
-        if wanted.enrolment is not None:
-            await enrol(wanted.enrolment, self._wall())
+        enrolment = wanted.enrolment
+        # A certificate that looks over is for the server to judge, and for `renew`: the host is kept meanwhile.
+        if enrolment is not None and (wanted.once or enrolment.certificate() is None):
+            await enrol(enrolment, self._wall())
         timing = Timing(clock=self._clock)
         store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS, timing=timing)
         engine = agents(self._host, self._plugins, fault=survived, inspect=wanted.inspect)
@@ -234,7 +236,8 @@ class _Agent:
         if not self._wanted.once:
             tasks.append(asyncio.create_task(keep_lease(store, self._wanted.machine, self._wall)))
         if self._wanted.enrolment is not None:
-            tasks.append(asyncio.create_task(renew(store, self._wanted.enrolment, self._wall)))
+            renewal = renew(store, self._wanted.enrolment, self._wall, refused=lambda: kept.is_refused)
+            tasks.append(asyncio.create_task(renewal))
         if self._wanted.once:
             tasks.append(asyncio.create_task(self._rested()))
         with suppress(StepFailed):  # then it cannot prove itself, and the agent before comes back

@@ -27,6 +27,7 @@ from kubenode.runtime.store.contract import (
     Patch,
     Propagation,
     Wanted,
+    Watch,
 )
 from kubenode.runtime.store.following import Followed, as_is
 from kubenode.runtime.store.installed import check, leaves
@@ -316,9 +317,7 @@ class KubeStore:
             self._transport, kind, path_of(kind), resource_version, initial=initial, selection=selection
         )
 
-    async def follow(
-        self, kind: Kind, read: Callable[[Json], T]
-    ) -> tuple[Followed[T], KubeWatch]:  # fmt: skip
+    async def follow(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
         """Give all objects of a kind, and a watch of what happens after that.
 
         They come as a stream, of which neither side ever holds the whole text; in pages from a server that has no
