@@ -77,6 +77,7 @@ def test_an_agent_that_cannot_write_its_journal_finds_and_reports(
     with kept(stage, world, "sealed", *kubelet, *kubenode) as node:
         host = node.host
         host.write(LOG, "")
+        node.apply("RiskPolicy", "default", {"limits": [{"scope": "cluster", "max": 50}]})
         node.install_agent("--kernel-log", LOG)
         _wants(node, "1")
         _comes(node, "1")

@@ -23,9 +23,11 @@ from kubenode.core.detect.facts import SERVICES, Facts
 from kubenode.core.detect.rules import OF_HOSTS
 from kubenode.core.host.journal import JournalState
 from kubenode.core.model import Disruption, Json, Ref
+from kubenode.core.probe import ReadFile
 from kubenode.runtime.agent import serve as serving
 from kubenode.runtime.agent.commands import Ran
 from kubenode.runtime.agent.disk import Disk
+from kubenode.runtime.agent.journal import Journal
 from kubenode.runtime.agent.kept import KeptStore
 from kubenode.runtime.agent.lease import keep_lease
 from kubenode.runtime.agent.newest import Newest
@@ -41,7 +43,7 @@ from kubenode.runtime.testing.authority import Authority
 from tests.runtime.agent.debian import Debian
 from tests.runtime.agent.mortal import place
 from tests.runtime.agent.test_kept import Agent, Line, made, read, reported, settled, until
-from tests.runtime.agent.test_work import Host, write
+from tests.runtime.agent.test_work import CONF, Host, write
 from tests.runtime.detector.logs import HUNG, KernelLog
 
 PATIENCE = 30
@@ -303,6 +305,33 @@ def test_an_op_id_is_known_before_it_is_journalled(
     host.rest()
     assert (host.said()[0], host.told, host.now()[0]) == (JournalState.DONE, 1, "new")
     assert (tmp_path / "state" / "journal").read_text().count('"began"') == 1
+
+
+def test_what_is_over_is_not_told_before_its_host_can_be_looked_at(
+    tmp_path: Path, hang: Hang, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what was found before it would be taken for what it has left, and it would be begun anew."""
+    host, sweep, file = Host(tmp_path), Journal._sweep, (ReadFile(CONF),)
+    assert host.agent.look("m1", file).files[CONF] == b"old"
+
+    def slow_sweep(self: Journal) -> None:
+        hang.meet()
+        sweep(self)
+
+    monkeypatch.setattr(Journal, "_sweep", slow_sweep)
+    hang.begin()
+    effect = RunSteps(
+        machine=Ref(kind="Machine", name="m1", uid="u"), op_id="op", steps=(write(b"new"),), disruption=Disruption.RESTART,
+    )  # fmt: skip
+    asyncio.run(host.agent.run(effect))
+    assert hang.came.wait(PATIENCE)
+    assert '"done"' in (tmp_path / "state" / "journal").read_text()
+    assert host.said()[0] is JournalState.STARTED
+    assert host.agent.look("m1", file).files[CONF] == b"old"
+    hang.free()
+    host.rest()
+    assert host.said()[0] is JournalState.DONE
+    assert host.agent.look("m1", file).files[CONF] == b"new"
 
 
 def test_who_hands_over_something_newer_does_not_wait(hang: Hang) -> None:

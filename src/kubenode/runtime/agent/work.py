@@ -58,8 +58,14 @@ class Work:
         self._mends: threading.Thread | None = None
 
     def entries(self) -> dict[str, JournalEntry]:
-        """What the journal knows, what is being written into it, and what failed because it could not be written."""
-        return {**self._unwritten, **self._journal.entries}
+        """What the journal knows, what is being written into it, and what failed because it could not be written.
+
+        As long as an operation is under way it is not over, though its end may stand there already: its host is not
+        looked at yet, and whoever took the look before it for the one after it would begin it anew.
+        """
+        under_way = tuple(self._under_way)  # asked before the journal: an end that is told is seen
+        runs = JournalEntry(state=JournalState.STARTED, boot_id=self._boot_id)
+        return {**self._unwritten, **self._journal.entries, **dict.fromkeys(under_way, runs)}
 
     def trouble(self) -> str:
         """Say why nothing can be begun, with what to do about it; empty while something can. Then that is tried again."""
