@@ -574,9 +574,9 @@ def test_after_a_start_without_a_server_an_entry_does_not_come_before_its_compon
 
     async def run() -> None:
         api, name = await made(tmp_path)
-        before = KeptStore(Line(api), "m1", tmp_path / "state")  # type: ignore[arg-type]
-        await before.follow(m.Machine.KIND, read)
-        assert before.wait(PATIENCE)
+        first = KeptStore(Line(api), "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await first.follow(m.Machine.KIND, read)
+        settled(first)
         line = Line(api)
         line.cut()
         kept = KeptStore(line, "m1", tmp_path / "state", retry=60)  # type: ignore[arg-type]
@@ -612,7 +612,7 @@ def test_what_an_earlier_life_kept_of_a_component_is_not_believed_for_ever(tmp_p
         async def kept() -> Json:
             store = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
             await store.follow(m.Machine.KIND, read)
-            assert store.wait(PATIENCE)
+            settled(store)
             found: Json = json.loads((tmp_path / "state" / "applied.json").read_text())["components"]
             return {name: raw["spec"]["parameters"]["content"] for name, raw in found.items()}
 
