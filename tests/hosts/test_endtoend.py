@@ -219,6 +219,8 @@ def test_5_an_upgrade_is_cut_short_at_each_step(story: Story) -> None:
             ends = [record["state"] for record in new if record["is"] == "ended"]
             assert (len({record["op"] for record in new}), ends) == (1, ["done"]), new
             assert [record["turns"] for record in new if record["is"] == "turn"] == [1], new
+            (begun,) = (record["steps"] for record in new if record["is"] == "began")
+            assert {0, 1, last} == set(range(len(begun))), begun  # no step is left out
             assert (host.boot_id == boots[host.name]) is (host is not three)
 
     with chapter(story, 5):

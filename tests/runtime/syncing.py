@@ -4,12 +4,14 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+import attrs
 import pytest
 
 from kubenode.core import wire
 from kubenode.core.errors import ObjectNotFound
 from kubenode.core.model import Node
-from kubenode.core.model.meta import MACHINE_LABEL, SYNCED_ANNOTATIONS, SYNCED_LABELS
+from kubenode.core.model.machine import Taint, TaintEffect
+from kubenode.core.model.meta import MACHINE_LABEL, SYNCED_ANNOTATIONS, SYNCED_LABELS, SYNCED_TAINTS
 from kubenode.core.node.sync import Marks, plan_marks, plan_removal
 from kubenode.runtime.engine.apply import NoHands, apply
 from kubenode.runtime.store.contract import ApplyPatch, MergePatch, Store
@@ -111,6 +113,28 @@ async def a_spoilt_record_is_written_anew(store: Store, name: str) -> None:
     assert (node.metadata.labels, node.metadata.annotations) == ({"theirs": "x"}, {})
 
 
+async def taints_come_change_and_go(store: Store, name: str) -> None:
+    """In the order in which they are there; those of others stay, and all of ours goes."""
+    theirs = Taint(key="theirs", value="x", effect=TaintEffect.PREFER_NO_SCHEDULE)
+    raw = {"key": "theirs", "value": "x", "effect": "PreferNoSchedule"}
+    await register(store, name, {})
+    await store.patch(Node.KIND, name, MergePatch({"spec": {"taints": [raw]}}))
+    ours = Taint(key="pool", value="a", effect=TaintEffect.NO_SCHEDULE)
+    other = attrs.evolve(ours, effect=TaintEffect.PREFER_NO_SCHEDULE)
+    for wanted in ((ours,), (attrs.evolve(ours, value="b"), other), (other,), ()):
+        for _ in range(5):
+            node = await _there(store, name)
+            marks = plan_marks(node, machine="m1", labels={}, taints=wanted)
+            if not marks.differ:
+                break
+            effect = marks.apply(node) if marks.applies else marks.patch(node, {})
+            outcome = await apply((effect,), store, NoHands())
+            assert outcome.error is None
+        assert not marks.differ
+        assert node.spec.taints == (theirs, *wanted)
+        assert (SYNCED_TAINTS in node.metadata.annotations) is bool(wanted)
+
+
 async def nothing_is_written_to_another_node(store: Store, name: str) -> None:
     """Neither to a later one of its name nor to one that has changed since, and none is made."""
     await register(store, name, {})
@@ -135,5 +159,6 @@ PLAYS: Final[tuple[Callable[[Store, str], Awaitable[None]], ...]] = (
     what_others_change_is_theirs,
     what_another_applies_too_is_shared,
     a_spoilt_record_is_written_anew,
+    taints_come_change_and_go,
     nothing_is_written_to_another_node,
 )
