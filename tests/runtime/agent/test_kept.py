@@ -574,7 +574,9 @@ def test_after_a_start_without_a_server_an_entry_does_not_come_before_its_compon
 
     async def run() -> None:
         api, name = await made(tmp_path)
-        await KeptStore(Line(api), "m1", tmp_path / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+        before = KeptStore(Line(api), "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await before.follow(m.Machine.KIND, read)
+        settled(before)
         line = Line(api)
         line.cut()
         kept = KeptStore(line, "m1", tmp_path / "state", retry=60)  # type: ignore[arg-type]
@@ -608,7 +610,9 @@ def test_what_an_earlier_life_kept_of_a_component_is_not_believed_for_ever(tmp_p
         kind, line = m.MachineComponent.KIND, Line(api)
 
         async def kept() -> Json:
-            await KeptStore(line, "m1", tmp_path / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+            store = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+            await store.follow(m.Machine.KIND, read)
+            settled(store)
             found: Json = json.loads((tmp_path / "state" / "applied.json").read_text())["components"]
             return {name: raw["spec"]["parameters"]["content"] for name, raw in found.items()}
 

@@ -35,7 +35,7 @@ from kubenode.runtime.store.transport import Timing
 from tests.runtime.agent.debian import Debian
 from tests.runtime.agent.test_enrol import CSRS, NOW, REVIEW, TOKEN, signed
 from tests.runtime.agent.test_enrol import Server as Enroller
-from tests.runtime.agent.test_kept import CONF, Line, made, read, until
+from tests.runtime.agent.test_kept import CONF, Line, made, read, settled, until
 from tests.runtime.agent.test_own import MACHINES, World
 from tests.runtime.api_server import fails
 
@@ -126,7 +126,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
 
     async def prepared() -> Server:
         api, _ = await made(tmp_path)
-        await KeptStore(Line(api), "m1", tmp_path / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+        store = KeptStore(Line(api), "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await store.follow(m.Machine.KIND, read)
+        settled(store)
         file = tmp_path / "state" / "identity.pem"
         file.touch(mode=0o600)
         file.write_bytes(await certificate(NOW))
