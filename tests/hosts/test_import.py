@@ -31,6 +31,14 @@ urllib.request.urlretrieve(sys.argv[-1], sys.argv[sys.argv.index("-o") + 1])
 """The root image has no curl; this one fetches what it is asked for."""
 LEFT_OUT: Final = ("/var/log", "/run", "/tmp", "/proc", "/sys", "/dev", "/var/lib/systemd", "/root/.ssh")
 
+WRITTEN: Final = ("/var/lib/containerd", "/var/lib/kubelet")
+"""What daemons of the host write at any time."""
+MARKS: Final = {
+    "labels": {"pool": "brought"}, "annotations": {"team": "blue"},
+    "taints": [{"key": "example.com/pool", "value": "brought", "effect": "PreferNoSchedule"}],
+}  # fmt: skip
+SPOILT: Final = "/etc/systemd/system/spoilt.service"
+
 
 @pytest.fixture(scope="module")
 def world(session_stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -77,14 +85,60 @@ def _broken(folder: Path) -> Path:
 
 
 def _files(host: Host) -> set[str]:
+    """Give what there is: kind, mode, owner, where a link leads, and the size of files that nobody else writes."""
     skipped = [word for path in LEFT_OUT for word in ("-path", path, "-prune", "-o")]
-    return set(host.run("find", "/", "-xdev", *skipped, "-print").splitlines())
+    sized = ["-type", "f", *(word for path in WRITTEN for word in ("!", "-path", f"{path}/*"))]
+    told = "%p %y %m %U:%G %l"
+    return set(
+        host.run(
+            "find", "/", "-xdev", *skipped, "(", *sized, "-printf", f"{told}%s\\n", ")", "-o", "-printf", f"{told}\\n"
+        ).splitlines()
+    )  # fmt: skip
 
 
 def _rest(node: Kept) -> int:
     process = node.host.run("systemctl", "show", "-P", "MainPID", UNIT).strip()
     status = node.host.run("cat", f"/proc/{process}/status")
     return int(next(line for line in status.splitlines() if line.startswith("VmRSS:")).split()[1])
+
+
+def _marked(node: Kept, world: World) -> None:
+    """Labels, annotations and taints of the Machine come onto its Node, and what is there already stays."""
+
+    def marks() -> tuple[Any, Any, list[Any]]:
+        found = world.admin.get(f"/api/v1/nodes/{node.name}")
+        meta, spec = found["metadata"], found["spec"]
+        return meta["labels"], meta["annotations"], spec.get("taints", [])
+
+    labels, annotations, taints = marks()
+    node.plane.kubectl("patch", "machine", node.name, "--type=merge", "-p", json.dumps({"spec": MARKS}))
+
+    def there() -> bool:
+        now = marks()
+        return (
+            MARKS["labels"].items() <= now[0].items() and MARKS["annotations"].items() <= now[1].items()
+            and all(taint in now[2] for taint in MARKS["taints"])
+        )  # fmt: skip
+
+    until("the marks of the Machine", there, 60, node.told)
+    now = marks()
+    assert (labels.items() <= now[0].items(), set(annotations) <= set(now[1])) == (True, True)
+    assert all(taint in now[2] for taint in taints)
+
+
+def _spoilt(node: Kept) -> None:
+    """Let the hosts of a pool run a unit that does not start."""
+    content = "[Service]\nExecStart=/usr/bin/false\n"
+    for name, text in (("spoilt-1", content), ("spoilt-2", content.replace("false", "sleep infinity"))):
+        parameters = {"path": SPOILT, "content": text, "unit": "spoilt.service"}
+        node.apply("MachineComponent", name, {"version": "1", "driver": "file", "parameters": parameters})
+    _rolled(node, "spoilt-1")
+
+
+def _rolled(node: Kept, component: str) -> None:
+    selector, rollout = {"matchLabels": {"pool": "spoilt"}}, {"batches": [1], "minReadySeconds": 1}
+    spec = {"name": "spoilt", "component": component, "selector": selector, "rollout": rollout}
+    node.apply("MachineComponentSet", f"{node.name}-spoilt", spec)
 
 
 def test_a_running_node_is_imported_whole(
@@ -99,6 +153,7 @@ def test_a_running_node_is_imported_whole(
         kubelet_since = host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd")
         refused, _ = admin.run(code=1)
         assert admin.key in refused["error"]["message"]
+        assert "then --host-key SHA256:..." in refused["error"]["fix"]
         word = ("--host-key", admin.key)
         would, _ = admin.run(*word, "--dry-run")
         assert (would["created"], _files(host)) == (True, before)
@@ -107,6 +162,7 @@ def test_a_running_node_is_imported_whole(
         failed, said = admin.run(*word, "--bundle", str(_broken(tmp_path)), code=1)
         assert "its agent ends again and again; it said: not today" in failed["error"]["message"], said
         assert failed["error"]["message"].endswith("the host is as it was"), said
+        assert failed["error"]["fix"] == "mend what it says, and repeat the command"
         assert _files(host) == before
         begun = time.monotonic()
         done, said = admin.run(*word)
@@ -118,6 +174,7 @@ def test_a_running_node_is_imported_whole(
         assert host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd") == kubelet_since
         assert host.run("find", "/etc/kubenode/token", check=False) == ""
         assert host.run("stat", "-c", "%a %U", "/etc/kubenode/agent.env").split() == ["600", "root"]
+        _marked(node, world)
         again, _ = admin.run(*word)
         assert (again["steps"], again["phase"]) == ([], "Running")
         resident = _rest(node)
@@ -128,27 +185,33 @@ def test_a_running_node_is_imported_whole(
 def test_a_line_that_is_pasted_imports_a_host(
     stage: Stage, world: World, kubelet: tuple[Path, ...], agent_bundle: Path
 ) -> None:
-    """Nobody reaches the host: a person pastes one line into its root shell; the bundle comes by URL and digest. A second time it refuses."""
+    """A person pastes one line into the root shell of a host; the bundle comes by URL and digest. A second time it refuses.
+
+    A component that fails meanwhile is told, leaves nothing on the host, and does not end the import.
+    """
     with served({"bundle": agent_bundle}) as server, kept(stage, world, "pasted", *kubelet) as node:
         host = node.host
         host.write("/usr/local/bin/curl", CURL, mode=0o755)
         since = host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd")
+        node.apply("RiskPolicy", "default", {"limits": [{"scope": "cluster", "max": 5}]})
+        _spoilt(node)
         asked = subprocess.run(
             [
                 str(KUBENODE), "machine", "import", host.address, "--name", host.name, "--paste", "--bundle", str(agent_bundle),
                 "--bundle-url", server.url("good", "bundle"), "--kubeconfig", str(stage.control_plane.admin_kubeconfig), "-o", "json",
+                "--label", "pool=spoilt",
             ],
             capture_output=True, text=True, check=True, timeout=60,
         )  # fmt: skip
         line = json.loads(asked.stdout)["line"]
         assert host.run("sh", "-c", line).splitlines()[-1] == "kubenode: the agent is started"
-        until(
-            "Running",
-            lambda: node.phase() == "Running",
-            120,
-            lambda: host.run("journalctl", "-u", UNIT, "-n", "30"),
-        )
-        assert node.is_ready()
+        until("the failure", lambda: node.report("spoilt").get("reason") == "InstallFailed", 120, node.told)
+        assert node.report("spoilt")["message"].endswith("; the host is as it was before")
+        assert host.run("find", SPOILT, check=False) == ""
+        assert (node.phase(), node.is_ready()) == ("Initializing", True)
+        _rolled(node, "spoilt-2")
+        until("Running", lambda: node.phase() == "Running", 120, node.told)
+        assert (node.at_target("spoilt", "1"), node.is_ready()) == (True, True)
         assert host.run("systemctl", "show", "-P", "InvocationID", "kubelet", "containerd") == since
         assert host.run("stat", "-c", "%a %U", "/etc/kubenode/token").split() == [
             "600",
