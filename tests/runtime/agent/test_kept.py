@@ -347,6 +347,51 @@ def test_a_report_is_stored_here_by_the_rules_of_the_server(tmp_path: Path) -> N
     asyncio.run(run())
 
 
+def test_no_report_is_lost_between_what_is_kept_and_the_server(tmp_path: Path) -> None:
+    """One that is stored while the server is asked whether it is back is told; after that none is stored here.
+
+    Whoever wrote one would wait for it, and the agent's decisions with it.
+    """
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        line = Line(api)
+        kept = KeptStore(line, "m1", tmp_path / "state", retry=0.01)  # type: ignore[arg-type]
+        await kept.follow(m.Machine.KIND, read)
+        line.cut()
+        _, watch = await kept.follow(m.Machine.KIND, read)
+        asked, answers = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_: Any) -> Json:
+            asked.set()
+            await answers.wait()
+            return {}
+
+        line.get = slow  # type: ignore[attr-defined]
+        hears = asyncio.create_task(watch.events())
+        await asked.wait()
+        stored = await kept.patch(m.Machine.KIND, "m1", MergePatch(_report("9")), subresource="status")
+        answers.set()
+        (event,) = await hears
+        assert event.object["metadata"]["resourceVersion"] == stored["metadata"]["resourceVersion"]
+        with pytest.raises(Expired, match="the server is back"):
+            await watch.events()
+        with pytest.raises(Unreachable, match="its server is back"):
+            await kept.patch(m.Machine.KIND, "m1", MergePatch(_report("10")), subresource="status")
+        _, watch = await kept.follow(m.Machine.KIND, read)  # it is not, after all
+        again = await kept.patch(m.Machine.KIND, "m1", MergePatch(_report("11")), subresource="status")
+        assert again["status"] == {"agent": {"version": "11"}}
+        (event,) = await watch.events()
+        assert event.object["status"] == again["status"]
+
+    asyncio.run(run())
+
+
+def _report(version: str) -> Json:
+    """Give a report that holds whatever there was before."""
+    return {"status": {"agent": {"version": version}}}
+
+
 async def _away(folder: Path, **more: Any) -> tuple[KeptStore, Any]:
     """Give an agent's store whose server is away, and its watch of what is kept."""
     line = Line(EmbeddedStore((), clock=lambda: datetime.now(UTC)))

@@ -176,6 +176,8 @@ class KeptStore:
             if is_report:  # the server may go away before its watch has told of it
                 await self._hear(stored)
             return stored
+        if away.is_over:  # whoever stored it here would wait for a watch that tells nothing any more
+            raise Unreachable(f"{kind.name} {name}: its server is back, and just being asked anew")
         wanted = patch.body.get("metadata") or {}
         metadata = held["metadata"]
         if any(wanted.get(one, metadata[one]) != metadata[one] for one in ("uid", "resourceVersion")):
@@ -331,25 +333,31 @@ class _Kept:
 
 
 class _Away:
-    """A watch of what is kept: it tells of our own reports, and is over when the server is back."""
+    """A watch of what is kept: it tells of our own reports, and is over when the server is back.
+
+    Attributes:
+        is_over: it tells nothing any more.
+    """
 
     def __init__(self, is_back: Callable[[], Any], retry: float, jitter: Callable[[], float]) -> None:
         self._is_back = is_back
         self._retry = retry
         self._jitter = jitter
         self._told: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self.is_over = False
 
     def tell(self, event: WatchEvent) -> None:
         self._told.put_nowait(event)
 
     async def events(self) -> tuple[WatchEvent, ...]:
-        """Wait for a report of ours. Raises Expired when the server is back."""
+        """Wait for a report of ours. Raises Expired when the server is back, and all that was told has been given."""
         while True:
             try:
                 async with asyncio.timeout(self._retry * (1 + self._jitter())):
                     return (await self._told.get(),)
             except TimeoutError:
-                if await self._is_back():
+                if await self._is_back() and self._told.empty():
+                    self.is_over = True
                     raise Expired("the server is back") from None
 
     async def close(self) -> None:
