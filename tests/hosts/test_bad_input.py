@@ -54,10 +54,9 @@ def artifacts(stage: Stage, host_parts: Parts) -> Iterator[Artifacts]:
 class _Bad:
     """Wants of a host, each an entry of its own."""
 
-    def __init__(self, node: Kept, server: Artifacts, world: World) -> None:
+    def __init__(self, node: Kept, server: Artifacts) -> None:
         self.node = node
         self.server = server
-        self.world = world
 
     def component(self, name: str, version: str, driver: str, /, **spec: Any) -> str:
         """Make a component, and give its name."""
@@ -107,22 +106,13 @@ class _Bad:
 
         until(f"{reason} of {entry}", is_told, 90, lambda: f"{self.node.report(entry)}\n{self.node.told()}")
 
-    def paused(self, entry: str) -> bool:
-        """Tell whether the rollout of an entry has stopped at this machine."""
-        path = f"/apis/kubenode.dev/v1alpha1/machinecomponentsets/{self.node.name}-{entry}"
-        status = self.world.admin.get(path).get("status", {})
-        return any(
-            (one["type"], one["status"], one["reason"]) == ("Progressing", "False", "FailureThreshold")
-            for one in status.get("conditions", ())
-        )
-
 
 def test_what_is_wrong_is_told_and_changes_nothing(
     stage: Stage, world: World, kubelet: tuple[Path, ...], kubenode: tuple[Path, ...], artifacts: Artifacts
 ) -> None:
     """Ten things at once: each has its condition, the rollouts stop, the host stays as it was; mended, all comes to its end."""
     with kept(stage, world, "bad", *kubelet, *kubenode) as node:
-        host, bad = node.host, _Bad(node, artifacts, world)
+        host, bad = node.host, _Bad(node, artifacts)
         node.apply("RiskPolicy", "default", {"limits": [{"scope": "cluster", "max": 50}]})
         host.run("mkdir", "-p", SEALED)
         node.install_agent()
@@ -172,7 +162,7 @@ def test_what_is_wrong_is_told_and_changes_nothing(
             bad.told(entry, "DependencyCircle", "wait for each other; take one of these dependencies away")
         bad.told("lies", "", "/bin/echo does not print 2")
         for entry in (*wrong, "lies"):
-            until(f"the pause of {entry}", lambda entry=entry: bad.paused(entry), 60, node.told)
+            until(f"the pause of {entry}", lambda entry=entry: node.is_paused(entry), 60, node.told)
 
         assert (host.read(APP), host.run("systemctl", "is-active", "app").strip()) == (_GOOD, "active")
         assert host.run("dpkg-query", "-W", "-f", "${Version}", "containerd") == OLD

@@ -93,10 +93,10 @@ def _until(node: Kept, what: str, *argv: str, says: str) -> None:
     until(what, lambda: node.host.run(*argv, check=False).strip() == says, 90, node.told)
 
 
-def _daemons(node: Kept, server: Artifacts, version: str) -> tuple[dict[str, Any], str]:
+def _daemons(node: Kept, server: Artifacts, version: str) -> tuple[str, dict[str, Any], str]:
     """Let the drivers of containerd and of the kubelet adopt a node that has all that they would write: nothing is restarted.
 
-    What they render is taken by the real programs. Gives the parameters of containerd, and its component.
+    What they render is taken by the real programs. Gives the entry of containerd, whose repairs come soon, its parameters, and its component.
     """
     host = node.host
     config = {"sandbox_image": "registry.k8s.io/pause:3.9", "registry_config_path": "/etc/containerd/certs.d"}
@@ -120,17 +120,18 @@ def _daemons(node: Kept, server: Artifacts, version: str) -> tuple[dict[str, Any
     runs = [_show(node, unit, "InvocationID") for unit in ("containerd", "kubelet")]
 
     node.install_agent()
+    entry = node.entry("runtime")
     runtime = _component(
         node, "runtime", "containerd", version=OLD, disruption="restart", parameters=containerd
     )
     wanted = _component(
-        node, "kubelet", "kubelet", version=version, disruption="restart", dependencies=["runtime"],
+        node, "kubelet", "kubelet", version=version, disruption="restart", dependencies=[entry],
         parameters=kubelet,
     )  # fmt: skip
     _runs(node, "kubelet", wanted)
-    _runs(node, "runtime", runtime)
-    for entry, at in (("runtime", OLD), ("kubelet", version)):
-        _well(node, entry, at)
+    _runs(node, entry, runtime)
+    for name, at in ((entry, OLD), ("kubelet", version)):
+        _well(node, name, at)
     assert [_show(node, unit, "InvocationID") for unit in ("containerd", "kubelet")] == runs
     assert {path: host.read(path).encode() for path in files} == files
     assert host.run("readlink", PROGRAM, check=False) == ""  # it is right, so it is not fetched
@@ -139,10 +140,10 @@ def _daemons(node: Kept, server: Artifacts, version: str) -> tuple[dict[str, Any
     assert [(step["act"], step["package"], step.get("then")) for step in held] == [
         ("InstallPackage", "containerd", None)
     ]
-    return containerd, runtime
+    return entry, containerd, runtime
 
 
-def _holds(node: Kept) -> None:
+def _holds(node: Kept, entry: str) -> None:
     """What was there is held as what we install is; a hold that is lost is put there again, and nothing is restarted for it."""
     host, run = node.host, _show(node, "containerd", "InvocationID")
     assert host.run("apt-mark", "showhold").split() == ["containerd"]
@@ -150,11 +151,11 @@ def _holds(node: Kept) -> None:
     assert host.run("dpkg-query", "-W", "-f", "${Version}", "containerd") == OLD
     host.run("apt-mark", "unhold", "containerd")
     _until(node, "the hold", "apt-mark", "showhold", says="containerd")
-    _well(node, "runtime", OLD)
+    _well(node, entry, OLD)
     assert _show(node, "containerd", "InvocationID") == run
 
 
-def _goes_back(node: Kept, parameters: dict[str, Any], before: str) -> None:
+def _goes_back(node: Kept, entry: str, parameters: dict[str, Any], before: str) -> None:
     """A package whose new version does not start: the old one is there again, held and running; the rollout stops."""
     host = node.host
     host.write(
@@ -167,9 +168,9 @@ def _goes_back(node: Kept, parameters: dict[str, Any], before: str) -> None:
     component = _component(
         node, "runtime-next", "containerd", version=NEW, disruption="restart", parameters=parameters
     )
-    _runs(node, "runtime", component)
-    until("the pause", lambda: node.is_paused("runtime"), 120, node.told)
-    told = node.report("runtime")
+    _runs(node, entry, component)
+    until("the pause", lambda: node.is_paused(entry), 120, node.told)
+    told = node.report(entry)
     assert (told["reason"], told["version"], told["state"]) == ("InstallFailed", OLD, "Running")
     assert "containerd.service" in told["message"]
     assert told["message"].endswith(
@@ -184,9 +185,9 @@ def _goes_back(node: Kept, parameters: dict[str, Any], before: str) -> None:
     until("Ready", node.is_ready, 60, node.told)
     host.run("rm", _CHECK)
     host.run("systemctl", "daemon-reload")
-    _runs(node, "runtime", before)
-    _well(node, "runtime", OLD)
-    node.wait_complete("runtime")
+    _runs(node, entry, before)
+    _well(node, entry, OLD)
+    node.wait_complete(entry)
 
 
 def _drained(node: Kept, world: World) -> None:
@@ -348,9 +349,9 @@ def test_drivers_and_probes_on_a_real_host(
     with kept(stage, world, "drivers", *kubelet, *kubenode) as node:
         node.apply("RiskPolicy", "default", {"limits": [{"scope": "cluster", "max": 50}]})
         version = node.host.run(PROGRAM, "--version").split()[-1].removeprefix("v")
-        containerd, runtime = _daemons(node, artifacts, version)
-        _holds(node)
-        _goes_back(node, containerd, runtime)
+        entry, containerd, runtime = _daemons(node, artifacts, version)
+        _holds(node, entry)
+        _goes_back(node, entry, containerd, runtime)
         _drained(node, world)
         _units(node)
         _removed(node)
