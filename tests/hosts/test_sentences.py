@@ -145,11 +145,11 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("symlink, device, hard-link, bomb and redirect attacks on artifacts refused (fuzz test)", ("runtime/agent/test_untar.py::test_what_is_hostile_is_refused", "runtime/agent/test_untar.py::test_no_tar_does_anything_else", "runtime/agent/test_download.py::test_a_server_that_is_broken_or_hostile_is_given_up_on", HANGS)),
     ("secrets never in status, logs or journal", (WISHES, "runtime/agent/test_journal.py::test_contents_are_in_no_line_and_not_kept_longer_than_needed", "runtime/agent/test_artifacts.py::test_a_token_is_nowhere")),
     ("files written with fsync of file and folder", ("runtime/agent/test_crashes.py::test_the_enumeration_notices",)),
-    ("nothing removed that the agent did not install", ("runtime/agent/test_artifacts.py::test_a_removal_takes_what_is_ours", "components/test_drivers.py::test_a_file_that_somebody_has_changed_is_not_removed")),
+    ("nothing removed that the agent did not install", ("runtime/agent/test_artifacts.py::test_a_removal_takes_what_is_ours", "components/test_drivers.py::test_a_file_that_somebody_has_changed_is_not_removed", "runtime/agent/test_packages.py::test_what_is_there_already_is_only_held")),
     ("Step enumeration with a fake host and on a real filesystem", (f"runtime/agent/test_crashes.py::{ANYWHERE}", f"runtime/agent/test_step_crashes.py::{ANYWHERE}")),
     # Bad input.
     ("a component whose unit never starts, whose version command lies, whose package does not exist, whose dependency forms a circle; a host with no space, foreign package holds, a running apt", (WRONG,)),
-    ("whose artifact server is slow or hostile", (HANGS, "runtime/agent/test_download.py::test_the_whole_has_a_time_limit")),
+    ("whose artifact server is slow or hostile", (HANGS, "runtime/agent/test_download.py::test_the_whole_has_a_time_limit", "runtime/agent/test_slow_server.py::test_a_server_that_is_too_slow_pauses_the_rollout")),
     ("a host with a read-only root", (WRONG, "runtime/agent/test_tree.py::test_a_read_only_disk_is_told_with_what_to_do")),
     ("wrong clock", ("cluster/test_agent.py::test_a_wrong_clock_is_told_until_it_is_right", "cluster/test_agent.py::test_a_clock_that_is_further_ahead_than_a_certificate_lasts_ends_nothing")),
     # Figures.
