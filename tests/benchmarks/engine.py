@@ -21,7 +21,7 @@ from kubenode.runtime.engine.apply import NoHands
 from kubenode.runtime.engine.loop import Question, Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.sim.run import Process
+from kubenode.runtime.sim.process import Process
 from kubenode.runtime.sim.story import Cast, Stage, examples
 from kubenode.runtime.store.cache import Cache, Change
 from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never

@@ -30,7 +30,8 @@ from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault
-from kubenode.runtime.sim.run import START, Simulation
+from kubenode.runtime.sim.run import Simulation
+from kubenode.runtime.sim.virtualtime import START
 from tests.benchmarks.meter import Meter
 from tests.benchmarks.rows import Row, show
 

@@ -227,6 +227,63 @@ def test_a_change_is_heard_of_and_a_flood_of_them_is_not_a_flood_of_reports(
     assert agent.end(signal.SIGTERM) == 0, agent.tail()
 
 
+def component_reads(world: World) -> set[tuple[str, str, str]]:
+    """Give who among the agents read which component how, by the server's own log."""
+    found = set[tuple[str, str, str]]()
+    for line in world.plane.audit_log.read_text().splitlines():
+        told = json.loads(line)
+        of, user = told.get("objectRef", {}), told["user"]["username"]
+        if of.get("resource") == "machinecomponents" and user.startswith("kubenode:agent:"):
+            found.add((user.removeprefix("kubenode:agent:"), told["verb"], of.get("name", "")))
+    return found
+
+
+def test_an_agent_reads_the_components_that_its_machine_names(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """Of 201 that are there the one, by its name; and one that comes later soon after. None is listed or watched by any agent."""
+    agent = host("a11")
+
+    def component(name: str, path: Path) -> None:
+        parameters = {"path": str(path), "content": "right\n"}
+        body = {
+            "apiVersion": "kubenode.dev/v1alpha1", "kind": "MachineComponent", "metadata": {"name": name},
+            "spec": {"driver": "file", "version": "1", "parameters": parameters},
+        }  # fmt: skip
+        status, made = world.admin.call("POST", COMPONENTS, body)
+        assert status == 201, made
+
+    with world.admin.kept():
+        for number in range(200):
+            component(f"others-{number}", tmp_path / "others")
+    path, late = tmp_path / "etc" / "app.conf", tmp_path / "etc" / "late.conf"
+    wants(world, world.admin.get(f"{MACHINES}/a11"), path, "right\n")
+    issue(world, agent)
+    agent.start("--inspect-seconds", "3600", "--no-detect")
+
+    def kept() -> list[str]:
+        return sorted(json.loads((agent.state / "applied.json").read_text())["components"])
+
+    until("the file", lambda: path.exists() and path.read_text() == "right\n", logs=agent.tail)
+    until("what is kept", lambda: kept() == ["a11-conf"], logs=agent.tail)
+    entry = {"set": "by-hand", "component": "a11-late", "revision": "1", "batch": 1, "state": "Running"}
+    change = {"spec": {"components": {"late": entry}}}
+    assert world.admin.call("PATCH", f"{MACHINES}/a11", change, MERGE)[0] == 200
+    until(
+        "a word of what is missing",
+        lambda: agent.report()["components"].get("late", {}).get("reason") == "ComponentMissing",
+        logs=agent.tail,
+    )
+    component("a11-late", late)
+    until("the file of the one that came", late.exists, logs=agent.tail)
+    until("what is kept", lambda: kept() == ["a11-conf", "a11-late"], logs=agent.tail)
+    assert agent.end(signal.SIGTERM) == 0, agent.tail()
+    found = component_reads(world)
+    assert {one[1:] for one in found if one[0] == "a11"} == {("get", "a11-conf"), ("get", "a11-late")}
+    assert {verb for _, verb, _ in found} == {"get"}, found
+    assert not (tmp_path / "others").exists()
+
+
 class _Wrong(SystemClock):
     """A clock that is off."""
 
@@ -282,6 +339,45 @@ def test_a_wrong_clock_is_told_until_it_is_right(
     asyncio.run(main())
 
 
+def test_a_clock_that_is_further_ahead_than_a_certificate_lasts_ends_nothing(
+    world: World, host: Callable[[str], Agent], tmp_path: Path
+) -> None:
+    """The server takes the certificate that is over by the host's clock: the host is kept, and the clock is what is told of. One new certificate, not many."""
+    agent = host("a12")
+    issue(world, agent)
+    agent.state.mkdir(mode=0o700)
+    plane, path = world.plane, tmp_path / "etc" / "app.conf"
+    enrolment = Enrolment(
+        machine="a12", server=plane.url, authority=plane.ca_file, state=agent.state, token_file=agent.token
+    )
+    wanted = Serving(
+        machine="a12", node="a12", state=agent.state, enrolment=attrs.evolve(enrolment, token_file=None), version="1",
+        inspect=timedelta(seconds=10),
+    )  # fmt: skip
+    wants(world, world.admin.get(f"{MACHINES}/a12"), path, "right\n")
+
+    def told() -> bool:
+        found = {one["type"]: one for one in agent.report().get("conditions", ())}.get("ClockWrong", {})
+        return found.get("reason") == "ClockAhead" and path.exists()
+
+    async def main() -> None:
+        await enrol(enrolment, datetime.now(UTC))
+        task = asyncio.ensure_future(serve(wanted, Plugins.discover(), _Wrong(timedelta(days=8))))
+        async with asyncio.timeout(60):
+            while not await asyncio.to_thread(told):
+                assert not task.done(), task.exception()
+                await asyncio.sleep(0.2)
+            path.write_text("wrong\n")
+            while path.read_text() != "right\n":
+                await asyncio.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(task, 30)
+
+    asyncio.run(main())
+    requests = [one["metadata"]["name"] for one in world.admin.get(CSRS)["items"]]
+    assert len([name for name in requests if name.startswith("kubenode-a12-")]) <= 2
+
+
 def test_a_line_of_a_log_is_a_condition_of_the_node(
     world: World, host: Callable[[str], Agent], tmp_path: Path
 ) -> None:
@@ -325,6 +421,17 @@ def test_a_line_of_a_log_is_a_condition_of_the_node(
         "the line that was written meanwhile", lambda: told("DiskGone")["status"] == "True", logs=agent.tail
     )
     assert told("KernelDeadlock") == before
+    for number in range(4):
+        say(f"Out of memory: Killed process {number} (java) total-vm:1kB, anon-rss:1kB")
+    say("EXT4-fs (none1): Remounting filesystem read-only")
+    until("the file system", lambda: told("ReadonlyFilesystem")["status"] == "True", logs=agent.tail)
+    assert told("ReadonlyFilesystem")["reason"] == "FilesystemIsReadOnly"
+    assert told("FrequentOOMKilling")["status"] == "False", "four are no storm"
+    say(text.replace("in I/O wait ", ""))
+    say("Memory cgroup out of memory: Killed process 5 (java) total-vm:1kB, anon-rss:1kB")
+    until("the storm", lambda: told("FrequentOOMKilling")["status"] == "True", logs=agent.tail)
+    assert told("FrequentOOMKilling")["reason"] == "OOMStorm"
+    assert told("KernelDeadlock") == before, "the other wording is the same fault"
     leases = "/apis/coordination.k8s.io/v1/namespaces/kubenode-agents/leases"
     until("the Lease", lambda: world.admin.get(f"{leases}/a9"), logs=agent.tail)
     assert world.admin.get(f"{leases}/a9")["spec"]["holderIdentity"] == "kubenode:agent:a9"

@@ -253,6 +253,8 @@ _CONTROLLER = ("system:serviceaccount:kubenode-system:kubenode-controller", "sys
 @pytest.mark.parametrize(("who", "verb", "what", "may"), [
     (_AGENT, "watch", "machines", True),
     (_AGENT, "get", "machinecomponents", True),
+    (_AGENT, "list", "machinecomponents", False),
+    (_AGENT, "watch", "machinecomponents", False),
     (_AGENT, "patch", "machines/status", True),
     (_AGENT, "patch", "machines", False),
     (_AGENT, "get", "remedyoperationjobs", False),

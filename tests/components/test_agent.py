@@ -7,7 +7,7 @@ import pytest
 
 from kubenode.components import AgentDriver, AgentParams, Desired, InvalidObjectError, Running, UpgradeAgent
 from kubenode.components.conformance import FakeHost
-from kubenode.core.model.machine import ConfigState
+from kubenode.core.model.entry import ConfigState
 from kubenode.core.step import AGENT_PATH, ArtifactFormat
 
 URL, SHA = "https://x/kubenode.tar.gz?token=s3cr3t", "2" * 64

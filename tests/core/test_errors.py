@@ -12,6 +12,7 @@ from kubenode.core.errors import (
     ProviderError,
     Retry,
     Unreachable,
+    refusal,
 )
 
 
@@ -54,3 +55,30 @@ def test_what_is_not_installed_is_named_line_by_line() -> None:
     assert str(NotInstalled((one, two))) == f"{one}\n{two}"
     assert "kubenode install" in str(NotInstalled((one,)))
     assert NotInstalled((one, two)).problems == (one, two)
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "text"),
+    [
+        ("PluginMissing: no action 'x'", "PluginMissing", "no action 'x'"),
+        ("A: b: c", "A", "b: c"),
+        (f"{'A' * 64}: b", "A" * 64, "b"),
+        (f"{'A' * 65}: b", "PluginFailed", f"{'A' * 65}: b"),
+        ("no reason: b", "PluginFailed", "no reason: b"),
+        ("reason: b", "PluginFailed", "reason: b"),
+        ("Reason2: b", "PluginFailed", "Reason2: b"),
+        ("Reason\n: b", "PluginFailed", "Reason\n: b"),
+        ("\u00c9chec: b", "PluginFailed", "\u00c9chec: b"),
+        (": b", "PluginFailed", ": b"),
+        ("Reason", "PluginFailed", "Reason"),
+    ],
+)
+def test_a_refusal_is_a_reason_and_a_text(what: str, reason: str, text: str) -> None:
+    """A word of a condition at its head is the reason; whatever else stands there is text, and says how to mend it."""
+    assert refusal(Problem(where="ladder[0]", what=what)) == (reason, f"ladder[0]: {text}")
+    assert refusal(Problem(where="w", what=what, fix="do")) == (reason, f"w: {text}; do")
+
+
+def test_the_text_of_a_refusal_fits_a_condition() -> None:
+    """Cut at 2,048 characters."""
+    assert refusal(Problem(where="w", what="x" * 3000)) == ("PluginFailed", ("w: " + "x" * 3000)[:2048])

@@ -27,10 +27,6 @@ def shown(words: str, *by: str) -> Clause:
     return Clause(words, by or (words,))
 
 
-HOSTS: Final = 6
-"""The issue of real hosts: the agent, the import over SSH, the remedies on a host, the detector's rules."""
-CLOUDS: Final = 7
-"""The issue of clouds: maintenance events, user data, replacement by a provider, Cluster API."""
 FLEETS: Final = -1
 """An issue that is not written yet; api.md, section 1, says so of the kinds that it needs."""
 

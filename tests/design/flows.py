@@ -2,11 +2,11 @@
 
 from typing import Final
 
-from tests.design.clause import CLOUDS, FLEETS, HOSTS, Clause, later, shown
+from tests.design.clause import FLEETS, Clause, later, shown
 
 IMPORT: Final[tuple[Clause, ...]] = (
     shown("It begins with the object: CLI, API or console creates the Machine (Pending, spec.host) and its own bootstrap token", "creates the Machine (Pending, spec.host) and its own bootstrap token"),
-    later("-> the agent is installed on the host (SSH; cloud run-command; one-line script to paste)", HOSTS, "item 4; no decider takes part"),
+    shown("-> the agent is installed on the host (SSH; cloud run-command; one-line script to paste)"),
     shown("with a key made there"),
     shown("-> its CSR (identity kubenode:agent:<machine>) is approved only from that token,", "its CSR (identity kubenode:agent:<machine>) is approved only from that token"),
     shown("once,"),
@@ -16,7 +16,7 @@ IMPORT: Final[tuple[Clause, ...]] = (
     shown("-> MachineComponentSets select it and write its component entries", "machines that join (current stable revision)"),
     shown("-> the agent installs them -> all healthy: Running.", "the agent reports: Importing -> the Node is Ready: labels, annotations, taints synced -> all healthy: Running"),
     shown("On a bare host the entries its Node needs (runtime, kubelet) are written and installed while Importing, before the Node registers.", "On a bare host the entries its Node needs are written"),
-    later("A dry run prints the plan; a failed step says what to do, is resumable, and leaves the host as it was.", HOSTS, "item 4, `kubenode machine import --dry-run`; no decider takes part"),
+    shown("A dry run prints the plan; a failed step says what to do, is resumable, and leaves the host as it was."),
     shown("deletionPolicy: Release (default when imported: host, agent and components stay, our labels and finalizer go)"),
     shown("or Terminate (default when created).", "deletionPolicy: Release (default when imported) or Terminate (default when created)"),
     shown("Mass deletes (beyond max(5, 10 %) of a set in 10 minutes without lowered replicas, or a CRD being deleted) freeze terminations of that set until a person unfreezes it (kubenode unfreeze --scope set=X).", "Mass deletes (beyond max(5, 10 %)", "(Mass deletes: or a CRD being deleted) that of Machines", "(Mass deletes: or a CRD being deleted) that of MachineSets"),
@@ -78,7 +78,7 @@ HUNG: Final[tuple[Clause, ...]] = (
     shown("drain and reboot ->", "restart unit -> drain and reboot -> hand to a human", "drain and reboot: a rung that reboots drains first"),
     shown("replace ->", "replace: the Machine is deleted once its Node is drained"),
     shown("hand to a human."),
-    later("Seconds on top of the detector's own time.", HOSTS, "item 9 measures it from the log's line"),
+    shown("Seconds on top of the detector's own time."),
     shown("An episode opens when a condition first meets a rule"),
     shown("and ends when verified clear for the dwell, handed to a human, or the node uid is gone;", "An episode ends when verified clear for the dwell"),
     shown("its job's name is f(machine uid, remedier, number of closed episodes), so every observer, however stale, computes the same name;", "every observer, however stale, computes the same name"),
@@ -87,7 +87,7 @@ HUNG: Final[tuple[Clause, ...]] = (
     shown("attempts per machine and week are capped, then a human."),
     shown("Agents never read jobs.", "the controller writes the step to Machine.spec.operation; Agents never read jobs"),
     shown("Silence of an agent matters when it is asked;", "not acknowledged within the time limit: the agent is silent"),
-    later("at rest it renews one Lease every few minutes (10,000 agents at 10 s would cost the API server three cores).", HOSTS, "item 1, the agent on a host; no decider takes part"),
+    shown("at rest it renews one Lease every few minutes (10,000 agents at 10 s would cost the API server three cores)."),
 )  # fmt: skip
 
 OUTAGE: Final[tuple[Clause, ...]] = (
@@ -101,6 +101,6 @@ FURTHER: Final[tuple[Clause, ...]] = (
     shown("A central poller reads scheduled events and failures -> condition with the event's id, kind and time -> a rule migrates workloads (cordon, drain) before the event, confirms or reboots through the provider, un-cordons.", "A central poller reads scheduled events", "a rule migrates workloads"),
     later("Stages test -> staging -> production, clusters in order, batches inside, inspection and observation after each, thresholds over clusters, approvals, freeze windows, roll back over clusters.", FLEETS, "Release, ReleasePipeline and ClusterRegistration: no decider of these kinds is there"),
     later("The agent collects node and container metrics and findings; an event centre keeps per-node history for months; Prometheus metrics in kube-state-metrics style; rules, alerts, boards shipped and tested; coverage, consistency, self-healing efficiency; diagnose NODE prints one timeline with causes.", FLEETS, "the data system: no decider takes part"),
-    later("CAPI creates clusters and machines; kubenode adopts its machines, manages components and heals; it can be a provider (clusterapi) and the external remediation of a MachineHealthCheck.", CLOUDS, "item 8, Cluster API"),
+    shown("CAPI creates clusters and machines; kubenode adopts its machines, manages components and heals; it can be a provider (clusterapi) and the external remediation of a MachineHealthCheck."),
 )  # fmt: skip
 """Cloud maintenance, multi-cluster release, the data system, and Cluster API."""

@@ -12,6 +12,7 @@ import pytest
 from tests.core.detect.test_sentences import SENTENCES as DETECT
 from tests.core.doctor.test_sentences import SENTENCES as DOCTOR
 from tests.core.enrol.test_sentences import SENTENCES as ENROL
+from tests.core.external.test_sentences import SENTENCES as EXTERNAL
 from tests.core.host.test_sentences import SENTENCES as HOST
 from tests.core.instance.test_sentences import SENTENCES as INSTANCE
 from tests.core.machine.test_sentences import SENTENCES as MACHINE
@@ -20,11 +21,25 @@ from tests.core.node.test_sentences import SENTENCES as NODE
 from tests.core.risk.test_sentences import SENTENCES as RISK
 from tests.core.rollout.test_sentences import SENTENCES as ROLLOUT
 from tests.design import flows, phases_and_permits
-from tests.design.clause import CLOUDS, FLEETS, HOSTS, Clause
+from tests.design.clause import FLEETS, Clause
+from tests.hosts.test_sentences import DESIGN as ON_HOSTS
 
 INDEXED: Final = tuple(
     sentence
-    for index in (DETECT, DOCTOR, ENROL, HOST, INSTANCE, MACHINE, MACHINESET, NODE, RISK, ROLLOUT)
+    for index in (
+        DETECT,
+        DOCTOR,
+        ENROL,
+        EXTERNAL,
+        HOST,
+        INSTANCE,
+        MACHINE,
+        MACHINESET,
+        NODE,
+        RISK,
+        ROLLOUT,
+        ON_HOSTS,
+    )
     for sentence, _ in index
 )
 SECTIONS: Final[Mapping[str, tuple[Clause, ...]]] = {
@@ -77,7 +92,7 @@ def showing(by: str) -> set[str]:
 def test_a_clause_is_shown_or_belongs_to_a_later_issue(clause: Clause) -> None:
     """Never neither, never both; who is left to a later issue says why."""
     if clause.later:
-        assert clause.later in (HOSTS, CLOUDS, FLEETS)
+        assert clause.later == FLEETS
         assert clause.why
         assert not clause.shown
         return

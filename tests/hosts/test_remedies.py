@@ -28,7 +28,10 @@ pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
 
 LOG = logging.getLogger(__name__)
 
-HUNG: Final = "INFO: task dd:4121 blocked in I/O wait for more than 120 seconds."
+HUNG: Final = "INFO: task dd:4121 blocked for more than 120 seconds."
+"""The older wording; the story of three hosts has the newer."""
+READONLY: Final = "EXT4-fs (none1): Remounting filesystem read-only"
+KILLED: Final = "Out of memory: Killed process 4121 (java) total-vm:1024kB, anon-rss:512kB"
 DEGRADED: Final = "md0: Disk failure on sdb, disabling device."
 RULES: Final = "/etc/kubenode/rules.d"
 SERVICES: Final = ("KubeletUnhealthy", "ContainerRuntimeUnhealthy")
@@ -162,7 +165,14 @@ def test_the_ladder_is_climbed_on_a_real_host_by_its_agent(
         _say(host, 2, "usb 1-1: new device")
         time.sleep(2)
         assert _attempts(world, "climbed") == [], "a program that calls itself the kernel is not believed"
-        _say(host, 3, HUNG)
+        for number in range(3, 8):
+            _say(host, number, KILLED)
+        _say(host, 8, READONLY)
+        for one in ("FrequentOOMKilling", "ReadonlyFilesystem"):
+            until(one, _says(world, "climbed", one, "True"), 60, told)
+        assert _condition(world, "climbed", "ReadonlyFilesystem")["message"] == READONLY
+        assert _condition(world, "climbed", "KernelDeadlock")["status"] == "False"
+        _say(host, 9, HUNG)
 
         def stands(number: int, state: str) -> Callable[[], bool]:
             return lambda: [one["state"] for one in _attempts(world, "climbed")][number - 1 :] == [state]
@@ -184,7 +194,8 @@ def test_the_ladder_is_climbed_on_a_real_host_by_its_agent(
         assert [(one["action"], one["state"]) for one in _attempts(world, "climbed")] == [
             ("restart-unit", "Failed"), ("reinstall-component", "Failed"), ("reboot", "Succeeded"),
         ]  # fmt: skip
-        assert _condition(world, "climbed", "KernelDeadlock")["status"] == "False"
+        for one in ("KernelDeadlock", "FrequentOOMKilling", "ReadonlyFilesystem"):
+            assert _condition(world, "climbed", one)["status"] == "False", one
         asked = [one["op"] for one in node.journal() if one["is"] == "began" and _is_of(one, world)]
         assert len(asked) == len(set(asked)) == 3
         node.wait_running({"runtime": version})
@@ -257,6 +268,7 @@ def test_the_provider_acts_for_an_agent_that_says_nothing_and_once(
             until("Running", lambda: node.phase() == "Running", 120, told, every=0.5)
             until("the rule", _says(world, "silent", "RaidDegraded", "False"), 60, told)
             assert _condition(world, "silent", "RaidDegraded")["reason"] == "RaidIsWhole"
+            until("a journal that is read", _says(world, "silent", "LogFlood", "False"), 60, told)
 
             forged = f"MESSAGE={HUNG}\nSYSLOG_FACILITY=0\nPRIORITY=4\n_TRANSPORT=kernel\nSYSLOG_IDENTIFIER=kernel\n"
             host.run("logger", "--journald", input=forged)

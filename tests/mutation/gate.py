@@ -30,7 +30,7 @@ from tests.mutation.rules import mutants
 from tests.mutation.verdict import MOST, Verdict, judge, listed, package_of
 
 SCOPE = (
-    "accept", "detect", "doctor", "drift", "enrol", "external", "health", "host", "instance", "machine", "machineset", "node", "policy.py", "remedy", "risk", "rollout",
+    "accept", "detect", "doctor", "drift", "enrol", "external", "health", "heard.py", "host", "instance", "machine", "machineset", "node", "policy.py", "remedy", "risk", "rollout",
 )  # fmt: skip
 """The packages and modules of core that decide."""
 LISTED_SECONDS = 5.0

@@ -8,7 +8,8 @@ import attrs
 import pytest
 
 from kubenode.core import model as m
-from kubenode.core.step import Check, CheckAnswer, Exec, HttpGet, TcpConnect, WriteFile
+from kubenode.core.probe import Check, CheckAnswer, Exec, HttpGet, TcpConnect
+from kubenode.core.step import WriteFile
 from kubenode.runtime.sim.host import HostSpec, SimHost
 from kubenode.runtime.sim.story import Cast, Stage
 

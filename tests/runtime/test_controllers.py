@@ -17,7 +17,8 @@ from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.machine import MachineController
 from kubenode.runtime.controller.risk import RiskController
 from kubenode.runtime.engine.apply import CrashPoint, Watchman, WriteStatus
-from kubenode.runtime.sim.run import AGENTS, CONTROLLER, SimulatedCrash
+from kubenode.runtime.sim.process import SimulatedCrash
+from kubenode.runtime.sim.run import AGENTS, CONTROLLER
 from kubenode.runtime.sim.stories.hung import kernel_lines
 from kubenode.runtime.sim.story import Cast, Stage, examples
 from kubenode.runtime.store.cache import Cache, Change

@@ -25,7 +25,8 @@ from kubenode.runtime.observe.events import INTERVAL, Events, Poll, poll
 from kubenode.runtime.observe.launches import Launches
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault, EventfulCloud
-from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash, Simulation
+from kubenode.runtime.sim.process import SimulatedCrash
+from kubenode.runtime.sim.run import CONTROLLER, Simulation
 from kubenode.runtime.sim.workload import App, Apps
 from kubenode.runtime.store.embedded import now_or_never
 from tests.runtime.test_clouds import delete, lax, machine, read
@@ -358,6 +359,32 @@ class TestPoll:
         assert told.proves
 
 
+def test_of_two_leaders_who_polled_last_is_heard() -> None:
+    """The second polls half a minute after the first: what is over for one, and open still for the other, is written once."""
+    world = World(1)
+    world.go(timedelta(seconds=30))
+    written = Counter[str]()
+
+    def note(process: str, point: CrashPoint) -> None:
+        if not point.after and "cloudEvents" in str(point.act):
+            written[process] += 1
+
+    sim = world.sim
+    sim.processes["second"] = sim.controller()
+    for name in (CONTROLLER, "second"):
+        sim.processes[name].watchman = lambda point, name=name: note(name, point)
+    for state in (EventState.EXECUTED, EventState.CANCELED, EventState.AVOIDED):
+        world.plan(id=f"e-{state.value}")
+        world.until(lambda: world.said() == ("True", "RebootPlanned"), limit=SOON)
+        world.go(2 * SOON)
+        assert sum(written.values()) == 1, "the other one had nothing to add"
+        world.cloud.finish(f"e-{state.value}", state)
+        world.until(lambda: world.said() == ("False", "EventOver"), limit=SOON)
+        world.go(2 * SOON)
+        assert sum(written.values()) == 2
+        written.clear()
+
+
 class TestMemory:
     """When the next poll is, and who is decided about after one."""
 
@@ -429,6 +456,35 @@ class TestMemory:
         events.forget("c1")
         assert events.polled("cloud", Poll(began=7, events=(event,)), 0) == ()
         assert (events.providers, events.next_poll("cloud")) == ((), None)
+
+    def test_who_waits_for_the_next_poll_is_decided_about_whatever_it_tells(self) -> None:
+        """Until it waits no longer; a poll that failed tells nothing, and who is gone waits for nothing."""
+        events, one = self.world()
+        events.await_poll("c1", waits=True)  # of a machine that nobody knows
+        events.sight(one)
+        assert events.polled("cloud", Poll(began=1, events=()), 0) == ()
+        events.await_poll("c1", waits=True)
+        assert events.polled("cloud", Failure(error="Unavailable", text=""), 0) == ()
+        assert events.polled("cloud", Poll(began=2, events=()), 0) == ("c1",)
+        assert events.polled("cloud", Poll(began=3, events=()), 0) == ("c1",)
+        events.await_poll("c1", waits=False)
+        assert events.polled("cloud", Poll(began=4, events=()), 0) == ()
+        events.await_poll("c1", waits=True)
+        events.forget("c1")
+        events.sight(one)
+        assert events.polled("cloud", Poll(began=5, events=()), 0) == ()
+
+    def test_when_it_was_told_last_is_known_of_incomplete_polls_too(self) -> None:
+        """Apart from what a complete one proves."""
+        events, one = self.world()
+        told = []
+        for poll_ in (None, Poll(began=3, events=()), Poll(began=4, events=(), proves=False)):
+            if poll_ is not None:
+                events.polled("cloud", poll_, 9)
+            sight = events.sight(one)
+            assert sight is not None
+            told.append((sight.polled, sight.told))
+        assert told == [(None, None), (3, 3), (3, 4)]
 
     @pytest.mark.parametrize(
         ("change", "seen"),

@@ -8,7 +8,8 @@ from kubenode.core import model as m
 from kubenode.core.host.inspection import INSPECT_EVERY
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.sim.host import SimHost
-from kubenode.runtime.sim.run import AGENTS, Process, Simulation
+from kubenode.runtime.sim.process import Process
+from kubenode.runtime.sim.run import AGENTS, Simulation
 from kubenode.runtime.sim.story import Cast, Stage
 
 PATH, UNIT = "/etc/kubernetes/kubelet.conf", "kubelet.service"

@@ -423,7 +423,7 @@ def test_the_controller_may_do_what_it_does_and_no_more() -> None:
     }  # fmt: skip
     read, ours = {"get", "list", "watch"}, "kubenode.dev"
     assert grants["kubenode-agent"] == {
-        (ours, "machines"): read, (ours, "machinecomponents"): read, (ours, "machines/status"): {"patch"},
+        (ours, "machines"): read, (ours, "machinecomponents"): {"get"}, (ours, "machines/status"): {"patch"},
     }  # fmt: skip
     follow = {"list", "watch"}
     assert grants["kubenode-controller"] == {

@@ -23,7 +23,8 @@ from kubenode.runtime.observe.calls import Failure, Look
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import CloudFault, SimClouds, SimParams
-from kubenode.runtime.sim.run import CONTROLLER, SimulatedCrash, Simulation
+from kubenode.runtime.sim.process import SimulatedCrash
+from kubenode.runtime.sim.run import CONTROLLER, Simulation
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
 from tests.runtime.test_clouds import cluster, delete, look, names_of, pool, read

@@ -104,7 +104,7 @@ def play(
 ) -> Told:  # fmt: skip
     """Let the set come up, and then do what the story is about."""
     place = Place() if place is None else place
-    make = partial(Simulation, plugins=_plugins(), cloud=cloud)
+    make = partial(Simulation, plugins=plugins(), cloud=cloud)
     stage = Stage(f"cloud-{what}", cast, seed=seed, tell=tell, attend=attend, make=make)
     simulation = stage.simulation
     [owner] = cast.of(m.MachineSet)
@@ -144,12 +144,12 @@ def play(
         simulation.at(RESYNC, partial(_resync, simulation))
         rested.append(simulation.rest(limit=LONG))
     calls = simulation.cloud.calls
-    checks = _checks(stage, counting, wanted, rested=all(rested))
-    return stage.end(checks, f"{calls['create']} creates, {calls['delete']} deletes")
+    judged = checks(stage, counting, wanted, rested=all(rested))
+    return stage.end(judged, f"{calls['create']} creates, {calls['delete']} deletes")
 
 
 @cache
-def _plugins() -> Plugins:
+def plugins() -> Plugins:
     """Find them once for all plays: none keeps anything of one."""
     return Plugins.discover()
 
@@ -179,7 +179,8 @@ def _marked(stage: Stage, names: Iterable[str]) -> None:
         stage.simulation.change(m.Machine, name, {"metadata": {"annotations": {DELETE_FIRST: ""}}})
 
 
-def _checks(stage: Stage, counting: Counting, wanted: Wanted, *, rested: bool) -> Iterable[Check]:
+def checks(stage: Stage, counting: Counting, wanted: Wanted, *, rested: bool) -> Iterable[Check]:
+    """Judge the machines, the Nodes and the cloud against each other, and what was ever asked for and done."""
     cloud = stage.simulation.cloud
     machines, alive = stage.all(m.Machine), cloud.alive
     yield all_of("never too many instances, and never two of a machine", counting.wrong)

@@ -22,19 +22,28 @@ from kubenode.runtime.engine.apply import Act, CrashPoint
 from kubenode.runtime.sim.check import done_once, one_at_a_time
 from kubenode.runtime.sim.cloud import CloudFault
 from kubenode.runtime.sim.faults import Fault, FaultyStore
-from kubenode.runtime.sim.run import AGENTS, CONTROLLER, SimulatedCrash, Simulation
+from kubenode.runtime.sim.process import SimulatedCrash
+from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Simulation
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import clouding, draining, drifting, scaling
+from tests.stories import clouding, draining, drifting, replacing, scaling
 from tests.stories.regional import Stand
 
 CLOUDS = clouding.PLAYS
-PLAYS = {**STORIES, "drift": drifting.play, "machineset": scaling.play, "drain": draining.play, **CLOUDS}
+PLAYS = {
+    **STORIES,
+    "drift": drifting.play,
+    "machineset": scaling.play,
+    "drain": draining.play,
+    "replacement": replacing.play,
+    **CLOUDS,
+}
 MADE: Mapping[str, Callable[..., Cast]] = {
     "drift": drifting.cast_of,
     "machineset": scaling.cast_of,
     "drain": draining.cast_of,
+    "replacement": replacing.cast_of,
     **dict.fromkeys(CLOUDS, clouding.cast_of),
 }
 """Casts of the stories that are no story of the demo; the others have a file."""
@@ -46,6 +55,7 @@ CASTS = {
     "drift": (2, "a"),
     "machineset": (1, "ab"),
     "drain": (2, "a"),
+    "replacement": (3, "ab"),
     "cloud-create": (2, "ab"),
     "cloud-replace": (2, "a"),
     "cloud-delete": (2, "ab"),

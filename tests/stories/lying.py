@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 
 from kubenode.core import model as m
-from kubenode.core.step import HttpGet
+from kubenode.core.probe import HttpGet
 from kubenode.runtime.sim.check import Check, all_of
 from kubenode.runtime.sim.story import Attend, Cast, Stage, Tell, Told, alone
 

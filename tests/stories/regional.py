@@ -18,7 +18,7 @@ from kubenode.providers.pace import Budget, Pace
 from kubenode.runtime.sim.cloud import CloudFault, SimCloud, Termination
 from kubenode.runtime.sim.run import Simulation
 from tests.providers.aws.loopback import serving
-from tests.providers.regions import EC2, Ec2, Ec2Region, Ecs, Region, ecs
+from tests.providers.regions import EC2, Ec2, Ec2Region, Ecs, Region, calls, ecs
 from tests.stories.clouding import Place
 
 T = TypeVar("T")
@@ -79,12 +79,12 @@ class RegionCloud(SimCloud):
         return self.region.provider.choices(params)  # type: ignore[attr-defined]
 
     def create(self, request: CreateRequest[Any]) -> Instance:
-        """Create an instance."""
-        self.asked[request.token] += 1
-        before = self.ever.keys() | set()
+        """Create an instance; what the driver's own budget has refused was asked of nobody."""
+        before, heard = self.ever.keys() | set(), calls(self.region)["create"]
         try:
             return self._called("create", lambda: self.region.provider.create(request))
         finally:
+            self.asked[request.token] += calls(self.region)["create"] - heard
             for key in self.ever.keys() - before:
                 self.created[request.token] = key
 

@@ -18,7 +18,8 @@ from kubenode.core.errors import Conflict, Unreachable
 from kubenode.core.model import Machine, Now, Ref, RemedyOperationJob, RiskLedger
 from kubenode.core.remedy import decide as remedy
 from kubenode.core.remedy.match import Match
-from kubenode.core.risk.binding import Refusal, Round
+from kubenode.core.risk.rates import Rates
+from kubenode.core.risk.refusal import Refusal
 from kubenode.runtime.engine import apply as applying
 from kubenode.runtime.engine.expect import Expectations, Written
 from kubenode.runtime.engine.loop import Done, Engine, Input, Synced
@@ -200,19 +201,19 @@ def failed(story: str) -> str:
 @pytest.mark.parametrize("story", BOUND)
 def test_a_window_that_is_ignored_is_noticed(story: str, monkeypatch: Patch) -> None:
     """Without any disturbance: so each of these stories has a window that makes an act wait."""
-    monkeypatch.setattr(Round, "_windows", lambda *_: None)
+    monkeypatch.setattr(Rates, "refusal", lambda *_: None)
     assert "no limit exceeded" in failed(story)
 
 
 @pytest.mark.parametrize("story", BOUND)
 def test_a_window_that_is_doubled_is_noticed(story: str, monkeypatch: Patch) -> None:
     """One act more than may begin within it."""
-    window = Round._window
+    window = Rates._window
 
-    def doubled(self: Round, scope: str, span: timedelta, most: int) -> Refusal | None:
+    def doubled(self: Rates, scope: str, span: timedelta, most: int) -> Refusal | None:
         return window(self, scope, span, 2 * most)
 
-    monkeypatch.setattr(Round, "_window", doubled)
+    monkeypatch.setattr(Rates, "_window", doubled)
     assert "no limit exceeded" in failed(story)
 
 

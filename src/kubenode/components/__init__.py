@@ -20,22 +20,28 @@ from kubenode.components.systemd import UnitDriver, UnitParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import ComponentDriver, Desired, Have, Seen, Settings, hookimpl
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import ConfigState, Running
-from kubenode.core.step import (
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_account, check_package, check_path, check_unit
+from kubenode.core.probe import (
     Access,
     ArtifactAt,
-    ArtifactFormat,
     CheckAnswer,
-    EnableUnit,
     Exec,
     FileAccess,
     HttpGet,
-    InstallArtifact,
-    InstallPackage,
     PackageHeld,
     PackageVersion,
     Probe,
     ReadFile,
+    TcpConnect,
+    UnitEnabled,
+    UnitState,
+)
+from kubenode.core.step import (
+    ArtifactFormat,
+    EnableUnit,
+    InstallArtifact,
+    InstallPackage,
     Reboot,
     ReloadUnit,
     RemoveArtifact,
@@ -45,15 +51,8 @@ from kubenode.core.step import (
     SetKernel,
     Step,
     StopUnit,
-    TcpConnect,
-    UnitEnabled,
-    UnitState,
     UpgradeAgent,
     WriteFile,
-    check_account,
-    check_package,
-    check_path,
-    check_unit,
 )
 
 

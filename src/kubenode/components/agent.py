@@ -1,6 +1,7 @@
-"""Driver `kubenode-agent`: the agent itself, as a bundle that is fetched by URL and believed by its SHA-256.
+"""Driver `kubenode-agent`: the agent itself, as a bundle that is fetched by URL and checked by its SHA-256.
 
-It brings no configuration, and it runs, since nobody else looks. It can neither stop nor remove itself.
+It has no configuration of its own here, and always counts as running: it is the agent that looks. It can neither stop nor
+remove itself.
 """
 
 import attrs
@@ -8,17 +9,10 @@ import attrs
 from kubenode.components.artifact import ArtifactParams
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
-from kubenode.core.step import (
-    AGENT_PATH,
-    ArtifactAt,
-    ArtifactFormat,
-    Probe,
-    Step,
-    UpgradeAgent,
-    check_sha256,
-    check_url,
-)
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_sha256, check_url
+from kubenode.core.probe import ArtifactAt, Probe
+from kubenode.core.step import AGENT_PATH, ArtifactFormat, Step, UpgradeAgent
 
 _LEAST, _MOST = 10, 3600
 
@@ -38,7 +32,7 @@ class AgentParams:
         within: seconds that the new agent has to come up, 10 to 3600.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     url: str = attrs.field(validator=check_url, repr=False)
@@ -54,7 +48,7 @@ class AgentParams:
 
 
 class AgentDriver:
-    """Upgrade the agent, and exchange one that was changed."""
+    """Upgrade the agent, and replace a bundle that is not the one that is wanted."""
 
     name = "kubenode-agent"
     params = AgentParams
@@ -64,7 +58,7 @@ class AgentDriver:
         return (ArtifactAt(AGENT_PATH),)
 
     def judge(self, want: Desired[AgentParams], seen: Seen, /) -> Have:
-        """Judge the version; of a bundle that an import has brought it is not known."""
+        """Judge the version; it is not known of a bundle that an import has brought."""
         mark = seen.artifacts.get(AGENT_PATH, "")
         version = want.params.artifact.named(mark, want.version)
         return Have(version=version, config=ConfigState.CURRENT, state=Running.RUNNING)

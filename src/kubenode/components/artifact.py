@@ -1,4 +1,4 @@
-"""Driver `artifact`: a program or a tree of files that is fetched by URL and believed by its SHA-256, and its unit.
+"""Driver `artifact`: a program or a tree of files that is fetched by URL and checked by its SHA-256, and its unit.
 
 The path becomes a symbolic link to what was fetched, so that it changes all at once and the version before is kept.
 The artifact *is* the version; it brings no configuration, so that is Current whenever something stands there.
@@ -8,27 +8,21 @@ import attrs
 
 from kubenode.components.unit import running, steady
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_member, check_path, check_sha256, check_unit, check_url
+from kubenode.core.probe import ArtifactAt, Probe, UnitState
 from kubenode.core.step import (
-    ArtifactAt,
     ArtifactFormat,
     InstallArtifact,
-    Probe,
     RemoveArtifact,
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     artifact_mark,
-    check_member,
-    check_path,
-    check_sha256,
-    check_unit,
-    check_url,
 )
 
 _SHOWN = 12
-"""Digits by which an artifact is named that is another one than is wanted."""
+"""Digits of its SHA-256 by which another artifact than the wanted one is named."""
 
 
 def _check_tar(params: "ArtifactParams", field: "attrs.Attribute[str]", value: str) -> None:
@@ -49,7 +43,7 @@ class ArtifactParams:
         unit: restarted with every change; None when nothing runs it.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     path: str = attrs.field(validator=check_path)
@@ -65,7 +59,7 @@ class ArtifactParams:
         return artifact_mark(self.sha256, self.format, self.member)
 
     def named(self, mark: str, version: str) -> str:
-        """Name what stands there: this by its version, another artifact by its digest, what is none or not whole by nothing."""
+        """Name what stands at the path: this by its version, another artifact by its digest; empty for none, or one not whole."""
         if mark == self.mark:
             return version
         return f"sha256:{mark[:_SHOWN]}" if mark else ""
@@ -107,7 +101,7 @@ class ArtifactDriver:
         if have.version == want.version:
             return steady(unit, want.state, have.state)
         if want.state is Running.STOPPED:
-            # What runs though its program is gone is judged Absent, and has to be stopped as well.
+            # A unit may still run although its program is gone, which is judged Absent: it is stopped as well.
             stop = () if unit is None or have.state is Running.STOPPED else (StopUnit(unit=unit),)
             return (params.installation(None), *stop)
         return (params.installation(None if unit is None else RestartUnit(unit=unit)),)

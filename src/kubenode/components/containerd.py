@@ -8,7 +8,9 @@ import attrs
 from kubenode.components.artifact import ArtifactParams
 from kubenode.components.daemon import Daemon, source_of
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.step import Probe, Step, check_package, check_path, check_unit
+from kubenode.core.naming import check_package, check_path, check_unit
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 
 _CRI = 'plugins."io.containerd.grpc.v1.cri"'
 
@@ -72,14 +74,14 @@ class ContainerdParams:
     """Where containerd comes from, and how it is configured.
 
     Attributes:
-        package: it comes of; or else
-        artifact: it is, without a unit.
-        config: its fields.
-        config_file: that containerd reads.
-        unit: that runs it.
+        package: that brings it; either this,
+        artifact: or the artifact that it is, without a unit of its own.
+        config: what its configuration file says.
+        config_file: path of that file.
+        unit: that runs containerd.
 
     Raises:
-        ValueError: one of them is none, or there is neither package nor artifact, or both.
+        ValueError: a value cannot be what its field is for; or there is neither package nor artifact, or both.
     """
 
     package: str | None = attrs.field(default=None, validator=attrs.validators.optional(check_package))

@@ -1,9 +1,9 @@
-"""A program of a package or an artifact, its configuration file and its unit, kept together; what two drivers need alike.
+"""A program of a package or an artifact, its configuration file and its unit: shared by the drivers of kubelet and containerd.
 
-The program and the file are steps apart, each with the restart that loads it, so that the way back of either has it too.
-A new program comes before its file: it reads the old one, and not the other way round. Where there is no program yet the
-file comes first, since a program without one would not start. A package is held as well, and that it is not is
-Drifted: it is held where it is then, and nothing is restarted.
+Program and file are two steps, each with the restart that loads it, so that undoing either one restarts as well. A new
+program is installed before its file is written: it can read the old file, while the old program may not read the new one.
+Where there is no program yet the file comes first, since a program without one would not start. A package is
+held as well: one that is not is Drifted, and is held where it is, without a restart.
 """
 
 from typing import Final
@@ -14,21 +14,16 @@ from kubenode.components.artifact import ArtifactParams
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.probe import ArtifactAt, PackageHeld, PackageVersion, Probe, ReadFile, UnitState
 from kubenode.core.step import (
-    ArtifactAt,
     InstallPackage,
-    PackageHeld,
-    PackageVersion,
-    Probe,
-    ReadFile,
     RemoveArtifact,
     RemoveFile,
     RemovePackage,
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
 )
 
@@ -41,8 +36,8 @@ class Daemon:
     """What is wanted of a program that runs as a unit.
 
     Attributes:
-        version: of the program: the package's, or what the artifact is called.
-        source: the package that it comes of, or the artifact that it is.
+        version: of the program: the package's, or the one by which the artifact is known.
+        source: the package that brings it, or the artifact that it is.
         path: of its configuration.
         content: of its configuration.
     """
@@ -67,7 +62,7 @@ class Daemon:
     def judge(self, seen: Seen) -> Have:
         """Judge the three states, each by itself; without its program it is Absent, whatever its unit says.
 
-        What is to be Absent is not, as long as its file is there as it was written.
+        One that is to be Absent is not yet, as long as the file that was written is there unchanged.
         """
         same = seen.files.get(self.path) == self.content
         version = self._version(seen)

@@ -1,4 +1,4 @@
-"""What has to happen so that a file that was written is read; what several drivers need alike."""
+"""What has to happen so that a file that was written is read: shared by several drivers."""
 
 import enum
 
@@ -10,7 +10,7 @@ from kubenode.core.step import ReloadUnit, RestartUnit, Then
 class Effect(enum.Enum):
     """What a changed file does to the node, mildest first.
 
-    `drain` restarts its unit, if it has one, on a node that was drained before; after `reboot` the agent reboots one.
+    `drain` restarts its unit, if it has one, once the node is drained; with `reboot` the agent reboots the drained node.
     """
 
     NONE = "none"
@@ -23,14 +23,14 @@ class Effect(enum.Enum):
 _LEAST = {
     Effect.NONE: Disruption.NONE,
     Effect.RELOAD: Disruption.NONE,
-    Effect.RESTART: Disruption.NONE,  # of a unit that is not the node's own, it disturbs nobody
+    Effect.RESTART: Disruption.NONE,  # of a unit that the node itself does not need it disturbs nobody
     Effect.DRAIN: Disruption.DRAIN,
     Effect.REBOOT: Disruption.REBOOT,
 }
 
 
 def check_effect(effect: Effect | None, unit: str | None) -> None:
-    """Refuse an effect that has no unit to be had on.
+    """Refuse an effect on a unit when no unit is named.
 
     Raises:
         ValueError: with what to write.
@@ -40,7 +40,7 @@ def check_effect(effect: Effect | None, unit: str | None) -> None:
 
 
 def check_class(effect: Effect | None, disruption: Disruption) -> None:
-    """Refuse an effect for which a component of this class gets no permit, or whose node nobody drains.
+    """Refuse an effect that is more than a component of this class has a permit for, or a drained node.
 
     Raises:
         InvalidObjectError: with the class that it takes.

@@ -11,25 +11,11 @@ from kubenode.components.effect import Effect, check_class, check_effect, foreig
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import matches
-from kubenode.core.step import (
-    Access,
-    FileAccess,
-    Probe,
-    ReadFile,
-    ReloadUnit,
-    RemoveFile,
-    RestartUnit,
-    Step,
-    StopUnit,
-    Then,
-    UnitState,
-    WriteFile,
-    check_account,
-    check_path,
-    check_unit,
-)
+from kubenode.core.naming import check_account, check_path, check_unit
+from kubenode.core.probe import Access, FileAccess, Probe, ReadFile, UnitState
+from kubenode.core.step import ReloadUnit, RemoveFile, RestartUnit, Step, StopUnit, Then, WriteFile
 
 
 def _check_mode(_: object, field: "attrs.Attribute[Any]", value: str) -> None:
@@ -50,10 +36,10 @@ class FileParams:
         owner: a user of the host; empty: as it is, root when it is new.
         group: a group of the host; empty: as it is, root's when it is new.
         unit: that reads it; None when none does.
-        effect: of a change; left out: the unit is restarted, if there is one.
+        effect: what a change does to the unit or the node; left out: the unit is restarted, if there is one.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     path: str = attrs.field(validator=check_path)
@@ -73,7 +59,7 @@ class FileParams:
         return int(self.mode or "644", 8)
 
     def owns(self, found: Access | None) -> bool:
-        """Tell whether it is whose it should be, and who may do what with it."""
+        """Tell whether mode, owner and group are as they should be; what is not given is as it is."""
         if found is None:
             return False
         right = Access(
@@ -85,7 +71,7 @@ class FileParams:
 
     @property
     def judged(self) -> bool:
-        """Whether it is of account whose it is."""
+        """Whether mode, owner or group is looked at."""
         return bool(self.mode or self.owner or self.group)
 
 
@@ -132,7 +118,7 @@ class FileDriver:
             stops = params.unit is not None and have.state is not Running.STOPPED
             return (_written(params, None), *((StopUnit(unit=params.unit or ""),) if stops else ()))
         write = _written(params, loading(params.effect, params.unit))
-        # What does not start its unit leaves that to a step of its own.
+        # A write whose `then` does not start the unit needs a step that does.
         starts = () if _starts(write) else steady(params.unit, want.state, have.state)
         return (write, *starts)
 

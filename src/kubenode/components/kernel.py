@@ -12,21 +12,11 @@ import attrs
 from kubenode.components.effect import foreign
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import LABEL, matches
-from kubenode.core.step import (
-    Exec,
-    Probe,
-    ReadFile,
-    RemoveFile,
-    SetKernel,
-    Step,
-    is_module,
-    is_sysctl,
-    is_sysctl_value,
-    module_path,
-    sysctl_path,
-)
+from kubenode.core.naming import is_module, is_sysctl, is_sysctl_value, module_path, sysctl_path
+from kubenode.core.probe import Exec, Probe, ReadFile
+from kubenode.core.step import RemoveFile, SetKernel, Step
 
 _LIVE = b"live"
 _BUILT_IN = "(builtin)"
@@ -65,7 +55,7 @@ class KernelParams:
         modules: such as `br_netfilter`.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     name: str = attrs.field(validator=_check_file)
@@ -85,7 +75,7 @@ class KernelDriver:
     params = KernelParams
 
     def probes(self, want: Desired[KernelParams], /) -> tuple[Probe, ...]:
-        """Look at the files, the running values and the loaded modules; only modinfo knows of what is built in."""
+        """Look at the files, the running values and the loaded modules; modules that are built in are known to modinfo only."""
         params = want.params
         return (
             *map(ReadFile, params.step.files), *(ReadFile(sysctl_path(key)) for key in params.sysctl),

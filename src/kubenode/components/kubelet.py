@@ -15,8 +15,10 @@ from kubenode.components.daemon import Daemon, skew, source_of
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.fields import camel_case
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import Running
-from kubenode.core.step import Probe, Step, check_package, check_path, check_unit
+from kubenode.core.model.entry import Running
+from kubenode.core.naming import check_package, check_path, check_unit
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 
 
 class CgroupDriver(enum.Enum):
@@ -89,14 +91,14 @@ class KubeletParams:
 
     Attributes:
         api_server: the oldest version of an API server that it speaks to, such as `1.31`.
-        package: it comes of; or else
-        artifact: it is, without a unit.
-        config: its fields.
-        config_file: that the unit's `--config` names.
-        unit: that runs it.
+        package: that brings it; either this,
+        artifact: or the artifact that it is, without a unit of its own.
+        config: what its configuration file says.
+        config_file: path of that file, as `--config` in the unit names it.
+        unit: that runs the kubelet.
 
     Raises:
-        ValueError: one of them is none, or there is neither package nor artifact, or both.
+        ValueError: a value cannot be what its field is for; or there is neither package nor artifact, or both.
     """
 
     api_server: str

@@ -1,27 +1,17 @@
 """Driver `package`: a package of the host's package manager at an exact version, and its unit.
 
-The version is the MachineComponent's `spec.version`, spelled as the package manager spells it. The
-configuration that a package brings is the package's own; what counts here is that it is held, if it should be.
+The version is the MachineComponent's `spec.version`, spelled as the package manager spells it. The configuration files of
+a package are the package's own business: `config` says only whether it is held, if it should be.
 """
 
 import attrs
 
 from kubenode.components.unit import running, steady
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
-from kubenode.core.step import (
-    InstallPackage,
-    PackageHeld,
-    PackageVersion,
-    Probe,
-    RemovePackage,
-    RestartUnit,
-    Step,
-    StopUnit,
-    UnitState,
-    check_package,
-    check_unit,
-)
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.naming import check_package, check_unit
+from kubenode.core.probe import PackageHeld, PackageVersion, Probe, UnitState
+from kubenode.core.step import InstallPackage, RemovePackage, RestartUnit, Step, StopUnit
 
 
 @attrs.frozen(kw_only=True)
@@ -33,7 +23,7 @@ class PackageParams:
         hold: whether upgrades by others are kept from it.
 
     Raises:
-        ValueError: a name is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     package: str = attrs.field(validator=check_package)
@@ -75,7 +65,7 @@ class PackageDriver:
             return _removal(package, unit, have)
         install = InstallPackage(package=package, version=want.version, then=None, hold=want.params.hold)
         if have.version == want.version:
-            # What is there is only held: nothing is restarted for it.
+            # Only the hold is missing: nothing is restarted for that.
             hold = () if have.config is ConfigState.CURRENT else (install,)
             return (*hold, *steady(unit, want.state, have.state))
         if want.state is Running.STOPPED:

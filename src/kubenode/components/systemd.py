@@ -1,6 +1,6 @@
 """Driver `unit`: a systemd unit, with its own file or that of a package, its drop-ins, and whether it starts at boot.
 
-Each of its files is a step with what loads it, so that none that was written is left unread.
+Each of its files is a step together with the act that loads it, so that no file is written and not loaded.
 """
 
 from collections.abc import Mapping
@@ -12,22 +12,11 @@ from kubenode.components.effect import Effect, check_class, foreign, loading
 from kubenode.components.unit import running, steady
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have, Seen
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.model.meta import LABEL, matches
-from kubenode.core.step import (
-    RUNS,
-    EnableUnit,
-    Probe,
-    ReadFile,
-    RemoveFile,
-    RestartUnit,
-    Step,
-    StopUnit,
-    UnitEnabled,
-    UnitState,
-    WriteFile,
-    check_unit,
-)
+from kubenode.core.naming import check_unit
+from kubenode.core.probe import RUNS, Probe, ReadFile, UnitEnabled, UnitState
+from kubenode.core.step import EnableUnit, RemoveFile, RestartUnit, Step, StopUnit, WriteFile
 
 _FOLDER = "/etc/systemd/system"
 _AT_BOOT = ("enabled", "enabled-runtime")
@@ -53,7 +42,7 @@ class UnitParams:
         effect: of a changed file; left out: the unit is restarted.
 
     Raises:
-        ValueError: one of them is none.
+        ValueError: a value cannot be what its field is for.
     """
 
     unit: str = attrs.field(validator=[attrs.validators.instance_of(str), check_unit])
@@ -88,7 +77,7 @@ class UnitDriver:
         return (*map(ReadFile, want.params.files), UnitState(unit), UnitEnabled(unit))
 
     def judge(self, want: Desired[UnitParams], seen: Seen, /) -> Have:
-        """Judge the three states. The right files *are* the version; what starts at boot is configuration."""
+        """Judge the three states. The right files *are* the version; whether it starts at boot is configuration."""
         params = want.params
         there = {path: seen.files[path] for path in params.files if path in seen.files}
         gone = want.state is Running.ABSENT
@@ -135,7 +124,7 @@ def _is_there(params: UnitParams, there: Mapping[str, bytes], seen: Seen) -> boo
 
 
 def _is_left(params: UnitParams, there: Mapping[str, bytes], seen: Seen) -> bool:
-    """Tell whether there is anything of a unit that should be gone; a unit of a package is only at rest then."""
+    """Tell whether anything is left of a unit that should be gone; of one that a package brings, that it runs or starts."""
     starts = params.enabled is True and seen.enabled.get(params.unit, "") in _AT_BOOT
     return bool(there) or starts or seen.units.get(params.unit) in RUNS
 

@@ -1,8 +1,9 @@
-"""Whether a systemd unit runs, and the steps that make it do so; what several drivers need alike."""
+"""Whether a systemd unit runs, and the steps that make it do so: shared by several drivers."""
 
 from kubenode.core.hookspecs import Seen
-from kubenode.core.model.machine import Running
-from kubenode.core.step import RUNS, RestartUnit, Step, StopUnit
+from kubenode.core.model.entry import Running
+from kubenode.core.probe import RUNS
+from kubenode.core.step import RestartUnit, Step, StopUnit
 
 
 def running(wanted: Running, unit: str | None, seen: Seen) -> Running:

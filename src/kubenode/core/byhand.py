@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT, MachineComponentSet
+from kubenode.core.model.batch import BATCH_LIMIT
+from kubenode.core.model.componentset import SKIP_LIMIT, MachineComponentSet
 from kubenode.core.model.machine import Host, Machine, MachineSpec, MachineStatus, NodeRef
 from kubenode.core.model.meta import ZONE_LABEL, ObjectMeta, Switch
 from kubenode.core.model.world import Node, NodeCondition, NodeStatus

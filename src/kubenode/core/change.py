@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
-from kubenode.core import wire
+from kubenode.core import converting, wire
 from kubenode.core.fields import fields_of
 from kubenode.core.model import Json, Object
 
@@ -103,16 +103,16 @@ def _differ_as_lists(one: Any, other: Any) -> bool:
 @functools.cache
 def _written(cls: type[Any]) -> tuple[_Written, ...]:
     return tuple(
-        _Written(one.name, one.wire, one.default if wire.is_left_out(one, cls) else _ABSENT)
+        _Written(one.name, one.wire, one.default if converting.is_left_out(one, cls) else _ABSENT)
         for one in fields_of(cls)
     )
 
 
 @functools.cache
 def _read(cls: type[Any]) -> tuple[_Read, ...]:
-    return tuple(_Read(one.name, one.wire, wire.part_reader(cls, one.name)) for one in fields_of(cls))
+    return tuple(_Read(one.name, one.wire, converting.part_reader(cls, one.name)) for one in fields_of(cls))
 
 
 @functools.cache
 def _names(cls: type[Any]) -> frozenset[str]:
-    return wire.TYPE_META | {one.wire for one in fields_of(cls)}
+    return converting.TYPE_META | {one.wire for one in fields_of(cls)}

@@ -14,8 +14,10 @@ import attrs
 
 from kubenode.core.hookspecs import Guard
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import ComponentEntry, Operation, SetRef, Taint
+from kubenode.core.model.entry import ComponentEntry
+from kubenode.core.model.machine import SetRef, Taint
 from kubenode.core.model.meta import Object, Ref
+from kubenode.core.model.operation import Operation
 from kubenode.core.model.world import NodeCondition
 from kubenode.core.step import Step
 

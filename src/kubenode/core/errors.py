@@ -5,11 +5,14 @@ Errors of the API server are in this file too, since both stores and every contr
 """
 
 import enum
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import attrs
+
+_REASON = re.compile("[A-Z][A-Za-z]{0,63}")
 
 
 @attrs.frozen(kw_only=True)
@@ -35,6 +38,22 @@ class Problem:
             f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
         )
         return f"{place}{self.where}: {self.what}" + (f"\n    fix: {self.fix}" if self.fix else "")
+
+
+def refusal(problem: Problem) -> tuple[str, str]:
+    """Split a Problem with a plan into its reason and a text for people.
+
+    Returns:
+        The reason that `what` begins with, as in `PluginMissing: no such driver`; PluginFailed when it
+        begins with none. The text ends with the fix.
+
+    >>> refusal(Problem(where="ladder[0]", what="PluginMissing: no action 'x'", fix="known: reboot"))
+    ('PluginMissing', "ladder[0]: no action 'x'; known: reboot")
+    """
+    head, colon, tail = problem.what.partition(": ")
+    known = bool(colon) and _REASON.fullmatch(head) is not None
+    text = f"{problem.where}: {tail if known else problem.what}" + (f"; {problem.fix}" if problem.fix else "")
+    return (head if known else "PluginFailed"), text[:2048]
 
 
 class Retry(enum.Enum):

@@ -24,7 +24,7 @@ from kubenode.core.model import (
     RemedyOperationJob,
     RiskLedger,
 )
-from kubenode.core.model.machine import ComponentEntry, ComponentReport
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
 from kubenode.core.risk.asks import cause_of_job, is_rollback
 from kubenode.core.risk.ledger import scopes_of
 from kubenode.core.risk.needs import ACT_OF, needs_permit

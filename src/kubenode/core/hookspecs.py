@@ -17,9 +17,10 @@ import pluggy
 
 from kubenode.core.inspection import Answer, InspectionRequest
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
+from kubenode.core.probe import Access, Check, CheckAnswer, Probe
 from kubenode.core.review import Reviewer
-from kubenode.core.step import Access, Check, CheckAnswer, Probe, RemedyStep, Step
+from kubenode.core.step import RemedyStep, Step
 
 PROJECT = "kubenode"
 hookspec = pluggy.HookspecMarker(PROJECT)

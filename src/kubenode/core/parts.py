@@ -26,7 +26,7 @@ _LATE = Late(__name__, {
     "kubenode.core.instance.seen": "FrozenProvider InstanceSight OrphanSight ProviderAnswer",
     "kubenode.core.node.workload": "Workload",
     "kubenode.core.risk.asks": "Ask",
-    "kubenode.core.risk.binding": "SetRoom",
+    "kubenode.core.risk.bounds": "SetRoom",
     "kubenode.core.risk.success": "Outcome",
     "kubenode.core.rollout.tally": "Rate Seat TallyView",
 })  # fmt: skip

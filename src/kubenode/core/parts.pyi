@@ -45,7 +45,7 @@ from kubenode.core.instance.seen import (
 from kubenode.core.model import *
 from kubenode.core.node.workload import Workload
 from kubenode.core.risk.asks import Ask
-from kubenode.core.risk.binding import SetRoom
+from kubenode.core.risk.bounds import SetRoom
 from kubenode.core.risk.success import Outcome
 from kubenode.core.rollout.tally import Rate, Seat, TallyView
 

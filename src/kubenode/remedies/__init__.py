@@ -18,6 +18,7 @@ from typing import Any
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.hookspecs import Case, RemedyAction, Settings, hookimpl
 from kubenode.core.model.component import Disruption
+from kubenode.core.naming import check_component, check_unit
 from kubenode.core.review import Allow, Deny, Narrow, PermitRequest, Review, Reviewed, Reviewer
 from kubenode.core.step import (
     ConfirmMaintenance,
@@ -29,8 +30,6 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     Undo,
-    check_component,
-    check_unit,
 )
 from kubenode.remedies.confirm_event import ConfirmEventRemedy
 from kubenode.remedies.reboot import NoParams, RebootRemedy

@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 import attrs
 
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.hookspecs import Case, RemedyAction
 from kubenode.core.host.plan import operation_steps
 from kubenode.core.law import BrokenLaw, Law, check_driver, check_functions, law_test
 from kubenode.core.model.component import Disruption
-from kubenode.core.step import ProviderStep, Reboot, refusal
+from kubenode.core.step import ProviderStep, Reboot
 
 __all__ = ["BrokenLaw", "remedy"]
 

@@ -9,7 +9,8 @@ import attrs
 
 from kubenode.core.hookspecs import Case
 from kubenode.core.model.component import Disruption
-from kubenode.core.step import ReinstallComponent, check_component
+from kubenode.core.naming import check_component
+from kubenode.core.step import ReinstallComponent
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,8 @@ import attrs
 
 from kubenode.core.hookspecs import Case
 from kubenode.core.model.component import Disruption
-from kubenode.core.step import RestartUnit, Step, check_unit
+from kubenode.core.naming import check_unit
+from kubenode.core.step import RestartUnit, Step
 
 
 @attrs.frozen(kw_only=True)

@@ -340,9 +340,10 @@ def _rules(wanted: Iterable[Right]) -> list[Json]:
 
 
 def _agent_rules(reads: Reads, *, enrolment: bool) -> list[Json]:
-    machines = ["machines"] if reads is Reads.ANY else []
+    machines = [_rule(GROUP, ["machines"], _READ)] if reads is Reads.ANY else []
     return [
-        _rule(GROUP, [*machines, "machinecomponents"], _READ),
+        *machines,
+        _rule(GROUP, ["machinecomponents"], ["get"]),
         _rule(GROUP, ["machines/status"], ["patch"]),
         *([_asking()] if enrolment else []),
     ]

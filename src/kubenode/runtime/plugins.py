@@ -5,9 +5,7 @@ What is somebody else's runs in a daemon thread with a time limit: a hook that c
 does not answer must not keep the controller from its start.
 """
 
-import difflib
 import importlib.metadata
-import inspect
 import threading
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -22,9 +20,10 @@ import pluggy
 
 from kubenode.core.errors import InvalidObjectError, PluginError, Problem
 from kubenode.core.hookspecs import PROJECT, ComponentDriver, Hooks, Inspector, Provider, RemedyAction
-from kubenode.core.model.meta import LABEL, matches
+from kubenode.core.reading import near
 from kubenode.core.review import Reviewer
 from kubenode.runtime.parameters import structured
+from kubenode.runtime.soundness import driver_faults, function_faults, no_lists, no_mappings, twins
 
 P = TypeVar("P")
 R = TypeVar("R")
@@ -104,19 +103,19 @@ class Plugins:
         lists = {
             "providers": providers, "components": components, "remedies": remedies, "inspections": inspections,
         }  # fmt: skip
-        if loose := [*_no_lists(lists), *_no_mappings(functions)]:
+        if loose := [*no_lists(lists), *no_mappings(functions)]:
             raise PluginError(tuple(loose))
         drivers: Mapping[str, list[Any]] = {kind: list(given) for kind, given in lists.items()}
         bad = [
             problem for kind, found in drivers.items() for index, driver in enumerate(found)
-            for problem in _looked_at(f"{kind}[{index}]", driver, KINDS[kind])
+            for problem in driver_faults(f"{kind}[{index}]", driver, KINDS[kind])
         ]  # fmt: skip
         bad += [
             problem for kind, given in functions.items() for name, function in given.items()
-            for problem in _function_faults(f"{kind}[{name!r}]", name, function)
+            for problem in function_faults(f"{kind}[{name!r}]", name, function)
         ]  # fmt: skip
         if not bad:
-            bad = [problem for kind, found in drivers.items() for problem in _twins(kind, found)]
+            bad = [problem for kind, found in drivers.items() for problem in twins(kind, found)]
         if bad:
             raise PluginError(tuple(bad))
         everything = {
@@ -204,9 +203,9 @@ def registered(
                 continue
             for index, one in enumerate(given):
                 faults = (
-                    _looked_at(f"{label}, {hook}()[{index}]", one, KINDS[kind])
+                    driver_faults(f"{label}, {hook}()[{index}]", one, KINDS[kind])
                     if kind in KINDS
-                    else list(_function_faults(f"{label}, {hook}()[{one[0]!r}]", *one))
+                    else list(function_faults(f"{label}, {hook}()[{one[0]!r}]", *one))
                 )
                 bad += faults
                 if not faults:
@@ -250,7 +249,7 @@ def _misspelt(label: str, manager: pluggy.PluginManager) -> Iterable[Problem]:
     for name in sorted(vars(manager.hook)):
         caller = getattr(manager.hook, name)
         if not name.startswith("_") and getattr(caller, "spec", None) is None:
-            yield Problem(where=label, what=f"unknown hook {name!r}", fix=_near(name, HOOKS))
+            yield Problem(where=label, what=f"unknown hook {name!r}", fix=near(name, sorted(HOOKS)))
 
 
 def _unmarked(label: str, plugin: object, manager: pluggy.PluginManager) -> Iterable[Problem]:
@@ -260,118 +259,6 @@ def _unmarked(label: str, plugin: object, manager: pluggy.PluginManager) -> Iter
             yield Problem(
                 where=label, what=f"{hook} is defined but not marked", fix="put @kubenode.hookimpl above it"
             )
-
-
-def _looked_at(where: str, driver: object, protocol: type) -> list[Problem]:
-    """Say what keeps an object from being a driver, even when looking at it raises."""
-    try:
-        return list(_faults(where, driver, protocol))
-    except Exception as error:
-        return [Problem(where=where, what=f"{type(driver).__name__} raised {type(error).__name__}: {error}")]
-
-
-def _faults(where: str, driver: object, protocol: type) -> Iterable[Problem]:
-    """Say what keeps an object from being a driver, without calling it."""
-    if isinstance(driver, type):
-        yield Problem(
-            where=where,
-            what=f"{driver.__name__} is a class, not a driver",
-            fix=f"pass {driver.__name__}(...)",
-        )
-        return
-    kind = type(driver).__name__
-    called = getattr(driver, "name", None)
-    if called is not None and not (isinstance(called, str) and matches(f"^{LABEL}$", called)):
-        yield Problem(
-            where=where, what=f"{kind}.name is {called!r}", fix="write lower-case letters, digits and '-'"
-        )
-    for name, spec in vars(protocol).items():
-        if name.startswith("_") or not (callable(spec) or isinstance(spec, property)):
-            continue
-        have = getattr(driver, name, None)
-        if have is None:
-            near = difflib.get_close_matches(name, [n for n in dir(driver) if not n.startswith("_")], n=1)
-            fix = f"rename {near[0]!r}?" if near else f"add {name}"
-            yield Problem(
-                where=where, what=f"{kind} has no {name!r}, which every {protocol.__name__} needs", fix=fix
-            )
-        elif inspect.iscoroutinefunction(have):
-            yield Problem(where=where, what=f"{kind}.{name} is async", fix="write a plain def")
-        elif callable(spec) and not isinstance(spec, property) and not _callable_as(have, spec):
-            wanted = ", ".join(list(inspect.signature(spec).parameters)[1:])
-            yield Problem(
-                where=where,
-                what=f"{kind}.{name} cannot be called as {name}({wanted})",
-                fix=f"def {name}(self, {wanted})",
-            )
-
-
-def _no_lists(given: Mapping[str, object]) -> Iterable[Problem]:
-    for kind, value in given.items():
-        if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
-            what = f"a value of type {type(value).__name__} is no list of drivers"
-            yield Problem(where=kind, what=what, fix=f"{kind}=[...]")
-
-
-def _no_mappings(given: Mapping[str, object]) -> Iterable[Problem]:
-    for kind, value in given.items():
-        if not isinstance(value, Mapping):
-            what = f"a value of type {type(value).__name__} gives no function a name"
-            yield Problem(where=kind, what=what, fix=f'{kind}={{"name": function}}')
-
-
-def _function_faults(where: str, name: object, function: Any) -> Iterable[Problem]:
-    """Say what keeps an object from being a reviewer or a sink, without calling it."""
-    if not (isinstance(name, str) and matches(f"^{LABEL}$", name)):
-        yield Problem(
-            where=where, what=f"its name is {name!r}", fix="write lower-case letters, digits and '-'"
-        )
-    if isinstance(function, type):
-        yield Problem(where=where, what=f"{function.__name__} is a class, not a function", fix=f"pass {function.__name__}(...)")  # fmt: skip
-    elif not callable(function):
-        yield Problem(
-            where=where,
-            what=f"a value of type {type(function).__name__} cannot be called",
-            fix="pass a function",
-        )
-    elif inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
-        yield Problem(where=where, what="is async", fix="write a plain def")
-    elif not _takes_one(function):
-        yield Problem(where=where, what="cannot be called with one argument", fix="def it with one parameter")
-
-
-def _takes_one(function: Any) -> bool:
-    try:
-        inspect.signature(function).bind(object())
-    except TypeError:
-        return False
-    except ValueError:  # a builtin that does not tell its parameters
-        return True
-    return True
-
-
-def _twins(kind: str, drivers: list[Any]) -> Iterable[Problem]:
-    """Name what was given twice under one name: either could be the wrong one."""
-    first: dict[str, int] = {}
-    for index, driver in enumerate(drivers):
-        before = first.setdefault(driver.name, index)
-        if before != index:
-            what = f"is named {driver.name!r}, as {kind}[{before}] is"
-            yield Problem(where=f"{kind}[{index}]", what=what, fix="give one of the two")
-
-
-def _callable_as(have: Any, spec: Any) -> bool:
-    arguments = list(inspect.signature(spec).parameters)[1:]
-    try:
-        inspect.signature(have).bind(*arguments)
-    except TypeError:
-        return False
-    return True
-
-
-def _near(word: str, words: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(words), n=1)
-    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(words))
 
 
 def _indexed(found: Iterable[tuple[str, Mapping[str, list[Any]]]], bad: list[Problem]) -> Plugins:

@@ -11,15 +11,18 @@ import json
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from kubenode.runtime.agent.own import OwnMachine
 from kubenode.runtime.cli.connect import connect
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.host import HostSpec, SimHost
 from kubenode.runtime.sim.live import LiveHosts
 from kubenode.runtime.sim.stories.hung import kernel_lines
+from kubenode.runtime.store.client import load
 
 HEARTBEAT = 2.0
 LINE_LIMIT = 1 << 20
@@ -57,7 +60,7 @@ class Hosts:
 
     async def _add(self, machine: str, order: dict[str, Any]) -> None:
         agent = await self._stack.enter_async_context(
-            connect(Path(order["agent"]), field_manager="kubenode-agent")
+            OwnMachine.of(machine, partial(load, Path(order["agent"])))
         )
         kubelet = await self._stack.enter_async_context(
             connect(Path(order["kubelet"]), field_manager="kubelet")

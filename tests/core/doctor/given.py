@@ -42,9 +42,11 @@ def event(id: str = "e-1", state: EventState = EventState.SCHEDULED, **given: An
     })  # fmt: skip
 
 
-def sight(*events: CloudEvent, polled: int | None = 0, instance: str = "i-1") -> EventSight:
-    """What the last poll told."""
-    return EventSight(instance=instance, events=events, polled=polled)
+def sight(
+    *events: CloudEvent, polled: int | None = 0, told: int | None = None, instance: str = "i-1"
+) -> EventSight:
+    """What the last poll told; `told`: when one began that was not complete, after that."""
+    return EventSight(instance=instance, events=events, polled=polled, told=polled if told is None else told)
 
 
 def seen(
@@ -100,7 +102,7 @@ class Days:
             self.last, self.shown = self.at, shown
         else:
             self.shown = {**self.shown, **shown}
-        return self.decide(sight(*self.shown.values(), polled=self.last))
+        return self.decide(sight(*self.shown.values(), polled=self.last, told=self.at))
 
     def decide(self, told: EventSight | None) -> m.CloudEvents | None:
         """Decide, and let what is wanted stand."""
@@ -112,6 +114,11 @@ class Days:
     def restart(self) -> None:
         """Forget what the process had seen."""
         self.sightings, self.last, self.shown = {}, None, {}
+
+
+def counted(sightings: Mapping[str, int]) -> dict[str, int]:
+    """What a decision counts from, without whose word stands."""
+    return {what: at for what, at in sightings.items() if not what.startswith(("said:", "heard:"))}
 
 
 def evolved(status: m.CloudEvents, **change: Any) -> m.CloudEvents:

@@ -20,7 +20,8 @@ from kubenode.core.machine.conditions import components_claim
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
-from kubenode.core.step import CheckAnswer, Exec, HttpGet, Probe, RestartUnit, TcpConnect, UnitState
+from kubenode.core.probe import CheckAnswer, Exec, HttpGet, Probe, TcpConnect, UnitState
+from kubenode.core.step import RestartUnit
 from tests.core.host.seen import NEW, SECOND, entry, journalled, seen
 from tests.strategies import parts
 

@@ -11,9 +11,10 @@ from kubenode.core.policy import Policy
 from kubenode.core.review import Allow, Deny, Narrow, Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import in_order
-from kubenode.core.risk.binding import named, stop
 from kubenode.core.risk.decide import NOTE_LIMIT, decide
 from kubenode.core.risk.objections import objection
+from kubenode.core.risk.reach import named
+from kubenode.core.risk.refusal import stop
 from kubenode.core.risk.storm import storms
 from kubenode.core.risk.success import SLACK, Outcome, shut
 from kubenode.core.risk.width import Evidence, evidence, narrow

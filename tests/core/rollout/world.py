@@ -9,7 +9,8 @@ from kubenode.core import model as m
 from kubenode.core.decision import Decision, SetEntry
 from kubenode.core.errors import Problem
 from kubenode.core.inspection import Inspected
-from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
+from kubenode.core.model.batch import BATCH_LIMIT
+from kubenode.core.model.componentset import SKIP_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.decide import RolloutSnapshot, decide, needs_permit

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ class Debian:
         return found
 
     def _save(self, state: dict[str, Any]) -> None:
-        self._file.write_text(json.dumps(state))
+        new = self._file.with_suffix(f".{threading.get_ident()}")
+        new.write_text(json.dumps(state))
+        new.replace(self._file)  # others may look at the same time
 
     def change(self, **parts: Any) -> None:
         """Change some of it by hand."""

@@ -14,8 +14,8 @@ import attrs
 import pytest
 
 from kubenode.core.host.journal import JournalState
+from kubenode.core.probe import ArtifactAt
 from kubenode.core.step import (
-    ArtifactAt,
     ArtifactFormat,
     InstallArtifact,
     InstallPackage,

@@ -204,6 +204,8 @@ HOSTILE: dict[str, tuple[type[StepFailed], str]] = {
     "to/http://169.254.170.2/v2/credentials": (StepFailed, "169.254.170.2 is where a cloud tells"),
     "to/https://169.254.169.254/": (StepFailed, "169.254.169.254 is where a cloud tells"),
     "to/http://100.100.100.200/latest/": (StepFailed, "100.100.100.200 is where a cloud tells"),
+    "to/http://168.63.129.16/machine/": (StepFailed, "168.63.129.16 is where a cloud tells"),
+    "to/http://[fd20:ce::254]/computeMetadata/v1/": (StepFailed, "fd20:ce::254 is where a cloud tells"),
     "to/http://2852039166/": (StepFailed, "2852039166 leads to 169.254.169.254, which is where"),
     "to/http://0xa9fea9fe/": (StepFailed, "0xa9fea9fe leads to 169.254.169.254, which is where"),
     "to/http://[fe80::a9fe:a9fe]/": (StepFailed, "fe80::a9fe:a9fe is where a cloud tells"),

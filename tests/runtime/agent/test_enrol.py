@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import stat
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.agent import enrol as module
 from kubenode.runtime.agent.enrol import Enrolment, NotEnrolled, enrol
 from kubenode.runtime.agent.keys import belongs, fingerprint, organizations
+from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.store.client import Connection
 from tests.runtime.api_server import ApiServer, fails, resets
 
@@ -31,25 +33,34 @@ REVIEW = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 CSRS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 
-def signed(request: str, days: int = 7) -> str:
+def signed(request: str, days: int = 7, begin: datetime = NOW) -> str:
     """Sign a request, as a server does; base64."""
     found = x509.load_pem_x509_csr(base64.b64decode(request))
     key = ec.generate_private_key(ec.SECP256R1())
     draft = (
         x509.CertificateBuilder().subject_name(found.subject).issuer_name(x509.Name([])).public_key(found.public_key())
-        .serial_number(1).not_valid_before(NOW).not_valid_after(NOW + timedelta(days=days))
+        .serial_number(1).not_valid_before(begin).not_valid_after(begin + timedelta(days=days))
     )  # fmt: skip
     return base64.b64encode(draft.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)).decode()
 
 
 class Server(ApiServer):
-    """An API server that knows one token, and signs what is asked after some looks."""
+    """An API server that knows one token, and signs what is asked after some looks.
+
+    Attributes:
+        begin: from when what it signs is good.
+        takes: whether it takes a certificate.
+    """
+
+    begin = NOW
+    takes = False
 
     def __init__(
         self, looks: int = 1, groups: tuple[str, ...] = (token_group("uid-1"),), condition: Any = None
     ) -> None:
         super().__init__()
         self.requests: dict[str, Any] = {}
+        self.who: list[str] = []
         self._looks = looks
         self._groups = groups
         self._condition = condition
@@ -58,7 +69,9 @@ class Server(ApiServer):
         body = await request.read()
         if self.answers:  # what a test wants to happen first
             return await self.answers.popleft()(self, request)
-        if request.headers["Authorization"] != f"Bearer {TOKEN}":
+        known = "Bearer certificate" if self.takes else f"Bearer {TOKEN}"
+        self.who.append(request.headers["Authorization"])
+        if request.headers["Authorization"] != known:
             return await fails(401, "Unauthorized")(self, request)
         if request.path == REVIEW:
             return web.json_response({"status": {"userInfo": {"groups": [*self._groups]}}}, status=201)
@@ -76,7 +89,7 @@ class Server(ApiServer):
             found["status"] = (
                 {"conditions": [condition]}
                 if condition
-                else {"certificate": signed(found["spec"]["request"])}
+                else {"certificate": signed(found["spec"]["request"], begin=self.begin)}
             )
         return web.json_response(found)
 
@@ -111,6 +124,10 @@ def ran(
             monkeypatch.setattr(
                 module, "by_token",
                 lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
+            )  # fmt: skip
+            monkeypatch.setattr(
+                module, "by_certificate",
+                lambda url, ca, file: Connection(url=server.url, authorization=lambda: "Bearer certificate"),
             )  # fmt: skip
             await enrol(wanted, now, sleep or quick)
 
@@ -258,6 +275,21 @@ def test_an_expired_certificate_is_none(wanted: Enrolment, monkeypatch: pytest.M
     assert identity(wanted) != first
 
 
+def test_a_certificate_that_is_over_by_a_wrong_clock_alone_is_good(
+    wanted: Enrolment, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server is asked, also when it is away at first; no token is spent, and what is told is the clock."""
+    ran(wanted, Server(), monkeypatch)
+    first, server = identity(wanted), Server()
+    server.takes = True
+    server.answers.extend([resets, fails(503)])
+    ran(wanted, server, monkeypatch, NOW + timedelta(days=8))
+    assert identity(wanted) == first
+    assert server.who == ["Bearer certificate"]
+    assert "event=clock-wrong" in caplog.text
+    assert "timedatectl" in caplog.text
+
+
 @pytest.mark.parametrize("text", ["", "abc", "a b.c", "{}", "{", "[1]", "abcdef.\x01", "x." * 200, "é.x"])
 def test_what_is_no_token_is_told(wanted: Enrolment, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     """Without asking anybody."""
@@ -274,3 +306,51 @@ def test_an_identity_that_was_damaged_is_told(wanted: Enrolment, monkeypatch: py
     wanted.identity.write_text("junk")
     with pytest.raises(InvalidObjectError, match="certificate: cannot be read"):
         ran(wanted, Server(), monkeypatch)
+
+
+def test_a_disk_that_hangs_holds_up_nobody_else(wanted: Enrolment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and certificate are written, and read, while everything else goes on; nobody is asked before the key stands."""
+    server, write, read = Server(), Tree.write, Tree.read
+    hangs, free = threading.Event(), threading.Event()
+
+    def hung(name: str) -> None:
+        hangs.set()
+        assert free.wait(20), f"nobody else has had a turn while {name} hung"
+        free.clear()
+
+    def slow_write(self: Tree, path: str, *more: Any, **how: Any) -> None:
+        hung(path)
+        write(self, path, *more, **how)
+
+    def slow_read(self: Tree, path: str) -> bytes | None:
+        hung(path)
+        return read(self, path)
+
+    monkeypatch.setattr(Tree, "write", slow_write)
+    monkeypatch.setattr(Tree, "read", slow_read)
+    turns: list[int] = []
+
+    async def others() -> None:
+        while True:
+            if hangs.is_set():
+                hangs.clear()
+                turns.append(len(server.requests))
+                free.set()
+            await asyncio.sleep(0.001)
+
+    async def main() -> None:
+        async with server:
+            monkeypatch.setattr(
+                module, "by_token",
+                lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
+            )  # fmt: skip
+            beside = asyncio.create_task(others())
+            await enrol(wanted, NOW, lambda _: asyncio.sleep(0))
+            beside.cancel()
+            await asyncio.gather(beside, return_exceptions=True)
+
+    asyncio.run(main())
+    assert turns == [0, 0, 0, 1], (
+        "the certificate is looked for, the key too, and written; then the certificate"
+    )
+    assert belongs(identity(wanted), identity(wanted))

@@ -1,4 +1,7 @@
-"""How old what an agent decides on may be: a second, and only if nothing was heard; never older than its own steps."""
+"""How old what an agent decides on may be: a second, and only if nothing was heard; never older than its own steps.
+
+Older for a second after its detector has found something, which is to be told before anything that may hang.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -7,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kubenode.core.model import Now
-from kubenode.core.step import PackageVersion, Probe, ReadFile
+from kubenode.core.probe import PackageVersion, Probe, ReadFile, UnitState
 from kubenode.runtime.agent.controller import CannotLook
+from kubenode.runtime.agent.host import STANDS
 from tests.runtime.agent.test_work import CONF, Host, write
 
 FILE = (ReadFile(CONF),)
@@ -92,6 +96,43 @@ def test_what_was_heard_is_looked_at_at_once(host: Looked) -> None:
     assert host.asked() == b"new"
 
 
+def test_what_the_detector_tells_is_no_reason_to_look(host: Looked) -> None:
+    """Nor is the report of it, which is heard of; but what was heard of is one, and so is time."""
+    host.change("new")
+    host.clock.seconds += STANDS - 0.4
+    host.agent.detected()
+    assert host.asked() == b"old"
+    host.clock.seconds += 0.099
+    assert host.asked() == b"old"
+    assert host.watch.begun == 1
+    host.clock.seconds += 0.001
+    assert host.asked() == b"new"
+
+
+def test_after_a_finding_nothing_old_stands_for_long(host: Looked) -> None:
+    """A second later whatever asks gets a new look."""
+    host.change("new")
+    host.clock.seconds += 10
+    host.agent.detected()
+    host.clock.seconds += 0.999
+    assert host.asked() == b"old"
+    host.clock.seconds += 0.001
+    assert host.asked() == b"new"
+
+
+def test_a_finding_does_not_answer_what_was_heard(host: Looked) -> None:
+    """In whichever order they come."""
+    host.change("new")
+    host.agent.heard()
+    host.agent.detected()
+    assert host.asked() == b"new"
+    host.change("newer")
+    host.agent.detected()
+    host.agent.heard()
+    assert host.asked() == b"newer"
+    assert host.watch.begun == 3
+
+
 def test_after_steps_nothing_older_stands(host: Looked) -> None:
     """Though they took no time, and nobody has told yet that they have ended; while they run nothing is taken for answered."""
     begun: list[int] = []
@@ -141,3 +182,53 @@ def test_what_was_not_asked_for_is_looked_at(host: Looked) -> None:
     assert host.asked() == b"old"
     assert host.agent.look("m1", more).files[CONF] == b"new"
     assert host.watch.followed == [FILE, more]
+
+
+def test_what_was_foretold_is_looked_at_once(host: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it in one look; a failure is one of that moment, and what stands is not looked at again."""
+    package, unit = (PackageVersion("tool"),), (UnitState("--x"),)
+    looks: list[Sequence[Sequence[Probe]]] = []
+    look = host.agent._looker.look_at_all
+
+    def counted(wanted: Sequence[Sequence[Probe]]) -> object:
+        looks.append(list(wanted))
+        return look(wanted)
+
+    monkeypatch.setattr(host.agent._looker, "look_at_all", counted)
+    host.change("new")
+    host.agent.heard()
+    host.clock.seconds += 0.001
+    assert host.agent.seen("m1") is not None
+    host.agent.foretell("m1", (FILE, package, unit, FILE))
+    assert host.agent.look("m1", FILE).files[CONF] == b"new"
+    assert host.agent.look("m1", package).packages == {"tool": "1.0"}
+    with pytest.raises(CannotLook, match="--x"):
+        host.agent.look("m1", unit)
+    assert looks == [[FILE, package, unit]]
+    assert host.agent.seen("m1") is not None
+    host.agent.foretell("m1", (FILE, package))
+    assert host.agent.look("m1", package).packages == {"tool": "1.0"}
+    assert len(looks) == 1
+
+
+def test_a_look_into_which_steps_fall_is_no_state(host: Looked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was found before them stands, as while they run."""
+    look = host.agent._looker.look
+    package = (PackageVersion("tool"),)
+
+    def overtaken(probes: Sequence[Probe]) -> object:
+        found = look(probes)
+        host.agent._work._under_way.add("op")
+        return found
+
+    host.change("half done")
+    host.agent.heard()
+    host.clock.seconds += 0.001
+    monkeypatch.setattr(host.agent._looker, "look", overtaken)
+    assert host.asked() == b"old"
+    host.agent._work._under_way.clear()
+    with pytest.raises(CannotLook, match="under way"):
+        host.agent.look("m1", package)
+    host.agent._work._under_way.clear()
+    monkeypatch.undo()
+    assert host.asked() == b"half done"

@@ -13,10 +13,19 @@ import pytest
 
 from kubenode.core import model as m
 from kubenode.core.crd import schema_of
-from kubenode.core.errors import Conflict, Expired, Forbidden, Unreachable
+from kubenode.core.errors import (
+    ApiError,
+    Conflict,
+    Expired,
+    Forbidden,
+    ServerFailed,
+    Unauthorized,
+    Unreachable,
+)
 from kubenode.core.host.drift import delay
 from kubenode.core.model import Json
 from kubenode.runtime.agent.controller import agents
+from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.host import About, RealHost
 from kubenode.runtime.agent.kept import KeptStore
 from kubenode.runtime.clock import SystemClock
@@ -39,10 +48,16 @@ class Line:
     Attributes:
         before: what somebody else patches into the Machine just before each patch of ours.
         refuses: the server takes no patch.
+        fault: what is met while it is cut.
+        loses: the calls that are met by it at any time.
     """
 
-    def __init__(self, api: EmbeddedStore, *, silent: bool = False) -> None:
+    def __init__(
+        self, api: EmbeddedStore, *, silent: bool = False, fault: type[ApiError] = Unreachable
+    ) -> None:
         self._api = api
+        self.fault = fault
+        self.loses = set[str]()
         self._silent = silent
         self._cut = asyncio.Event()
         self.asked = 0
@@ -60,15 +75,15 @@ class Line:
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def call(*args: Any, **more: Any) -> Any:
             self.asked += 1
-            if self._cut.is_set():
+            if self._cut.is_set() or name in self.loses:
                 await asyncio.sleep(0.01)
-                raise Unreachable("the way is cut")
+                raise self.fault("the way is cut")
             if name == "patch" and self.refuses:
                 raise Forbidden("no")
             if name == "patch" and self.before:  # somebody else is quicker
                 await self._api.patch(m.Machine.KIND, "m1", MergePatch(self.before.pop()))
             found = await getattr(self._api, name)(*args, **more)
-            return Broken(found, self._cut) if name == "watch" and not self._silent else found
+            return Broken(found, self._cut, self.fault) if name == "watch" and not self._silent else found
 
         if name == "follow":
             raise AttributeError(name)
@@ -78,7 +93,8 @@ class Line:
 class Broken:
     """A watch that ends when the way is cut."""
 
-    def __init__(self, watch: Any, cut: asyncio.Event) -> None:
+    def __init__(self, watch: Any, cut: asyncio.Event, fault: type[ApiError]) -> None:
+        self._fault = fault
         self._watch = watch
         self._cut = cut
 
@@ -91,7 +107,7 @@ class Broken:
         if self._cut.is_set():
             for task in done:
                 task.exception()
-            raise Unreachable("the way is cut")
+            raise self._fault("the way is cut")
         return done.pop().result()
 
     async def close(self) -> None:
@@ -99,8 +115,8 @@ class Broken:
         await self._watch.close()
 
 
-async def made(folder: Path, *, operation: bool = False) -> tuple[EmbeddedStore, str]:
-    """Make a store with a Machine that wants a file; give the entry's name, of which repairs are not put off."""
+async def made(folder: Path, *, operation: bool = False, repairs: int = 2) -> tuple[EmbeddedStore, str]:
+    """Make a store with a Machine that wants a file; give the entry's name, of which so many repairs are not put off for long."""
     kinds = [(kind.KIND, schema_of(kind)) for kind in m.KINDS]
     api = EmbeddedStore(kinds, clock=lambda: datetime.now(UTC))
     parameters = {"path": CONF, "content": "right"}
@@ -113,7 +129,9 @@ async def made(folder: Path, *, operation: bool = False) -> tuple[EmbeddedStore,
     })  # fmt: skip
     uid = machine["metadata"]["uid"]
     name = next(
-        n for n in map("conf{}".format, range(10**6)) if all(delay(uid, n, i) < 10**9 for i in (0, 1))
+        n
+        for n in map("conf{}".format, range(10**6))
+        if all(delay(uid, n, i) < most * 10**9 for i, most in enumerate((1, 1, 4)[:repairs]))
     )
     entry = {"set": "s", "component": "conf-1", "revision": "1", "state": "Running"}
     spec: Json = {"components": {name: entry}}
@@ -129,14 +147,16 @@ async def made(folder: Path, *, operation: bool = False) -> tuple[EmbeddedStore,
 class Agent:
     """An agent that runs for a while."""
 
-    def __init__(self, line: Line, folder: Path) -> None:
+    def __init__(self, line: Line, folder: Path, disk: Disk | None = None) -> None:
         self.kept = KeptStore(line, "m1", folder / "state", retry=0.05)  # type: ignore[arg-type]
         self._loop = asyncio.get_running_loop()
         debian = Debian(folder)
         self.path = debian.path(CONF)
         about = About(machine="m1", node="n1", boot_id="b", version="1")
-        self.host = RealHost(about, folder / "state", self._told, root=debian.root, run=debian)
-        self.driver = Driver(agents(self.host, Plugins.discover()), self.kept, SystemClock(), hands=self.host)
+        self.host = RealHost(about, folder / "state", self._told, root=debian.root, run=debian, disk=disk)
+        self.host.settles(self.kept.wait)
+        engine = agents(self.host, Plugins.discover())
+        self.driver = Driver(engine, self.kept, SystemClock(), hands=self.host, aside=True)
 
     def _told(self) -> None:
         self._loop.call_soon_threadsafe(self.stir)
@@ -157,6 +177,7 @@ class Agent:
             self.driver.stop()
             await asyncio.wait_for(task, PATIENCE)
             assert self.host.close(10)
+            settled(self.kept)
 
     async def heals(self) -> None:
         """Break the file, and wait until it is right again."""
@@ -170,6 +191,12 @@ async def until(true: Callable[[], Any]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not true():
             await asyncio.sleep(0.02)
+
+
+def settled(kept: KeptStore) -> KeptStore:
+    """Wait until what is kept is on the disk; the loop does not."""
+    assert kept.wait(PATIENCE)
+    return kept
 
 
 async def report(api: EmbeddedStore, name: str) -> Json:
@@ -186,12 +213,13 @@ async def reported(api: EmbeddedStore, name: str, what: str) -> None:
             await asyncio.sleep(0.02)
 
 
-def test_drift_is_healed_while_the_server_is_away(tmp_path: Path) -> None:
-    """In the life in which it went away, and in the next, which never saw it; then it is told."""
+@pytest.mark.parametrize("fault", [Unreachable, ServerFailed, Unauthorized])
+def test_drift_is_healed_while_the_server_is_away(tmp_path: Path, fault: type[ApiError]) -> None:
+    """In the life in which it went away, and in the next, which never saw it; then it is told. One that does not know us is away."""
 
     async def run() -> None:
-        api, name = await made(tmp_path)
-        line = Line(api)
+        api, name = await made(tmp_path, repairs=3)
+        line = Line(api, fault=fault)
         async with Agent(line, tmp_path).runs() as agent:
             await until(agent.path.exists)
             await reported(api, name, "version")
@@ -199,12 +227,14 @@ def test_drift_is_healed_while_the_server_is_away(tmp_path: Path) -> None:
             await until(lambda: agent.kept.is_away)
             before = await api.get(m.Machine.KIND, "m1")
             await agent.heals()
+            assert agent.kept.is_refused is (fault is Unauthorized)
         async with Agent(line, tmp_path).runs() as agent:
             await until(lambda: agent.kept.is_away)
             await agent.heals()
             assert await api.get(m.Machine.KIND, "m1") == before
             line.mend()
             await until(lambda: not agent.kept.is_away)
+            assert not agent.kept.is_refused
             await agent.driver.rest()
             found = await report(api, name)
             assert (found["config"], found.get("drifting", False)) == ("Current", False)
@@ -214,12 +244,13 @@ def test_drift_is_healed_while_the_server_is_away(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_cut_that_no_watch_hears_of_is_noticed_by_a_report(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [Unreachable, Unauthorized])
+def test_a_cut_that_no_watch_hears_of_is_noticed_by_a_report(tmp_path: Path, fault: type[ApiError]) -> None:
     """A real watch rides out that its server is away; the drift is healed all the same."""
 
     async def run() -> None:
         api, name = await made(tmp_path)
-        line = Line(api, silent=True)
+        line = Line(api, silent=True, fault=fault)
         async with Agent(line, tmp_path).runs() as agent:
             await until(agent.path.exists)
             await reported(api, name, "version")
@@ -259,24 +290,25 @@ def read(raw: Json) -> Json:
     return raw
 
 
-def test_what_is_kept_asks_for_no_operation(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", [Unreachable, Unauthorized])
+def test_what_is_kept_asks_for_no_operation(tmp_path: Path, fault: type[ApiError]) -> None:
     """Whoever asked has long acted otherwise: a host that was cut off does not reboot by an old word."""
 
     async def run() -> None:
         api, _ = await made(tmp_path, operation=True)
-        line = Line(api)
+        line = Line(api, fault=fault)
         kept = KeptStore(line, "m1", tmp_path / "state", retry=0.01)  # type: ignore[arg-type]
         found, watch = await kept.follow(m.Machine.KIND, read)
         assert found.items[0]["spec"]["operation"]
         line.cut()
-        with pytest.raises(Unreachable):
+        with pytest.raises(fault):
             await watch.events()
         found, _ = await kept.follow(m.Machine.KIND, read)
         assert "operation" not in found.items[0]["spec"]
         assert found.items[0]["spec"]["components"]
         components, _ = await kept.follow(m.MachineComponent.KIND, read)
         assert [one["metadata"]["name"] for one in components.items] == ["conf-1"]
-        with pytest.raises(Unreachable):
+        with pytest.raises(fault):
             await kept.follow(m.RiskPolicy.KIND, read)
 
     asyncio.run(run())
@@ -327,7 +359,9 @@ async def _away(folder: Path, **more: Any) -> tuple[KeptStore, Any]:
 
 async def _kept_once(folder: Path) -> None:
     api, _ = await made(folder)
-    await KeptStore(Line(api), "m1", folder / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+    kept = KeptStore(Line(api), "m1", folder / "state")  # type: ignore[arg-type]
+    await kept.follow(m.Machine.KIND, read)
+    settled(kept)
 
 
 @pytest.fixture
@@ -394,6 +428,7 @@ def test_what_is_kept_does_not_grow_while_the_server_is_away(tmp_path: Path) -> 
             report = {"component": "conf-1", "driftedAt": f"2026-03-02T08:{turn // 60:02}:{turn % 60:02}Z"}
             body = {"status": {"agent": {"components": {"conf": report}}}}
             await kept.patch(m.Machine.KIND, "m1", MergePatch(body), subresource="status")
+            settled(kept)
             sizes.add((tmp_path / "state" / "applied.json").stat().st_size)
             assert len(await watch.events()) == 1
         assert max(sizes) - min(sizes) <= 6  # the digits of the version
@@ -403,6 +438,7 @@ def test_what_is_kept_does_not_grow_while_the_server_is_away(tmp_path: Path) -> 
         assert list(held["components"]) == ["conf-1"]
         without = {**held["machine"], "spec": {**held["machine"]["spec"], "components": {}}}
         await kept._keep(without)
+        settled(kept)
         assert json.loads((tmp_path / "state" / "applied.json").read_text())["components"] == {}
 
     asyncio.run(run())
@@ -443,6 +479,7 @@ def test_a_server_that_is_back_is_told_what_drifted(
         await api.patch(kind, "m1", MergePatch({"status": told("conf-1", kept_at)}), subresource="status")
         first = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
         await first.follow(kind, read)
+        settled(first)
         gone = {"agent": {"components": {"conf": None}}}
         for status in (gone, told(stored_component, stored_at)):
             await api.patch(kind, "m1", MergePatch({"status": status}), subresource="status")
@@ -513,11 +550,76 @@ def test_what_is_kept_is_of_one_machine_private_and_goes_with_it(tmp_path: Path)
         kept = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
         _, watch = await kept.follow(m.Machine.KIND, read)
         file = tmp_path / "state" / "applied.json"
+        settled(kept)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         other = KeptStore(line, "m2", tmp_path / "state")  # type: ignore[arg-type]
         assert other._machine is None
         await api.delete(m.Machine.KIND, "m1")
         await watch.events()
+        settled(kept)
         assert json.loads(file.read_text())["machine"] is None
+
+    asyncio.run(run())
+
+
+async def _component(api: EmbeddedStore, name: str, content: str) -> None:
+    await api.create(m.MachineComponent.KIND, {
+        "apiVersion": API, "kind": "MachineComponent", "metadata": {"name": name},
+        "spec": {"driver": "file", "version": "1", "parameters": {"path": CONF, "content": content}},
+    })  # fmt: skip
+
+
+def test_after_a_start_without_a_server_an_entry_does_not_come_before_its_component(tmp_path: Path) -> None:
+    """A server that is back tells of an entry that is new; who followed what was kept has heard of its component by then."""
+
+    async def run() -> None:
+        api, name = await made(tmp_path)
+        await KeptStore(Line(api), "m1", tmp_path / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+        line = Line(api)
+        line.cut()
+        kept = KeptStore(line, "m1", tmp_path / "state", retry=60)  # type: ignore[arg-type]
+        found, components = await kept.follow(m.MachineComponent.KIND, read)
+        assert ([one["metadata"]["name"] for one in found.items], found.resource_version) == (["conf-1"], "0")
+        told: list[str] = []
+
+        async def hear() -> None:
+            while True:
+                told.extend(one.object["metadata"]["name"] for one in await components.events())
+
+        hears = asyncio.create_task(hear())
+        await kept.follow(m.Machine.KIND, read)
+        await _component(api, "conf-2", "right")
+        entry = {"set": "s", "component": "conf-2", "revision": "2", "state": "Running"}
+        await api.patch(m.Machine.KIND, "m1", MergePatch({"spec": {"components": {name: entry}}}))
+        line.mend()
+        await kept.follow(m.Machine.KIND, read)
+        await asyncio.sleep(0)
+        assert told == ["conf-2"]
+        hears.cancel()
+
+    asyncio.run(run())
+
+
+def test_what_an_earlier_life_kept_of_a_component_is_not_believed_for_ever(tmp_path: Path) -> None:
+    """One that was deleted meanwhile, and perhaps made anew, is kept as it is now; what cannot be read stays kept."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        kind, line = m.MachineComponent.KIND, Line(api)
+
+        async def kept() -> Json:
+            await KeptStore(line, "m1", tmp_path / "state").follow(m.Machine.KIND, read)  # type: ignore[arg-type]
+            found: Json = json.loads((tmp_path / "state" / "applied.json").read_text())["components"]
+            return {name: raw["spec"]["parameters"]["content"] for name, raw in found.items()}
+
+        assert await kept() == {"conf-1": "right"}
+        await api.delete(kind, "conf-1")
+        await _component(api, "conf-1", "better")
+        line.loses = {"get"}
+        assert await kept() == {"conf-1": "right"}
+        line.loses = set()
+        assert await kept() == {"conf-1": "better"}
+        await api.delete(kind, "conf-1")
+        assert await kept() == {}
 
     asyncio.run(run())

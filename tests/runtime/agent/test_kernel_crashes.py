@@ -13,7 +13,7 @@ import pytest
 from kubenode.components import Desired, KernelDriver, KernelParams
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.journal import JournalState
-from kubenode.core.model.machine import ConfigState, Running
+from kubenode.core.model.entry import ConfigState, Running
 from kubenode.core.step import RestartUnit, Step, WriteFile
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.executor import Executor

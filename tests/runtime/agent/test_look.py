@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from kubenode.core.decision import RunSteps
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.policy import Policy
-from kubenode.core.step import (
+from kubenode.core.probe import (
     Access,
     CheckAnswer,
     Exec,
@@ -34,7 +34,7 @@ from kubenode.core.step import (
 )
 from kubenode.runtime.agent.commands import Commands, Ran
 from kubenode.runtime.agent.controller import AgentController, CannotLook
-from kubenode.runtime.agent.look import Looker
+from kubenode.runtime.agent.look import AT_ONCE, Looker
 from kubenode.runtime.agent.packages import Notes, Packages
 from kubenode.runtime.agent.tree import Tree
 from kubenode.runtime.agent.units import Units
@@ -151,6 +151,78 @@ def test_what_hangs_is_left_behind_and_not_piled_up(tmp_path: Path) -> None:
     assert look.look((ReadFile("/etc/x"),)).files
 
 
+def test_checks_of_all_entries_are_asked_at_the_same_time(tmp_path: Path) -> None:
+    """Twelve entries whose checks hang for a minute are no twelve minutes: each meets all the others."""
+    together = threading.Barrier(12)
+
+    def meets(argv: object, limit: float) -> Ran:
+        together.wait(20)
+        return Ran(code=0, out="met")
+
+    checks = [Exec((f"/bin/{number}",), 60) for number in range(12)]
+    seen = looker(tmp_path, run=meets).look_at_all([(ReadFile("/etc/x"), check) for check in checks])
+    assert seen == tuple(
+        Seen(files={"/etc/x": b"\xff content"}, answers={check: CheckAnswer(code=0, text="met")})
+        for check in checks
+    )
+
+
+def test_a_host_is_not_flooded_with_checks(tmp_path: Path) -> None:
+    """So many are asked at a time, each once though several want it; all are asked in the end."""
+    lock, free = threading.Lock(), threading.Event()
+    asked: list[object] = []
+    now = most = 0
+
+    def counted(argv: object, limit: float) -> Ran:
+        nonlocal now, most
+        with lock:
+            asked.append(argv)
+            now += 1
+            most = max(most, now)
+            if now == AT_ONCE:
+                free.set()
+        free.wait(20)
+        with lock:
+            now -= 1
+        return Ran(code=0)
+
+    checks = [Exec((f"/bin/{number}",), 20) for number in range(3 * AT_ONCE + 1)]
+    seen = looker(tmp_path, run=counted).look_at_all([(check, checks[0]) for check in checks])
+    assert len(asked) == len(checks)
+    assert most == AT_ONCE
+    assert [set(one.answers) for one in seen if isinstance(one, Seen)] == [
+        {check, checks[0]} for check in checks
+    ]
+
+
+def test_what_cannot_be_told_of_one_entry_is_known_of_the_others(tmp_path: Path) -> None:
+    """One that cannot be asked, and one whose check does not end; what is answered by then is an answer."""
+    free = threading.Event()
+
+    def hung(argv: Sequence[str], limit: float) -> Ran:
+        if argv[0] == "/bin/bug":
+            raise ZeroDivisionError
+        if argv[0] == "/bin/hung":
+            free.wait(20)
+        return Ran(code=0)
+
+    good, slow, bug = (Exec((f"/bin/{name}",), 0) for name in ("good", "hung", "bug"))
+    before = threading.active_count()
+    look = looker(tmp_path, run=hung, limit=1.0)
+    seen = look.look_at_all([(UnitState("--x"),), (good, ReadFile("/etc/x")), (slow,), (bug,)])
+    assert isinstance(seen[1], Seen)
+    assert (seen[1].answers, set(seen[1].files)) == ({good: CheckAnswer(code=0)}, {"/etc/x"})
+    told = [str(one) for one in seen if isinstance(one, CannotLook)]
+    assert told[0].startswith("'--x' is not the name of a unit")
+    assert told[1:] == ["a look at this host has not ended after 1 s", "Exec: ZeroDivisionError()"]
+    assert [type(one) for one in look.look_at_all([(good,), (bug,)])] == [CannotLook, CannotLook]
+    free.set()
+    end = time.monotonic() + 10
+    while threading.active_count() > before:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("probe", [UnitState("--x"), PackageVersion("-x"), ReadFile("../x")])
 def test_what_cannot_be_asked_is_no_answer(tmp_path: Path, probe: Probe) -> None:
     """It is not absent: nobody knows."""
@@ -165,6 +237,9 @@ class Blind:
         """Know the boot."""
         return HostSeen(boot_id="b", node_name="n", agent_version="1")
 
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """See nothing ahead."""
+
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """See nothing."""
         raise CannotLook("systemd does not answer")
@@ -174,26 +249,61 @@ class Blind:
         pytest.fail("nothing is done on a host that nobody can see")
 
 
-def test_nothing_is_done_on_a_host_that_cannot_be_seen() -> None:
-    """A package whose database cannot be read is not one that is absent: it would be installed, and a revision has failed."""
+def cached(*names: str) -> Cache:
+    """A machine with entries of one component."""
     cache = Cache((m.Machine, m.MachineComponent))
     entry = {"set": "s", "component": "c", "revision": "1", "state": "Running"}
     meta = {"name": "m1", "uid": "u", "resourceVersion": "1"}
     kind = {"apiVersion": "kubenode.dev/v1alpha1"}
     machine = {
-        **kind,
-        "kind": "Machine",
-        "metadata": meta,
-        "spec": {"host": {"address": "10.0.0.1"}, "components": {"c": entry}},
-    }
+        **kind, "kind": "Machine", "metadata": meta,
+        "spec": {"host": {"address": "10.0.0.1"}, "components": dict.fromkeys(names, entry)},
+    }  # fmt: skip
     component = {
         **kind, "kind": "MachineComponent", "metadata": {**meta, "name": "c"},
         "spec": {"driver": "package", "version": "1", "parameters": {"package": "tool"}},
     }  # fmt: skip
     cache.replace(m.Machine, [machine], 1)
     cache.replace(m.MachineComponent, [component], 1)
-    controller = AgentController(cache, Blind(), Plugins.discover())
-    question = controller.question("m1", m.Now(wall=datetime(2026, 1, 1, tzinfo=UTC), elapsed=0), {})
+    return cache
+
+
+NOW = m.Now(wall=datetime(2026, 1, 1, tzinfo=UTC), elapsed=0)
+
+
+class Told(Blind):
+    """A host that is told what it will be looked at for."""
+
+    def __init__(self) -> None:
+        self.told: list[Sequence[tuple[Probe, ...]]] = []
+        self.looked: list[tuple[Probe, ...]] = []
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Be told."""
+        self.told.append(looks)
+
+    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
+        """See nothing there."""
+        assert self.told, "it is told of all before it is asked for any"
+        self.looked.append(probes)
+        return Seen()
+
+
+def test_a_host_is_told_at_once_what_is_looked_at() -> None:
+    """Of all entries, before the first."""
+    host = Told()
+    question = AgentController(cached("a", "b", "c"), host, Plugins.discover()).question("m1", NOW, {})
+    assert question is not None
+    (looks,) = host.told
+    assert list(looks) == host.looked
+    assert len(looks) == 3
+    assert PackageVersion("tool") in looks[0]
+
+
+def test_nothing_is_done_on_a_host_that_cannot_be_seen() -> None:
+    """A package whose database cannot be read is not one that is absent: it would be installed, and a revision has failed."""
+    controller = AgentController(cached("c"), Blind(), Plugins.discover())
+    question = controller.question("m1", NOW, {})
     assert question is not None
     decision = controller.decide(question.snapshot, Policy())
     assert decision.effects == ()

@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.host.journal import JournalState
 from kubenode.core.step import RestartUnit, WriteFile
+from kubenode.runtime.agent import serve as serving
 from kubenode.runtime.agent.enrol import Enrolment
-from kubenode.runtime.agent.host import boot_id
+from kubenode.runtime.agent.host import RealHost, boot_id
 from kubenode.runtime.agent.journal import Journal, JournalFailed
 from kubenode.runtime.agent.serve import Serving, serve
 from kubenode.runtime.cli.app import app
+from kubenode.runtime.detector.detector import Detector
 from kubenode.runtime.detector.setting import Detecting
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.testing.authority import Authority
@@ -90,8 +92,14 @@ def test_what_was_cut_short_is_made_good_without_the_server(wanted: Serving, tmp
     assert debian.state["units"]["app.service"]["read"] == "new"
 
 
-def test_it_detects_while_it_waits_for_the_server(wanted: Serving) -> None:
-    """A host that cannot reach anybody is the one whose faults matter; what is found stands on the disk at its end."""
+def test_it_detects_while_it_waits_for_the_server(wanted: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that cannot reach anybody is the one whose faults matter; what is found stands on the disk at its end.
+
+    It is told as what it is: no change of what is looked at, so a disk that hangs keeps nobody from telling it.
+    """
+    told: list[str] = []
+    for name in ("heard", "detected"):
+        monkeypatch.setattr(RealHost, name, lambda _, name=name: told.append(name))
     log = wanted.root / "kern.log"
     log.write_text("")
     state = wanted.state / "detector.json"
@@ -102,6 +110,49 @@ def test_it_detects_while_it_waits_for_the_server(wanted: Serving) -> None:
         return state.exists() and "TaskHung" in state.read_text()
 
     lives(attrs.evolve(wanted, detect=Detecting(kernel_log="/kern.log")), found)
+    assert set(told) == {"detected"}
+
+
+@pytest.mark.parametrize("how", ["raises", "ends"])
+def test_a_detector_that_ends_is_told_of_and_started_again(
+    wanted: Serving, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After it has found something: it goes on where it was, so nothing is found anew or missed; the agent lives meanwhile."""
+    monkeypatch.setattr(serving, "_AFTER_BUG", 0.05)
+    log, state, runs = wanted.root / "kern.log", wanted.state / "detector.json", [0]
+    log.write_text("")
+    run = Detector.run
+
+    async def bad(self: Detector) -> None:
+        runs[0] += 1
+        if runs[0] > 1:
+            await run(self)
+        real = asyncio.ensure_future(run(self))
+        while not _found(log, state, "TaskHung"):
+            await asyncio.sleep(0.01)
+        real.cancel()
+        await asyncio.gather(real, return_exceptions=True)
+        if how == "raises":
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Detector, "run", bad)
+
+    def again() -> bool:
+        if runs[0] == 2 and "EXT4-fs" not in log.read_text():
+            log.write_text(log.read_text() + "EXT4-fs (sda1): Remounting filesystem read-only\n")
+        return runs[0] == 2 and "FilesystemIsReadOnly" in state.read_text()
+
+    lives(attrs.evolve(wanted, detect=Detecting(kernel_log="/kern.log")), again)
+    assert runs == [2]
+    assert caplog.text.count("event=detector-ended") == 1
+    assert caplog.text.count("event=found type=KernelDeadlock status=True") == 1
+
+
+def _found(log: Path, state: Path, reason: str) -> bool:
+    """Let the kernel tell of a task that hangs, once its log is followed, and tell whether that is kept."""
+    if state.exists() and not log.stat().st_size:
+        log.write_text("INFO: task dd:4121 blocked for more than 120 seconds.\n")
+    return state.exists() and reason in state.read_text()
 
 
 def test_rules_that_are_wrong_end_it_before_it_holds_anything(wanted: Serving, tmp_path: Path) -> None:

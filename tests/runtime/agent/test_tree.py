@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kubenode.core.step import Access
+from kubenode.core.probe import Access
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.tree import MOST, Form, StepFailed, Tree, Was
 

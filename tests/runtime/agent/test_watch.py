@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kubenode.core.step import (
+from kubenode.core.probe import (
     ArtifactAt,
     Exec,
     FileAccess,

@@ -11,11 +11,10 @@ import pytest
 from kubenode.core.decision import RunSteps
 from kubenode.core.host.journal import JournalState
 from kubenode.core.model import Disruption, Ref
+from kubenode.core.probe import PackageVersion, ReadFile, UnitState
 from kubenode.core.step import (
     EnableUnit,
     InstallPackage,
-    PackageVersion,
-    ReadFile,
     Reboot,
     ReloadUnit,
     RemoveFile,
@@ -23,7 +22,6 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
-    UnitState,
     WriteFile,
 )
 from kubenode.runtime.agent.controller import CannotLook
@@ -433,8 +431,9 @@ def test_a_journal_that_cannot_be_written_begins_nothing(host: Host, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "_append", full)
         host.run(write(b"new"))
-    assert host.said() == (JournalState.FAILED, "the journal cannot be written: No space left on device")
     assert (host.now()[0], host.told) == ("old", 1)
+    why = "the journal cannot be written: No space left on device; make room"
+    assert host.said() == (JournalState.FAILED, why)
     host.die()
     host.run(write(b"new"))
     assert host.now()[0] == "new"

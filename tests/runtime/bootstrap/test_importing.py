@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import pytest
 
-from kubenode.core.errors import InvalidObjectError
+from kubenode.core.errors import ApiError, InvalidObjectError, Refused, Unreachable
 from kubenode.runtime.agent.keys import valid
 from kubenode.runtime.bootstrap import steps as s
 from kubenode.runtime.bootstrap.archive import read_bundle
@@ -131,6 +131,36 @@ def test_an_agent_that_does_not_come_is_taken_away_again(tmp_path: Path) -> None
     assert ("Machine", "h1") in made.server.objects
     made.host.refuses = False
     assert done(made.importing()).phase == "Running"
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for(tmp_path: Path) -> None:
+    """It says nothing of the agent: nothing is undone, and what it says later counts."""
+    made = stand(tmp_path)
+    made.server.fails = 3, Unreachable("GET machines/h1: cut off")
+    assert done(made.importing()).phase == "Running"
+    assert made.told.count("the server does not answer, and is asked again: GET machines/h1: cut off") == 1
+    assert "undoing" not in " ".join(made.told)
+
+
+@pytest.mark.parametrize(
+    ("reads", "error"),
+    [(10**6, Unreachable("GET machines/h1: cut off")), (1, Refused("machines h1: 422"))],
+    ids=["away", "refused"],
+)
+def test_an_agent_of_which_the_server_cannot_tell_is_left_alone(
+    tmp_path: Path, reads: int, error: ApiError
+) -> None:
+    """It may be at work by now, with a journal on the host: the host is not taken from it, and the next run goes on."""
+    made = stand(tmp_path)
+    made.server.fails = reads, error
+    with pytest.raises(StillComing, match=r"stays; the server cannot be asked whether it came") as caught:
+        done(attrs.evolve(made.importing(), report=0.05))
+    assert str(error) in str(caught.value)
+    assert caught.value.fix == "mend that, and repeat the command: it goes on where it was"
+    assert (made.host.unit_runs, made.host.starts, made.server.enrolled) == (True, 1, 1)
+    made.server.fails = 0, error
+    assert done(made.importing()).phase == "Running"
+    assert (made.host.starts, made.server.enrolled) == (1, 1)
 
 
 def test_a_machine_that_is_not_running_in_time_keeps_its_agent(tmp_path: Path) -> None:

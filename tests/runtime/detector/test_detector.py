@@ -456,3 +456,32 @@ def test_nothing_is_written_at_rest(watched: Watched, monkeypatch: pytest.Monkey
 def test_a_batch_is_empty_by_itself() -> None:
     """Nothing read, nothing lost, nothing wrong."""
     assert (Batch().records, Batch().lost, Batch().position, Batch().blind) == ((), 0, "", "")
+
+
+def test_a_defect_of_keeping_does_not_end_the_detector(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told, detecting goes on, and what is found is kept when that can be done again."""
+    monkeypatch.setattr(detecting, "_AFTER_BUG", 0.01)
+    save = KeptDetector.save
+    tried: list[int] = []
+
+    def failing(self: KeptDetector, known: Any) -> bool:
+        tried.append(len(tried))
+        if len(tried) < 3:
+            raise ZeroDivisionError
+        return save(self, known)
+
+    monkeypatch.setattr(KeptDetector, "save", failing)
+    monkeypatch.setattr(detecting, "SAVE_EVERY", 0.01)
+
+    async def main() -> None:
+        async with watched.running() as detector:
+            await until(lambda: len(tried) >= 2)
+            watched.log.say(HUNG, microseconds=now_us())
+            await until(lambda: holds(detector))
+            file = watched.state / FILE[1:]
+            await until(lambda: file.exists() and b"TaskHung" in file.read_bytes())
+
+    run(main)
+    assert caplog.text.count("event=bug part=detector error=ZeroDivisionError()") == 2

@@ -17,11 +17,12 @@ SCRIPT = """
 import json, sys, time
 lines = open(sys.argv[1]).read().splitlines()
 after = next((a.partition("=")[2] for a in sys.argv if a.startswith("--after-cursor=")), "")
-name, _, value = sys.argv[-1].partition("=")
+words = [a for a in sys.argv[2:] if a == "+" or a[:2] != "--"]
+matches = [dict(w.split("=", 1) for w in one.split()) for one in " ".join(words).split(" + ")]
 seen = not after
 for line in lines:
     held = json.loads(line) if line.startswith("{") else {}
-    if seen and (not held or held.get(name) == value):
+    if seen and (not held or any(all(held.get(name) == one[name] for name in one) for one in matches)):
         print(line, flush=True)
     seen = seen or held.get("__CURSOR") == after
 if "--follow" in sys.argv:
@@ -133,6 +134,39 @@ def test_a_program_that_is_not_there() -> None:
         assert (
             await batch(source, within=0)
         ).blind == "/none/journalctl cannot be read: No such file or directory"
+
+    run(main)
+
+
+def test_what_journald_missed_of_the_kernel_is_lost(journal: Path) -> None:
+    """By its own word, which no program can write; of a flood that overran it, too."""
+    missed = {
+        "MESSAGE_ID": "e9bf28e6e834481bb6f48f548ad13606",
+        "_TRANSPORT": "driver",
+        "SYSLOG_FACILITY": "3",
+    }
+    write(
+        journal,
+        entry(1, "one"),
+        entry(2, "Missed 5400 kernel messages", **missed),
+        entry(3, "Missed 7 kernel messages", **{**missed, "_TRANSPORT": "journal"}),
+        entry(4, "Missed 9 kernel messages"),
+        entry(5, "Journal started", **{**missed, "MESSAGE_ID": "f77379a8490b408bbe5f6940505a777b"}),
+        entry(6, "another wording", **missed),
+        entry(7, "last"),
+    )
+
+    async def main() -> None:
+        source = reader(journal)
+        source.begin("", -1)
+        told, lost = [], 0
+        while "last" not in told:
+            found = await batch(source)
+            told += [one.text for one in found.records if one.facility == 0]
+            lost += found.lost
+        assert (told, lost) == (["one", "Missed 9 kernel messages", "last"], 5401)
+        assert (found.position, found.records[-1].sequence) == ("c7", 4)
+        source.close()
 
     run(main)
 

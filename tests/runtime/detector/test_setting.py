@@ -42,7 +42,7 @@ def made(tmp_path: Path, **told: Any) -> Detector:
 def test_where_the_kernel_is_read(tmp_path: Path, where: str, source: type) -> None:
     """And its own rules are always there."""
     (log,) = made(tmp_path, kernel_log=where)._logs
-    assert (log.name, type(log.source), log.rules) == ("kernel", source, OF_HOSTS)
+    assert (log.name, type(log.source), log.rules) == (f"kernel:{where}", source, OF_HOSTS)
     assert len(log.services) == 2
 
 

@@ -80,7 +80,7 @@ def test_a_server_that_takes_no_events_costs_nothing(
 ) -> None:
     """The work is done and the engine ends; what was not told is counted, and logged once."""
     monkeypatch.setattr(module, "LAST_WORDS", 0.1)
-    monkeypatch.setattr("kubenode.runtime.embed.engine.LAST_WORDS", 0.1)
+    monkeypatch.setattr("kubenode.runtime.embed.telling.LAST_WORDS", 0.1)
     caplog.set_level(logging.WARNING, logger="kubenode.events")
     store = Deaf([LEDGER, REBOOT, *sick(), *well("n2"), *well("n3")], cel=False)
     store.error = error

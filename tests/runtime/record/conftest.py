@@ -1,4 +1,4 @@
-"""Recordings of the four stories of the demo, of drift, of drains, of a MachineSet and of a cloud, each played once: with its small cast where it has one."""
+"""Recordings of the four stories of the demo, of drift, of drains, of replacements, of a MachineSet and of a cloud, each played once: with its small cast where it has one."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.record import Record, Recorder, recorded
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.story import Cast, examples
-from tests.stories import clouding, draining, drifting, scaling
+from tests.stories import clouding, draining, drifting, replacing, scaling
 from tests.stories.disturbing import PLAYS
 
 MACHINES: Final = {
@@ -23,6 +23,7 @@ MACHINES: Final = {
     "drift": 0,
     "machineset": 0,
     "drain": 0,
+    "replacement": 0,
     **dict.fromkeys(clouding.PLAYS, 0),
 }
 """How many machines are added; 0 where the file has its own."""
@@ -30,6 +31,7 @@ MADE: Final = {
     "drift": lambda: drifting.cast_of(3),
     "drain": lambda: draining.cast_of(2),
     "machineset": lambda: scaling.cast_of(1, zones="ab"),
+    "replacement": lambda: replacing.cast_of(3),
     **dict.fromkeys(clouding.PLAYS, lambda: clouding.cast_of(6, zones="ab")),
 }
 

@@ -7,22 +7,28 @@ import attrs
 
 from kubenode.core.hookspecs import Seen
 from kubenode.core.law import BrokenLaw
-from kubenode.core.step import (
-    AGENT_PATH,
+from kubenode.core.naming import module_path, sysctl_path
+from kubenode.core.probe import (
     Access,
     ArtifactAt,
     Check,
     CheckAnswer,
-    EnableUnit,
     Exec,
     FileAccess,
     HttpGet,
-    InstallArtifact,
-    InstallPackage,
     PackageHeld,
     PackageVersion,
     Probe,
     ReadFile,
+    TcpConnect,
+    UnitEnabled,
+    UnitState,
+)
+from kubenode.core.step import (
+    AGENT_PATH,
+    EnableUnit,
+    InstallArtifact,
+    InstallPackage,
     Reboot,
     ReloadUnit,
     RemoveArtifact,
@@ -32,14 +38,9 @@ from kubenode.core.step import (
     SetKernel,
     Step,
     StopUnit,
-    TcpConnect,
     Then,
-    UnitEnabled,
-    UnitState,
     UpgradeAgent,
     WriteFile,
-    module_path,
-    sysctl_path,
 )
 
 K = TypeVar("K")

@@ -11,9 +11,10 @@ from kubenode.core.hookspecs import ComponentDriver, Desired, Have
 from kubenode.core.host.plan import is_at_target
 from kubenode.core.law import BrokenLaw
 from kubenode.core.model.component import MachineComponent, MachineComponentSpec
-from kubenode.core.model.machine import ComponentEntry, Running
+from kubenode.core.model.entry import ComponentEntry, Running
 from kubenode.core.model.meta import ObjectMeta
-from kubenode.core.step import Access, FileAccess, PackageHeld, Probe, Step
+from kubenode.core.probe import Access, FileAccess, PackageHeld, Probe
+from kubenode.core.step import Step
 
 P = TypeVar("P")
 

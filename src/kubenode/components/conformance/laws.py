@@ -11,14 +11,25 @@ from kubenode.components.conformance.kit import Kit, changed, difference
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Seen
 from kubenode.core.law import BrokenLaw, check_driver, check_functions
-from kubenode.core.model.machine import Running
+from kubenode.core.model.entry import Running
 from kubenode.core.model.meta import matches
+from kubenode.core.naming import (
+    is_account,
+    is_module,
+    is_package,
+    is_path,
+    is_sha256,
+    is_sysctl,
+    is_sysctl_value,
+    is_unit,
+    is_url,
+)
+from kubenode.core.probe import Probe
 from kubenode.core.step import (
     ArtifactFormat,
     EnableUnit,
     InstallArtifact,
     InstallPackage,
-    Probe,
     ReloadUnit,
     RemoveArtifact,
     RemoveFile,
@@ -29,15 +40,6 @@ from kubenode.core.step import (
     StopUnit,
     UpgradeAgent,
     WriteFile,
-    is_account,
-    is_module,
-    is_package,
-    is_path,
-    is_sha256,
-    is_sysctl,
-    is_sysctl_value,
-    is_unit,
-    is_url,
 )
 
 STEPS = (

@@ -49,10 +49,10 @@ def parse(line: bytes | str) -> LogRecord | None:
     found = _HEAD.match(raw)
     if found is None:
         return None
-    priority, sequence, microseconds = (int(found.group(number)) for number in (1, 2, 3))
+    priority, sequence, microseconds, text = found.groups()
+    who = int(priority)
     return LogRecord(
-        facility=priority >> 3, level=priority & 7, sequence=sequence, microseconds=microseconds,
-        text=_clean(found.group(4)),
+        facility=who >> 3, level=who & 7, sequence=int(sequence), microseconds=int(microseconds), text=_clean(text)
     )  # fmt: skip
 
 

@@ -14,6 +14,8 @@ import attrs
 from kubenode.core.capability import CloudEvent, EventState
 from kubenode.core.decision import NOTHING_SEEN, Decision, Note
 from kubenode.core.doctor.reasons import TYPES, DoctorReason, kind_of
+from kubenode.core.heard import Heard, first_said, heard
+from kubenode.core.identity import digest
 from kubenode.core.model.cloudevents import EVENT_ID_LIMIT, OPEN_LIMIT, CloudEvents, OpenEvent
 from kubenode.core.model.condition import Claim, find, stated
 from kubenode.core.model.instance import InstanceStep
@@ -45,11 +47,13 @@ class EventSight:
             polls that were not complete told besides; over ones too.
         polled: `Now.elapsed` when the last complete poll began; None: there was none. What that poll did not show was
             asked for by its id, where the provider can be asked.
+        told: `Now.elapsed` when the last poll began that told anything, complete or not; None: there was none.
     """
 
     instance: str
     events: tuple[CloudEvent, ...] = ()
     polled: int | None = None
+    told: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +100,8 @@ def decide(seen: DoctorSnapshot, policy: Policy) -> Decision[CloudEvents]:
 
     Invariants: a condition is True while an event of its type is open; an event that was recorded stays open until the
     cloud says that it is over, or until complete polls and the cloud itself have not known it for UNLISTED; of a poll
-    that failed nothing follows. A machine without events is not written.
+    that failed nothing follows, nor of one that began before another process's word was seen here: `deferred` until the
+    next one. A machine without events is not written.
     Source: api.md section 4, "Cloud maintenance (Host Doctor)".
     """
     machine, sight, stored = seen.machine, seen.sight, seen.machine.status.cloud_events
@@ -108,10 +113,14 @@ def decide(seen: DoctorSnapshot, policy: Policy) -> Decision[CloudEvents]:
     if sight is None:
         return Decision(status=stored, sightings=seen.sightings)
     known = stored if stored is not None and stored.instance == sight.instance else NOTHING
+    stands = None if known == NOTHING else heard(_word(known), seen.now.elapsed, seen.sightings)
+    late = stands is not None and sight.told is not None and stands.outlasts(sight.told)
+    if late:
+        sight = attrs.evolve(sight, events=(), polled=None)
     judged = _judged(known, sight, seen.sightings)
     if not judged.open and not known.conditions:
         return Decision(status=None if stored is None else NOTHING)
-    return _said(seen, known, judged, sight)
+    return attrs.evolve(_said(seen, known, judged, sight, stands), deferred=late)
 
 
 def _is_there(machine: Machine) -> bool:
@@ -182,21 +191,24 @@ def _urgency(event: OpenEvent) -> tuple[datetime, str]:
 
 
 def _said(
-    seen: DoctorSnapshot, known: CloudEvents, judged: _Judged, sight: EventSight
+    seen: DoctorSnapshot, known: CloudEvents, judged: _Judged, sight: EventSight, stands: Heard | None
 ) -> Decision[CloudEvents]:
     now, blind = seen.now.elapsed, {}
     told = sight.polled
     if told is None:
         told = blind[_BLIND] = seen.sightings.get(_BLIND, now)
+    if stands is not None and not stands.own:
+        told = max(told, stands.since)  # whoever said it had polled
     stale = now - told >= STALE
     claims = [claim for type in TYPES for claim in _claims(type, known, judged, sight.instance, stale=stale)]
     status = CloudEvents(
         instance=sight.instance, open=judged.open,
         conditions=stated(known.conditions, claims, wall=seen.now.wall, generation=0),
     )  # fmt: skip
-    ages = bool(judged.open) and not stale
+    ages, word = bool(judged.open) and not stale, _word(status)
+    said = first_said(word, now) if stands is None else stands.remembered(word, now)
     return Decision(
-        status=status, wake_at=told + STALE if ages else None, sightings={**judged.unlisted, **blind}
+        status=status, wake_at=told + STALE if ages else None, sightings={**judged.unlisted, **blind, **said}
     )
 
 
@@ -222,3 +234,16 @@ def _claims(type: str, known: CloudEvents, judged: _Judged, instance: str, *, st
 def _told(event: OpenEvent) -> str:
     begins = "" if event.not_before is None else f", not before {event.not_before:%Y-%m-%dT%H:%M:%SZ}"
     return f"{event.type}, event {event.id}, {event.state}{begins}"
+
+
+def _word(status: CloudEvents) -> str:
+    """Give a digest of what is said of an instance, but for the stamps."""
+    events = (
+        part
+        for one in status.open
+        for part in (one.id, one.type, one.state, str(one.not_before), one.condition)
+    )
+    said = (
+        part for one in status.conditions for part in (one.type, one.status.value, one.reason, one.message)
+    )
+    return digest(status.instance, *events, *said)

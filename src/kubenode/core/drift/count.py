@@ -11,7 +11,7 @@ from typing import Final, TypeVar
 
 import attrs
 
-from kubenode.core.model.machine import ComponentEntry, ComponentReport
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
 from kubenode.core.model.meta import Ref
 
 WINDOW: Final = timedelta(minutes=10)

@@ -35,9 +35,3 @@ def held_note(machine: str) -> Note:
 def allows_drift(machine: Machine, entry: str) -> bool:
     """Tell whether a person lets the drift of an entry be."""
     return DRIFT_ALLOWED + entry in machine.metadata.labels
-
-
-def allowed_note(entry: str) -> Note:
-    """Say that the drift of an entry is allowed; only a person takes that back."""
-    text = f"{entry}: drifted, and label {DRIFT_ALLOWED}{entry} on the Machine lets it be"
-    return Note(code="DriftAllowed", text=text, scope=f"component={entry}")

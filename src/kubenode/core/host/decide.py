@@ -29,7 +29,7 @@ def decide(seen: NodeSnapshot, policy: Policy) -> Decision[AgentStatus]:
     the entry) does not stand in the Machine as read; no entry is begun before what it depends on is at target.
     Source: api.md section 1, MachineComponent; section 4, "Component upgrade", "Drift" and "Hung node".
     """
-    # What has just been started may answer soon, and nobody tells when.
+    # What fails its probe now may only be starting, and no event tells when it is up: look again early.
     every = min(seen.inspect, nanoseconds(SHORTEST)) if seen.failing else seen.inspect
     return woken(_decided(seen), every, seen.sightings, seen.now.elapsed)
 
@@ -50,7 +50,7 @@ def _decided(seen: NodeSnapshot) -> Decision[AgentStatus]:
 
 
 def _untimed(turns: Iterable[Turn]) -> tuple[Note, ...]:
-    """Give the notes that no timer changes: where nothing may begin, there is no timer."""
+    """Give the notes without a deadline: where nothing may begin no timer is set, so a deadline would pass unnoticed."""
     return tuple(turn.note for turn in turns if turn.note is not None and turn.due is None)
 
 
@@ -61,7 +61,7 @@ def _sightings(turns: Iterable[Turn]) -> dict[str, int]:
 def _arranged(
     seen: NodeSnapshot, status: AgentStatus, asked: Turn, turns: list[Turn]
 ) -> Decision[AgentStatus]:
-    """Choose the one act; what others wait for is no deadline, since the end of that act is an event."""
+    """Choose the one act. Those that wait for it need no deadline: the end of an act is an event, and decides anew."""
     sightings = _sightings(turns)
     notes = [turn.note for turn in (asked, *turns) if turn.note is not None]
     if asked.run is not None:

@@ -13,7 +13,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.model.component import MachineComponent
-from kubenode.core.model.machine import WAITING_FOR_DEPENDENCY, ComponentEntry, Running
+from kubenode.core.model.entry import WAITING_FOR_DEPENDENCY, ComponentEntry, Running
 
 CIRCLE: Final = "DependencyCircle"
 

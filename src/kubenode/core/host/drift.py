@@ -14,14 +14,15 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
-from kubenode.core.health.held import allowed_note, allows_drift
+from kubenode.core.health.held import allows_drift
 from kubenode.core.host.dependencies import CIRCLE
-from kubenode.core.host.journal import ROLLED_BACK, JournalEntry
+from kubenode.core.host.journal import ROLLED_BACK, JournalEntry, acts_of
 from kubenode.core.host.turn import Turn
-from kubenode.core.identity import digest, op_id
+from kubenode.core.identity import digest
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
-from kubenode.core.model.meta import ref
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
+from kubenode.core.model.machine import Machine
+from kubenode.core.model.meta import DRIFT_ALLOWED, ref
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.step import Step
 
@@ -55,15 +56,8 @@ def repairs(
     journal: Mapping[str, JournalEntry],
 ) -> Repairs:  # fmt: skip
     """Count the repairs of an entry, as `tries` counts its installations."""
-    begun: list[str] = []
-    while True:
-        this = op_id(
-            "repair", machine.metadata.uid, name, entry.set, entry.revision, component.metadata.uid,
-            entry.state.value, len(begun),
-        )  # fmt: skip
-        if this not in journal:
-            return Repairs(begun=tuple(begun), last=journal[begun[-1]] if begun else None, next_op_id=this)
-        begun.append(this)
+    begun, following = acts_of("repair", machine, name, entry, component, journal)
+    return Repairs(begun=begun, last=journal[begun[-1]] if begun else None, next_op_id=following)
 
 
 def was_at_target(before: ComponentReport, entry: ComponentEntry) -> bool:
@@ -132,7 +126,8 @@ def repair(drift: Drift) -> Turn:
     """Say what would mend a drift, and when."""
     name, disruption, done = drift.name, drift.component.spec.disruption, drift.done
     if allows_drift(drift.machine, name):
-        return Turn(note=allowed_note(name))
+        text = f"{name}: drifted, and label {DRIFT_ALLOWED}{name} on the Machine lets it be"
+        return Turn(note=Note(code="DriftAllowed", text=text, scope=f"component={name}"))
     if disruption not in REPAIRABLE:
         text = f"{name}: drifted; its repair is of class {disruption.value} and is not begun without a permit"
         return Turn(note=Note(code="RepairNeedsPermit", text=text))

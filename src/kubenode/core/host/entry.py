@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import attrs
 
 from kubenode.core.decision import Note, RunSteps
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.dependencies import CIRCLE, Obstacle, obstacles
 from kubenode.core.host.drift import (
@@ -27,8 +27,9 @@ from kubenode.core.host.plan import RESUME_PAUSE, Tries, is_at_target, pause, tr
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
-from kubenode.core.model.machine import (
+from kubenode.core.model.entry import (
     COMPONENT_MISSING,
+    JOURNAL_UNWRITABLE,
     WAITS,
     ComponentEntry,
     ComponentReport,
@@ -37,7 +38,7 @@ from kubenode.core.model.machine import (
 )
 from kubenode.core.model.meta import ref
 from kubenode.core.model.quantity import nanoseconds
-from kubenode.core.step import Step, refusal
+from kubenode.core.step import Step
 
 
 def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
@@ -45,7 +46,13 @@ def judged(seen: NodeSnapshot) -> Mapping[str, tuple[ComponentReport, Turn]]:
     entries = seen.machine.spec.components
     done = [name for name in entries if _is_done(seen, name)]
     waits = obstacles(entries, seen.components, done)
-    return {name: _component(seen, name, entry, waits.get(name)) for name, entry in sorted(entries.items())}
+    withheld = None
+    if seen.host.withheld:  # what circles is told nevertheless: it stays when this is over
+        withheld = Obstacle(reason=JOURNAL_UNWRITABLE, text=seen.host.withheld)
+    return {
+        name: _component(seen, name, entry, waits.get(name, withheld))
+        for name, entry in sorted(entries.items())
+    }
 
 
 def _is_done(seen: NodeSnapshot, name: str) -> bool:
@@ -80,7 +87,7 @@ def _judged(
     blind = attrs.evolve(before, config=ConfigState.UNKNOWN)
     component = seen.components.get(entry.component)
     if component is None or done is None:
-        # The revision is not dealt with: the object may be on its way.
+        # Reported under the revision before, so this is no failure yet: the object may be on its way.
         text = f"there is no MachineComponent {entry.component}"
         note = Note(code=COMPONENT_MISSING, text=f"{name}: {text}")
         return attrs.evolve(blind, reason=COMPONENT_MISSING, message=text), Turn(note=note)
@@ -146,14 +153,14 @@ def _kept(
 
 
 def _waits(report: ComponentReport, entry: ComponentEntry, reason: str, text: str) -> ComponentReport:
-    """Say for what a revision waits. With a reason and its own revision, a report would say that it failed."""
+    """Report for what a revision waits; as a message only where a reason would mean that this very revision failed."""
     if report.revision != entry.revision:
         return attrs.evolve(report, reason=reason, message=text)
     return report if report.reason else attrs.evolve(report, message=text)
 
 
 def _at_target(before: ComponentReport, entry: ComponentEntry, have: Have) -> ComponentReport:
-    """Report an entry as dealt with. What is rightly Absent has the configuration it should have."""
+    """Report an entry as at target. What is to be Absent and is has no configuration, and counts as Current."""
     config = ConfigState.CURRENT if entry.state is Running.ABSENT else have.config
     return ComponentReport(
         component=entry.component, revision=entry.revision, version=have.version[:128], config=config,
@@ -162,8 +169,8 @@ def _at_target(before: ComponentReport, entry: ComponentEntry, have: Have) -> Co
 
 
 def _off_target(before: ComponentReport, entry: ComponentEntry, have: Have, tried: Tries) -> ComponentReport:
-    """Report what is found; the old component stays the last whole one, also when the new one failed."""
-    # An older revision's failure stays told until this one is dealt with; this one's own is read anew.
+    """Report what is found. `component` stays the one that was last installed whole, also when the new one failed."""
+    # The failure of an older revision is reported until this one succeeds or fails; this one's own is in the journal.
     stays = before.revision != entry.revision and before.reason not in WAITS
     report = attrs.evolve(
         before, version=have.version[:128], config=have.config, state=have.state, drifting=False,
@@ -203,7 +210,7 @@ def _mend(
         return Turn(note=Note(code="RetryNeedsPermit", text=text))
     key = f"failed:{tried.last_op_id}"
     since = min(seen.sightings.get(key, seen.now.elapsed), seen.now.elapsed)
-    # What a reboot cut short was no failure: it is taken up soon, within the deadline of its rollout, once.
+    # A try that a reboot interrupted has not failed: it is made again soon, once, within the deadline of its rollout.
     resumes = tried.number == 1 and tried.last.is_interrupted(seen.host.boot_id)
     due = since + (nanoseconds(RESUME_PAUSE) if resumes else pause(tried.number))
     if seen.now.elapsed >= due:

@@ -1,9 +1,15 @@
-"""What a host's write-ahead journal says of one op-id."""
+"""What a host's write-ahead journal says of one op-id, and which op-ids of an entry it knows."""
 
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
+
+from kubenode.core.identity import op_id
+from kubenode.core.model.component import MachineComponent
+from kubenode.core.model.entry import ComponentEntry
+from kubenode.core.model.machine import Machine
 
 ROLLED_BACK: Final = "RolledBack"
 """Begins, before a colon, the message of what was tried on trial, found bad, and gone back from."""
@@ -47,3 +53,23 @@ class JournalEntry:
     def is_interrupted(self, boot_id: str) -> bool:
         """Tell whether the boot in which its steps ran is over."""
         return self.state is JournalState.STARTED and self.boot_id != boot_id
+
+
+def acts_of(
+    what: str, machine: Machine, name: str, entry: ComponentEntry, component: MachineComponent,
+    journal: Mapping[str, JournalEntry],
+) -> tuple[tuple[str, ...], str]:  # fmt: skip
+    """Give the op-ids of one kind of act that were begun for an entry, the first first, and that of the next.
+
+    They are numbered, and depend on all that the entry wants: two sets may give one revision number to different
+    components, and Running may become Stopped under the same one.
+    """
+    begun: list[str] = []
+    while True:
+        this = op_id(
+            what, machine.metadata.uid, name, entry.set, entry.revision, component.metadata.uid,
+            entry.state.value, len(begun),
+        )  # fmt: skip
+        if this not in journal:
+            return tuple(begun), this
+        begun.append(this)

@@ -1,7 +1,8 @@
-"""The one step an agent is asked to do: it is answered by the journal, and begun when it was never begun here.
+"""The operation that an agent is asked for: answered from the journal, and begun when the journal does not know it.
 
 A Repair is what the controllers ask where a component of class drain or reboot has drifted: the permit is theirs, the
-steps are the driver's, as the host looks now. A Reinstall is a remedy's: all that a component brings (`reinstall.py`).
+steps are the driver's, as the host looks now. A Reinstall is a remedy's: it installs all that a component brings once
+more (`reinstall.py`).
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from kubenode.core.decision import Note, RunSteps
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.host.drift import was_at_target
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.plan import (
@@ -25,9 +26,10 @@ from kubenode.core.host.reinstall import reinstallation
 from kubenode.core.host.snapshot import NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.component import Disruption
-from kubenode.core.model.machine import AnswerState, ComponentReport, Operation, OperationAnswer
+from kubenode.core.model.entry import ComponentReport
 from kubenode.core.model.meta import ref
-from kubenode.core.step import Reboot, Step, refusal
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer
+from kubenode.core.step import Reboot, Step
 
 INTERRUPTED = "interrupted by a reboot"
 _ANSWERS: Final[Mapping[JournalState, AnswerState]] = MappingProxyType(
@@ -57,12 +59,14 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
             return _answered(operation, AnswerState.FAILED, "this host's journal does not know it"), Turn()
     if not may_begin:
         return said, Turn()
+    if seen.host.withheld:  # nobody waits for what may never be begun: the next rung is asked for
+        return _answered(operation, AnswerState.FAILED, seen.host.withheld), Turn()
     by_driver, over = _by_driver(seen, operation)
     if over is not None:
         return over, Turn()
     acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
     if seen.running and not reboots(operation):
-        # A reboot waits for nobody: what hangs is what it is for, and what it interrupts is tried again.
+        # A reboot waits for nobody: steps that hang may be why it is asked for, and what it interrupts is tried again.
         note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
         return acknowledged, Turn(note=note)
     classes = {name: _class_of(seen, name) for name in by_driver}
@@ -83,7 +87,7 @@ def _class_of(seen: NodeSnapshot, name: str) -> Disruption:
 def _by_driver(
     seen: NodeSnapshot, operation: Operation
 ) -> tuple[Mapping[str, tuple[Step, ...]], OperationAnswer | None]:
-    """Give the steps of each entry that is to be repaired or put down again, or the answer that makes them needless or impossible."""
+    """Give the steps of each entry to repair or reinstall; or the answer, when nothing is to be done or it cannot be."""
     plans: dict[str, tuple[Step, ...]] = {}
     for name in (*repaired(operation), *reinstalled(operation)):
         again = name in reinstalled(operation)

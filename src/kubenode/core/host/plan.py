@@ -13,19 +13,13 @@ import attrs
 
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
-from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.identity import op_id
+from kubenode.core.host.journal import JournalEntry, JournalState, acts_of
 from kubenode.core.model.component import Disruption, MachineComponent
-from kubenode.core.model.machine import (
-    ComponentEntry,
-    ConfigState,
-    Machine,
-    Operation,
-    OperationStep,
-    Running,
-    StepAction,
-)
+from kubenode.core.model.entry import ComponentEntry, ConfigState, Running
+from kubenode.core.model.machine import Machine
+from kubenode.core.model.operation import Operation, OperationStep, StepAction
 from kubenode.core.model.quantity import nanoseconds
+from kubenode.core.naming import is_component, is_unit
 from kubenode.core.step import (
     EnableUnit,
     InstallPackage,
@@ -36,8 +30,6 @@ from kubenode.core.step import (
     RestartUnit,
     Step,
     StopUnit,
-    is_component,
-    is_unit,
 )
 
 MAX_STEPS = 16
@@ -87,8 +79,8 @@ def operation_steps(steps: Iterable[RemedyStep]) -> tuple[OperationStep, ...] | 
 def takes_reboot(plan: Iterable[Step], disruption: Disruption) -> bool:
     """Tell whether the host is rebooted after a plan: its component is of class reboot, and the plan brings something.
 
-    A unit that is only turned on or off again takes none. A driver never reboots by itself: the class is what a permit
-    was asked by.
+    A plan that only starts, stops, reloads or enables units takes none. A driver never plans the reboot itself: the
+    component's class says it, and the permit was granted for that class.
     """
     turns = RestartUnit | ReloadUnit | EnableUnit | StopUnit
     return disruption is Disruption.REBOOT and any(not isinstance(step, turns) for step in plan)
@@ -110,7 +102,7 @@ def host_steps(
 
     Args:
         steps: as they stand in the operation.
-        by_driver: by the name of the entry; the steps that repair it, or put it down again.
+        by_driver: by the name of the entry; the steps that repair or reinstall it.
     """
     return tuple(one for step in steps for one in _host_steps(step, by_driver))
 
@@ -133,7 +125,7 @@ def repaired(operation: Operation) -> tuple[str, ...]:
 
 
 def reinstalled(operation: Operation | None) -> tuple[str, ...]:
-    """Name the entries that an operation puts down again, in its order."""
+    """Name the entries that an operation reinstalls, in its order."""
     return () if operation is None else _named(operation, StepAction.REINSTALL)
 
 
@@ -143,9 +135,9 @@ def _named(operation: Operation, action: StepAction) -> tuple[str, ...]:
 
 
 def anew(steps: Iterable[Step]) -> tuple[Step, ...]:
-    """Let steps that a driver planned for a host without its component put it down where it is, too.
+    """Let steps that were planned for a host without a component install it again where it is there already.
 
-    All others do that as they are: a file is written again, an artifact is compared byte for byte.
+    Only packages have to be told: a file is written again in any case, an artifact is compared byte for byte.
     """
     return tuple(
         attrs.evolve(step, anew=True) if isinstance(step, InstallPackage) else step for step in steps
@@ -158,7 +150,7 @@ def reboots(operation: Operation) -> bool:
 
 
 def disruption(operation: Operation, repairs: Iterable[Disruption] = ()) -> Disruption:
-    """Say what an operation does to the node's work.
+    """Give the disruption class of an operation: the highest of what it does.
 
     Args:
         operation: what is asked.
@@ -206,22 +198,14 @@ def tries(
     machine: Machine, name: str, entry: ComponentEntry, component: MachineComponent,
     journal: Mapping[str, JournalEntry],
 ) -> Tries:  # fmt: skip
-    """Count the tries of an entry.
-
-    The op-id depends on all that the entry wants: two sets may give one revision number to different
-    components, and Running may become Stopped under the same one.
-    """
-    last, last_op_id, failed, number = None, "", None, 0
-    while True:
-        this = op_id(
-            "component", machine.metadata.uid, name, entry.set, entry.revision, component.metadata.uid,
-            entry.state.value, number,
-        )  # fmt: skip
-        if this not in journal:
-            return Tries(number=number, last=last, last_op_id=last_op_id, failed=failed, next_op_id=this)
-        last, last_op_id, number = journal[this], this, number + 1
-        if last.state is not JournalState.STARTED:
-            failed = last if last.is_failed else None
+    """Count the tries of an entry."""
+    begun, following = acts_of("component", machine, name, entry, component, journal)
+    last_op_id = begun[-1] if begun else ""
+    ended = [journal[one] for one in begun if journal[one].state is not JournalState.STARTED]
+    return Tries(
+        number=len(begun), last=journal.get(last_op_id), last_op_id=last_op_id,
+        failed=ended[-1] if ended and ended[-1].is_failed else None, next_op_id=following,
+    )  # fmt: skip
 
 
 def pause(tried: int) -> int:

@@ -1,7 +1,7 @@
 """A component's own probes: what they look at, and whether they find it running.
 
-They are of one version, so nothing is asked before that version is installed, nor of what is not to run. What an
-exec or a version probe prints may hold a secret: it is looked at and never repeated.
+They belong to one version, so they are not asked before that version is installed, nor of what is not to run. What an
+exec or a version probe prints may hold a secret: it is compared, and shown nowhere.
 """
 
 import re
@@ -18,8 +18,8 @@ from kubenode.core.model.component import (
     TcpProbe,
     VersionProbe,
 )
-from kubenode.core.model.machine import Running
-from kubenode.core.step import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
+from kubenode.core.model.entry import Running
+from kubenode.core.probe import RUNS, Check, Exec, HttpGet, Probe, TcpConnect, UnitState
 
 
 def looked_at(spec: MachineComponentSpec, wanted: Running) -> tuple[Probe, ...]:
@@ -52,7 +52,7 @@ def _probe(probe: ComponentProbe) -> Probe:
 
 
 def _way(probe: ComponentProbe) -> ExecProbe | HttpProbe | TcpProbe | str | VersionProbe:
-    """Give the one way of a probe; a server's rule and core's say that there is one."""
+    """Give how a probe looks; the rules of the schema let exactly one way be set."""
     return next(way for way in probe.ways if way is not None)
 
 

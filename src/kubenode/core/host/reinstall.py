@@ -1,16 +1,16 @@
-"""What a reinstallation puts down: the component that was last found whole on the host, as if nothing of it were there.
+"""What a reinstallation installs: the component that was last found whole on the host, as if nothing of it were there.
 
 It is asked for where a look finds nothing wrong: a file that no driver compares is damaged, a program hangs in a way that a
 restart does not mend.
 """
 
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.health.held import allows_drift
 from kubenode.core.host.drift import INSTALL_FAILED, was_at_target
 from kubenode.core.host.plan import anew
 from kubenode.core.host.snapshot import NodeSnapshot
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Running
-from kubenode.core.step import Step, refusal
+from kubenode.core.model.entry import ComponentEntry, ComponentReport, Running
+from kubenode.core.step import Step
 
 
 def last_good(before: ComponentReport, entry: ComponentEntry) -> str:
@@ -27,7 +27,7 @@ def last_good(before: ComponentReport, entry: ComponentEntry) -> str:
 
 
 def reinstallation(seen: NodeSnapshot, name: str) -> tuple[Step, ...] | str:
-    """Give the steps that put an entry's component down again; else why there are none."""
+    """Give the steps that install an entry's component again; else why there are none."""
     entry = seen.machine.spec.components.get(name)
     if entry is None:
         return "nothing says how it should be"

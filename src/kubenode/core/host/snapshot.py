@@ -1,4 +1,4 @@
-"""What one decision about a host may depend on. `decide.py` is given an `NodeSnapshot`; `entry.py` reads it."""
+"""What one decision about a host may depend on. `decide.py` is given a `NodeSnapshot`; `entry.py` reads it."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,8 @@ from kubenode.core.host.journal import JournalEntry
 from kubenode.core.host.plan import is_at_target
 from kubenode.core.model.component import MachineComponent
 from kubenode.core.model.condition import Condition
-from kubenode.core.model.machine import AgentStatus, ComponentEntry, Machine
+from kubenode.core.model.entry import ComponentEntry
+from kubenode.core.model.machine import AgentStatus, Machine
 from kubenode.core.model.now import Now, moment
 from kubenode.core.step import Step
 
@@ -24,6 +25,7 @@ class HostSeen:
         address: its own; empty while it has none. Of an imported host `spec.host.address` goes before it.
         conditions: what the detector found.
         journal: by op-id; what was begun here, in whichever boot.
+        withheld: why nothing can be begun here, with what to do about it; empty while something can.
     """
 
     boot_id: str
@@ -32,6 +34,7 @@ class HostSeen:
     address: str = ""
     conditions: tuple[Condition, ...] = ()
     journal: Mapping[str, JournalEntry] = attrs.field(factory=dict)
+    withheld: str = ""
 
 
 @attrs.frozen(kw_only=True)
@@ -45,10 +48,10 @@ class NodeSnapshot:
         failing: by the name of the entry; which of its probes fails and how. No entry where none does.
         plans: by the name of the entry; the driver's steps, or why there are none: a Problem whose `what`
             begins with its reason, as in `PluginMissing: no such driver`.
-        afresh: by the name of the entry, of those that the operation puts down again: the driver's steps for a host
-            without any of it, of what was last found whole; or why there are none.
-        inspect: how often the host is looked at though nothing was heard of it, nanoseconds; 0: never, for who is
-            told of every change.
+        afresh: by the name of the entry, for those that the operation reinstalls: the driver's steps that bring what
+            was last found whole onto a host without it; or why there are none.
+        inspect: after how long the host is looked at though no change was noticed, nanoseconds; 0: never, where every
+            change is noticed.
     """
 
     machine: Machine

@@ -1,7 +1,7 @@
 """The trial of a new agent: whether it stays, or the host goes back to the one before.
 
-Judged by the old agent's program, which the new one cannot keep from it, while the new one runs. What the new one says is
-believed only as far as it cannot be wrong: that it has reported to the API server, which it could not without working.
+The old agent's program judges while the new one runs, and the new one cannot keep it from that. Of what the new one says
+only this is believed: that it has reported to the API server, which it could not have done without working.
 """
 
 import enum
@@ -10,9 +10,9 @@ from typing import Final
 import attrs
 
 MOST_STARTS: Final = 3
-"""So often it may be started: what killed it once may have been an accident."""
+"""How often it may be started: what killed it once may have been an accident."""
 MOST_WATCHES: Final = 5
-"""So often the watch over a trial may begin anew: a new agent may be what takes the host down."""
+"""How often the watch over a trial may begin anew: it may be the new agent that takes the host down."""
 _SECOND: Final = 1_000_000_000
 
 
@@ -69,7 +69,7 @@ class Watched:
     """What whoever watches over a trial has seen.
 
     Attributes:
-        elapsed: nanoseconds for which it watches, since it began to the last time.
+        elapsed: nanoseconds since the watch last began.
         watches: how often the watch has begun.
         starts: how often the agent's unit was started since the trial began.
         result: how its last run ended, as systemd says; empty when it did not.

@@ -1,6 +1,7 @@
 """The intent that is written before an instance is asked for: attempt, placement, parameters and token."""
 
 from kubenode.core.decision import CreateInstance, UserData
+from kubenode.core.errors import refusal
 from kubenode.core.identity import op_id
 from kubenode.core.instance.reasons import InstanceReason
 from kubenode.core.instance.seen import MACHINE_TAG, MACHINE_UID_TAG, MANAGED_TAG, SET_UID_TAG, Case
@@ -9,7 +10,6 @@ from kubenode.core.model.condition import Claim
 from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import AgentSource, Infrastructure
 from kubenode.core.model.meta import ref
-from kubenode.core.step import refusal
 
 
 def token_of(uid: str, attempt: int, launch: str) -> str:

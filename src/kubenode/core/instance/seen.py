@@ -54,10 +54,12 @@ class FrozenProvider:
     Attributes:
         text: what it says.
         until: `Now.elapsed` from which one call tries whether it does again.
+        at: `Now.elapsed` when it said so last.
     """
 
     text: str
     until: int
+    at: int = 0
 
 
 @attrs.frozen(kw_only=True)

@@ -7,7 +7,8 @@ import attrs
 from kubenode.core.decision import Note
 from kubenode.core.errors import Problem
 from kubenode.core.levers.change import Change
-from kubenode.core.model.componentset import Approve, Batch, Excuse, MemberState, Rollout
+from kubenode.core.model.batch import Batch, MemberState
+from kubenode.core.model.componentset import Approve, Excuse, Rollout
 from kubenode.core.model.inspection import ControlGroup, Inconclusive, InspectionResult, InspectionState
 from kubenode.core.model.meta import HOLD_LABEL
 from kubenode.core.policy import Policy

@@ -12,7 +12,7 @@ from kubenode.core.machine.phase import Phase
 from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, find
-from kubenode.core.model.machine import WAITS, ComponentEntry, ComponentReport, ConfigState, Running
+from kubenode.core.model.entry import WAITS, ComponentEntry, ComponentReport, ConfigState, Running
 from kubenode.core.model.meta import HOLD_LABEL, Switch
 from kubenode.core.node.sync import Marks
 

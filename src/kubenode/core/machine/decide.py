@@ -39,8 +39,9 @@ from kubenode.core.machine.reasons import MachineReason
 from kubenode.core.machine.signals import signals
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, Condition, find, stated
+from kubenode.core.model.drain import DrainRecord
 from kubenode.core.model.instance import InstanceStep
-from kubenode.core.model.machine import DeletionPolicy, DrainRecord, MachineStatus
+from kubenode.core.model.machine import DeletionPolicy, MachineStatus
 from kubenode.core.model.meta import FINALIZER, MACHINE_LABEL, Switch, ref
 from kubenode.core.model.world import Node
 from kubenode.core.node.cordon import uncordon

@@ -13,7 +13,8 @@ from kubenode.core.identity import deletion_op_id
 from kubenode.core.machine.guard import leaving_op_id, may_begin
 from kubenode.core.machine.snapshot import MachineSnapshot
 from kubenode.core.model.condition import Claim, find
-from kubenode.core.model.machine import DeletionPolicy, DrainPolicy, DrainRecord, Machine
+from kubenode.core.model.drain import DrainPolicy, DrainRecord
+from kubenode.core.model.machine import DeletionPolicy, Machine
 from kubenode.core.node.cordon import uncordon
 from kubenode.core.node.drain import DRAINED, ENDED, Drain, DrainCase, drain, nothing_there, standing_record
 

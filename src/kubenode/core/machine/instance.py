@@ -8,6 +8,7 @@ import attrs
 
 from kubenode.core.decision import Note
 from kubenode.core.identity import deletion_op_id
+from kubenode.core.instance.heed import heed
 from kubenode.core.instance.keep import keep
 from kubenode.core.instance.leave import leave
 from kubenode.core.instance.reasons import InstanceReason
@@ -49,12 +50,10 @@ def turn_of(seen: MachineSnapshot) -> Turn | None:
     if seen.deleting:
         if spec.on_deletion is not DeletionPolicy.TERMINATE:
             return None
-        return leave(
-            case,
-            permitted=deletion_op_id(case.uid) in seen.holds and may_begin(seen.machine),
-            barred=seen.barred,
-        )
-    return None if spec.infrastructure is None or spec.host is not None else keep(case)
+        permitted = deletion_op_id(case.uid) in seen.holds and may_begin(seen.machine)
+        left = leave(case, permitted=permitted, barred=seen.barred)
+        return None if left is None else heed(case, left)
+    return None if spec.infrastructure is None or spec.host is not None else heed(case, keep(case))
 
 
 def barred_by_crd(leaving: bool | None) -> str:

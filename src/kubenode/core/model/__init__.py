@@ -1,5 +1,6 @@
 """The objects: what people write and what the world looks like. Frozen attrs classes, read-only."""
 
+from kubenode.core.model.batch import Batch, BatchRecord, Failure, Member, MemberState, RolledBack
 from kubenode.core.model.cloudevents import CloudEvents, OpenEvent
 from kubenode.core.model.component import (
     ComponentProbe,
@@ -15,24 +16,20 @@ from kubenode.core.model.component import (
 from kubenode.core.model.componentset import (
     Approval,
     Approve,
-    Batch,
-    BatchRecord,
     Excuse,
-    Failure,
     InspectAgain,
     MachineComponentSet,
     MachineComponentSetSpec,
     MachineComponentSetStatus,
-    Member,
-    MemberState,
     RepairWord,
     Revision,
-    RolledBack,
     Rollout,
     Selector,
     Skip,
 )
 from kubenode.core.model.condition import Claim, Condition, stated
+from kubenode.core.model.drain import DrainPolicy, DrainRecord, DrainState, OnTimeout
+from kubenode.core.model.entry import ComponentEntry, ComponentReport, ConfigState, Running
 from kubenode.core.model.inspection import (
     ControlGroup,
     Inconclusive,
@@ -46,14 +43,7 @@ from kubenode.core.model.instance import InstanceStatus, InstanceStep
 from kubenode.core.model.machine import (
     AgentSource,
     AgentStatus,
-    AnswerState,
-    ComponentEntry,
-    ComponentReport,
-    ConfigState,
     DeletionPolicy,
-    DrainPolicy,
-    DrainRecord,
-    DrainState,
     Enrolment,
     Host,
     Infrastructure,
@@ -61,14 +51,8 @@ from kubenode.core.model.machine import (
     MachineSpec,
     MachineStatus,
     NodeRef,
-    OnTimeout,
-    Operation,
-    OperationAnswer,
-    OperationStep,
-    Running,
     SecretRef,
     SetRef,
-    StepAction,
     Taint,
     TaintEffect,
 )
@@ -87,6 +71,7 @@ from kubenode.core.model.machineset import (
 )
 from kubenode.core.model.meta import Json, Kind, Object, ObjectMeta, OwnerReference, Ref, Switch, ref
 from kubenode.core.model.now import Now
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer, OperationStep, StepAction
 from kubenode.core.model.quantity import IntOrPercent
 from kubenode.core.model.remediation import (
     KubenodeRemediation,

@@ -12,6 +12,9 @@ ConditionType: TypeAlias = Annotated[
     str, Text(max=128, min=1, pattern="^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?$")
 ]
 
+MESSAGE_LIMIT = 2048
+"""Most characters of a message; the rest is cut off."""
+
 
 @attrs.frozen(kw_only=True)
 class Condition:
@@ -77,7 +80,7 @@ def stated(
 
     def one(claim: Claim) -> Condition:
         known = before.get(claim.type)
-        message = claim.message[:2048]
+        message = claim.message[:MESSAGE_LIMIT]
         if known is None or known.status is not claim.holds:
             since = wall.replace(microsecond=0)
         elif (known.reason, known.message, known.observed_generation) == (claim.reason, message, generation):

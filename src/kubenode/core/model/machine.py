@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import MappingProxyType
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -10,12 +10,13 @@ import attrs
 
 from kubenode.core.model.cloudevents import CloudEvents
 from kubenode.core.model.condition import Conditions
+from kubenode.core.model.drain import DrainPolicy, DrainRecord
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
 from kubenode.core.model.instance import InstanceStatus
 from kubenode.core.model.meta import (
     ADDRESS_PATTERN,
     LABEL,
     LABEL_KEY,
-    UNIT_PATTERN,
     ZONE_LABEL,
     Annotations,
     Column,
@@ -25,12 +26,9 @@ from kubenode.core.model.meta import (
     Kind,
     Labels,
     LabelValue,
-    Message,
     Name,
-    Number,
     ObjectMeta,
     ObservedGeneration,
-    OpId,
     Parameters,
     Rule,
     Shape,
@@ -38,25 +36,9 @@ from kubenode.core.model.meta import (
     Uid,
     Wire,
 )
+from kubenode.core.model.operation import Operation, OperationAnswer
 
 _ZONE_PATH = ".metadata.labels." + ZONE_LABEL.replace(".", r"\.")
-
-
-class OnTimeout(enum.Enum):
-    """What becomes of an act whose drain is not done in time."""
-
-    GIVE_UP = "GiveUp"
-    """It is not begun, and its permit goes back."""
-    FORCE = "Force"
-    """It goes on, and ends the Pods that are left."""
-
-
-class Running(enum.Enum):
-    """Running; Stopped: installed and configured, and not running; Absent: not there, and removed where it is."""
-
-    RUNNING = "Running"
-    STOPPED = "Stopped"
-    ABSENT = "Absent"
 
 
 class DeletionPolicy(enum.Enum):
@@ -157,107 +139,6 @@ class Infrastructure:
 
 
 @attrs.frozen(kw_only=True)
-class ComponentEntry:
-    """What one component of one machine should be. Written whole, by the set it names."""
-
-    SHAPE: ClassVar[Shape] = Shape(atomic=True)
-
-    set: Annotated[Name, "the MachineComponentSet that wrote this entry"]
-    component: Annotated[Name, "the MachineComponent to run"]
-    revision: Annotated[str, Text(max=20, min=1, pattern="^[0-9]+$"), "the set's revision that wrote this"]
-    batch: Annotated[int, Number(min=0, max=1_000_000), "the batch it was part of; 0 when it joined"] = 0
-    state: Running = Running.RUNNING
-    held: Annotated[str | None, Text(max=1024), "why drift is not repaired here; absent when it may be"] = (
-        None
-    )
-
-
-class StepAction(enum.Enum):
-    """What the agent does: restart a systemd unit, reboot the host, bring a drifted component back, or put one down again."""
-
-    RESTART_UNIT = "RestartUnit"
-    REBOOT = "Reboot"
-    REPAIR = "Repair"
-    """Whatever brings a component that drifted back to target; the agent's driver knows the steps."""
-    REINSTALL = "Reinstall"
-    """All that a component brings, put down again though it looks right; the agent's driver knows the steps."""
-
-
-OF_COMPONENTS = frozenset({StepAction.REPAIR, StepAction.REINSTALL})
-"""Actions that name an entry of the Machine's components."""
-
-
-@attrs.frozen(kw_only=True)
-class OperationStep:
-    """One host step of an operation, as data.
-
-    Attributes:
-        unit: the systemd unit to restart, with action RestartUnit alone.
-        component: the component to repair or to put down again, with actions Repair and Reinstall alone.
-    """
-
-    SHAPE: ClassVar[Shape] = Shape(
-        rules=(
-            Rule(
-                cel="(self.action == 'RestartUnit') == has(self.unit)",
-                check=lambda step: (step.action is StepAction.RESTART_UNIT) == (step.unit is not None),
-                message="unit goes with action RestartUnit, as in {action: RestartUnit, unit: kubelet.service}",
-            ),
-            Rule(
-                cel="(self.action in ['Repair', 'Reinstall']) == has(self.component)",
-                check=lambda step: (step.action in OF_COMPONENTS) == (step.component is not None),
-                message="component goes with actions Repair and Reinstall, as in {action: Repair, component: kubelet}",
-            ),
-        )
-    )
-
-    action: StepAction
-    unit: Annotated[str, Text(max=255, min=1, pattern=UNIT_PATTERN)] | None = None
-    component: DnsLabel | None = None
-
-
-@attrs.frozen(kw_only=True)
-class Operation:
-    """The one step the agent is asked to do now. Its op-id is the permit's.
-
-    Attributes:
-        job: the RemedyOperationJob that asks for it.
-        attempt: which attempt of that job, from 1.
-        action: the remedy action, such as `reboot`.
-        steps: what is to be done on the host, in order.
-    """
-
-    SHAPE: ClassVar[Shape] = Shape(atomic=True)
-
-    op_id: Annotated[OpId, Wire(name="opID")]
-    job: Name
-    attempt: Annotated[int, Number(min=1, max=1000)]
-    action: DnsLabel
-    steps: Annotated[tuple[OperationStep, ...], Items(max=16, min=1)]
-
-
-@attrs.frozen(kw_only=True)
-class DrainPolicy:
-    """How the Pods of a machine's Node are made to go before what would end them.
-
-    Attributes:
-        timeout: how long a drain may take in all.
-        on_timeout: what becomes of the act that needs it then; a deletion is never given up, and goes on trying.
-        pod_timeout: how long beyond its own grace a Pod that was evicted may take to end; then it is not waited for.
-        grace: in place of the Pods' own, where it is shorter.
-        keep_local_data: do not evict Pods with emptyDir volumes, which are lost with them.
-        keep_unmanaged: do not evict Pods that nothing would make anew.
-    """
-
-    timeout: timedelta = timedelta(hours=1)
-    on_timeout: OnTimeout = OnTimeout.GIVE_UP
-    pod_timeout: timedelta = timedelta(minutes=5)
-    grace: timedelta | None = None
-    keep_local_data: bool = False
-    keep_unmanaged: bool = False
-
-
-@attrs.frozen(kw_only=True)
 class SetRef:
     """The MachineSet a machine belongs to, by incarnation. No ownerReference: garbage collection asks nobody.
 
@@ -332,73 +213,6 @@ class NodeRef:
     uid: Uid = ""
 
 
-class ConfigState(enum.Enum):
-    """Whether its configuration is the wanted one: Current, Drifted or Unknown."""
-
-    CURRENT = "Current"
-    DRIFTED = "Drifted"
-    UNKNOWN = "Unknown"
-
-
-COMPONENT_MISSING = "ComponentMissing"
-WAITING_FOR_DEPENDENCY = "WaitingForDependency"
-WAITING_FOR_VALUE = "WaitingForValue"
-WAITS = frozenset({COMPONENT_MISSING, WAITING_FOR_DEPENDENCY, WAITING_FOR_VALUE})
-"""Reasons of a report that say for what the wanted revision waits; its `revision` is still the one before."""
-
-
-@attrs.frozen(kw_only=True)
-class ComponentReport:
-    """What the agent found of one component: version, configuration and running state, each apart.
-
-    Attributes:
-        component: the MachineComponent last installed whole; empty when none is.
-        revision: the entry's revision that was last dealt with, done or failed.
-        version: that is installed, as the driver finds it; empty when none is.
-        state: what it is found doing: Running, Stopped or Absent.
-        reason: why that revision failed here, or for what it waits: ComponentMissing, WaitingForDependency,
-            WaitingForValue; empty when neither.
-        message: more about the reason; without one, which probe fails and how.
-        drifting: it was at target with that revision, and is not now.
-        drifted_at: when that was last found to have begun, repaired since or not.
-    """
-
-    component: Annotated[str, Text(max=253)] = ""
-    revision: Annotated[str, Text(max=20)] = ""
-    version: Annotated[str, Text(max=128)] = ""
-    config: ConfigState = ConfigState.UNKNOWN
-    state: Running = Running.ABSENT
-    reason: Annotated[str, Text(max=128)] = ""
-    message: Message = ""
-    drifting: bool = False
-    drifted_at: datetime | None = None
-
-    def is_of(self, entry: ComponentEntry) -> bool:
-        """Tell whether it speaks of what an entry wants; what it says of another component or revision is no drift of it."""
-        return (self.component, self.revision) == (entry.component, entry.revision)
-
-
-class AnswerState(enum.Enum):
-    """How far the agent is: Acknowledged: it was read and is under way; Done; Failed."""
-
-    ACKNOWLEDGED = "Acknowledged"
-    DONE = "Done"
-    FAILED = "Failed"
-
-
-@attrs.frozen(kw_only=True)
-class OperationAnswer:
-    """The agent's word on the last operation it was asked to do.
-
-    Attributes:
-        message: how it failed; empty else.
-    """
-
-    op_id: Annotated[OpId, Wire(name="opID")]
-    state: AnswerState
-    message: Message = ""
-
-
 @attrs.frozen(kw_only=True)
 class AgentStatus:
     """What the agent alone writes: one atomic subtree, by merge patch.
@@ -420,27 +234,6 @@ class AgentStatus:
         Conditions, "faults found on the host; mirrored onto the Node by the controller"
     ] = ()
     operation: OperationAnswer | None = None
-
-
-class DrainState(enum.Enum):
-    """How far a drain is."""
-
-    DRAINING = "Draining"
-    DRAINED = "Drained"
-    FORCED = "Forced"
-    """Its time was over, and `onTimeout` is Force."""
-    GIVEN_UP = "GivenUp"
-    """Its time was over, and `onTimeout` is GiveUp."""
-
-
-@attrs.frozen(kw_only=True)
-class DrainRecord:
-    """The drain of a machine's Node, and for which act it is: what others go by; people read the condition Drained."""
-
-    SHAPE: ClassVar[Shape] = Shape(atomic=True)
-
-    op_id: Annotated[OpId, Wire(name="opID")]
-    state: DrainState
 
 
 @attrs.frozen(kw_only=True)

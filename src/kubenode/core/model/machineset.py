@@ -8,9 +8,9 @@ import attrs
 
 from kubenode.core.model.componentset import Selector
 from kubenode.core.model.condition import Conditions
+from kubenode.core.model.drain import DrainPolicy
 from kubenode.core.model.machine import (
     DeletionPolicy,
-    DrainPolicy,
     Infrastructure,
     NodeAnnotations,
     NodeLabels,

@@ -14,7 +14,7 @@ import attrs
 
 from kubenode.core.decision import NOTHING_SEEN, Evict, PatchNode, soonest
 from kubenode.core.model.condition import Claim, Condition
-from kubenode.core.model.machine import DrainPolicy, DrainRecord, DrainState, OnTimeout
+from kubenode.core.model.drain import DrainPolicy, DrainRecord, DrainState, OnTimeout
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration, nanoseconds
 from kubenode.core.model.world import Node

@@ -6,7 +6,7 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import Evict
-from kubenode.core.model.machine import DrainPolicy
+from kubenode.core.model.drain import DrainPolicy
 from kubenode.core.model.meta import GROUP, Ref, Switch
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds

@@ -9,8 +9,9 @@ import attrs
 from kubenode.core.decision import NOTHING_SEEN, Decision, Effect, Note, soonest
 from kubenode.core.errors import Problem
 from kubenode.core.instance.seen import ProviderAnswer
-from kubenode.core.model.machine import Machine, OperationStep
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.now import Now
+from kubenode.core.model.operation import OperationStep
 from kubenode.core.model.remedy import (
     WITHDRAWN,
     Attempt,

@@ -17,15 +17,11 @@ from typing import assert_never
 import attrs
 
 from kubenode.core.decision import Note, SetOperation
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.identity import deletion_op_id
-from kubenode.core.model.machine import (
-    AnswerState,
-    Machine,
-    Operation,
-    OperationAnswer,
-)
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.meta import ref
+from kubenode.core.model.operation import AnswerState, Operation, OperationAnswer
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     SILENT,
@@ -49,7 +45,7 @@ from kubenode.core.remedy.ladder import (
     within,
 )
 from kubenode.core.remedy.replace import irreplaceable
-from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance, refusal
+from kubenode.core.step import ConfirmMaintenance, ReplaceMachine, RestartInstance
 
 
 def advance(case: Case) -> Answer:

@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from kubenode.core.decision import Note
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.model.condition import find
-from kubenode.core.model.machine import DrainState
+from kubenode.core.model.drain import DrainState
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import WITHDRAWN, Attempt, AttemptState, JobPhase, Rung
 from kubenode.core.node.drain import DRAINED, DRAINING, GOES_ON, drained_for
 from kubenode.core.remedy.case import BY_ITSELF, Answer, Case, ended, failed, move
 from kubenode.core.remedy.replace import irreplaceable
-from kubenode.core.step import ReplaceMachine, refusal
+from kubenode.core.step import ReplaceMachine
 
 
 def hindered(case: Case, attempt: Attempt) -> Answer | None:

@@ -17,9 +17,11 @@ from kubenode.core.health.freeze import thaws
 from kubenode.core.health.held import allows_drift
 from kubenode.core.health.zones import ZoneTally, open_breaker
 from kubenode.core.model.component import REPAIRABLE, MachineComponent
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine, OperationStep, StepAction
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.meta import FORCED, ObjectMeta
 from kubenode.core.model.now import Now, moment
+from kubenode.core.model.operation import OperationStep, StepAction
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.remedy import (
     Cause,

@@ -7,8 +7,10 @@ from typing import Any
 import attrs
 
 from kubenode.core.identity import deletion_op_id, rollout_op_id
-from kubenode.core.model.componentset import MachineComponentSet, Member, MemberState
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, Machine
+from kubenode.core.model.batch import Member, MemberState
+from kubenode.core.model.componentset import MachineComponentSet
+from kubenode.core.model.entry import ComponentEntry, ComponentReport
+from kubenode.core.model.machine import Machine
 from kubenode.core.model.meta import FORCED, Ref, ref
 from kubenode.core.model.remedy import Attempt, AttemptState, JobPhase, RemedyOperationJob
 from kubenode.core.model.risk import Cause

@@ -4,19 +4,16 @@ A refusal names the first judge that forbids: what people froze, then what time 
 soon, at last the window with the latest end. So nothing in a Decision changes before the moment it names.
 """
 
-import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable
 
 import attrs
 
-from kubenode.core.decision import Note, soonest
-from kubenode.core.health.freeze import frozen, lasting
+from kubenode.core.decision import Note
+from kubenode.core.health.freeze import frozen
 from kubenode.core.health.held import held_note
-from kubenode.core.health.zones import ZoneTally, open_breaker
+from kubenode.core.health.zones import open_breaker
 from kubenode.core.model.now import Now
-from kubenode.core.model.quantity import format_duration, nanoseconds
-from kubenode.core.model.remedy import NodeRemedier
+from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.model.risk import (
     BY_LENGTH,
     CLOSED_LIMIT,
@@ -26,80 +23,19 @@ from kubenode.core.model.risk import (
     Cause,
     Hold,
     RiskLedgerStatus,
-    RiskPolicy,
     Scope,
 )
-from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask
+from kubenode.core.risk.bounds import Bounds
 from kubenode.core.risk.joint import joined
 from kubenode.core.risk.objections import objection
+from kubenode.core.risk.proving import Proving
+from kubenode.core.risk.rates import Rates
 from kubenode.core.risk.reach import Counted, counted, named, own_scopes, scopes
 from kubenode.core.risk.record import joined as as_text
 from kubenode.core.risk.record import limits_of
-from kubenode.core.risk.success import Outcome, Shut, shut
-from kubenode.core.risk.width import Evidence, evidence, narrow
-from kubenode.core.risk.window import Expiry, freed_at
-
-_AUTOMATIC = frozenset({Cause.REMEDY, Cause.DRIFT})
-"""What has to prove itself: it begins by itself, and by a rule that may be wrong on every machine at once."""
-_REMEDIES = _AUTOMATIC | {Cause.HUMAN}
-"""What is counted as a remedy in flight: those that a person forced, too."""
-
-
-@attrs.frozen(kw_only=True)
-class SetRoom:
-    """How much of a set may be unavailable, and what is.
-
-    Attributes:
-        max_unavailable: machines, already scaled from a percentage.
-        unavailable: uids of its machines that should be up and are not available, by the world's
-            doing. Open holds need not be among them.
-    """
-
-    max_unavailable: int
-    unavailable: frozenset[str] = frozenset()
-
-
-@attrs.frozen(kw_only=True)
-class Bounds:
-    """All that limits a round, beside the ledger.
-
-    Attributes:
-        up: scope text -> machines that should be up.
-        unavailable: uids of asking machines that are unavailable already.
-        outcomes: of remedies that have ended.
-        held: uids of asking machines that a person holds by label.
-        reviews: by op-id, what reviewers said.
-        cooling: zone -> `Now.elapsed` until which one disruption at a time begins there.
-        thaws: sightings of the ends of freezes.
-        own: the remediers by name; each may have limits of its own.
-    """
-
-    policies: tuple[RiskPolicy, ...]
-    zones: Mapping[str, ZoneTally]
-    up: Mapping[str, int]
-    rooms: Mapping[str, SetRoom]
-    unavailable: frozenset[str]
-    outcomes: tuple[Outcome, ...]
-    held: frozenset[str]
-    reviews: Mapping[str, tuple[Reviewed, ...]]
-    cooling: Mapping[str, int]
-    thaws: Mapping[str, int]
-    own: Mapping[str, NodeRemedier]
-
-
-@attrs.frozen(kw_only=True)
-class Refusal:
-    """Why an ask is not granted, and when that may change by time alone (`Now.elapsed`)."""
-
-    note: Note
-    changes_at: int | None = None
-
-
-def stop(code: str, scope: str, text: str, frees_at: int | None = None) -> Note:
-    """Say that nothing at all may begin in a scope: none is counted and none is allowed."""
-    return Note(code=code, text=text, scope=scope, observed=0, limit=0, frees_at=frees_at)
+from kubenode.core.risk.refusal import Refusal, freedom, stop
 
 
 class Round:
@@ -123,13 +59,10 @@ class Round:
         self._row = {op_id: hold.op_id for hold in status.holds for op_id in hold.op_ids}
         self._opened: dict[str, bool] = {}
         self._running: dict[str, dict[str, str]] = {}
-        self._leaving: dict[tuple[str, timedelta], tuple[Expiry, ...] | None] = {}
-        self._fresh: dict[str, int] = {}
         self._texts: dict[tuple[tuple[str, ...], str], str] = {}
         self._size = ledger.size(status)
-        self._shut = _strictest(bounds, now)
-        self._remedies = {hold.op_id: "" for hold in status.holds if hold.cause in _REMEDIES}
-        self._evidence: dict[str, tuple[Evidence, ...]] = {}
+        self._rates = Rates(status, now=now, moment=moment)
+        self._proving = Proving(status, bounds, now)
         self._spoilt = ledger.spoilt(status)
         self._closed = {*status.closed, *(scope for hold in status.holds for scope in hold.scopes)}
         for hold in status.holds:
@@ -140,16 +73,14 @@ class Round:
     def _begin(self, ask: Ask) -> None:
         """Count an act that runs, by its scopes and by its remedier; one that joined a hold is in flight with it."""
         self._occupy(self._row.get(ask.op_id, ask.op_id), ask.machine.uid, scopes(ask, self._bounds.own))
-        if ask.cause in _REMEDIES:
-            self._remedies[ask.op_id] = ask.remedier
+        self._proving.begin(ask)
 
     def know(self, ask: Ask) -> None:
         """Learn whose remedy an open hold is; one that nobody owns counts for every remedier.
 
         It is in flight by its remedier's own limits too, though its row may be older than they are.
         """
-        if ask.op_id in self._remedies:
-            self._remedies[ask.op_id] = ask.remedier
+        self._proving.know(ask)
         if ask.op_id in self._row:
             self._occupy(self._row[ask.op_id], ask.machine.uid, own_scopes(ask, self._bounds.own))
 
@@ -165,8 +96,7 @@ class Round:
         self._begin(ask)
         self._size += ledger.weight(hold)
         self._closed.update(hold.scopes)
-        for scope in hold.scopes:
-            self._fresh[scope] = self._fresh.get(scope, 0) + 1
+        self._rates.begin(hold)
 
     def open(self, ask: Ask) -> None:
         """Grant what waits; until this round is written nothing of it can have begun, so further changes may join."""
@@ -229,9 +159,13 @@ class Round:
             return None
         found = (
             self._reviewed(ask)
-            or self._success(ask)
-            or self._width(ask)
-            or (None if ask.rollback else self._windows(ask))
+            or self._proving.success(ask)
+            or self._proving.width(ask)
+            or (
+                None
+                if ask.rollback
+                else self._rates.refusal((one, self._most(one)) for one in self._limits(ask))
+            )
         )
         return None if found is None else attrs.evolve(found, note=_about(ask, found.note))
 
@@ -270,7 +204,7 @@ class Round:
         if self._moment >= settled:
             return None
         text = "the ledger was lost; who holds what is being found out"
-        return stop("HistoryLost", "cluster", text, self._elapsed(settled))
+        return stop("HistoryLost", "cluster", text, self._rates.elapsed(settled))
 
     def _busy(self, ask: Ask) -> Note | None:
         owner = self._owner.get(ask.machine.uid)
@@ -293,12 +227,6 @@ class Round:
             code="StormCooldown", text=text, scope=named(scope), observed=running, limit=1, frees_at=until
         )
 
-    def _success(self, ask: Ask) -> Refusal | None:
-        """Remedies that do not help are not tried on more machines; what people roll out is not theirs to judge."""
-        if self._shut is None or ask.cause not in _AUTOMATIC:
-            return None
-        return Refusal(note=self._shut.note, changes_at=self._shut.changes_at)
-
     def _reviewed(self, ask: Ask) -> Refusal | None:
         """A reviewer may veto or narrow what every limit allows; of several objections, the one that lasts longest.
 
@@ -312,28 +240,7 @@ class Round:
                 late.append(Refusal(note=note))
             elif note is not None:
                 standing.append(Refusal(note=note, changes_at=one.again))
-        return max(standing or late, key=_freedom, default=None)
-
-    def _width(self, ask: Ask) -> Refusal | None:
-        """A remedier acts on more machines at once only as its repairs are proven."""
-        if ask.cause not in _AUTOMATIC:
-            return None
-        running = sum(remedier in ("", ask.remedier) for remedier in self._remedies.values())
-        found = [
-            Refusal(note=answer.note, changes_at=answer.changes_at)
-            for known in self._known(ask.remedier)
-            if (answer := narrow(known, ask.remedier, running, self._now)) is not None
-        ]
-        return max(found, key=_freedom, default=None)
-
-    def _known(self, remedier: str) -> tuple[Evidence, ...]:
-        if remedier not in self._evidence:
-            widths = {policy.spec.repair_width for policy in self._bounds.policies}
-            self._evidence[remedier] = tuple(
-                evidence(width, remedier, self._bounds.outcomes, self._now)
-                for width in sorted(widths, key=lambda width: (width.first, width.window))
-            )
-        return self._evidence[remedier]
+        return max(standing or late, key=freedom, default=None)
 
     def _limits(self, ask: Ask) -> Iterable[Counted]:
         return counted(ask, self._bounds.policies, self._bounds.own)
@@ -381,49 +288,6 @@ class Round:
         )
         return Note(code="LedgerFull", text=text, scope="cluster", observed=rows, limit=HOLD_LIMIT)
 
-    def _windows(self, ask: Ask) -> Refusal | None:
-        found = [
-            refusal
-            for one in self._limits(ask)
-            if one.limit.window is not None
-            and (refusal := self._window(one.scope, one.limit.window, self._most(one))) is not None
-        ]
-        return max(found, key=_freedom, default=None)
-
-    def _window(self, scope: str, window: timedelta, most: int) -> Refusal | None:
-        place, span = named(scope), format_duration(window)
-        if self._moment < self.status.blind_until:
-            frees = self._elapsed(self.status.blind_until)
-            text = f"{place}: what was started before the ledger was lost counts as used"
-            note = Note(code="HistoryLost", text=text, scope=place, observed=most, limit=most, frees_at=frees)
-            return Refusal(note=note, changes_at=frees)
-        leaving = self._expiries(scope, window)
-        if leaving is None:
-            text = (
-                f"{place}: starts within {span} cannot be counted and count as used; take {scope!r} out of "
-                "status.closed of the RiskLedger, at your own risk, or delete the ledger: it is rebuilt"
-            )
-            note = Note(code="CountUnreadable", text=text, scope=place, observed=most, limit=most)
-            return Refusal(note=note)
-        used = sum(expiry.amount for expiry in leaving)
-        if used < most:
-            return None
-        frees = self._elapsed(freed_at(leaving, used - most + 1))
-        text = f"{place}: {used} started within {span}, limit {most}"
-        note = Note(code="RateLimit", text=text, scope=place, observed=used, limit=most, frees_at=frees)
-        # The note says how many there are, so it changes as soon as one of them leaves.
-        return Refusal(note=note, changes_at=self._elapsed(soonest(expiry.at for expiry in leaving)))
-
-    def _expiries(self, scope: str, window: timedelta) -> tuple[Expiry, ...] | None:
-        key = (scope, window)
-        if key not in self._leaving:
-            self._leaving[key] = ledger.leaving(self.status, scope, window, self._moment)
-        found, fresh = self._leaving[key], self._fresh.get(scope, 0)
-        if found is None or not fresh:
-            return found
-        end = self._moment + nanoseconds(window)
-        return (*found, Expiry(at=end, amount=fresh))
-
     def _hold_of(self, ask: Ask) -> Hold:
         """Give the row of an ask that is granted now."""
         return Hold(
@@ -445,24 +309,6 @@ class Round:
             self._texts[key] = as_text(limits_of(ask.scopes, self._bounds.policies, rooms, own))
         return self._texts[key]
 
-    def _elapsed(self, at: int | None) -> int | None:
-        """Give ledger time as this process's elapsed time."""
-        return None if at is None else self._now.elapsed + at - self._moment
-
-
-def _strictest(bounds: Bounds, now: Now) -> Shut | None:
-    """Give, of the gates that are shut, the one that opens last."""
-    gates = [policy.spec.success_gate for policy in bounds.policies]
-    found = [shut(gate, bounds.outcomes, now) for gate in gates if gate is not None]
-    answers = [one for one in found if one is not None]
-    return max(answers, key=lambda one: lasting(one.note), default=None)
-
 
 def _about(ask: Ask, note: Note) -> Note:
     return attrs.evolve(note, text=f"{ask.machine.name}: {note.text}")
-
-
-def _freedom(refusal: Refusal) -> float:
-    """Order refusals by when they free; what never does by itself is last."""
-    frees = refusal.note.frees_at
-    return math.inf if frees is None else frees

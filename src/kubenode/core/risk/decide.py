@@ -15,8 +15,10 @@ from kubenode.core.policy import Policy
 from kubenode.core.review import Reviewed
 from kubenode.core.risk import ledger
 from kubenode.core.risk.asks import Ask, in_order
-from kubenode.core.risk.binding import Bounds, Refusal, Round, SetRoom, stop
+from kubenode.core.risk.binding import Round
+from kubenode.core.risk.bounds import Bounds, SetRoom
 from kubenode.core.risk.record import recorded
+from kubenode.core.risk.refusal import Refusal, stop
 from kubenode.core.risk.storm import Storms, storms
 from kubenode.core.risk.success import Outcome
 

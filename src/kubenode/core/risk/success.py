@@ -17,6 +17,7 @@ from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration
 from kubenode.core.model.remedy import AttemptState, RemedyOperationJob
 from kubenode.core.model.risk import SuccessGate
+from kubenode.core.risk.refusal import Refusal
 
 SLACK = timedelta(minutes=1)
 """How far the clocks of two controllers may be apart without a failure being forgotten early."""
@@ -41,15 +42,7 @@ def outcomes_of_job(job: RemedyOperationJob) -> tuple[Outcome, ...]:
     )
 
 
-@attrs.frozen(kw_only=True)
-class Shut:
-    """A gate that lets no remedy begin. `changes_at`: when the numbers of its note change by time alone."""
-
-    note: Note
-    changes_at: int | None
-
-
-def shut(gate: SuccessGate, outcomes: Iterable[Outcome], now: Now) -> Shut | None:
+def shut(gate: SuccessGate, outcomes: Iterable[Outcome], now: Now) -> Refusal | None:
     """Say whether too few remedies succeeded; None when enough did, or too few ended to tell.
 
     Invariant: the answer stays the same until exactly `changes_at`; by time alone it is None at `frees_at`
@@ -71,7 +64,7 @@ def shut(gate: SuccessGate, outcomes: Iterable[Outcome], now: Now) -> Shut | Non
     if not _too_few(gate, good, bad):
         return None
     changes_at = soonest(at for at, change in moves.items() if change != (0, 0))
-    return Shut(note=_note(gate, good, bad, _opens_at(gate, good, bad, moves)), changes_at=changes_at)
+    return Refusal(note=_note(gate, good, bad, _opens_at(gate, good, bad, moves)), changes_at=changes_at)
 
 
 def _move(moves: dict[int, tuple[int, int]], at: int, one: Outcome, sign: int) -> None:

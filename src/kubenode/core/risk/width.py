@@ -14,15 +14,8 @@ from kubenode.core.health.freeze import aware, elapsed_at
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import format_duration
 from kubenode.core.model.risk import RepairWidth
+from kubenode.core.risk.refusal import Refusal
 from kubenode.core.risk.success import Outcome
-
-
-@attrs.frozen(kw_only=True)
-class Narrow:
-    """Why no more remedies of a remedier may be in flight. `changes_at`: when the numbers change by time alone."""
-
-    note: Note
-    changes_at: int | None
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +46,7 @@ def evidence(width: RepairWidth, remedier: str, outcomes: Iterable[Outcome], now
     return Evidence(width=width, spans=tuple(spans))
 
 
-def narrow(known: Evidence, remedier: str, running: int, now: Now) -> Narrow | None:
+def narrow(known: Evidence, remedier: str, running: int, now: Now) -> Refusal | None:
     """Say that a remedier has as many remedies in flight as its evidence allows; None when it has fewer.
 
     Invariants: a failure never widens, a proven repair never narrows, and time alone only narrows (but for a
@@ -68,4 +61,4 @@ def narrow(known: Evidence, remedier: str, running: int, now: Now) -> Narrow | N
     scope, span = f"remedier {remedier}", format_duration(known.width.window)
     text = f"{scope}: {running} in flight, limit {most}; {most - known.width.first} proven within {span} since it last failed"
     note = Note(code="Unproven", text=text, scope=scope, observed=running, limit=most, frees_at=frees_at)
-    return Narrow(note=note, changes_at=next((edge for edge in edges if known.at(edge) != most), None))
+    return Refusal(note=note, changes_at=next((edge for edge in edges if known.at(edge) != most), None))

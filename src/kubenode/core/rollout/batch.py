@@ -6,13 +6,8 @@ A batch is a gate, not a concurrency: who of its members starts when is the risk
 from collections.abc import Sequence
 
 from kubenode.core.identity import rollout_op_id
-from kubenode.core.model.componentset import (
-    BATCH_LIMIT,
-    Batch,
-    MachineComponentSet,
-    MachineComponentSetStatus,
-    Member,
-)
+from kubenode.core.model.batch import BATCH_LIMIT, Batch, Member
+from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import IntOrPercent
 from kubenode.core.rollout.tally import Seat

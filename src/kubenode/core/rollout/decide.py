@@ -9,14 +9,9 @@ from kubenode.core.decision import NOTHING_SEEN, Decision, Note, SetEntry, soone
 from kubenode.core.health.freeze import Place, thaws
 from kubenode.core.health.zones import ZoneTally
 from kubenode.core.inspection import Inspected
+from kubenode.core.model.batch import Batch, Member, MemberState
 from kubenode.core.model.component import Disruption, MachineComponent
-from kubenode.core.model.componentset import (
-    Batch,
-    MachineComponentSet,
-    MachineComponentSetStatus,
-    Member,
-    MemberState,
-)
+from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus
 from kubenode.core.model.condition import Claim, stated
 from kubenode.core.model.inspection import (
     OnFailure,

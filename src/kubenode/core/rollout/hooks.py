@@ -16,12 +16,8 @@ from kubenode.core.decision import NOTHING_SEEN
 from kubenode.core.errors import Problem
 from kubenode.core.identity import digest
 from kubenode.core.inspection import Awaited, Fail, Inconclusive, Inspected, Pass
-from kubenode.core.model.componentset import (
-    Batch,
-    MachineComponentSet,
-    MachineComponentSetStatus,
-    Revision,
-)
+from kubenode.core.model.batch import Batch
+from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus, Revision
 from kubenode.core.model.inspection import (
     InspectionHook,
     InspectionResult,

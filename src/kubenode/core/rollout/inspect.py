@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import attrs
 
-from kubenode.core.model.componentset import Batch, BatchRecord, MemberState
+from kubenode.core.model.batch import Batch, BatchRecord, MemberState
 from kubenode.core.model.now import Now
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.rollout.hooks import NOTHING_ASKED, Findings

@@ -9,8 +9,9 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import NOTHING_SEEN
-from kubenode.core.model.componentset import Batch, Failure, MachineComponentSet, Member, MemberState
-from kubenode.core.model.machine import DrainState
+from kubenode.core.model.batch import Batch, Failure, Member, MemberState
+from kubenode.core.model.componentset import MachineComponentSet
+from kubenode.core.model.drain import DrainState
 from kubenode.core.model.meta import matches
 from kubenode.core.model.now import Now
 from kubenode.core.node.drain import DRAIN_TIMED_OUT, drained_for

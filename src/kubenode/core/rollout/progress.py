@@ -8,17 +8,11 @@ from typing import Final
 import attrs
 
 from kubenode.core.decision import Note, soonest
-from kubenode.core.errors import Problem
+from kubenode.core.errors import Problem, refusal
 from kubenode.core.inspection import Inspected
+from kubenode.core.model.batch import Batch, Failure, MemberState, RolledBack
 from kubenode.core.model.component import MachineComponent
-from kubenode.core.model.componentset import (
-    Batch,
-    Failure,
-    MachineComponentSet,
-    MachineComponentSetStatus,
-    MemberState,
-    RolledBack,
-)
+from kubenode.core.model.componentset import MachineComponentSet, MachineComponentSetStatus
 from kubenode.core.model.condition import Claim
 from kubenode.core.model.inspection import (
     InspectionHook,
@@ -28,7 +22,6 @@ from kubenode.core.model.quantity import format_duration
 from kubenode.core.rollout.hooks import obstacle, word
 from kubenode.core.rollout.inspect import Gate, GateState
 from kubenode.core.rollout.tally import TallyView
-from kubenode.core.step import refusal
 
 PROGRESSING = "Progressing"
 CONFLICT = "Conflict"

@@ -5,15 +5,15 @@ from collections.abc import Iterable
 import attrs
 
 from kubenode.core.decision import SetEntry
+from kubenode.core.model.batch import RolledBack
 from kubenode.core.model.componentset import (
     REVISIONS_LIMIT,
     Approval,
     MachineComponentSet,
     MachineComponentSetStatus,
     Revision,
-    RolledBack,
 )
-from kubenode.core.model.machine import ComponentEntry
+from kubenode.core.model.entry import ComponentEntry
 from kubenode.core.rollout.tally import JOIN_LIMIT, Seat, TallyView
 
 

@@ -11,7 +11,8 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 
 from kubenode.core.identity import digest
-from kubenode.core.model.machine import ComponentEntry, ComponentReport, ConfigState, DrainRecord
+from kubenode.core.model.drain import DrainRecord
+from kubenode.core.model.entry import ComponentEntry, ComponentReport, ConfigState
 from kubenode.core.model.meta import Ref
 from kubenode.core.model.quantity import IntOrPercent
 

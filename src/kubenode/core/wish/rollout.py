@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from kubenode.core import wire
+from kubenode.core.model.batch import MemberState
 from kubenode.core.model.componentset import (
     SKIP_LIMIT,
     Approval,
@@ -15,7 +16,6 @@ from kubenode.core.model.componentset import (
     Excuse,
     InspectAgain,
     MachineComponentSet,
-    MemberState,
     Revision,
     Skip,
 )

@@ -1,1 +1,1 @@
-"""The agent's side of the engine: one machine a key, one host a machine."""
+"""The agent's side of the engine: one key per machine, and one host to it."""

@@ -1,4 +1,4 @@
-"""Steps and their ways back, as the journal writes them.
+"""Steps and the acts that undo them (their way back), as the journal writes them.
 
 Contents of files, values of the kernel and URLs do not stand in the journal, since they may be secrets or hold one: it names them by digest,
 and the bytes are kept beside it for as long as the operation is open.
@@ -42,7 +42,7 @@ class PutBack:
 
 @attrs.frozen(kw_only=True)
 class RestartAgain:
-    """Let a unit run with what is there again; one that still runs as it did before has read nothing else."""
+    """Restart a unit when what it reads was put back; not one that still runs as `invocation`, since it has read nothing else."""
 
     unit: str
     invocation: str
@@ -209,7 +209,7 @@ def dump(act: Act) -> Json:
 
 
 def _then(after: Then | None) -> Json | str | None:
-    """Give what follows a file: the name of a unit is one that is restarted."""
+    """Write the `then` of a step as JSON: the bare name of a unit means that it is restarted."""
     match after:
         case None:
             return None
@@ -226,7 +226,7 @@ def _given(**words: str) -> Json:
 
 
 def _after(raw: Any) -> Then | None:
-    """Give what follows a file; the inverse of `_then`."""
+    """Read the `then` of a step; the inverse of `_then`."""
     if raw is None or isinstance(raw, str):
         return None if raw is None else RestartUnit(unit=raw)
     return ReloadUnit(unit=raw["reload"])

@@ -45,7 +45,7 @@ class Artifacts:
         """Look at what an installation will change.
 
         Returns:
-            The way back before its unit is as it was, the rest of it, and what to note.
+            Of the way back what comes before its unit is restarted, what comes after that, and what the journal notes.
 
         Raises:
             StepFailed: there would be no way back.

@@ -7,9 +7,8 @@ The same engine runs it: a real agent has one machine, a simulation has hundreds
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import attrs
@@ -24,9 +23,10 @@ from kubenode.core.host.plan import reinstalled
 from kubenode.core.host.probes import looked_at, probed
 from kubenode.core.host.reinstall import last_good
 from kubenode.core.host.variables import filled, values
-from kubenode.core.model.machine import ConfigState
+from kubenode.core.model.entry import ConfigState
 from kubenode.core.policy import Policy
-from kubenode.core.step import Probe, Step
+from kubenode.core.probe import Probe
+from kubenode.core.step import Step
 from kubenode.runtime.engine.loop import Engine, Fault, Question, Recorder, raised
 from kubenode.runtime.parameters import structured
 from kubenode.runtime.plugins import Plugins
@@ -50,11 +50,26 @@ class Hosts(Protocol):
     def seen(self, machine: str) -> HostSeen | None:
         """Give what is known of a host; None when it has no agent, or the agent is down or cut off."""
 
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Be told for what `look` will be asked next, so that all of it can be looked at at the same time."""
+
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at a host. Raises CannotLook when nobody can tell how it is."""
 
     async def run(self, effect: RunSteps) -> None:
         """Start the steps under their op-id and journal them; what became of them is seen later."""
+
+
+@attrs.frozen
+class _Wanted:
+    """What is wanted of one entry, by whom it is judged, and what both of them look at."""
+
+    name: str
+    component: m.MachineComponent
+    state: m.Running
+    driver: ComponentDriver[Any]
+    want: Desired[Any]
+    probes: tuple[Probe, ...] = ()
 
 
 @attrs.frozen
@@ -96,11 +111,14 @@ class AgentController:
             return None
         components = self._components(machine)
         known = values(machine, host.address)
-        looked = {
-            name: self._judged(machine, name, components[entry.component], known)
+        wanted = {
+            name: self._wanted(machine, name, components[entry.component], known)
             for name, entry in sorted(machine.spec.components.items())
             if entry.component in components
         }
+        looks = tuple(one.probes for one in wanted.values() if isinstance(one, _Wanted))
+        self._hosts.foretell(key, looks)
+        looked = {name: self._judged(key, one) for name, one in wanted.items()}
         found = {name: one for name, one in looked.items() if one is not None}
         asked = reinstalled(machine.spec.operation)
         snapshot = NodeSnapshot(
@@ -122,34 +140,37 @@ class AgentController:
         found = {name: self._cache.get(m.MachineComponent, name) for name in sorted(names)}
         return {name: component for name, component in found.items() if component is not None}
 
-    def _judged(
+    def _wanted(
         self, machine: m.Machine, name: str, component: m.MachineComponent, known: Mapping[str, str]
-    ) -> "_Judged | None":
+    ) -> "_Wanted | Problem":
+        """Ask the driver of an entry what has to be looked at."""
+        state = machine.spec.components[name].state
+
+        def asked(one: _Wanted) -> _Wanted:
+            probes = (*one.driver.probes(one.want), *looked_at(component.spec, state))
+            hash(probes)  # what cannot be looked up is this driver's failure, and no other entry's
+            return attrs.evolve(one, probes=probes)
+
+        return self._asked(name, component, state, known, asked)
+
+    def _judged(self, machine: str, wanted: "_Wanted | Problem") -> "_Judged | None":
         """Ask the driver of an entry, and the component's own probes, what is there and what is to be done.
 
         Returns:
             None where the host cannot be looked at: nothing is known then, and nothing is done.
         """
-        spec, state = component.spec, machine.spec.components[name].state
+        if isinstance(wanted, Problem):
+            return _Judged(_NOTHING, wanted)
         try:
-            ask = partial(self._looked, machine.metadata.name, spec, state)
-            found = self._asked(name, component, state, known, ask)
+            seen = self._hosts.look(machine, wanted.probes)
         except CannotLook as error:
-            LOG.warning("event=not-looked entry=%s error=%s", name, error)
+            LOG.warning("event=not-looked entry=%s error=%s", wanted.name, error)
             return None
+        found = _guarded(wanted.name, wanted.component, lambda: _found(wanted, seen))
         return _Judged(_NOTHING, found) if isinstance(found, Problem) else found
 
-    def _looked(
-        self, machine: str, spec: m.MachineComponentSpec, state: m.Running, driver: ComponentDriver[Any],
-        want: Desired[Any],
-    ) -> "_Judged":  # fmt: skip
-        """Look at the host for a driver and for the component's own probes. Raises CannotLook."""
-        seen = self._hosts.look(machine, (*driver.probes(want), *looked_at(spec, state)))
-        have, failing = probed(driver.judge(want, seen), spec, state, seen)
-        return _Judged(have, driver.plan(want, have), failing)
-
     def _afresh(self, machine: m.Machine, name: str, known: Mapping[str, str]) -> tuple[Step, ...] | Problem:
-        """Ask the driver for the steps that put down what was last found whole of an entry; none where nothing was."""
+        """Ask the driver for the steps that install what was last found whole of an entry; none where nothing was."""
         entry, agent = machine.spec.components.get(name), machine.status.agent or m.AgentStatus()
         good = "" if entry is None else last_good(agent.components.get(name, m.ComponentReport()), entry)
         component = self._cache.get(m.MachineComponent, good) if good else None
@@ -161,14 +182,10 @@ class AgentController:
 
     def _asked(
         self, name: str, component: m.MachineComponent, state: m.Running, known: Mapping[str, str],
-        ask: Callable[[ComponentDriver[Any], Desired[Any]], T],
+        ask: Callable[[_Wanted], T],
     ) -> T | Problem:  # fmt: skip
-        """Ask the driver of an entry something; give the answer, or why it cannot be asked or has none.
-
-        Raises:
-            CannotLook: what is asked looks at the host, and nobody can tell how it is.
-        """
-        where, spec = f"MachineComponent {component.metadata.name}", component.spec
+        """Ask the driver of an entry something; give the answer, or why it cannot be asked or has none."""
+        where, spec = _where(component), component.spec
         driver = self._plugins.components.get(spec.driver)
         if driver is None:
             drivers = ", ".join(sorted(self._plugins.components)) or "none"
@@ -177,25 +194,44 @@ class AgentController:
         raw = filled(spec.parameters, known, f"{where}.spec.parameters")
         if isinstance(raw, Problem):
             return raw
-        try:
+
+        def asked() -> T:
             params = structured(raw, driver.params, f"{where}.spec.parameters")
             want = Desired(version=spec.version, params=params, state=state, disruption=spec.disruption)
-            return ask(driver, want)
-        except CannotLook:
-            raise
-        except InvalidObjectError as error:
-            return Problem(where=where, what=f"ParametersInvalid: {error}")
-        except Exception as error:
-            what = f"PluginFailed: driver {spec.driver} of {name} raised {type(error).__name__}: {error}"
-            return Problem(where=where, what=what)
+            return ask(_Wanted(name, component, state, driver, want))
+
+        return _guarded(name, component, asked)
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
         """Ask core/host."""
         return decide(snapshot, policy)
 
 
-def _from_nothing(driver: ComponentDriver[Any], want: Desired[Any]) -> tuple[Step, ...]:
-    return driver.plan(want, _NOTHING)
+def _where(component: m.MachineComponent) -> str:
+    return f"MachineComponent {component.metadata.name}"
+
+
+def _guarded(name: str, component: m.MachineComponent, ask: Callable[[], T]) -> T | Problem:
+    """Ask a driver; give why it has no answer, if it has none."""
+    where = _where(component)
+    try:
+        return ask()
+    except InvalidObjectError as error:
+        return Problem(where=where, what=f"ParametersInvalid: {error}")
+    except Exception as error:
+        driver = component.spec.driver
+        what = f"PluginFailed: driver {driver} of {name} raised {type(error).__name__}: {error}"
+        return Problem(where=where, what=what)
+
+
+def _found(wanted: _Wanted, seen: Seen) -> _Judged:
+    """Judge how the host looks, by the driver and by the component's own probes."""
+    have, failing = probed(wanted.driver.judge(wanted.want, seen), wanted.component.spec, wanted.state, seen)
+    return _Judged(have, wanted.driver.plan(wanted.want, have), failing)
+
+
+def _from_nothing(wanted: _Wanted) -> tuple[Step, ...]:
+    return wanted.driver.plan(wanted.want, _NOTHING)
 
 
 def agents(

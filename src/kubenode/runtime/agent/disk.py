@@ -1,4 +1,4 @@
-"""Every change that the agent itself makes to a disk, one method each: what tests let fail, and where they let it die.
+"""Every change that the agent itself makes to a disk, one method each: here tests inject failures, and kill the agent.
 
 What is read is not here. A name is always one part of a path, within a folder that is open already.
 """

@@ -18,7 +18,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import attrs
 
-from kubenode.core.step import is_url
+from kubenode.core.naming import is_url
 from kubenode.runtime.agent.reach import connected, refuse
 from kubenode.runtime.agent.tree import StepFailed
 
@@ -204,7 +204,7 @@ class _Line:
 
 
 def _careful(connection: http.client.HTTPConnection) -> http.client.HTTPConnection:
-    """Let a connection be made to no server that is never asked."""
+    """Let a connection refuse the servers that must never be asked (`reach.py`), by the address that it is made to."""
     connection._create_connection = connected  # type: ignore[attr-defined]  # as its own tests do; ours notice if it goes
     return connection
 

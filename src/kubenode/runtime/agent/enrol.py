@@ -1,15 +1,18 @@
 """Enrolment from the host's side: a key that is made here, a request, and the certificate that answers it.
 
 The key is on the disk before anybody is asked, since a token is good for one key: whatever dies in between, the next
-start asks with the same key under the same name, and finds what was answered.
+start asks with the same key under the same name, and finds what was answered. Whether a certificate is still good is the
+server's to say: this host's clock may be wrong.
 """
 
 import asyncio
 import base64
 import json
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +32,7 @@ from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.store.client import Connection
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Request
+from kubenode.runtime.threads import called
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -38,11 +42,15 @@ _KEY: Final = "/next.key"
 """A key that has no certificate yet."""
 _KIND: Final = CertificateSigningRequest.KIND
 _PRIVATE: Final = 0o600
+_DISK: Final = "kubenode identity"
+"""The thread of what waits for a disk: the loop does not."""
 _POLL: Final = (0.25, 5.0)
 _AGAIN: Final = (1.0, 30.0)
 _UNKNOWN_LIMIT: Final = 60.0
 """Seconds that a server is given to hear of a token that was just made."""
-_RENEW_AGAIN: Final = timedelta(minutes=1)
+_RENEW_AGAIN: Final = (60.0, 300.0)
+"""Seconds between two tries of a renewal, at first and at last; up to twice as many, so that agents spread out."""
+_CHANCE: Final = secrets.SystemRandom().random
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -106,50 +114,126 @@ class Enrolment:
 
 
 async def enrol(wanted: Enrolment, now: datetime, sleep: Sleep = asyncio.sleep) -> None:
-    """See to it that there is a certificate that is still good; ask for one with the token when there is none.
+    """See to it that there is a certificate that the server takes; ask for one with the token when there is none.
 
-    A server that is away is waited for.
+    A server that is away is waited for. It is asked about a certificate that is over by this host's clock.
 
     Raises:
         NotEnrolled: there is no token, the server does not know it, or the request was denied.
         InvalidObjectError: what was given cannot be read.
     """
-    held = wanted.certificate()
-    if held is not None and now < (await keywork.certificate(held)).end:
+    held = await called(_DISK, wanted.certificate)
+    if held is not None and (now < (await keywork.certificate(held)).end or await _is_taken(wanted, sleep)):
         return
+    await _by_token(wanted, sleep)
+
+
+async def _is_taken(wanted: Enrolment, sleep: Sleep) -> bool:
+    """Ask the server whether it takes a certificate that is over by this host's clock."""
+    async with _Asking(wanted.connection, field_manager=FIELD_MANAGER) as store:
+        try:
+            await _patient(store.groups, sleep)
+        except Unauthorized:
+            return False
+    _tell_clock()
+    return True
+
+
+def _tell_clock() -> None:
+    LOG.warning(
+        "event=clock-wrong why='the certificate is over by this host's clock, and good by the server's' "
+        "fix='timedatectl set-ntp true'"
+    )
+
+
+async def _by_token(wanted: Enrolment, sleep: Sleep) -> None:
     token = _token(wanted)
     async with _Asking(
         lambda: by_token(wanted.server, wanted.authority, token), field_manager=FIELD_MANAGER
     ) as store:
-        groups = await _patient(store.groups, sleep)
-        prefix = token_group("")
-        uid = next((group.removeprefix(prefix) for group in groups if group.startswith(prefix)), "")
-        if not uid:
-            raise NotEnrolled("the token is of no Machine", f"kubenode machine token {wanted.machine}")
-        await _obtain(store, wanted, groups_of(uid), token.partition(".")[0], sleep)
+        try:
+            groups = await _patient(store.groups, sleep, unknown=_UNKNOWN_LIMIT)
+            prefix = token_group("")
+            uid = next((group.removeprefix(prefix) for group in groups if group.startswith(prefix)), "")
+            if not uid:
+                raise NotEnrolled("the token is of no Machine", f"kubenode machine token {wanted.machine}")
+            await _obtain(store, wanted, groups_of(uid), token.partition(".")[0], sleep)
+        except Unauthorized as error:
+            text = "the server does not know the token: it was used, has expired, or is of another cluster"
+            fix = f"make a new one: kubenode machine token {wanted.machine}"
+            raise NotEnrolled(text, fix) from error
 
 
 async def renew(
-    store: KubeStore, wanted: Enrolment, now: Callable[[], datetime], sleep: Sleep = asyncio.sleep
-) -> None:
+    store: KubeStore, wanted: Enrolment, now: Callable[[], datetime], sleep: Sleep = asyncio.sleep, *,
+    refused: Callable[[], bool] = lambda: False,
+) -> None:  # fmt: skip
     """Renew the certificate, with a new key, whenever two thirds of its time are over; until cancelled.
 
-    The store goes on with the old one and takes the new one when the server refuses the old one.
+    The store goes on with the old one and takes the new one when the server refuses the old one. Where the server takes
+    the old one no more, a token is asked with, which is read anew each time: a person may have made one since.
+
+    Args:
+        store: with the certificate in use.
+        wanted: of which machine it is.
+        now: this host's time; how far it is from the server's is known to the store.
+        sleep: waits for some seconds.
+        refused: tells whether the server does not know us; then it is not waited until the time is over.
     """
+    shortest, longest = _RENEW_AGAIN
+    least, pause = 0.0, shortest
     while True:
-        held = wanted.certificate()
-        if held is None:
-            return
-        said = await keywork.certificate(held)
-        lifetime = said.end - said.begin
-        due = said.begin + lifetime * (2 / 3) + _spread(wanted.machine, lifetime)
-        await sleep(max(0.0, (due - now()).total_seconds()))
         try:
-            uid = next(group.removeprefix(UID) for group in said.organizations if group.startswith(UID))
-            await _obtain(store, wanted, groups_of(uid), "", sleep)
-        except (KubenodeError, StopIteration) as error:
-            LOG.warning("event=not-renewed error=%s: %s", type(error).__name__, error)
-            await sleep(_RENEW_AGAIN.total_seconds())
+            said = await _held(wanted)
+            if said is None:
+                await _by_token(wanted, sleep)
+            else:
+                if _right(store, now) < said.end <= now():
+                    _tell_clock()
+                await _until(_due(said, wanted.machine), partial(_right, store, now), sleep, refused, least)
+                await _renewed(store, wanted, said, sleep)
+            least, pause = shortest, shortest
+        except (KubenodeError, OSError) as error:
+            fix = getattr(error, "fix", "") or "see to the server; it is tried again"
+            LOG.warning("event=not-renewed error=%r fix=%r", f"{type(error).__name__}: {error}", fix)
+            await sleep(pause * (1 + _CHANCE()))
+            least, pause = 0.0, min(pause * 2, longest)
+
+
+async def _held(wanted: Enrolment) -> keywork.Certificate | None:
+    held = await called(_DISK, wanted.certificate)
+    return None if held is None else await keywork.certificate(held)
+
+
+def _right(store: KubeStore, now: Callable[[], datetime]) -> datetime:
+    """Give the server's time, as far as it is known: by its clock a certificate is good or not."""
+    return now() - (store.ahead or timedelta())
+
+
+def _due(said: keywork.Certificate, machine: str) -> datetime:
+    lifetime = said.end - said.begin
+    return said.begin + lifetime * (2 / 3) + _spread(machine, lifetime)
+
+
+async def _until(
+    due: datetime, now: Callable[[], datetime], sleep: Sleep, refused: Callable[[], bool], least: float
+) -> None:
+    """Wait until a moment or a refusal, `least` seconds at any rate; a clock that is set meanwhile is heeded."""
+    while True:
+        left = (due - now()).total_seconds()
+        await sleep(max(least, min(left, _RENEW_AGAIN[0])))
+        if left <= _RENEW_AGAIN[0] or refused():
+            return
+        least = 0.0
+
+
+async def _renewed(store: KubeStore, wanted: Enrolment, said: keywork.Certificate, sleep: Sleep) -> None:
+    uid = next((group.removeprefix(UID) for group in said.organizations if group.startswith(UID)), "")
+    try:
+        await _obtain(store, wanted, groups_of(uid), "", sleep)
+    except Unauthorized as error:
+        LOG.warning("event=certificate-refused error=%s", error)
+        await _by_token(wanted, sleep)
 
 
 def _spread(machine: str, lifetime: timedelta) -> timedelta:
@@ -171,25 +255,26 @@ def _token(wanted: Enrolment) -> str:
     return found
 
 
-async def _patient(ask: Callable[[], Awaitable[Any]], sleep: Sleep) -> Any:
-    """Ask until there is an answer; a token that the server does not know yet is given a minute."""
-    pause, unknown = _AGAIN[0], 0.0
+async def _patient(ask: Callable[[], Awaitable[Any]], sleep: Sleep, *, unknown: float = 0.0) -> Any:
+    """Ask until there is an answer; a server that does not know us may hear of us within some seconds.
+
+    Raises:
+        Unauthorized: it has not.
+    """
+    pause, waited = _AGAIN[0], 0.0
     while True:
         try:
             return await ask()
         except Unauthorized as error:
-            unknown += pause
-            if unknown > _UNKNOWN_LIMIT:
-                text = (
-                    "the server does not know the token: it was used, has expired, or is of another cluster"
-                )
-                raise NotEnrolled(text, "make a new one: kubenode machine token MACHINE") from error
+            waited += pause
+            if waited > unknown:
+                raise
             LOG.warning("event=token-unknown error=%s", error)
         except ApiError as error:
             if error.retry is not Retry.BACKOFF:
                 raise
             LOG.warning("event=waits-for-the-server error=%s", error)
-        await sleep(pause)
+        await sleep(pause * (1 + _CHANCE()) / 2)
         pause = min(pause * 2, _AGAIN[1])
 
 
@@ -198,10 +283,10 @@ async def _obtain(
 ) -> None:
     """Ask for a certificate, wait for it, and put it in the place of the one before."""
     tree = Tree(wanted.state)
-    kept = tree.read(_KEY)
+    kept = await called(_DISK, lambda: tree.read(_KEY))
     made = await keywork.request(kept or b"", user_of(wanted.machine), groups)
     if not kept:
-        tree.write(_KEY, made.key, _PRIVATE)
+        await called(_DISK, lambda: tree.write(_KEY, made.key, _PRIVATE))
     name = f"kubenode-{wanted.machine}-{digest(made.fingerprint, token)}"
     text = base64.b64encode(made.request).decode()
     spec = {
@@ -216,10 +301,13 @@ async def _obtain(
         except AlreadyExists:
             LOG.info("event=asked-before request=%s", name)
 
-    await _patient(asked, sleep)
+    unknown = _UNKNOWN_LIMIT if token else 0.0
+    await _patient(asked, sleep, unknown=unknown)
     LOG.info("event=asked request=%s", name)
     pause = _POLL[0]
-    while not (certificate := _answer(await _patient(lambda: store.get(_KIND, name), sleep))):
+    while not (
+        certificate := _answer(await _patient(lambda: store.get(_KIND, name), sleep, unknown=unknown))
+    ):
         await sleep(pause)
         pause = min(pause * 1.2, _POLL[1])
     said = await keywork.certificate(certificate)
@@ -227,8 +315,8 @@ async def _obtain(
         raise NotEnrolled(
             f"request {name} was answered for another key", "delete it, and start the agent anew"
         )
-    tree.write(IDENTITY, made.key + certificate, _PRIVATE)
-    (wanted.state / _KEY[1:]).unlink()
+    await called(_DISK, lambda: tree.write(IDENTITY, made.key + certificate, _PRIVATE))
+    await called(_DISK, (wanted.state / _KEY[1:]).unlink)
     LOG.info("event=enrolled request=%s until=%s", name, said.end.isoformat())
 
 

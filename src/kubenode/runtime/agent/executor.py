@@ -53,7 +53,7 @@ REBOOT_LIMIT: Final = 600.0
 _EVERY: Final = 1.0
 _UNIT_FOLDERS: Final = tuple(
     f"{top}/systemd/system/" for top in ("/etc", "/run", "/usr/lib", "/usr/local/lib")
-)  # no other path leads there, since a link in a path is not followed
+)  # by no other path: a symbolic link in a path is not followed
 
 
 class Pause(Protocol):
@@ -240,7 +240,7 @@ class Executor:
                 self._turn(act)
 
     def _unit_back(self, then: Then | None) -> tuple[Undo, ...]:
-        """Give what lets the unit of a step be as it was: it has read what the step brings."""
+        """Give what restarts the unit of a step on the way back: it may have read what the step brought."""
         if then is None:
             return ()
         if not self._units.runs(then.unit):
@@ -261,7 +261,7 @@ class Executor:
             self._turn(then)
 
     def _reread(self, path: str) -> None:
-        """Let systemd read its files anew if this is one of them: it does not see a folder of drop-ins that is new."""
+        """Have systemd read its files anew if this is one of them: by itself it does not see a new folder of drop-ins."""
         if path.startswith(_UNIT_FOLDERS):
             self._units.reread()
 

@@ -30,7 +30,7 @@ _CONNECT_LIMIT: Final = 5.0
 
 
 def is_of(program: str, target: str) -> bool:
-    """Tell whether a program is of where the agent's link leads, from its own folder or from the root."""
+    """Tell whether a program lies below what the agent's link leads to: a path from the link's folder, or from the root."""
     return program.startswith(f"{target if target.startswith('/') else f'{_OPT}/{target}'}/")
 
 

@@ -1,7 +1,7 @@
 """The host that this agent runs on, as `Hosts` wants it: what is known of it, how it looks, and steps that are run on it."""
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.trial import Arrival
 from kubenode.core.model.condition import Condition
-from kubenode.core.step import Probe
+from kubenode.core.probe import Probe
 from kubenode.runtime.agent.artifacts import Artifacts
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.controller import CannotLook
@@ -37,6 +37,8 @@ _MOST_LOOKS: Final = 64
 FRESH: Final = 1.0
 """Seconds in which what was found is not looked at again, if nothing was heard: a report of ours is heard of as well, and a
 host that flaps would be looked at and reported as fast as the server answers."""
+STANDS: Final = 600.0
+"""Seconds in which what was found stands for what a detector has to tell, however often it does."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -134,8 +136,10 @@ class RealHost:
         executor = Executor(tree, units, packages, artifacts, kernel, upgrades, about.boot_id, pause)
         self._work = Work(self._journal, executor, about.boot_id, told)
         self._looks: dict[tuple[Probe, ...], tuple[int, Seen]] = {}
+        self._ahead: Mapping[tuple[Probe, ...], Seen | CannotLook] = {}
         self._heard = 0
         self._since = 0
+        self._detected = -int(FRESH * 1e9)
         self._reuses = False
 
     def _pause(self, seconds: float) -> None:
@@ -149,9 +153,17 @@ class RealHost:
         if self._watch is not None:
             self._watch.follow(probes)
 
+    def settles(self, wait: Callable[[], object]) -> None:
+        """Let an operation wait, in its own thread, until what it was decided on stands on the disk."""
+        self._work.settle = wait
+
     def heard(self) -> None:
         """Say that something may have changed: the next look is a new one."""
         self._heard = self._clock.now().elapsed
+
+    def detected(self) -> None:
+        """Say that the detector tells something else: that is no reason to look, and what it tells may be why a look hangs."""
+        self._detected = self._clock.now().elapsed
 
     def resume(self) -> None:
         """Take up what was cut short; called once, before anything else, and it needs no server."""
@@ -184,18 +196,29 @@ class RealHost:
         self._begin()
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address(),
-            conditions=about.conditions(), journal=self._work.entries(),
+            conditions=about.conditions(), journal=self._work.entries(), withheld=self._work.trouble(),
         )  # fmt: skip
 
     def _begin(self) -> None:
-        """Begin a look at all of it, unless there was one just now or steps run: then what was heard is not answered yet."""
+        """Begin a look at all of it, unless there was one just now, the detector tells, or steps run.
+
+        What was heard is not answered by any of these.
+        """
+        self._ahead = {}
         now = self._clock.now().elapsed
-        self._reuses = self._heard < self._since and now - self._since < FRESH * 1e9
+        stands = STANDS if now - self._detected < FRESH * 1e9 else FRESH
+        self._reuses = self._heard < self._since and now - self._since < stands * 1e9
         if self._reuses or self._work.is_under_way():
             return
         self._since = now
         if self._watch is not None:
             self._watch.begin()
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Look at all that `look` will be asked for until the next `seen`, at the same time, where it has to be looked at."""
+        wanted = [probes for probes in dict.fromkeys(looks) if not self._stands(probes)]
+        if wanted and not self._work.is_under_way():
+            self._ahead = dict(zip(wanted, self._looker.look_at_all(wanted), strict=True))
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at the host; while steps run, and right after a look, give what was found before.
@@ -207,18 +230,29 @@ class RealHost:
             CannotLook: nobody can tell; or steps run, and this was not looked at before.
         """
         if self._work.is_under_way():
-            if probes not in self._looks:
-                raise CannotLook("steps are under way")
+            return self._before(probes)
+        if self._stands(probes):
             return self._looks[probes][1]
-        since, known = self._looks.get(probes, (-1, None))
-        if self._reuses and known is not None and since == self._since:
-            return known
-        found = self._looker.look(probes)
+        found = self._ahead.get(probes) or self._looker.look(probes)
+        if isinstance(found, CannotLook):
+            raise found
+        if self._work.is_under_way():  # since before it ended
+            return self._before(probes)
         self._looks.pop(probes, None)
         self._looks[probes] = self._since, found
         if len(self._looks) > _MOST_LOOKS:
             del self._looks[next(iter(self._looks))]
         return found
+
+    def _stands(self, probes: tuple[Probe, ...]) -> bool:
+        """Tell whether this was looked at just now, and nothing was heard since."""
+        return self._reuses and probes in self._looks and self._looks[probes][0] == self._since
+
+    def _before(self, probes: tuple[Probe, ...]) -> Seen:
+        """Give what was found before the steps that run. Raises CannotLook when this was not looked at."""
+        if probes not in self._looks:
+            raise CannotLook("steps are under way")
+        return self._looks[probes][1]
 
     def unit(self, name: str) -> str | None:
         """Give the state of a unit, None when there is none. Raises StepFailed when nobody can tell, or steps run."""
@@ -253,6 +287,9 @@ class Onlooker:
         return HostSeen(
             boot_id=about.boot_id, node_name=about.node, agent_version=about.version, address=about.address()
         )  # fmt: skip
+
+    def foretell(self, machine: str, looks: Sequence[tuple[Probe, ...]]) -> None:
+        """Do nothing ahead: whoever asks waits, and may end it."""
 
     def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
         """Look at the host; raises CannotLook."""

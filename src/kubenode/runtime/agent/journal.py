@@ -4,6 +4,9 @@ One file of lines, each with a checksum, that is only added to; a line that was 
 away when the file is opened. A record stands on the disk before what it announces is done. The file is made anew, with
 what still matters, when it has grown: operations that are over are remembered by op-id, the newest MOST of them, so that
 none is run again.
+
+What it says is known without the disk: who asks waits for no write that hangs. One that cannot be written, as on a disk
+that is full or read-only, is opened all the same; `trouble` says why, nothing is begun, and `mend` tries it again.
 """
 
 import fcntl
@@ -25,6 +28,7 @@ from kubenode.core.model import Json
 from kubenode.core.step import Step
 from kubenode.runtime.agent.acts import Undo, UnknownAct, contents, digest_of, dump, load
 from kubenode.runtime.agent.disk import NOT_FOLLOWED, Disk
+from kubenode.runtime.agent.tree import advice
 
 LOG = logging.getLogger("kubenode.agent")
 
@@ -38,9 +42,17 @@ _KEPT: Final = "kept"
 
 
 class JournalFailed(KubenodeError):
-    """The journal cannot be written or read, so nothing is begun."""
+    """The journal cannot be written or read, so nothing is begun.
+
+    Attributes:
+        fix: what to do about it, where the message does not say so.
+    """
 
     retry = Retry.BACKOFF
+
+    def __init__(self, message: str, fix: str = "") -> None:
+        self.fix = fix
+        super().__init__(message)
 
 
 @attrs.frozen(kw_only=True)
@@ -80,12 +92,16 @@ class Journal:
         disk: does what is done.
 
     Raises:
-        JournalFailed: it cannot be opened, or another agent has it.
+        JournalFailed: it cannot be read, or another agent has it.
     """
 
     def __init__(self, folder: Path, disk: Disk | None = None) -> None:
         self._disk = disk if disk is not None else Disk()
-        self._lock = threading.RLock()
+        self._writing = threading.RLock()
+        """Held while something is written, however long that takes."""
+        self._lock = threading.Lock()
+        """Held while what is known is read or changed, and never while anything is written."""
+        self._trouble = ""
         self._open: dict[str, Open] = {}
         self._over: dict[str, JournalEntry] = {}
         self._lost: dict[str, str] = {}
@@ -96,14 +112,15 @@ class Journal:
         try:
             self._folder = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             fcntl.flock(self._folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._kept = self._kept_folder()
             self._read()
         except BlockingIOError as error:
             self.close()
-            raise JournalFailed(f"{folder}: another agent runs here") from error
+            fix = "end it: systemctl stop kubenode-agent"
+            raise JournalFailed(f"{folder}: another agent runs here", fix) from error
         except OSError as error:
             self.close()
-            raise JournalFailed(f"{folder}: {error.strerror}") from error
+            fix = "see to it that the agent can read its own folder"
+            raise JournalFailed(f"{folder}: the journal cannot be read: {error.strerror}", fix) from error
         except JournalFailed:
             self.close()
             raise
@@ -114,6 +131,17 @@ class Journal:
             if descriptor is not None and descriptor >= 0:
                 os.close(descriptor)
         self._file, self._kept, self._folder = None, -1, -1
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be written, with what to do about it; empty as long as the last write did not fail."""
+        return self._trouble
+
+    def mend(self) -> None:
+        """See to it that it can be written; raises JournalFailed while it cannot."""
+        with self._explained():
+            self._keep(iter(()))
+            self._rewrite()
 
     @property
     def entries(self) -> Mapping[str, JournalEntry]:
@@ -154,7 +182,7 @@ class Journal:
         Raises:
             JournalFailed: it does not stand there.
         """
-        with self._lock, _explained():
+        with self._explained():
             self._keep(content for step in steps for content in contents(step))
             self._write({
                 "is": "began", "op": op_id, "boot": boot_id, "steps": [dump(step) for step in steps],
@@ -162,7 +190,7 @@ class Journal:
 
     def begins(self, op_id: str, index: int, begun: Begun) -> None:
         """Write that a step begins, with its way back; raises JournalFailed."""
-        with self._lock, _explained():
+        with self._explained():
             self._keep(content for act in begun.undo for content in contents(act))
             undo = [dump(act) for act in begun.undo]
             self._write({"is": "step", "op": op_id, "index": index, "undo": undo, "marks": {**begun.marks}})
@@ -177,7 +205,7 @@ class Journal:
             why: why it does.
             again: whether the agent or the host had died meanwhile.
         """
-        with self._lock, _explained():
+        with self._explained():
             turns = self._open[op_id].turns + again
             self._write({
                 "is": "turn", "op": op_id, "boot": boot_id, "back": back, "why": why[:_MESSAGE], "turns": turns,
@@ -185,7 +213,7 @@ class Journal:
 
     def ended(self, op_id: str, state: JournalState, boot_id: str, message: str = "") -> None:
         """Write that an operation is over; raises JournalFailed. Then what was kept for it is deleted."""
-        with self._lock, _explained():
+        with self._explained():
             self._write({
                 "is": "ended", "op": op_id, "state": state.value, "boot": boot_id, "message": message[:_MESSAGE],
             })  # fmt: skip
@@ -197,13 +225,21 @@ class Journal:
         with suppress(FileExistsError):
             self._disk.make_folder(_KEPT, self._folder, 0o700)
             self._disk.sync(self._folder)
+        return self._opened_kept()
+
+    def _opened_kept(self) -> int:
         return os.open(_KEPT, os.O_RDONLY | os.O_DIRECTORY | NOT_FOLLOWED, dir_fd=self._folder)
 
     def _read(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | NOT_FOLLOWED
-        self._file = os.open(_FILE, flags, 0o600, dir_fd=self._folder)
-        with os.fdopen(os.dup(self._file), "rb") as file:
-            lines = file.readlines()
+        """Read what there is, and open it for writing where that can be done."""
+        with suppress(JournalFailed), self._explained():
+            self._kept = self._kept_folder()
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | NOT_FOLLOWED
+            self._file = os.open(_FILE, flags, 0o600, dir_fd=self._folder)
+        if self._kept < 0:
+            with suppress(FileNotFoundError):
+                self._kept = self._opened_kept()
+        lines = self._lines_there()
         records = [record for line in lines if (record := _record(line)) is not None]
         over = {record["op"]: index for index, record in enumerate(records) if record["is"] == "ended"}
         for index, record in enumerate(records):
@@ -212,8 +248,33 @@ class Journal:
         self._size = sum(map(len, lines))
         if len(records) < len(lines):
             LOG.warning("event=journal-damaged lines=%d", len(lines) - len(records))
-            self._rewrite()
+            self._unsure()  # nothing is added to a line that was cut short
+            with suppress(JournalFailed), self._explained():
+                self._rewrite()
         self._sweep()
+
+    def _lines_there(self) -> list[bytes]:
+        """Give the lines that stand on the disk; none where there is no file, and none was made."""
+        try:
+            file = os.open(_FILE, os.O_RDONLY | NOT_FOLLOWED, dir_fd=self._folder)
+        except FileNotFoundError:
+            return []
+        with os.fdopen(file, "rb") as opened:
+            return opened.readlines()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Write, one at a time; turn what the disk says into JournalFailed, and remember it until a write succeeds."""
+        with self._writing:
+            try:
+                yield
+            except OSError as error:
+                trouble = f"the journal cannot be written: {error.strerror}{advice(error)}"
+                if trouble != self._trouble:
+                    LOG.warning("event=journal-not-written error=%s", trouble)
+                self._trouble = trouble
+                raise JournalFailed(trouble) from error
+            self._trouble = ""
 
     def _write(self, record: Json) -> None:
         """Add a record, and fold it once it is on the disk."""
@@ -282,6 +343,8 @@ class Journal:
 
     def _keep(self, found: Iterator[bytes]) -> None:
         """Keep contents beside the journal, on the disk."""
+        if self._kept < 0:
+            self._kept = self._kept_folder()
         names = set(os.listdir(self._kept))
         for content in found:
             name = digest_of(content)
@@ -330,52 +393,51 @@ class Journal:
         except UnknownAct as error:
             raise _newer(op_id, error) from error
         except (OSError, LookupError, TypeError, ValueError) as error:
-            self._open.pop(op_id, None)
-            self._lost[op_id] = f"{type(error).__name__}: {error}"
+            with self._lock:
+                self._open.pop(op_id, None)
+                self._lost[op_id] = f"{type(error).__name__}: {error}"
             LOG.warning("event=operation-lost op=%s error=%r", op_id, error)
 
     def _folded(self, op_id: str, record: Json) -> None:
         match record["is"]:
             case "began":
                 steps = tuple(load(raw, self._content) for raw in record["steps"])
-                self._open[op_id] = Open(op_id=op_id, boot_id=record["boot"], steps=steps)
+                self._goes_on(Open(op_id=op_id, boot_id=record["boot"], steps=steps))
             case "step" if op_id in self._open:
                 one = self._open[op_id]
                 undo = tuple(load(raw, self._content) for raw in record["undo"])
                 begun = (*one.begun[: record["index"]], Begun(undo=undo, marks=record["marks"]))
-                self._open[op_id] = attrs.evolve(one, begun=begun)
+                self._goes_on(attrs.evolve(one, begun=begun))
             case "turn" if op_id in self._open:
-                self._open[op_id] = attrs.evolve(
+                self._goes_on(attrs.evolve(
                     self._open[op_id], boot_id=record["boot"], back=record["back"], why=record["why"],
                     turns=record["turns"],
-                )  # fmt: skip
+                ))  # fmt: skip
             case "ended":
-                self._open.pop(op_id, None)
-                self._lost.pop(op_id, None)
-                self._over.pop(op_id, None)
                 state = JournalState(record["state"])
-                self._over[op_id] = JournalEntry(
-                    state=state, boot_id=record["boot"], message=record["message"]
+                self._ends(
+                    op_id, JournalEntry(state=state, boot_id=record["boot"], message=record["message"])
                 )
-                while len(self._over) > MOST:
-                    del self._over[next(iter(self._over))]
             case _:
                 LOG.warning("event=journal-record-unknown op=%s is=%s", op_id, record["is"])
+
+    def _goes_on(self, one: Open) -> None:
+        with self._lock:
+            self._open[one.op_id] = one
+
+    def _ends(self, op_id: str, entry: JournalEntry) -> None:
+        with self._lock:
+            for known in (self._open, self._lost, self._over):
+                known.pop(op_id, None)
+            self._over[op_id] = entry
+            while len(self._over) > MOST:
+                del self._over[next(iter(self._over))]
 
 
 def _newer(op_id: str, act: UnknownAct) -> JournalFailed:
     """Refuse a journal with which this version cannot go on: whoever began that can, so nothing is given up for it."""
     what = f"operation {op_id} was begun by a newer kubenode, and its act {act} is not known here"
     return JournalFailed(f"{what}; start that version until it is done")
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what the disk says into JournalFailed."""
-    try:
-        yield
-    except OSError as error:
-        raise JournalFailed(f"the journal cannot be written: {error.strerror}") from error
 
 
 def _line(record: Json) -> bytes:

@@ -3,7 +3,11 @@
 While the server is away, what was last seen stands for it: the agent is told that, and what it reports is stored there.
 So drift is healed by the same rules, three repairs an hour. No operation is begun: whoever asked for it has taken it
 back, or has acted otherwise, since. When the server is back all is read anew, it is told what drifted meanwhile, and the
+report of that moment is written. A server that does not know us (any more), since our certificate is over, is away, too.
 report of that moment is written.
+
+It is put on the disk behind the loop, the newest of it, since a disk that hangs is what an agent has to tell of. Who acts
+on it waits for that first (`wait`): after a power cut nobody goes back to what was wanted before.
 """
 
 import asyncio
@@ -14,8 +18,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from kubenode.core.errors import ApiError, Conflict, Expired, ObjectNotFound, ServerFailed, Unreachable
+from kubenode.core.errors import (
+    ApiError,
+    Conflict,
+    Expired,
+    ObjectNotFound,
+    ServerFailed,
+    Unauthorized,
+    Unreachable,
+)
 from kubenode.core.model import Json, Kind, Machine, MachineComponent
+from kubenode.runtime.agent.named import in_entries
+from kubenode.runtime.agent.newest import Newest
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.store.contract import EventType, Listing, MergePatch, Patch, Store, Watch, WatchEvent
 from kubenode.runtime.store.following import Followed, follow
@@ -52,12 +66,15 @@ class KeptStore:
         self._server = server
         self._name = machine
         self._tree = Tree(state)
+        self._newest = Newest(self._write)
         self._retry = retry
         self._jitter = jitter
         self._machine: Json | None = None
         self._components: dict[str, Json] = {}
         self._versions: dict[str, str] = {}
         self._away: _Away | None = None
+        self._components_away: _Away | None = None
+        self._refused = False
         self._watching: _Kept | None = None
         self._load()
 
@@ -65,6 +82,18 @@ class KeptStore:
     def is_away(self) -> bool:
         """Whether what is kept stands for the server."""
         return self._away is not None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the server did not know us when it was last asked."""
+        return self._refused
+
+    def wait(self, within: float | None = None) -> bool:
+        """Wait until what is known now stands on the disk, or cannot; tell whether that was within so many seconds.
+
+        For a thread: the loop does not wait for a disk.
+        """
+        return self._newest.wait(within)
 
     async def follow(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
         """Give all objects of a kind, and a watch of what happens after that; of a server that is away, what is kept."""
@@ -78,15 +107,16 @@ class KeptStore:
         try:
             found, watch = await follow(self._server, kind, noted if is_machine else read)
         except ApiError as error:
-            if self._machine is None or kind.name not in _KEPT_KINDS or not _is_silence(error):
+            if not self._is_away(error) or self._machine is None or kind.name not in _KEPT_KINDS:
                 raise
             LOG.warning("event=server-away kind=%s error=%s", kind.name, error)
             return self._from_kept(kind, read)
         self._versions[kind.name] = found.resource_version
         if not is_machine:
+            self._components_away = None
             return found, watch
-        self._away = None
-        await self._keep(await self._told(seen.get(self._name)))
+        self._away, self._refused = None, False
+        await self._keep(await self._told(seen.get(self._name)), afresh=True)
         self._watching = _Kept(watch, self._hear)
         return found, self._watching
 
@@ -96,21 +126,29 @@ class KeptStore:
         if kind.name == Machine.KIND.name:
             held = {} if self._machine is None else {self._name: _without_operation(self._machine)}
             self._away = watch
+        else:
+            self._components_away = watch
         items = tuple(read(raw) for _, raw in sorted(held.items()))
         return Followed(items=items, resource_version=str(self._version(kind))), watch
 
     def _version(self, kind: Kind) -> int:
-        """Give the newest resourceVersion that is known of a kind: of its listing, or of the Machine since."""
-        is_machine = kind.name == Machine.KIND.name
-        own = 0 if self._machine is None or not is_machine else _version(self._machine)
+        """Give the newest resourceVersion that is known of the Machine; of components, which are no listing's, none."""
+        if kind.name != Machine.KIND.name:
+            return 0
+        own = 0 if self._machine is None else _version(self._machine)
         return max(own, int(self._versions.get(kind.name, "0")))
 
     async def _is_back(self) -> bool:
         try:
             await self._server.get(Machine.KIND, self._name)
         except ApiError as error:
-            return not _is_silence(error)
+            return not self._is_away(error)
         return True
+
+    def _is_away(self, error: ApiError) -> bool:
+        """Tell whether a server is away: it gives no answer, none that means anything, or does not know us."""
+        self._refused = isinstance(error, Unauthorized)
+        return self._refused or isinstance(error, Unreachable | ServerFailed)
 
     async def get(self, kind: Kind, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
@@ -132,7 +170,7 @@ class KeptStore:
             try:
                 stored = await self._server.patch(kind, name, patch, subresource=subresource)
             except ApiError as error:
-                if is_report and self._watching is not None and _is_silence(error):
+                if is_report and self._watching is not None and self._is_away(error):
                     self._watching.doubt()
                 raise
             if is_report:  # the server may go away before its watch has told of it
@@ -192,20 +230,30 @@ class KeptStore:
                 break
         return stored
 
-    async def _keep(self, machine: Json | None) -> None:
-        """Keep the Machine as it is now, and the components that it names; forget them when it is gone."""
+    async def _keep(self, machine: Json | None, *, afresh: bool = False) -> None:
+        """Keep the Machine as it is now, and the components that it names; forget them when it is gone.
+
+        Args:
+            machine: as stored.
+            afresh: what is kept may be of an earlier life, so that a component may have been made anew since.
+        """
         self._machine = machine
         if machine is None:
             self._components = {}
             self._save()
             return
-        named = _named(machine)
+        named = in_entries(machine)
         self._components = {name: raw for name, raw in self._components.items() if name in named}
-        for name in sorted(named - self._components.keys()):  # they never change
+        for name in sorted(named if afresh else named - self._components.keys()):
             try:
-                self._components[name] = await self._server.get(MachineComponent.KIND, name)
+                self._components[name] = raw = await self._server.get(MachineComponent.KIND, name)
+                if self._components_away is not None:  # it is told before the entry that names it
+                    self._components_away.tell(WatchEvent(type=EventType.ADDED, object=raw))
             except ApiError as error:
-                level = logging.DEBUG if isinstance(error, ObjectNotFound) else logging.WARNING
+                is_gone = isinstance(error, ObjectNotFound)
+                if is_gone:
+                    self._components.pop(name, None)
+                level = logging.DEBUG if is_gone else logging.WARNING
                 LOG.log(level, "event=component-not-kept name=%s error=%s", name, error)
         self._save()
 
@@ -214,7 +262,7 @@ class KeptStore:
         held = self._machine
         if machine is not None and held is not None and _uid(machine) == _uid(held):
             behind = _version(machine) - _version(held)
-            if behind < 0 or (behind == 0 and _named(machine) <= self._components.keys()):
+            if behind < 0 or (behind == 0 and in_entries(machine) <= self._components.keys()):
                 return
         await self._keep(machine)
 
@@ -222,8 +270,11 @@ class KeptStore:
         held = {
             "format": _FORMAT, "machine": self._machine, "components": self._components, "versions": self._versions,
         }  # fmt: skip
+        self._newest.give(json.dumps(held).encode())
+
+    def _write(self, content: bytes) -> None:
         try:
-            self._tree.write(FILE, json.dumps(held).encode(), _PRIVATE)
+            self._tree.write(FILE, content, _PRIVATE)
         except StepFailed as error:
             LOG.warning("event=not-kept error=%s", error)
 
@@ -243,7 +294,8 @@ class KeptStore:
 class _Kept:
     """A watch of Machines that keeps what it tells, until it is doubted.
 
-    A watch rides out that its server is away, and a cut line is silent: only a report that does not get through tells.
+    A watch connects again by itself, and a connection that was cut says nothing: that the server is away shows only by a
+    report that does not get through, and then this is doubted.
     """
 
     def __init__(self, watch: Watch, keep: Callable[[Json | None], Any]) -> None:
@@ -304,11 +356,6 @@ class _Away:
         return
 
 
-def _is_silence(error: ApiError) -> bool:
-    """Tell whether a server is away: there is no answer, or none that means anything."""
-    return isinstance(error, Unreachable | ServerFailed)
-
-
 def _uid(machine: Json) -> str:
     return str(machine["metadata"]["uid"])
 
@@ -317,14 +364,8 @@ def _version(machine: Json) -> int:
     return int(machine["metadata"]["resourceVersion"])
 
 
-def _named(machine: Json) -> set[str]:
-    """Give the components that the entries of a Machine name."""
-    entries = (machine.get("spec") or {}).get("components") or {}
-    return {entry["component"] for entry in entries.values()}
-
-
 def _untold(kept: Json | None, stored: Json) -> dict[str, Json]:
-    """Give, by entry, when it last drifted, where that was kept and the server knows the component and not this."""
+    """Give, by entry, when it last drifted, where the server has a report of the same component with an earlier drift."""
     if kept is None or _uid(kept) != _uid(stored):
         return {}
     mine, theirs = _reports(kept), _reports(stored)

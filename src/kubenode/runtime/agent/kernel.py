@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from kubenode.core.step import SetKernel, is_module, is_sysctl, module_path, sysctl_path
+from kubenode.core.naming import is_module, is_sysctl, module_path, sysctl_path
+from kubenode.core.step import SetKernel
 from kubenode.runtime.agent.acts import SetSysctl, UnloadModule
 from kubenode.runtime.agent.commands import Runner
 from kubenode.runtime.agent.tree import StepFailed, Tree

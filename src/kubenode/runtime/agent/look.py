@@ -1,7 +1,8 @@
 """What a host looks like for the probes: files, units, packages, artifacts, and what programs and servers answer.
 
 A look has a time limit, whatever hangs: a disk, systemd, a program that cannot be killed. What hangs is left behind in
-its thread, and until it has ended nothing else is looked at.
+its thread, and until it has ended nothing else is looked at. All entries of a host are looked at in one look, and their
+checks are asked at the same time: however many of them hang, that takes no longer than one.
 """
 
 import http.client
@@ -9,13 +10,14 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar, assert_never
 from urllib.parse import urlsplit
 
 from kubenode.core.hookspecs import Seen
-from kubenode.core.step import (
+from kubenode.core.probe import (
     Access,
     ArtifactAt,
     Check,
@@ -42,6 +44,8 @@ LOG = logging.getLogger("kubenode.agent")
 
 LIMIT: Final = 15.0
 """Seconds that files, units and packages have in one look, besides the time limits of its checks."""
+AT_ONCE: Final = 16
+"""Checks that are asked at the same time, each in a thread and perhaps by a program; the others wait for their turn."""
 _TEXT: Final = 4096
 
 T = TypeVar("T")
@@ -73,43 +77,60 @@ class Looker:
         self._hangs: threading.Thread | None = None
 
     def look(self, probes: Sequence[Probe]) -> Seen:
-        """Look at what the probes ask for; checks are asked all at once.
+        """Look at what the probes ask for.
 
         Raises:
             CannotLook: it takes too long, or something cannot be asked.
         """
+        (found,) = self.look_at_all((probes,))
+        if isinstance(found, CannotLook):
+            raise found
+        return found
+
+    def look_at_all(self, looks: Sequence[Sequence[Probe]]) -> tuple[Seen | CannotLook, ...]:
+        """Look at what several ask for, within the time of one look; give for each what was found, or why it is not known."""
         if self._hangs is not None and self._hangs.is_alive():
-            raise CannotLook("an earlier look at this host has not ended")
-        found = _Looked()
-        thread = threading.Thread(target=self._fill, args=(found, probes), name="kubenode look", daemon=True)
+            return (CannotLook("an earlier look at this host has not ended"),) * len(looks)
+        found = _Looked(looks)
+        thread = threading.Thread(target=self._fill, args=(found,), name="kubenode look", daemon=True)
         thread.start()
-        thread.join(self._limit + max((one.timeout for one in probes if isinstance(one, Check)), default=0))
+        thread.join(self._limit + found.patience)
         if thread.is_alive():
             self._hangs = thread
-            raise CannotLook(f"a look at this host has not ended after {self._limit:.0f} s")
-        if found.error is not None:
-            raise CannotLook(str(found.error)) from found.error
-        return found.seen()
+        return tuple(one.seen(found.answers, self._limit) for one in found.parts)
 
-    def _fill(self, found: "_Looked", probes: Sequence[Probe]) -> None:
+    def _fill(self, found: "_Looked") -> None:
+        askers = [
+            threading.Thread(target=self._asks, args=(found,), name="kubenode check", daemon=True)
+            for _ in range(min(AT_ONCE, len(found.checks)))
+        ]
+        for thread in askers:
+            thread.start()
+        for part in found.parts:
+            self._part(part)
+        for thread in askers:
+            thread.join()
+
+    def _part(self, part: "_Part") -> None:
         try:
             if self._before is not None:
-                self._before(probes)
-            checks = [
-                threading.Thread(target=self._ask, args=(found, one), name="kubenode check", daemon=True)
-                for one in dict.fromkeys(probes)
-                if isinstance(one, Check)
-            ]
-            for thread in checks:
-                thread.start()
-            for probe in probes:
-                self._one(found, probe)
-            for thread in checks:
-                thread.join()
+                self._before(part.probes)
+            for probe in part.probes:
+                self._one(part, probe)
         except Exception as error:  # it is raised where the look is waited for
-            found.error = error
+            part.error = error
+        part.is_done = True
 
-    def _one(self, found: "_Looked", probe: Probe) -> None:
+    def _asks(self, found: "_Looked") -> None:
+        """Ask one check after the other, as long as there are any that nobody asks."""
+        while True:
+            try:
+                check = found.checks.popleft()
+            except IndexError:
+                return
+            found.answers[check] = self._ask(check)
+
+    def _one(self, found: "_Part", probe: Probe) -> None:
         match probe:
             case ReadFile():
                 _note(found.files, probe.path, self._tree.read(probe.path))
@@ -130,14 +151,15 @@ class Looker:
             case _:
                 assert_never(probe)
 
-    def _ask(self, found: "_Looked", check: Check) -> None:
+    def _ask(self, check: Check) -> CheckAnswer | CannotLook | None:
+        """Ask; None is no answer, which is one of its own."""
         try:
-            answer = self._answer(check)
+            return self._answer(check)
         except (OSError, ValueError, http.client.HTTPException) as error:
             LOG.debug("event=no-answer check=%s error=%s", type(check).__name__, type(error).__name__)
-            return
-        if answer is not None:
-            found.answers[check] = answer
+            return None
+        except Exception as error:
+            return CannotLook(f"{type(check).__name__}: {error!r}")
 
     def _answer(self, check: Check) -> CheckAnswer | None:
         match check:
@@ -154,9 +176,30 @@ class Looker:
 
 
 class _Looked:
-    """What is gathered; a look that is given up on fills its own."""
+    """What is gathered; a look that is given up on fills its own.
 
-    def __init__(self) -> None:
+    Attributes:
+        parts: what was asked for, each by itself.
+        checks: those that nobody asks yet.
+        answers: of those that were asked; None for one that has not answered in time.
+        patience: seconds that all checks have together.
+    """
+
+    def __init__(self, looks: Sequence[Sequence[Probe]]) -> None:
+        self.parts = tuple(_Part(probes) for probes in looks)
+        checks = dict.fromkeys(probe for probes in looks for probe in probes if isinstance(probe, Check))
+        self.checks = deque(checks)
+        self.answers: dict[Check, CheckAnswer | CannotLook | None] = {}
+        rounds = -(-len(checks) // AT_ONCE)
+        self.patience = rounds * max((check.timeout for check in checks), default=0)
+
+
+class _Part:
+    """What is found for one of those who look at the host at the same time."""
+
+    def __init__(self, probes: Sequence[Probe]) -> None:
+        self.probes = probes
+        self.checks = [probe for probe in dict.fromkeys(probes) if isinstance(probe, Check)]
         self.files: dict[str, bytes] = {}
         self.access: dict[str, Access] = {}
         self.units: dict[str, str] = {}
@@ -164,14 +207,25 @@ class _Looked:
         self.packages: dict[str, str] = {}
         self.held: dict[str, bool] = {}
         self.artifacts: dict[str, str] = {}
-        self.answers: dict[Check, CheckAnswer] = {}
         self.error: Exception | None = None
+        self.is_done = False
 
-    def seen(self) -> Seen:
-        """Give it for a driver."""
+    def seen(
+        self, answers: Mapping[Check, CheckAnswer | CannotLook | None], limit: float
+    ) -> Seen | CannotLook:
+        """Give it for a driver, or why nobody can tell."""
+        if not self.is_done or not all(check in answers for check in self.checks):
+            return CannotLook(f"a look at this host has not ended after {limit:.0f} s")
+        if self.error is not None:
+            return CannotLook(str(self.error))
+        given = {check: answers[check] for check in self.checks}
+        unknown = next((one for one in given.values() if isinstance(one, CannotLook)), None)
+        if unknown is not None:
+            return unknown
         return Seen(
             files=self.files, access=self.access, units=self.units, enabled=self.enabled, packages=self.packages,
-            held=self.held, artifacts=self.artifacts, answers=dict(self.answers),
+            held=self.held, artifacts=self.artifacts,
+            answers={check: one for check, one in given.items() if isinstance(one, CheckAnswer)},
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from kubenode.core.step import is_package
+from kubenode.core.naming import is_package
 from kubenode.runtime.agent.commands import Ran, Runner
 from kubenode.runtime.agent.tree import Form, StepFailed, Tree, Was
 from kubenode.runtime.agent.units import told

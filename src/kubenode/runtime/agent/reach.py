@@ -11,9 +11,12 @@ from kubenode.runtime.agent.tree import StepFailed
 
 _REFUSED: Final = tuple(
     ipaddress.ip_network(one)
-    for one in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "100.100.100.200/32")
-)
-"""Link-local, and the services of AWS and Alibaba Cloud that are not."""
+    for one in (
+        "169.254.0.0/16", "fe80::/10",
+        "fd00:ec2::254/128", "100.100.100.200/32", "168.63.129.16/32", "fd20:ce::254/128",
+    )
+)  # fmt: skip
+"""Link-local, and the services of AWS, Alibaba Cloud, Azure and Google Cloud that are not."""
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 """IPv6 addresses that a translator turns into IPv4 (RFC 6052)."""
 

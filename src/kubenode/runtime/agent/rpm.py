@@ -9,7 +9,7 @@ from collections.abc import Callable
 from fnmatch import fnmatchcase
 from typing import Final
 
-from kubenode.core.step import is_package
+from kubenode.core.naming import is_package
 from kubenode.runtime.agent.commands import Runner
 from kubenode.runtime.agent.packages import (
     LOOK_LIMIT,

@@ -46,6 +46,10 @@ LOG = logging.getLogger("kubenode.agent")
 
 GRACE: Final = 20.0
 """Seconds that a step under way has to end when the agent is told to stop; else the next agent takes it up."""
+_LAST_SAVE: Final = 2.0
+"""Seconds that what is known of the Machine has to get to the disk when the agent is told to stop."""
+_AFTER_BUG: Final = 10.0
+"""Seconds after which a detector that has ended is started again."""
 _REST_EVERY: Final = 0.2
 _ARRIVING_EVERY: Final = 1.0
 _LIMITS: Final = Limits(call=timedelta(seconds=10), patience=timedelta(seconds=10))
@@ -100,7 +104,7 @@ async def serve(wanted: Serving, plugins: Plugins, clock: Clock | None = None) -
     Raises:
         InvalidObjectError: what was given is wrong.
         NotEnrolled: the host cannot become the agent.
-        JournalFailed: the journal cannot be opened, or another agent runs here.
+        JournalFailed: the journal cannot be read, or another agent runs here.
     """
     await _Agent(wanted, plugins, clock if clock is not None else SystemClock()).serve()
 
@@ -128,7 +132,7 @@ class _Agent:
         )  # fmt: skip
         if wanted.detect is not None:  # before the journal is held: rules that are wrong end it here
             self._detector = detector(
-                wanted.detect, boot, wanted.state, clock, self._stir, root=wanted.root,
+                wanted.detect, boot, wanted.state, clock, self._detected, root=wanted.root,
                 unit=self._unit,
             )  # fmt: skip
         self._watch = None if wanted.once else Watch(wanted.root, self._loop, self._stir)
@@ -159,7 +163,7 @@ class _Agent:
     @asynccontextmanager
     async def _detecting(self) -> AsyncIterator[None]:
         """Detect meanwhile, which needs no server either."""
-        task = None if self._detector is None else asyncio.create_task(self._detector.run())
+        task = None if self._detector is None else asyncio.create_task(_detects(self._detector))
         try:
             yield
         finally:
@@ -188,6 +192,13 @@ class _Agent:
 
     def _stir(self) -> None:
         self._host.heard()
+        self._ask()
+
+    def _detected(self) -> None:
+        self._host.detected()
+        self._ask()
+
+    def _ask(self) -> None:
         if self._driver is not None:
             self._driver.tell(Stirred(key=Key("agent", self._wanted.machine)))
 
@@ -196,20 +207,26 @@ class _Agent:
 
     async def _live(self) -> None:
         wanted = self._wanted
-        if wanted.enrolment is not None:
-            await enrol(wanted.enrolment, self._wall())
+        enrolment = wanted.enrolment
+        # A certificate that looks over is for the server to judge, and for `renew`: the host is kept meanwhile.
+        if enrolment is not None and (wanted.once or enrolment.certificate() is None):
+            await enrol(enrolment, self._wall())
         timing = Timing(clock=self._clock)
         store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS, timing=timing)
         engine = agents(self._host, self._plugins, fault=survived, inspect=wanted.inspect)
         async with store:
             self._store = store
-            kept = KeptStore(store, wanted.machine, wanted.state)
-            driver = self._driver = Driver(engine, kept, self._clock, hands=self._host)
+            kept = await called("kubenode kept", lambda: KeptStore(store, wanted.machine, wanted.state))
+            self._host.settles(kept.wait)
+            driver = self._driver = Driver(engine, kept, self._clock, hands=self._host, aside=True)
             LOG.info(
                 "event=started machine=%s node=%s version=%s", wanted.machine, wanted.node, wanted.version
             )
-            async with self._beside(store, kept):
-                await driver.run()
+            try:
+                async with self._beside(store, kept):
+                    await driver.run()
+            finally:
+                await called("kubenode kept", lambda: kept.wait(_LAST_SAVE))
 
     @asynccontextmanager
     async def _beside(self, store: OwnMachine, kept: KeptStore) -> AsyncIterator[None]:
@@ -219,11 +236,12 @@ class _Agent:
         if not self._wanted.once:
             tasks.append(asyncio.create_task(keep_lease(store, self._wanted.machine, self._wall)))
         if self._wanted.enrolment is not None:
-            tasks.append(asyncio.create_task(renew(store, self._wanted.enrolment, self._wall)))
+            renewal = renew(store, self._wanted.enrolment, self._wall, refused=lambda: kept.is_refused)
+            tasks.append(asyncio.create_task(renewal))
         if self._wanted.once:
             tasks.append(asyncio.create_task(self._rested()))
         with suppress(StepFailed):  # then it cannot prove itself, and the agent before comes back
-            if self._host.is_on_trial():
+            if await called("kubenode trial", self._host.is_on_trial):
                 tasks.append(asyncio.create_task(self._arriving(kept)))
         try:
             yield
@@ -268,6 +286,21 @@ class _Agent:
             rested = rested + 1 if self._host.idle() else 0
             await asyncio.sleep(_REST_EVERY)
         driver.stop()
+
+
+async def _detects(detector: Detector) -> None:
+    """Detect until cancelled. What ends it is a bug of ours; the agent goes on healing, and it is started again.
+
+    That is safer than to end with it: the next agent would meet the same, and heal nothing between.
+    """
+    while True:
+        try:
+            await detector.run()
+        except Exception as error:
+            LOG.critical("event=detector-ended error=%r", error, exc_info=error)
+        else:
+            LOG.critical("event=detector-ended error=None")
+        await asyncio.sleep(_AFTER_BUG)
 
 
 def _own_folder(state: Path) -> None:

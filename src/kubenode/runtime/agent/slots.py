@@ -20,7 +20,8 @@ from typing import Final
 import attrs
 
 from kubenode.core.model import Json
-from kubenode.core.step import ArtifactFormat, InstallArtifact, artifact_mark, is_path, is_sha256
+from kubenode.core.naming import is_path, is_sha256
+from kubenode.core.step import ArtifactFormat, InstallArtifact, artifact_mark
 from kubenode.runtime.agent.disk import FOLDER, LOOK
 from kubenode.runtime.agent.tree import LinkedFolder, Tree, explained, failed, status
 

@@ -17,7 +17,8 @@ import attrs
 
 from kubenode.core.errors import KubenodeError
 from kubenode.core.identity import digest
-from kubenode.core.step import Access, is_path
+from kubenode.core.naming import is_path
+from kubenode.core.probe import Access
 from kubenode.runtime.agent.accounts import group_name, group_number, user_name, user_number
 from kubenode.runtime.agent.disk import FOLDER, LOOK, Disk
 
@@ -314,7 +315,12 @@ class LinkedFolder(StepFailed):
 
 def failed(path: str, error: OSError) -> StepFailed:
     """Say which path could not be used, and why."""
-    return StepFailed(f"{path}: {os.strerror(error.errno or 0)}{_FIXES.get(error.errno or 0, '')}")
+    return StepFailed(f"{path}: {os.strerror(error.errno or 0)}{advice(error)}")
+
+
+def advice(error: OSError) -> str:
+    """Give what to do about what the disk says, to be added to that; empty where nobody knows."""
+    return _FIXES.get(error.errno or 0, "")
 
 
 _FIXES: Final = {

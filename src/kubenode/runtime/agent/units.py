@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from kubenode.core.step import RUNS, is_unit
+from kubenode.core.naming import is_unit
+from kubenode.core.probe import RUNS
 from kubenode.runtime.agent.commands import Ran, Runner
 from kubenode.runtime.agent.tree import StepFailed
 

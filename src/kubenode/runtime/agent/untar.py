@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import attrs
 
-from kubenode.core.step import is_path
+from kubenode.core.naming import is_path
 from kubenode.runtime.agent.tree import StepFailed
 
 _BLOCK: Final = 512

@@ -13,12 +13,13 @@ import errno
 import logging
 import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from kubenode.core.step import (
+from kubenode.core.probe import (
     ArtifactAt,
     FileAccess,
     PackageHeld,
@@ -43,6 +44,8 @@ MOST: Final = 1024
 _BREATH: Final = 0.5
 """Seconds after which words are read again, so that a flood in a folder costs little."""
 _DRAINS: Final = 128
+_TURN: Final = 5.0
+"""Seconds in which a loop that has not ended has its turn."""
 _ANY: Final = "*"
 _ITSELF: Final = ""
 _PACKAGES: Final = "/var/lib/dpkg/status"
@@ -59,11 +62,11 @@ _NOT_THERE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EACCES)
 class Watch:
     """Watches what the probes of one host look at. To be closed.
 
-    All but `follow` is called in the thread of the loop.
+    `begin` and `follow` may be called in another thread than the loop's, one at a time.
 
     Args:
         root: where the host's files are.
-        loop: that runs.
+        loop: that runs in the thread in which this is made.
         told: asks for a look.
         source: where words of changes come from.
     """
@@ -74,9 +77,11 @@ class Watch:
     ) -> None:  # fmt: skip
         self._root = root
         self._loop = loop
+        self._thread = threading.get_ident()
         self._told = told
         self._open = source
         self._source: Source | None = None
+        self._is_closed = False
         self._before: dict[int, set[str]] = {}
         self._names: dict[int, set[str]] = {}
         self._added: dict[Path, tuple[int, int]] = {}
@@ -93,6 +98,22 @@ class Watch:
 
     def begin(self) -> None:
         """Say that all will be looked at now: it answers what was heard, and what no probe names any more is let go."""
+        if threading.get_ident() == self._thread:
+            self._begin()
+            return
+        begun = threading.Event()
+
+        def begins() -> None:
+            self._begin()
+            begun.set()
+
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            self._loop.call_soon_threadsafe(begins)
+            begun.wait(_TURN)
+
+    def _begin(self) -> None:
+        if self._is_closed:
+            return
         if self._source is None:
             try:
                 self._source = self._open()
@@ -120,6 +141,7 @@ class Watch:
 
     def close(self) -> None:
         """Watch nothing any more."""
+        self._is_closed = True
         source, self._source = self._source, None
         for handle in (self._alarm, self._breath):
             if handle is not None:

@@ -2,12 +2,15 @@
 
 An operation that was cut short goes on where it was, once. Cut short again, it goes the way back: whatever a step does
 to the agent or the host, it is not repeated for ever.
+
+All that waits for a disk waits in the thread of an operation, its first record too: its op-id is known before that.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import attrs
@@ -36,6 +39,9 @@ class Work:
         executor: does the steps.
         boot_id: of this boot.
         told: is told when an operation is over; in the operation's thread.
+
+    Attributes:
+        settle: waits until what an operation was decided on stands on the disk; in the operation's thread.
     """
 
     def __init__(self, journal: Journal, executor: Executor, boot_id: str, told: Callable[[], None]) -> None:
@@ -43,14 +49,29 @@ class Work:
         self._executor = executor
         self._boot_id = boot_id
         self._told = told
+        self.settle: Callable[[], object] = lambda: None
         self._stopping = threading.Event()
+        self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._under_way: set[str] = set()
         self._unwritten: dict[str, JournalEntry] = {}
+        self._mends: threading.Thread | None = None
 
     def entries(self) -> dict[str, JournalEntry]:
-        """What the journal knows, and what failed because it could not be written."""
+        """What the journal knows, what is being written into it, and what failed because it could not be written."""
         return {**self._unwritten, **self._journal.entries}
+
+    def trouble(self) -> str:
+        """Say why nothing can be begun, with what to do about it; empty while something can. Then that is tried again."""
+        if self._journal.trouble and (self._mends is None or not self._mends.is_alive()):
+            self._mends = self._started("journal", self._mend)
+        return self._journal.trouble
+
+    def _mend(self) -> None:
+        with suppress(JournalFailed):
+            self._journal.mend()
+            LOG.info("event=journal-mended")
+            self._told()
 
     def pause(self, seconds: float) -> None:
         """Wait; raises Stopped when the agent is told to stop."""
@@ -58,37 +79,61 @@ class Work:
             raise Stopped
 
     def begin(self, op_id: str, steps: Sequence[Step]) -> None:
-        """Journal steps and start them, unless this op-id is known: then nothing is run again.
+        """Start steps, which are journalled first, unless this op-id is known: then nothing is run again.
 
         Where the journal cannot be written nothing is begun; that is known as a failure, until the agent ends.
         """
         if op_id in self.entries():
             return
+        self._unwritten[op_id] = JournalEntry(state=JournalState.STARTED, boot_id=self._boot_id)
+        self._under_way.add(op_id)
+        self._start(op_id, lambda: self._fresh(op_id, steps))
+
+    def _fresh(self, op_id: str, steps: Sequence[Step]) -> None:
+        """Journal steps and do them."""
+        self.settle()
         try:
             self._journal.began(op_id, self._boot_id, steps)
         except JournalFailed as error:
             LOG.warning("event=not-begun op=%s error=%s", op_id, error)
-            self._unwritten[op_id] = JournalEntry(
-                state=JournalState.FAILED, boot_id=self._boot_id, message=str(error)
-            )
-            self._told()
+            self._not_begun(op_id, str(error))
             return
+        del self._unwritten[op_id]
         LOG.info("event=begun op=%s steps=%d", op_id, len(steps))
-        self._start(op_id, again=False)
+        self._worked(op_id, again=False)
+
+    def _not_begun(self, op_id: str, why: str) -> None:
+        failed = JournalEntry(state=JournalState.FAILED, boot_id=self._boot_id, message=why)
+        self._unwritten[op_id] = failed
+        self._is_over(op_id)
 
     def resume(self) -> None:
         """Take up what was not over when the agent or the host died; called once, before anything is begun."""
-        for op_id, entry in self._journal.entries.items():
-            if op_id in self._journal.lost:
-                with suppress(JournalFailed):  # it is known as lost again the next time
-                    self._journal.ended(op_id, entry.state, self._boot_id, entry.message)
+        lost = self._journal.lost
+        for op_id in lost:
+            self._start(op_id, partial(self._ended, op_id, self._journal.entries[op_id]))
         for one in self._journal.open:
             if one.boot_id != self._boot_id and _is_over_by_reboot(one, self._boot_id):
                 # The reboot ended it, and whoever asked for it is told by its boot.
-                with suppress(JournalFailed):
-                    self._journal.ended(one.op_id, JournalState.STARTED, one.boot_id)
+                over = JournalEntry(state=JournalState.STARTED, boot_id=one.boot_id)
+                self._start(one.op_id, partial(self._ended, one.op_id, over))
             else:
-                self._start(one.op_id, again=True)
+                if not self._journal.trouble:
+                    self._under_way.add(one.op_id)
+                self._start(one.op_id, partial(self._again, one.op_id))
+
+    def _ended(self, op_id: str, entry: JournalEntry) -> None:
+        """Write that an operation was over when the agent started; what cannot be written is known anew the next time."""
+        with suppress(JournalFailed):
+            self._journal.ended(op_id, entry.state, entry.boot_id or self._boot_id, entry.message)
+
+    def _again(self, op_id: str) -> None:
+        """Go on with an operation that was cut short; not before the journal can be written, nor is it under way before."""
+        if self._journal.trouble:
+            self._written(self._journal.mend)
+            self._under_way.add(op_id)
+        self._take_up(self._journal.operation(op_id))
+        self._worked(op_id, again=True)
 
     def stop(self, within: float) -> bool:
         """Begin no further step, and wait for those under way; tell whether they ended."""
@@ -105,14 +150,15 @@ class Work:
         """Tell whether an operation has begun and is not over; one that is over is not, while its end is still told."""
         return bool(self._under_way)
 
-    def _start(self, op_id: str, *, again: bool) -> None:
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        thread = threading.Thread(
-            target=self._run, args=(op_id,), kwargs={"again": again}, name=f"kubenode {op_id}", daemon=True
-        )
-        self._threads.append(thread)
-        self._under_way.add(op_id)
-        thread.start()
+    def _start(self, op_id: str, work: Callable[[], None]) -> None:
+        self._started(op_id, partial(self._run, op_id, work))
+
+    def _started(self, name: str, work: Callable[[], None]) -> threading.Thread:
+        thread = threading.Thread(target=work, name=f"kubenode {name}", daemon=True)
+        with self._starting:
+            thread.start()
+            self._threads = [*(one for one in self._threads if one.is_alive()), thread]
+        return thread
 
     def _take_up(self, one: Open) -> None:
         bounded = self._is_bounded(one)
@@ -132,17 +178,15 @@ class Work:
         except StepFailed:
             return False
 
-    def _run(self, op_id: str, *, again: bool) -> None:
+    def _run(self, op_id: str, work: Callable[[], None]) -> None:
         try:
-            self._guarded(op_id, again=again)
+            self._guarded(op_id, work)
         except Stopped:
             LOG.info("event=cut-short op=%s", op_id)
 
-    def _guarded(self, op_id: str, *, again: bool) -> None:
+    def _guarded(self, op_id: str, work: Callable[[], None]) -> None:
         try:
-            if again:
-                self._take_up(self._journal.operation(op_id))
-            self._worked(op_id, again=again)
+            work()
         except Stopped:
             raise
         except Exception as error:
@@ -212,6 +256,9 @@ class Work:
     def _end(self, op_id: str, state: JournalState, message: str = "") -> None:
         self._written(lambda: self._journal.ended(op_id, state, self._boot_id, message))
         LOG.info("event=ended op=%s state=%s message=%r", op_id, state.value, message)
+        self._is_over(op_id)
+
+    def _is_over(self, op_id: str) -> None:
         self._under_way.discard(op_id)  # before anybody is told: who then looks at the host finds it at rest
         self._told()
 
@@ -244,7 +291,7 @@ def _is_that(act: Undo, version: str) -> bool:
 
 
 def _turned(one: Open, why: str) -> Open:
-    """Give an operation that goes back though that could not be written."""
+    """Turn an operation to its way back in memory, when the journal could not be written."""
     return attrs.evolve(one, back=True, why=why)
 
 

@@ -1,7 +1,8 @@
 """The import of a host, whole: its Machine and token, the agent on it, and all that follows until it is Running.
 
 Done again it goes on where it was. What fails before the agent has reported is undone on the host; from then on the
-host is the agent's, and a time that is over ends the watching only.
+host is the agent's, and a time that is over ends the watching only. Where the server cannot be asked, nobody knows whether
+it has: the agent stays.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from typing import Any, Final
 import attrs
 
 from kubenode.core import wire
-from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, ObjectNotFound, Problem
+from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, ObjectNotFound, Problem, Retry
 from kubenode.core.model import Host, Json, Machine, Switch
 from kubenode.core.model.condition import find
 from kubenode.core.model.meta import MACHINE_LABEL
@@ -47,7 +48,7 @@ class NotImported(KubenodeError):
 
 
 class StillComing(NotImported):
-    """A host is its agent's, and was not Running in time; it goes on."""
+    """A host is, or may be, its agent's, and was not seen Running; it goes on."""
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +138,8 @@ class Import:
         Raises:
             InvalidObjectError, Lost, ApiError: as `plan`.
             NotImported: a step failed, or the agent did not come; the host is as it was.
-            StillComing: the agent has come, and the Machine is not Running in time.
+            StillComing: the agent has come, and the Machine is not Running in time; or the agent was started, and
+                the server cannot be asked what became of it.
         """
         async with self.connect() as host:
             found = await self._look(host)
@@ -175,6 +177,8 @@ class Import:
                 self.tell("made a bootstrap token, good once")
             await work.do(host, s.plan(found, target, "" if token is None else token.text))
             await self._reported(host, found, token)
+        except StillComing:
+            raise
         except (Exception, asyncio.CancelledError) as error:
             raise await self._undone(host, work, token, error) from error
         with suppress(StepFailed, Lost):  # it is of no use to anybody any more
@@ -219,13 +223,19 @@ class Import:
 
     async def _reported(self, host: Remote, found: s.Found, token: BootstrapToken | None) -> None:
         """Wait until the agent has its certificate and has reported from this boot of the host."""
-        approved = token is None
+        approved, silence = token is None, None
         if token is not None:
             self.tell("waits for its certificate")
         try:
             async with asyncio.timeout(self.report):
                 while True:
-                    status = (await self._seen()).status
+                    try:
+                        status = (await self._seen()).status
+                    except ApiError as error:
+                        silence = self._unanswered(error, silence)
+                        await asyncio.sleep(self.poll)
+                        continue
+                    silence = None
                     if not approved and token is not None and status.enrolment is not None:
                         approved = status.enrolment.token_id == token.id
                         if approved:
@@ -236,9 +246,19 @@ class Import:
                     await self._alive(host)
                     await asyncio.sleep(self.poll)
         except TimeoutError:
+            if silence is not None:
+                raise _unknown(silence) from silence
             what = "its agent has not reported" if approved else "its certificate was not approved"
             fix = "kubenode controller --enrolment has to run, and the host has to reach --server"
             raise NotImported(f"{what} within {self.report:.0f} s{await self._log(host)}", fix) from None
+
+    def _unanswered(self, error: ApiError, before: ApiError | None) -> ApiError:
+        """Go on while the server is away. Raises StillComing when it will not tell later either."""
+        if error.retry is Retry.NEVER:
+            raise _unknown(error) from error
+        if before is None:
+            self.tell(f"the server does not answer, and is asked again: {error}")
+        return error
 
     async def _alive(self, host: Remote) -> None:
         """Give up an agent that ends again and again."""
@@ -329,6 +349,13 @@ async def pasted(
         return created, ""
     token = await issue(store, raw, now.replace(microsecond=0) + TOKEN_FOR)
     return created, line(target_of(order, raw["metadata"]["uid"]), token.text)
+
+
+def _unknown(error: ApiError) -> StillComing:
+    fix = "mend that, and repeat the command: it goes on where it was"
+    return StillComing(
+        f"its agent was started and stays; the server cannot be asked whether it came: {error}", fix
+    )
 
 
 def _state(machine: Machine) -> tuple[str, bool]:

@@ -61,8 +61,10 @@ class DoctorController:
         )
 
     def decide(self, snapshot: Any, policy: Policy) -> Decision[Any]:
-        """Ask core/doctor."""
-        return decide(snapshot, policy)
+        """Ask core/doctor, and tell who polls whether the next poll is waited for."""
+        decision = decide(snapshot, policy)
+        self._events.await_poll(snapshot.machine.metadata.name, waits=decision.deferred)
+        return decision
 
 
 def _instance(node: m.Object | None) -> str:

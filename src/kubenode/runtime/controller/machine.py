@@ -15,7 +15,8 @@ from kubenode.core.policy import Policy
 from kubenode.runtime.controller.changes import holders_changed, is_ledger
 from kubenode.runtime.controller.definitions import CrdLeaving, no_crds
 from kubenode.runtime.controller.drains import Drains
-from kubenode.runtime.controller.inventory import Inventory, node_name
+from kubenode.runtime.controller.facts import node_name
+from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.workloads import Workloads, unseen
 from kubenode.runtime.engine.loop import Question
 from kubenode.runtime.observe.instances import Instances

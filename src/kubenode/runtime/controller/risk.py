@@ -18,13 +18,14 @@ from kubenode.core.risk.asks import (
     by_set,
     ended_of_set,
 )
-from kubenode.core.risk.binding import SetRoom
+from kubenode.core.risk.bounds import SetRoom
 from kubenode.core.risk.decide import FleetSnapshot, decide
 from kubenode.core.risk.needs import ACT_OF, needs_permit
 from kubenode.core.rollout.batch import max_unavailable
 from kubenode.core.rollout.tally import Seat
 from kubenode.runtime.controller.changes import mark_changed
-from kubenode.runtime.controller.inventory import Inventory, leaves
+from kubenode.runtime.controller.facts import leaves
+from kubenode.runtime.controller.inventory import Inventory
 from kubenode.runtime.controller.panel import Panel, nobody
 from kubenode.runtime.controller.remedy import rule_of
 from kubenode.runtime.engine.loop import Question

@@ -8,7 +8,8 @@ from kubenode.core.decision import Decision
 from kubenode.core.errors import Problem
 from kubenode.core.health.freeze import Place
 from kubenode.core.inspection import Inspected, InspectionRequest
-from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
+from kubenode.core.model.batch import BATCH_LIMIT
+from kubenode.core.model.componentset import SKIP_LIMIT
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot, decide
 from kubenode.core.rollout.hooks import Ask, due

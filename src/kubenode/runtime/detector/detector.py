@@ -6,14 +6,14 @@ hangs holds it up: looks and writes are done in threads, one at a time.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
 import attrs
 
-from kubenode.core.detect.decide import LOOK_LIMIT, DetectSnapshot, DetectState, decide, merged
+from kubenode.core.detect.decide import LOOK_LIMIT, DetectSnapshot, decide, merged
 from kubenode.core.detect.facts import Facts, Service
 from kubenode.core.detect.record import LogRecord
 from kubenode.core.detect.rules import DetectRule
@@ -45,12 +45,14 @@ class WatchedLog:
     """A log, and what is looked for in it.
 
     Attributes:
-        name: by which what is known of it is kept.
+        name: by which what is known of it is kept; another source has another.
+        formerly: by which an earlier version kept it, whatever the source was.
         events: what is told in the agent's log and nowhere else.
         services: whose health is told with it; of one log only.
     """
 
     name: str
+    formerly: str = ""
     source: Source
     rules: tuple[DetectRule, ...]
     events: tuple[DetectRule, ...] = ()
@@ -84,7 +86,7 @@ class Detector:
         self._gather = gather
         self._look_every = look_every
         loaded = kept.load()
-        self._known = {log.name: loaded.get(log.name, Known()) for log in self._logs}
+        self._known = {log.name: _taken_over(log, loaded) for log in self._logs}
         self._saved = loaded
         self._blind: dict[str, str] = {}
         self._facts = Facts()
@@ -106,7 +108,7 @@ class Detector:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._survived(self._looking))
-                group.create_task(self._saving())
+                group.create_task(self._survived(self._saving))
                 for log in self._logs:
                     group.create_task(self._survived(partial(self._reading, log)))
         finally:
@@ -130,10 +132,9 @@ class Detector:
                 await asyncio.sleep(_AFTER_BUG)
 
     async def _reading(self, log: WatchedLog) -> None:
-        known = self._known[log.name]
-        is_ours = known.state.boot_id == self._boot_id
         await self._seen.wait()
-        log.source.begin(known.position, known.state.sequence if is_ours else DetectState().sequence)
+        known = self._of_this_boot(log)
+        log.source.begin(known.position, known.state.sequence)
         while True:
             batch = await log.source.read(LOOK_LIMIT, _IDLE)
             self._judge(log, batch, attrs.evolve(self._facts, ailing={}))
@@ -164,12 +165,16 @@ class Detector:
             LOG.warning("event=not-looked why='a look at the host has not ended after %.0f s'", LOOK_WITHIN)
             return Facts()
 
-    def _judge(self, log: WatchedLog, batch: Batch, facts: Facts) -> None:
-        before = self.conditions
-        self._blind[log.name] = batch.blind
+    def _of_this_boot(self, log: WatchedLog) -> Known:
+        """Give what is known of a log; from another boot's neither numbers nor position go on."""
         known = self._known[log.name]
+        return known if known.state.boot_id == self._boot_id else Known()
+
+    def _judge(self, log: WatchedLog, batch: Batch, facts: Facts) -> None:
+        before, known = self.conditions, self._of_this_boot(log)
+        self._blind[log.name] = batch.blind
         snapshot = DetectSnapshot(
-            records=batch.records, state=known.state, facts=facts if log is self._logs[0] else Facts(), lost=batch.lost,
+            records=batch.records, state=self._known[log.name].state, facts=facts if log is self._logs[0] else Facts(), lost=batch.lost,
             blind=batch.blind, boot_id=self._boot_id, now=self._clock.now(),
         )  # fmt: skip
         state = decide(snapshot, log.rules, log.services).status
@@ -178,6 +183,8 @@ class Detector:
         self._known[log.name] = Known(state=state, position=batch.position or known.position)
         if log.events and known.state.sequence < state.sequence:
             _tell_events(log, batch.records, known.state.sequence)
+        if batch.position and not known.position:  # who is killed now begins at no other place
+            self._urgent.set()
         after = self.conditions
         if after != before:
             self._tell(before, after)
@@ -210,6 +217,14 @@ class Detector:
         self._saves = asyncio.ensure_future(called("kubenode detector", lambda: self._kept.save(known)))
         if await asyncio.shield(self._saves):
             self._saved = known
+
+
+def _taken_over(log: WatchedLog, loaded: Mapping[str, Known]) -> Known:
+    """Give what is kept of a log; what an earlier version kept only where its position is this source's."""
+    former = loaded.get(log.formerly)
+    if log.name in loaded or former is None or not log.source.gave(former.position):
+        return loaded.get(log.name, Known())
+    return former
 
 
 def _tell_events(log: WatchedLog, records: Sequence[LogRecord], cursor: int) -> None:

@@ -7,6 +7,7 @@ that calls itself the kernel's is not the kernel's.
 import fcntl
 import json
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
@@ -26,7 +27,12 @@ JOURNALCTL: Final = (
     "--boot",
     "--lines=all",
 )
-KERNEL_LINES: Final = "_TRANSPORT=kernel"
+_MISSED: Final = "e9bf28e6e834481bb6f48f548ad13606"
+"""What journald calls its word that the kernel had overwritten lines before it read them: SD_MESSAGE_JOURNAL_MISSED."""
+KERNEL_LINES: Final = ("_TRANSPORT=kernel", "+", "_TRANSPORT=driver", f"MESSAGE_ID={_MISSED}")
+_NUMBER: Final = re.compile(r"Missed ([0-9]{1,18}) ")
+_CURSOR: Final = "s="
+"""How a cursor begins: with the number of its file."""
 _USER: Final = 1
 """The facility of programs that name none; the kernel gives it to those that say 0."""
 _CHUNK: Final = 1 << 16
@@ -50,6 +56,10 @@ class Journald:
         self._lines = Lines()
         self._process: subprocess.Popen[bytes] | None = None
 
+    def gave(self, position: str) -> bool:
+        """Tell whether it is a cursor."""
+        return position.startswith(_CURSOR)
+
     def begin(self, position: str, sequence: int) -> None:
         """Go on after a cursor; without one, from the beginning of this boot."""
         self._cursor, self._number = position, sequence
@@ -63,14 +73,16 @@ class Journald:
             self.close()
             return await unread(self._argv[0], error, within)
         found: list[LogRecord] = []
+        lost = self._lines.lost()
         for raw, _ in self._lines.take(most):
             held = _fields(raw)
+            lost += missed(held)
             self._cursor = str(held.get("__CURSOR", self._cursor))
             one = record(held, self._number + 1, of_root=self._identifier is not None)
             if one is not None:
                 self._number += 1
                 found.append(one)
-        return Batch(records=tuple(found), lost=self._lines.lost(), position=self._cursor)
+        return Batch(records=tuple(found), lost=lost, position=self._cursor)
 
     async def _fill(self, most: int, within: float) -> bool:
         """Wait for lines and take so many, if there are; tell whether there was anything. Raises OSError at the program's end."""
@@ -91,9 +103,9 @@ class Journald:
 
     def _started(self) -> subprocess.Popen[bytes]:
         after = (f"--after-cursor={self._cursor}",) if self._cursor else ()
-        match = KERNEL_LINES if self._identifier is None else f"SYSLOG_IDENTIFIER={self._identifier}"
+        match = KERNEL_LINES if self._identifier is None else (f"SYSLOG_IDENTIFIER={self._identifier}",)
         process = subprocess.Popen(  # noqa: S603 - an argv: no shell takes it apart
-            [*self._argv, *after, match], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            [*self._argv, *after, *match], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
             cwd="/", env=environment(os.environ),
         )  # fmt: skip
         if process.stdout is not None:
@@ -121,6 +133,14 @@ def _fields(raw: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return held if isinstance(held, dict) else {}
+
+
+def missed(held: dict[str, Any]) -> int:
+    """Give how many lines of the kernel journald itself says to have missed; 0 for every other entry."""
+    if held.get("_TRANSPORT") != "driver" or held.get("MESSAGE_ID") != _MISSED:
+        return 0
+    found = _NUMBER.match(str(held.get("MESSAGE")))
+    return int(found.group(1)) if found is not None else 1
 
 
 def record(held: dict[str, Any], number: int, *, of_root: bool) -> LogRecord | None:

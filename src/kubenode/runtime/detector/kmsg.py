@@ -32,6 +32,10 @@ class Kmsg:
         self._read = read
         self._file: int | None = None
 
+    def gave(self, position: str) -> bool:
+        """Tell whether there is none: the numbers are the kernel's own."""
+        return not position
+
     def begin(self, position: str, sequence: int) -> None:
         """Do nothing: all that the kernel still has is read, and the numbers tell what is new."""
 

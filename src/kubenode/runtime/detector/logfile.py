@@ -1,6 +1,7 @@
 """A log that is a plain file: read on from where it was left, also when it has been rotated or cut meanwhile.
 
-Nobody says who wrote a line of a file: whoever may write the file is believed.
+Nobody says who wrote a line of a file: whoever may write the file is believed. Nor does anybody say in which boot: only what
+is written after it was read once in this boot is known to be of it.
 """
 
 import asyncio
@@ -51,20 +52,24 @@ class LogFile:
         self._missed = 0
         self._lines = Lines()
 
+    def gave(self, position: str) -> bool:
+        """Tell whether the file that it names is here, by whatever name."""
+        return self._named(position) is not None
+
     def begin(self, position: str, sequence: int) -> None:
         """Go on after a position; without one, at the end of the file."""
         self._position, self._number = position, sequence
 
     async def read(self, most: int, within: float) -> Batch:
-        """Give the lines that are there."""
-        waited = 0.0
+        """Give the lines that are there; of a file that was just opened at once, if only where that is."""
+        waited, is_new = 0.0, self._file is None
         while True:
             try:
                 self._fill(most)
             except OSError as error:
                 self.close()
                 return await unread(self._path, error, within)
-            if len(self._lines) or self._missed or waited >= within:
+            if is_new or len(self._lines) or self._missed or waited >= within:
                 return self._batch(most)
             await asyncio.sleep(self._poll)
             waited += self._poll
@@ -111,16 +116,24 @@ class LogFile:
     def _open(self) -> None:
         """Open the file that the position names, whatever it is called by now; else the one that is there."""
         inode, offset = _split(self._position)
-        for path in self._candidates() if inode else ():
-            with suppress(OSError):
-                if path.stat().st_ino == inode and path.stat().st_size >= offset:
-                    self._file = self._opened(path)
-                    self._restart(offset)
-                    return
-        self._file = self._opened(self._path)
+        path = self._named(self._position)
+        self._file = self._opened(path or self._path)
+        if path is not None:
+            self._restart(offset)
+            return
         if inode:  # what it was left in is gone
             self._missed += 1
         self._restart(0 if inode else os.fstat(self._file).st_size)
+
+    def _named(self, position: str) -> Path | None:
+        """Give where the file is by now that a position names."""
+        inode, offset = _split(position)
+        for path in self._candidates() if inode else ():
+            with suppress(OSError):
+                held = path.stat()
+                if held.st_ino == inode and held.st_size >= offset:
+                    return path
+        return None
 
     def _candidates(self) -> list[Path]:
         rotated = sorted(self._path.parent.glob(f"{_quoted(self._path.name)}?*"))

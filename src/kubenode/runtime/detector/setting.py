@@ -21,6 +21,8 @@ from kubenode.runtime.detector.look import HostLook
 from kubenode.runtime.detector.source import Source
 
 JOURNAL: Final = "journald"
+_FORMERLY: Final = "kernel"
+"""The name by which 0.x kept what is known of the kernel's log, wherever that was read."""
 MOST_CONDITIONS: Final = 32
 """As many as a Machine's status takes."""
 _LARGEST: Final = 1 << 20
@@ -95,7 +97,7 @@ def _logs(wanted: Detecting, files: Sequence[RuleFile], root: Path, clock: Clock
     """Put the rules of one log together: the kernel's are with our own, wherever a rule file would read them."""
     ours = [one for one in files if one.is_kernels]
     logs = [WatchedLog(
-        name="kernel", source=_kernel(wanted.kernel_log, root, clock), services=SERVICES,
+        name=_name(wanted.kernel_log), formerly=_FORMERLY, source=_kernel(wanted.kernel_log, root, clock), services=SERVICES,
         rules=(*OF_HOSTS, *_rules(ours)), events=_events(ours),
     )]  # fmt: skip
     others: dict[str, list[RuleFile]] = {}
@@ -125,6 +127,11 @@ def _rules(files: Sequence[RuleFile]) -> tuple[DetectRule, ...]:
 
 def _events(files: Sequence[RuleFile]) -> tuple[DetectRule, ...]:
     return tuple(rule for one in files for rule in one.events)
+
+
+def _name(where: str) -> str:
+    """Name the kernel's log by its source: one's numbers and positions say nothing of another's."""
+    return f"kernel:{where if where == JOURNAL else '/' + where.lstrip('/')}"
 
 
 def _kernel(where: str, root: Path, clock: Clock) -> Source:

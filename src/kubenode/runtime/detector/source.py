@@ -28,6 +28,9 @@ class Batch:
 class Source(Protocol):
     """A log of this host."""
 
+    def gave(self, position: str) -> bool:
+        """Tell whether a position is one of this source's, as far as that can be seen: an earlier version kept them without a name."""
+
     def begin(self, position: str, sequence: int) -> None:
         """Go on after what was dealt with: a position of an earlier Batch in this boot, empty without one, and a number."""
 

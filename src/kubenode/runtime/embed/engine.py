@@ -26,26 +26,24 @@ from kubenode.runtime.embed.arguments import check, check_within
 from kubenode.runtime.embed.clouds import RESYNC, Clouds
 from kubenode.runtime.embed.definitions import Definitions
 from kubenode.runtime.embed.errors import EngineFailed, EngineMisused, NotSettled
-from kubenode.runtime.embed.figures import Figures, Meter
+from kubenode.runtime.embed.figures import Figures
 from kubenode.runtime.embed.hosting import Hosting
 from kubenode.runtime.embed.inspections import Inspections
 from kubenode.runtime.embed.leading import Leading, lease_of
 from kubenode.runtime.embed.outside import Outside
 from kubenode.runtime.embed.own_loop import in_own_loop
 from kubenode.runtime.embed.panel import Panel
-from kubenode.runtime.embed.sinks import Outlet, outlets
-from kubenode.runtime.embed.teller import Teller
+from kubenode.runtime.embed.telling import Telling
 from kubenode.runtime.embed.workloads import Workloads
 from kubenode.runtime.engine.drive import Driver, survived
-from kubenode.runtime.engine.loop import Decided, Done, Stirred
+from kubenode.runtime.engine.loop import Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.events.degraded import Degraded, Word
-from kubenode.runtime.events.notice import NORMAL, Notice
-from kubenode.runtime.events.recorder import LAST_WORDS, Recorder
+from kubenode.runtime.events.notice import NORMAL
 from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
-from kubenode.runtime.record import Sink, recorded
+from kubenode.runtime.record import Sink
 from kubenode.runtime.store.contract import Store
 from kubenode.runtime.store.installed import Checked
 from kubenode.runtime.store.lease import Lease
@@ -130,18 +128,12 @@ class Engine:
         self._leading = Leading(
             lease_of(lease), store, self._clock, self._led, self._look_again, self._degraded.condition
         )
-        self._meter = Meter(store)
         self._task: asyncio.Task[None] | None = None
         self._hosting = Hosting()
         self._closing = False
         self._failure: BaseException | None = None
         self._outside: Outside | None = None
-        self._outlets: tuple[Outlet, ...] = ()
-        self._teller = Teller(observes=observe_only)
-        self._events = (
-            None if observe_only else Recorder(store, self._clock, identity, changed=self._look_again)
-        )
-        self._telling: asyncio.Task[None] | None = None
+        self._telling = Telling(store, self._clock, identity, observes=observe_only, changed=self._look_again)
 
     def __repr__(self) -> str:
         what = ", ".join(self._only) if self._only != NAMES else "all controllers"
@@ -245,8 +237,7 @@ class Engine:
 
     def figures(self) -> Figures:
         """Give its numbers, for metrics of your own; `Engine.collector` has them for Prometheus."""
-        events = self._events.counts if self._events is not None else {}
-        return self._meter.read(self._driver, self.unready(), leads=self._leading.leads, events=events)
+        return self._telling.figures(self._driver, self.unready(), leads=self._leading.leads)
 
     @staticmethod
     def collector(*engines: "Engine") -> "EngineCollector":
@@ -328,16 +319,16 @@ class Engine:
             if wrong:
                 raise InvalidObjectError(wrong)
         outside = self._outside = self._around(plugins)
-        self._outlets = outlets({**plugins.sinks, **self._sinks}, self.identity)
+        self._telling.open({**plugins.sinks, **self._sinks})
         core = controllers(
-            plugins, self._decided, survived, policy=self._policy, only=self._only, panel=outside.panel,
+            plugins, self._telling.decided, survived, policy=self._policy, only=self._only, panel=outside.panel,
             inspections=outside.inspections, observes=self._observes, crd_leaving=outside.set_crd,
             machines_leaving=outside.machine_crd, workloads=outside.workloads, instances=outside.clouds.view,
             events=outside.clouds.events,
         )  # fmt: skip
         self._driver = Driver(
             core, self._store, self._clock, clouds=outside.clouds, first=(FIRST,) if "risk" in self._only else (),
-            busy=self._asking, term=self._leading.term, heard=self._heard,
+            busy=self._asking, term=self._leading.term, heard=self._telling.heard,
             stepped=lambda: self._degraded.look(leads=self._leading.leads),
         )  # fmt: skip
         if self._stop_asked:
@@ -347,9 +338,7 @@ class Engine:
         if not {"machine", "doctor"}.isdisjoint(self._only):
             outside.clouds.start(self._ended)
         self._leading.start(f"kubenode {self.identity} lease", self._ended)
-        if self._events is not None:
-            self._telling = loop.create_task(self._events.run(), name=f"kubenode {self.identity} events")
-            self._telling.add_done_callback(self._ended)
+        self._telling.start(self._ended)
         LOG.info("event=started engine=%s controllers=%s observes=%s", self.identity, ",".join(self._only), self._observes)  # fmt: skip
 
     async def _tell_token(self, token: "BootstrapToken") -> str:
@@ -405,19 +394,13 @@ class Engine:
             await asyncio.wait({self._task})
         if self._outside is not None:
             await self._outside.end()
-        if self._events is not None and self._telling is not None:
-            self._events.end()
-            _, late = await asyncio.wait({self._telling}, timeout=2 * LAST_WORDS)
-            for task in late:
-                task.cancel()
-            await asyncio.wait({self._telling})
+        await self._telling.finish()
         await self._leading.end()
-        for outlet in self._outlets:
-            outlet.end()
+        told = self._telling.close()
         asked = () if self._outside is None else self._outside.workers
         for workers in asked:
             workers.end(drop=True)
-        left = await ended((*(outlet.workers for outlet in self._outlets), *asked), within=GRACE)
+        left = await ended((*told, *asked), within=GRACE)
         for what in left:
             LOG.warning("event=call-never-returned engine=%s call=%r fix='give it a time limit'", self.identity, what)  # fmt: skip
         LOG.info("event=stopped engine=%s", self.identity)
@@ -457,7 +440,7 @@ class Engine:
     def _lost_besides(self) -> tuple[str, ...]:
         """Say which rights are lacking for what is asked and told beside the driver."""
         asked = self._outside.lost() if self._outside is not None else ()
-        return (*asked, *(self._events.lost() if self._events is not None else ()))
+        return (*asked, *self._telling.lost())
 
     def _led(self) -> None:
         if self._driver is not None:
@@ -469,26 +452,7 @@ class Engine:
             self._said_of_lease(Word.LEADING, f"{keeper.holder} leads, term {term}", type=NORMAL)
 
     def _said_of_lease(self, reason: Word, message: str, *, type: str) -> None:
-        keeper = self._leading.keeper
-        if keeper is not None and self._events is not None:
-            self._events.say(
-                Notice(about=keeper.ref, kind=keeper.kind, type=type, reason=reason.value, message=message)
-            )
-
-    def _heard(self, done: Done) -> None:
-        if self._events is not None:
-            self._events.done(done)
-
-    def _decided(self, decided: Decided) -> None:
-        """Tell the log, the Events and the sinks of a decision; in the thread of the loop, so it does no more than that."""
-        self._teller.tell(decided)
-        if self._events is not None:
-            self._events.decided(decided)
-        self._meter.count(decided)
-        if self._outlets:
-            record = recorded(decided)
-            for outlet in self._outlets:
-                outlet.put(record)
+        self._telling.of_lease(self._leading.keeper, reason.value, message, type=type)
 
 
 def _said(error: BaseException) -> str:

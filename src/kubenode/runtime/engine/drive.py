@@ -18,12 +18,13 @@ from kubenode.core.errors import (
 from kubenode.core.model import Json, Object
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.apply import NO_CLOUDS, Clouds, CrashPoint, Hands, NoHands, apply, pass_by
-from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Synced
+from kubenode.runtime.engine.loop import Call, Done, Engine, Event, Input, Part, Relist, Step, Synced
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.store.contract import Store, Watch
 from kubenode.runtime.store.fence import TermOver, check_fence, set_fence
 from kubenode.runtime.store.following import follow, in_turn
 from kubenode.runtime.store.installed import INSTALL, how_to_be_allowed, refusal
+from kubenode.runtime.threads import called
 
 LOG = logging.getLogger("kubenode.engine")
 AT_A_TIME: Final = 100
@@ -34,13 +35,17 @@ GRACE = 30.0
 
 
 class Driver:
-    """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind."""
+    """Feeds one engine from a Store and does its calls. Inert until `run`; leaves no task behind.
+
+    With `aside` each step of the engine is made in a thread: its questions may wait for a host that hangs, and everything
+    else goes on meanwhile. One that has not ended when the driver is told to stop is left behind, and nothing of it is done.
+    """
 
     def __init__(  # noqa: PLR0913 - all but three have a default, and a name
         self, engine: Engine, store: Store, clock: Clock, *, hands: Hands | None = None, clouds: Clouds = NO_CLOUDS,
         first: Sequence[Input] = (), calls_in_flight: int = 16, busy: Callable[[], tuple[str, ...]] = tuple,
         term: Callable[[], int | None] | None = None, heard: Callable[[Done], None] = lambda _: None,
-        stepped: Callable[[], None] = lambda: None,
+        stepped: Callable[[], None] = lambda: None, aside: bool = False,
     ) -> None:  # fmt: skip
         self.engine = engine
         self._store = store
@@ -58,6 +63,7 @@ class Driver:
         self._term = term
         self._heard = heard
         self._stepped = stepped
+        self._aside = aside
         self.calls: Counter[tuple[str, str]] = Counter()
         self._dropped: set[asyncio.Task[None]] = set()
         self._wake_at: int | None = None
@@ -160,7 +166,9 @@ class Driver:
             self._stirred.clear()
             inputs, self._inbox = self._inbox, []
             term = self._may_decide()
-            step = self.engine.step(inputs, self._clock.now(), term=term, most=AT_A_TIME)
+            step = await self._step(inputs, term)
+            if step is None:
+                return
             self._stepped()
             for call in step.calls:
                 task = asyncio.create_task(self._do(call, term))
@@ -170,6 +178,20 @@ class Driver:
             if self._resting and not step.is_cut and not self.waits_for():
                 self._rested()
             await self._sleep(step.wake_at)
+
+    async def _step(self, inputs: Sequence[Input], term: int | None) -> Step | None:
+        """Let the engine make a step; None when the driver is told to stop meanwhile."""
+        step = partial(self.engine.step, inputs, self._clock.now(), term=term, most=AT_A_TIME)
+        if not self._aside:
+            return step()
+        stepping = asyncio.ensure_future(called("kubenode step", step))
+        stopped = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait((stepping, stopped), return_when=asyncio.FIRST_COMPLETED)
+            return stepping.result() if stepping.done() else None
+        finally:
+            stopped.cancel()
+            stepping.cancel()
 
     def _rested(self) -> None:
         waiters, self._resting = self._resting, []

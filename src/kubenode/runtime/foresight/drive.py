@@ -11,8 +11,9 @@ from kubenode.core.health.held import is_held
 from kubenode.core.inspection import Pass
 from kubenode.core.machineset.decide import MachineSetSnapshot
 from kubenode.core.machineset.decide import decide as decide_machines
-from kubenode.core.model.componentset import BATCH_LIMIT, SKIP_LIMIT
-from kubenode.core.model.machine import ComponentReport, ConfigState
+from kubenode.core.model.batch import BATCH_LIMIT
+from kubenode.core.model.componentset import SKIP_LIMIT
+from kubenode.core.model.entry import ComponentReport, ConfigState
 from kubenode.core.policy import Policy
 from kubenode.core.rollout.decide import RolloutSnapshot
 from kubenode.core.rollout.decide import decide as decide_rollout

@@ -17,7 +17,7 @@ from kubenode.core.decision import SetEntry
 from kubenode.core.errors import InvalidObjectError
 from kubenode.core.hookspecs import Desired, Have
 from kubenode.core.host.plan import whole
-from kubenode.core.model.machine import ConfigState
+from kubenode.core.model.entry import ConfigState
 from kubenode.core.rollout.progress import CONFLICT, PROGRESSING
 from kubenode.core.step import (
     EnableUnit,

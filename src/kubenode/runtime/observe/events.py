@@ -64,6 +64,8 @@ class _Account:
     tied: dict[str, dict[str, None]] = attrs.field(factory=dict)
     recorded: dict[str, frozenset[str]] = attrs.field(factory=dict)
     polled: int | None = None
+    began: int | None = None
+    waiting: set[str] = attrs.field(factory=set)
     polling: bool = False
     not_before: int = 0
     failures: int = 0
@@ -77,6 +79,7 @@ class _Account:
     def untie(self, name: str, tie: _Tie) -> None:
         """Let a machine know of them no longer."""
         self.recorded.pop(name, None)
+        self.waiting.discard(name)
         names = self.tied[tie.instance]
         del names[name]
         if not names:
@@ -117,8 +120,18 @@ class Events:
         if tie is None or account is None:
             return None
         return EventSight(
-            instance=tie.instance, events=account.told.get(tie.instance, ()), polled=account.polled
+            instance=tie.instance,
+            events=account.told.get(tie.instance, ()),
+            polled=account.polled,
+            told=account.began,
         )
+
+    def await_poll(self, name: str, *, waits: bool) -> None:
+        """Note whether a machine is to be decided about anew after the next poll, whatever that tells."""
+        tie = self._ties.get(name)
+        if tie is not None:
+            waiting = self._accounts[tie.provider].waiting
+            (waiting.add if waits else waiting.discard)(name)
 
     def forget(self, name: str) -> None:
         """Forget a machine that is no more."""
@@ -146,7 +159,7 @@ class Events:
         return partial(poll, account.driver, recorded, now)
 
     def polled(self, provider: str, poll: Polled, now: int) -> tuple[str, ...]:
-        """Take what a poll told; give the machines that are to be decided about anew: those with events, or that had some."""
+        """Take what a poll told; give the machines that are to be decided about anew: those with events, that had some, or that wait."""
         account = self._accounts[provider]
         account.polling = False
         if isinstance(poll, Failure):
@@ -155,7 +168,7 @@ class Events:
             account.not_before = max(account.not_before, now + again)
             return ()
         account.failures = 0
-        before = account.told
+        before, account.began = account.told, poll.began
         if poll.proves:
             account.told, account.polled = _by_instance(poll.events), poll.began
         else:  # what it did not show is as it was: only a complete poll proves that it is told no more
@@ -168,7 +181,7 @@ class Events:
             if before.get(instance) != account.told.get(instance)
             for name in account.tied.get(instance, ())
         }
-        return tuple(sorted(changed | account.recorded.keys()))
+        return tuple(sorted(changed | account.recorded.keys() | account.waiting))
 
     # How it is kept.
 

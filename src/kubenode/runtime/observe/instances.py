@@ -314,7 +314,7 @@ class Instances:
         scope.freezes, scope.by_write, scope.probing = scope.freezes + 1, by_write, False
         length = min(FIRST_THAW << min(scope.freezes - 1, 10), LONGEST_THAW)
         scope.frozen = FrozenProvider(
-            text=f"{provider}: {text}", until=now + spread(length, provider, str(scope.freezes))
+            text=f"{provider}: {text}", until=now + spread(length, provider, str(scope.freezes)), at=now
         )
 
     def _thaw(self, scope: _Scope) -> None:

@@ -16,7 +16,7 @@ import attrs
 from cattrs import Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from kubenode.core import wire
+from kubenode.core import converting, wire
 from kubenode.core.accept.decide import AcceptSnapshot
 from kubenode.core.decision import Decision
 from kubenode.core.doctor.decide import DoctorSnapshot
@@ -269,7 +269,7 @@ def _is_value(cls: Any) -> bool:
     return all(is_enum(part) or part in _VALUES for part in parts)
 
 
-def _once(writes: wire.Writes) -> wire.Writes:
+def _once(writes: converting.Writes) -> converting.Writes:
     """Write a value of a class without parts once, as long as it is held.
 
     Reading gives equal ones as one object, and a decision what it was given: most values of a record stood in the one before.
@@ -333,4 +333,4 @@ def _made() -> Converter:
 
 
 _CONVERTER: Final = _made()
-_OBJECTS: Final = wire.writer(free=marked, plain=_once)
+_OBJECTS: Final = converting.writer(free=marked, plain=_once)

@@ -10,8 +10,8 @@ from typing import Final
 import attrs
 
 from kubenode.core import model as m
-from kubenode.core.model.machine import AnswerState
 from kubenode.core.model.meta import ZONE_LABEL
+from kubenode.core.model.operation import AnswerState
 from kubenode.core.rollout.progress import Phase as SetPhase
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.report.data import (

@@ -13,7 +13,7 @@ import attrs
 from kubenode.core import model as m
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
-from kubenode.runtime.controller.inventory import SHOULD_BE_UP
+from kubenode.runtime.controller.facts import SHOULD_BE_UP
 from kubenode.runtime.report.data import Bound, Permit
 
 

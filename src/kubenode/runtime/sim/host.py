@@ -20,22 +20,28 @@ from kubenode.core.detect.rules import BUILT_IN
 from kubenode.core.hookspecs import Seen
 from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.journal import ROLLED_BACK, JournalEntry, JournalState
-from kubenode.core.step import (
-    AGENT_PATH,
+from kubenode.core.naming import module_path, sysctl_path
+from kubenode.core.probe import (
     Access,
     ArtifactAt,
     Check,
     CheckAnswer,
-    EnableUnit,
     Exec,
     FileAccess,
     HttpGet,
-    InstallArtifact,
-    InstallPackage,
     PackageHeld,
     PackageVersion,
     Probe,
     ReadFile,
+    TcpConnect,
+    UnitEnabled,
+    UnitState,
+)
+from kubenode.core.step import (
+    AGENT_PATH,
+    EnableUnit,
+    InstallArtifact,
+    InstallPackage,
     Reboot,
     ReloadUnit,
     RemoveArtifact,
@@ -45,14 +51,9 @@ from kubenode.core.step import (
     SetKernel,
     Step,
     StopUnit,
-    TcpConnect,
     Then,
-    UnitEnabled,
-    UnitState,
     UpgradeAgent,
     WriteFile,
-    module_path,
-    sysctl_path,
 )
 
 AGENT_VERSION = "0.1.0-sim"

@@ -6,13 +6,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 from kubenode.core import model as m
-from kubenode.core.decision import RunSteps
 from kubenode.core.errors import AlreadyExists, ApiError
-from kubenode.core.hookspecs import Seen
-from kubenode.core.host.decide import HostSeen
 from kubenode.core.host.inspection import INSPECT_EVERY
 from kubenode.core.model.meta import ZONE_LABEL
-from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.clock import Clock
 from kubenode.runtime.engine.drive import Driver, survived
@@ -20,6 +16,7 @@ from kubenode.runtime.engine.loop import Stirred
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.host import HostSpec, SimHost
+from kubenode.runtime.sim.hosts import SimHosts
 from kubenode.runtime.sim.run import report_node
 from kubenode.runtime.store.contract import Store
 
@@ -43,7 +40,7 @@ class LiveTimer:
         asyncio.get_running_loop().call_later(delay.total_seconds(), what)
 
 
-class LiveHosts:
+class LiveHosts(SimHosts):
     """Some simulated hosts in this process, each with an agent and a kubelet.
 
     Args:
@@ -73,19 +70,6 @@ class LiveHosts:
     def drop(self, machine: str) -> None:
         """Take a host away, as when its instance is terminated: nothing more is heard of it."""
         self.hosts.pop(machine).link(up=False)
-
-    def seen(self, machine: str) -> HostSeen | None:
-        """Give what the agent of a machine knows."""
-        host = self.hosts.get(machine)
-        return None if host is None else host.seen()
-
-    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at a host."""
-        return self.hosts[machine].look(probes)
-
-    async def run(self, effect: RunSteps) -> None:
-        """Run steps on a host."""
-        self.hosts[effect.machine.name].start(effect)
 
     def _changed(self, host: SimHost) -> None:
         self._restless.set()

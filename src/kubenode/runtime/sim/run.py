@@ -6,165 +6,43 @@ kubelets; when nothing is left to do, time jumps to the next deadline.
 
 import contextlib
 import hashlib
-import heapq
-import itertools
 import random
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import attrs
 
 from kubenode.core import model as m
 from kubenode.core import wire
 from kubenode.core.crd import schema_of
-from kubenode.core.decision import RunSteps
-from kubenode.core.errors import Expired, ObjectNotFound
-from kubenode.core.hookspecs import Instance, Seen
-from kubenode.core.host.decide import HostSeen
+from kubenode.core.errors import ObjectNotFound
+from kubenode.core.hookspecs import Instance
 from kubenode.core.model.meta import ZONE_LABEL
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.node.workload import Workload
-from kubenode.core.step import Probe
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.controller.wiring import FIRST, controllers
 from kubenode.runtime.controller.workloads import look
-from kubenode.runtime.engine.apply import NO_CLOUDS, Clouds, Hands, NoHands, Watchman, apply, pass_by
-from kubenode.runtime.engine.loop import (
-    Call,
-    Decided,
-    Done,
-    Engine,
-    Event,
-    Fault,
-    Input,
-    Recorder,
-    Relist,
-    Stirred,
-    Synced,
-    raised,
-)
+from kubenode.runtime.engine.apply import NoHands
+from kubenode.runtime.engine.loop import Decided, Engine, Fault, Input, Recorder, Stirred, raised
 from kubenode.runtime.engine.queue import Key
 from kubenode.runtime.observe.events import Events
 from kubenode.runtime.observe.instances import Instances
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.sim.cloud import BOOT, SimCloud, SimClouds, machine_of
 from kubenode.runtime.sim.host import HostSpec, SimHost
+from kubenode.runtime.sim.hosts import SimHosts
+from kubenode.runtime.sim.process import Process, SimulatedCrash
+from kubenode.runtime.sim.virtualtime import VirtualTime
 from kubenode.runtime.store.contract import MergePatch, Store
-from kubenode.runtime.store.embedded import EmbeddedStore, EmbeddedWatch, now_or_never
+from kubenode.runtime.store.embedded import EmbeddedStore, now_or_never
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 EVENTS = 1_000_000
 """How many events of a kind the store keeps: a fleet is made before the first turn looks at it."""
 AGENTS, CONTROLLER = "agents", "controller"
 
 
-class SimulatedCrash(Exception):
-    """The process is gone at a crash point; what it had in memory with it."""
-
-
-class VirtualTime:
-    """A heap of what happens later, and the time it is now."""
-
-    def __init__(self) -> None:
-        self.elapsed = 0
-        self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._order = itertools.count()
-
-    def now(self) -> m.Now:
-        """Give the virtual time, on both readings."""
-        return m.Now(wall=self.wall(), elapsed=self.elapsed)
-
-    def wall(self) -> datetime:
-        """Give the virtual wall clock."""
-        return START + timedelta(microseconds=self.elapsed // 1000)
-
-    def later(self, delay: timedelta, what: Callable[[], None]) -> None:
-        """Let something happen after a delay."""
-        heapq.heappush(self._heap, (self.elapsed + nanoseconds(delay), next(self._order), what))
-
-    def next(self) -> int | None:
-        """Give the time of what happens next."""
-        return self._heap[0][0] if self._heap else None
-
-    def happen(self) -> bool:
-        """Let all happen that is due; tell whether anything did."""
-        due = False
-        while self._heap and self._heap[0][0] <= self.elapsed:
-            heapq.heappop(self._heap)[2]()
-            due = True
-        return due
-
-
-class Process:
-    """One engine as a process that can crash: its watches, its inputs, its calls.
-
-    Until `deaf_until`, in elapsed nanoseconds, its watches deliver nothing: it decides on old data.
-    """
-
-    def __init__(
-        self,
-        build: Callable[[], Engine],
-        store: EmbeddedStore,
-        hands: Hands,
-        first: Sequence[Input],
-        clouds: Clouds = NO_CLOUDS,
-    ) -> None:
-        self._build = build
-        self.clouds = clouds
-        self._store = store
-        self.writes_to: Store = store
-        self._hands = hands
-        self._first = first
-        self.watchman: Watchman = pass_by
-        self.deaf_until = 0
-        self.calls = 0
-        self.decisions = 0
-        self.start()
-
-    def start(self) -> None:
-        """Start afresh, as after a crash: an empty cache, no memory."""
-        self.inputs: list[Input] = list(self._first)
-        self.engine = self._build()
-        self._watches: dict[type[m.Object], EmbeddedWatch] = {}
-        self.wake_at: int | None = None
-        for kind in self.engine.cache.kinds:
-            self._list(kind)
-
-    def _list(self, kind: type[m.Object]) -> None:
-        listing = now_or_never(self._store.find(kind.KIND))
-        version = listing.resource_version
-        self.inputs.append(Synced(kind=kind, items=listing.items, version=int(version)))
-        self._watches[kind] = now_or_never(self._store.watch(kind.KIND, resource_version=version))
-
-    def turn(self, now: m.Now) -> bool:
-        """Take what has come, step once, do the calls; tell whether anything was done."""
-        for kind, watch in list(self._watches.items()) if now.elapsed >= self.deaf_until else ():
-            try:
-                self.inputs.extend(Event(kind=kind, event=event) for event in watch.drain())
-            except Expired:
-                self._list(kind)
-        if not self.inputs and (self.wake_at is None or self.wake_at > now.elapsed):
-            return False
-        inputs, self.inputs = self.inputs, []
-        step = self.engine.step(inputs, now)
-        self.wake_at = step.wake_at
-        try:
-            for call in step.calls:
-                self._do(call)
-        except SimulatedCrash:
-            self.start()
-        return True
-
-    def _do(self, call: Call | Relist) -> None:
-        if isinstance(call, Relist):
-            self._list(call.kind)  # and watches from it
-            return
-        self.calls += 1
-        outcome = now_or_never(apply(call.acts, self.writes_to, self._hands, self.watchman, self.clouds))
-        self.inputs.append(Done(key=call.key, written=outcome.written, error=outcome.error))
-
-
-class Simulation:
+class Simulation(SimHosts):
     """A cluster on virtual time: an embedded API, the controllers, the agents and their hosts."""
 
     def __init__(
@@ -226,21 +104,6 @@ class Simulation:
 
     def _workload(self, key: str, node: str, now: m.Now) -> Workload | None:
         return now_or_never(look(self.store, node, now.elapsed)) if node else None
-
-    # The hosts, as agents see them.
-
-    def seen(self, machine: str) -> HostSeen | None:
-        """Give what the agent of a machine knows."""
-        host = self.hosts.get(machine)
-        return None if host is None else host.seen()
-
-    def look(self, machine: str, probes: tuple[Probe, ...]) -> Seen:
-        """Look at a host."""
-        return self.hosts[machine].look(probes)
-
-    async def run(self, effect: RunSteps) -> None:
-        """Run steps on a host."""
-        self.hosts[effect.machine.name].start(effect)
 
     # What a story does.
 

@@ -8,15 +8,13 @@ ServerFailed, and whoever decides looks again.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
-from urllib.parse import quote
+from typing import Final, Self, TypeVar
 
-from kubenode.core.errors import ApiError, Expired, Refused
+from kubenode.core.errors import ApiError
 from kubenode.core.model import Json, Kind, Object, Pod
 from kubenode.runtime.store.client import Connection, load
 from kubenode.runtime.store.contract import (
@@ -29,16 +27,16 @@ from kubenode.runtime.store.contract import (
     Patch,
     Propagation,
     Wanted,
+    Watch,
 )
-from kubenode.runtime.store.following import Followed, as_is, in_turn
+from kubenode.runtime.store.following import Followed, as_is
 from kubenode.runtime.store.installed import check, leaves
-from kubenode.runtime.store.objectmeta import place
 from kubenode.runtime.store.rights import Right
 
 try:
-    import orjson
-
     from kubenode.runtime.store.answer import clean
+    from kubenode.runtime.store.listing import Lists, listed
+    from kubenode.runtime.store.spelling import DRY, body_of, options, path_of, period, selectors, validation
     from kubenode.runtime.store.stream import KubeWatch
     from kubenode.runtime.store.transport import Limits, Request, Timing, Transport
 except ModuleNotFoundError as missing:
@@ -54,8 +52,6 @@ _APPLY_PATCH: Final = "application/apply-patch+yaml"
 
 _REVIEWS: Final = "authorization.k8s.io"
 _REVIEW: Final = "SelfSubjectAccessReview"
-_ALL: Final = "All"
-_DRY: Final[Mapping[bool, dict[str, str]]] = {False: {}, True: {"dryRun": _ALL}}
 
 
 class KubeStore:
@@ -79,6 +75,7 @@ class KubeStore:
     ) -> None:  # fmt: skip
         self._transport = Transport(load, limits or Limits(), timing or Timing())
         self._writer = {"fieldManager": field_manager}
+        self._lists = Lists(self._transport)
         self._streams = True
 
     @classmethod
@@ -144,12 +141,12 @@ class KubeStore:
         }  # fmt: skip
         body = {"apiVersion": f"{_REVIEWS}/v1", "kind": _REVIEW, "spec": {"resourceAttributes": asked}}
         path = f"/apis/{_REVIEWS}/v1/{_REVIEW.lower()}s"
-        answer = await self._transport.call(Request(method="POST", path=path, body=_json(body)))
+        answer = await self._transport.call(Request(method="POST", path=path, body=body_of(body)))
         return bool(answer["status"]["allowed"])
 
     async def get(self, kind: Kind, name: str) -> Json:
         """Give one object. Raises ObjectNotFound."""
-        return clean(kind, await self._transport.call(Request(method="GET", path=_path(kind, name))))
+        return clean(kind, await self._transport.call(Request(method="GET", path=path_of(kind, name))))
 
     async def find(
         self, kind: Kind, *, labels: Wanted = None, fields: Wanted = None, limit: int = 0, cursor: str = "",
@@ -171,14 +168,16 @@ class KubeStore:
             Refused: a selector cannot be read, the options do not go together, or the cursor is none.
             ServerFailed: that state is yet to come.
         """
-        query = _selectors(labels, fields or kind.only)
+        query = selectors(labels, fields or kind.only)
         asked = {
             "limit": str(limit or ""), "continue": cursor, "resourceVersion": resource_version,
             "resourceVersionMatch": match.value if match is not None else "",
         }  # fmt: skip
         if any(asked.values()):
-            return await self._page(kind, query | {name: value for name, value in asked.items() if value})
-        found = await self._all(kind, query, as_is)
+            return await self._lists.page(
+                kind, query | {name: value for name, value in asked.items() if value}
+            )
+        found = await self._lists.all(kind, query, as_is)
         return Listing(items=found.items, resource_version=found.resource_version)
 
     @property
@@ -190,8 +189,8 @@ class KubeStore:
         self, kind: Kind, obj: Json, *, dry_run: bool = False, field_validation: FieldValidation | None = None
     ) -> Json:
         """Create an object and give it as stored. Raises AlreadyExists, Refused."""
-        query = self._writer | _DRY[dry_run] | _validation(field_validation)
-        request = Request(method="POST", path=_path(kind), query=query, body=_json(obj))
+        query = self._writer | DRY[dry_run] | validation(field_validation)
+        request = Request(method="POST", path=path_of(kind), query=query, body=body_of(obj))
         return clean(kind, await self._transport.call(request))
 
     async def patch(
@@ -219,15 +218,15 @@ class KubeStore:
         content_type, body = _MERGE_PATCH, b""
         match patch:
             case MergePatch():
-                body = _json(patch.body)
+                body = body_of(patch.body)
             case JsonPatch(operations):
-                content_type, body = _JSON_PATCH, _json(operations)
+                content_type, body = _JSON_PATCH, body_of(operations)
                 has_test = any(step.get("op") == "test" for step in operations)
             case ApplyPatch():
-                content_type, body = _APPLY_PATCH, _json(patch.body)  # JSON is YAML
+                content_type, body = _APPLY_PATCH, body_of(patch.body)  # JSON is YAML
                 query = {"fieldManager": patch.manager, "force": str(patch.force).lower()}
         request = Request(
-            method="PATCH", path=_path(kind, name, subresource), query=query | _DRY[dry_run] | _validation(field_validation),
+            method="PATCH", path=path_of(kind, name, subresource), query=query | DRY[dry_run] | validation(field_validation),
             body=body, content_type=content_type, has_test=has_test,
         )  # fmt: skip
         return clean(kind, await self._transport.call(request))
@@ -246,9 +245,9 @@ class KubeStore:
         name = (obj.get("metadata") or {}).get("name") or ""
         request = Request(
             method="PUT",
-            path=_path(kind, name, subresource),
-            query=self._writer | _DRY[dry_run] | _validation(field_validation),
-            body=_json(obj),
+            path=path_of(kind, name, subresource),
+            query=self._writer | DRY[dry_run] | validation(field_validation),
+            body=body_of(obj),
         )
         return clean(kind, await self._transport.call(request))
 
@@ -263,8 +262,8 @@ class KubeStore:
         """
         wanted = {"uid": uid, "resourceVersion": resource_version}
         preconditions = {name: value for name, value in wanted.items() if value is not None}
-        options = {**_options(propagation, dry_run=dry_run), "preconditions": preconditions} | _period(grace)
-        request = Request(method="DELETE", path=_path(kind, name), body=_json(options))
+        body = {**options(propagation, dry_run=dry_run), "preconditions": preconditions} | period(grace)
+        request = Request(method="DELETE", path=path_of(kind, name), body=body_of(body))
         return clean(kind, await self._transport.call(request))
 
     async def evict(
@@ -281,11 +280,11 @@ class KubeStore:
         """
         body = {
             "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace},
-            "deleteOptions": ({} if uid is None else {"preconditions": {"uid": uid}}) | _period(grace),
+            "deleteOptions": ({} if uid is None else {"preconditions": {"uid": uid}}) | period(grace),
         }  # fmt: skip
-        path = _path(Pod.KIND.within(namespace), name, "eviction")
+        path = path_of(Pod.KIND.within(namespace), name, "eviction")
         return await self._transport.call(
-            Request(method="POST", path=path, query=self._writer, body=_json(body))
+            Request(method="POST", path=path, query=self._writer, body=body_of(body))
         )
 
     async def delete_all(
@@ -300,10 +299,10 @@ class KubeStore:
             Unreachable: the answer was lost, some may be deleted; so too ServerFailed.
         """
         asked = {"limit": str(limit or ""), "continue": cursor}
-        query = _selectors(labels, fields) | {name: value for name, value in asked.items() if value}
-        body = _json(_options(propagation, dry_run=dry_run))
-        request = Request(method="DELETE", path=_path(kind), query=query, body=body)
-        return _listed(kind, await self._transport.call(request))
+        query = selectors(labels, fields) | {name: value for name, value in asked.items() if value}
+        body = body_of(options(propagation, dry_run=dry_run))
+        request = Request(method="DELETE", path=path_of(kind), query=query, body=body)
+        return listed(kind, await self._transport.call(request))
 
     async def watch(
         self, kind: Kind, *, resource_version: str, bookmarks: bool = False, initial: bool = False,
@@ -313,14 +312,12 @@ class KubeStore:
 
         Bookmarks are told also when they were not asked for: the watch needs them to resume.
         """
-        selection = _selectors(labels, fields or kind.only)
+        selection = selectors(labels, fields or kind.only)
         return KubeWatch(
-            self._transport, kind, _path(kind), resource_version, initial=initial, selection=selection
+            self._transport, kind, path_of(kind), resource_version, initial=initial, selection=selection
         )
 
-    async def follow(
-        self, kind: Kind, read: Callable[[Json], T]
-    ) -> tuple[Followed[T], KubeWatch]:  # fmt: skip
+    async def follow(self, kind: Kind, read: Callable[[Json], T]) -> tuple[Followed[T], Watch]:
         """Give all objects of a kind, and a watch of what happens after that.
 
         They come as a stream, of which neither side ever holds the whole text; in pages from a server that has no
@@ -334,67 +331,16 @@ class KubeStore:
             ApiError: they cannot be listed.
         """
         if self._streams:
-            selection = _selectors(None, kind.only)
-            watch = KubeWatch(self._transport, kind, _path(kind), "", initial=True, selection=selection)
+            selection = selectors(None, kind.only)
+            watch = KubeWatch(self._transport, kind, path_of(kind), "", initial=True, selection=selection)
             try:
                 async with asyncio.timeout(self._transport.limits.patience.total_seconds()):
                     return await watch.listed(read), watch
             except (ApiError, TimeoutError) as error:
                 self._streams = not _has_no_streams(error)
                 LOG.info("event=listed-in-pages kind=%s error=%s: %s", kind.name, type(error).__name__, error)
-        found = await self._all(kind, _selectors(None, kind.only), read)
+        found = await self._lists.all(kind, selectors(None, kind.only), read)
         return found, await self.watch(kind, resource_version=found.resource_version)
-
-    async def _all(self, kind: Kind, query: Mapping[str, str], read: Callable[[Json], T]) -> Followed[T]:
-        for _ in range(2):
-            # The server forgot the version of the first pages before the last one was asked for.
-            with suppress(Expired):
-                return await self._list(kind, {**query, "limit": str(self._transport.limits.page)}, read)
-        return await self._list(kind, query, read)
-
-    async def _list(self, kind: Kind, query: Mapping[str, str], read: Callable[[Json], T]) -> Followed[T]:
-        places: list[str] = []
-        items: list[T] = []
-        version = token = ""
-        while True:
-            page = await self._page(kind, {**query, "continue": token} if token else query)
-            if version and page.resource_version != version:
-                raise Expired(f"the pages of {kind.plural} are of {version} and {page.resource_version}")
-            version, token = page.resource_version, page.cursor
-            places += map(_place, page.items)
-            items += await in_turn(page.items, read)
-            if not token:
-                order = sorted(range(len(items)), key=places.__getitem__)
-                return Followed(items=tuple(items[at] for at in order), resource_version=version)
-
-    async def _page(self, kind: Kind, query: Mapping[str, str]) -> Listing:
-        return _listed(kind, await self._transport.call(Request(method="GET", path=_path(kind), query=query)))
-
-
-def _listed(kind: Kind, page: Json) -> Listing:
-    metadata = page["metadata"]
-    items = sorted((clean(kind, item) for item in page["items"] or ()), key=_place)
-    return Listing(
-        items=tuple(items), resource_version=metadata["resourceVersion"],
-        cursor=metadata.get("continue") or "", remaining=metadata.get("remainingItemCount"),
-    )  # fmt: skip
-
-
-def _options(propagation: Propagation | None, *, dry_run: bool) -> Json:
-    options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
-    if propagation is not None:
-        options["propagationPolicy"] = propagation.value
-    if dry_run:
-        options["dryRun"] = [_ALL]
-    return options
-
-
-def _period(grace: int | None) -> dict[str, int]:
-    return {} if grace is None else {"gracePeriodSeconds": grace}
-
-
-def _validation(wanted: FieldValidation | None) -> dict[str, str]:
-    return {} if wanted is None else {"fieldValidation": wanted.value}
 
 
 def _has_no_streams(error: ApiError | TimeoutError) -> bool:
@@ -402,41 +348,3 @@ def _has_no_streams(error: ApiError | TimeoutError) -> bool:
     if isinstance(error, TimeoutError):  # it took the request for a plain watch
         return True
     return error.code in (400, 422) or (error.code == 500 and "RequestWatchProgress" in str(error))
-
-
-def _place(item: Json) -> str:
-    return place(item["metadata"])
-
-
-def _selectors(labels: Wanted, fields: Wanted) -> dict[str, str]:
-    wanted = {"labelSelector": labels or "", "fieldSelector": fields or ""}
-    written = {
-        name: each
-        if isinstance(each, str)
-        else ",".join(f"{key}={value}" for key, value in sorted(each.items()))
-        for name, each in wanted.items()
-    }
-    return {name: text for name, text in written.items() if text}
-
-
-def _path(kind: Kind, name: str | None = None, subresource: str = "") -> str:
-    root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
-    if kind.namespace:
-        root = f"{root}/namespaces/{quote(kind.namespace, safe='')}"
-    if name is None:
-        return f"{root}/{kind.plural}"
-    if name in ("", ".", "..") or "/" in name:
-        # It would be the path of something else: of all objects, or of another one.
-        raise Refused(f"{name!r} is no name of an object")
-    return f"{root}/{kind.plural}/{quote(name, safe='')}" + (f"/{subresource}" if subresource else "")
-
-
-def _json(value: object) -> bytes:
-    return orjson.dumps(value, default=_plain)
-
-
-def _plain(value: object) -> dict[Any, Any]:
-    """Write mappings that are not dicts, such as read-only ones."""
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -141,7 +141,7 @@ class ControlPlane:
 
     @property
     def audit_log(self) -> Path:
-        """The API server's audit log: a JSON object a line for every write, and for every read of a controller, at level Metadata."""
+        """The API server's audit log: a JSON object a line for every write, and for every read of a controller or of components by an agent, at level Metadata."""
         return self._servers.audit_log
 
     @property

@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from kubenode.core.enrol.identity import AGENTS
 from kubenode.runtime.testing.authority import LOOPBACK, Authority, new_signing_key
 
 _CONTROLLERS: Final = (
@@ -33,6 +34,11 @@ _WRITES: Final = ["create", "update", "patch", "delete", "deletecollection"]
 _AUDIT_RULES: Final = (
     {"level": "Metadata", "users": [CONTROLLER_USER, SECOND_USER]},
     {"level": "Metadata", "verbs": _WRITES},
+    {
+        "level": "Metadata",
+        "userGroups": [AGENTS],
+        "resources": [{"group": "kubenode.dev", "resources": ["machinecomponents"]}],
+    },
     {"level": "None"},
 )
 _AUDIT_BODIES: Final = {

@@ -15,7 +15,7 @@ import attrs
 
 from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.identity import digest
-from kubenode.core.step import is_sha256, is_url
+from kubenode.core.naming import is_sha256, is_url
 from kubenode.runtime.enrolment import ALPHABET, BootstrapToken
 from kubenode.runtime.userdata.render import Enrolling
 

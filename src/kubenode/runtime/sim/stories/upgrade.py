@@ -8,7 +8,7 @@ import attrs
 
 from kubenode.core import model as m
 from kubenode.core.errors import InvalidObjectError, Problem
-from kubenode.core.model.componentset import BATCH_LIMIT
+from kubenode.core.model.batch import BATCH_LIMIT
 from kubenode.core.model.quantity import nanoseconds
 from kubenode.runtime.sim.check import Check, all_of, at_once
 from kubenode.runtime.sim.stories.truth import lacking, runs

@@ -1,0 +1,5 @@
+module kubenode/tests/runtime/detector/npd
+
+go 1.24
+
+require k8s.io/node-problem-detector v1.34.0
