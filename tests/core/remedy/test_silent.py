@@ -186,3 +186,11 @@ def test_only_what_was_tried_is_silent() -> None:
     assert DUMB.is_silent
     assert not attempt(ACTING, verdict=SAID).is_silent
     assert not attempt(FAILED, verdict="the agent did not finish within 40 s").is_silent
+
+
+def test_only_who_was_silent_before_is_stood_in_for() -> None:
+    """A ladder may be edited while an episode is open: a restart by the provider was an act of its own if nobody had been silent."""
+    own = attrs.evolve(attempt(FAILED, verdict="it did not help"), action=STAND_IN)
+    later = attempt(FAILED, number=2, verdict=SAID)
+    assert handed(own, later).rung(own) is None
+    assert handed(attrs.evolve(own, number=3), later).rung(attrs.evolve(own, number=3)) is not None
