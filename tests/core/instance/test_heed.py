@@ -113,6 +113,27 @@ class TestByLook:
         assert heeded(attrs.evolve(STAYS, claim=doubt), RUNS, 5).claim == doubt
 
 
+def test_whose_words_are_whose() -> None:
+    """A reason that is new is given its place: what a look settles, what was answered to one alone, or what the API says."""
+    assert {
+        "CreationTimeout", "InstanceForeign", "InstanceGone", "InstanceMissing", "InstanceRunning", "InstanceStarting", "InstanceStopped",
+        "InstanceTwice", "InstanceUntagged", "JoinTimeout", "LookDoubted", "Terminating", "TerminationStuck",
+    } == BY_LOOK  # fmt: skip
+    assert {
+        "CapacityExhausted", "CreateAmbiguous", "InstanceBusy", "InstanceProtected", "ProviderUnavailable", "QuotaExceeded", "RequestInvalid",
+        "TerminateAmbiguous", "Throttled", "TokenConflict", "Unsupported",
+    } == BY_ANSWER  # fmt: skip
+    rest = {one.value for one in InstanceReason} - BY_LOOK - BY_ANSWER
+    assert rest == {
+        "BackingOff", "Creating", "InstanceConflict", "ProviderFrozen", "SecretUnsupported", "TerminateWaits",
+    }  # fmt: skip
+
+
+def test_a_refusal_of_credentials_of_no_known_time_is_the_oldest() -> None:
+    """As a recording has it that was made before the time was kept."""
+    assert FrozenProvider(text="who?", until=MINUTE).at == 0
+
+
 @pytest.mark.parametrize("reason", sorted(BY_LOOK | BY_ANSWER))
 def test_each_word_of_looks_and_answers_may_be_late(reason: str) -> None:
     """What a look would settle asks for one; to what was answered to one alone a look says nothing."""
@@ -149,7 +170,8 @@ def test_what_the_api_says_is_said_at_once(reason: str) -> None:
     """The spec, other Machines, a permit: that needs no look, nor is it older than what stands."""
     said = Claim.of(INSTANCE_READY, False, reason, "by what is written")
     assert heeded(Turn(instance=MADE, claim=said), RUNS, 5, looked=2, answer=answer(at=2)).claim == said
-    frozen = FrozenProvider(text="who?", until=MINUTE, at=9)
+    late = reason != InstanceReason.PROVIDER_FROZEN.value  # only that one is as old as the refusal
+    frozen = FrozenProvider(text="who?", until=MINUTE, at=2 if late else 9)
     assert heeded(Turn(instance=MADE, claim=said), RUNS, 5, looked=2, frozen=frozen).claim == said
 
 
