@@ -138,7 +138,7 @@ class Refusing(EmbeddedStore):
 def test_a_call_that_fails_is_not_taken_for_rest() -> None:
     """It is tried again, so there is something to do yet; the key is named."""
     with pytest.raises(NotSettled, match="risk/cluster: is tried again"):
-        Engine(Refusing(cel=False), plugins=OURS).run_until_settled(timedelta(seconds=0.2))
+        Engine(Refusing(cel=False), plugins=OURS).run_until_settled(timedelta(seconds=2))
 
 
 def test_in_a_notebook_the_right_words_are_told_and_work() -> None:
