@@ -16,6 +16,7 @@ from kubenode.core.hookspecs import Power
 from kubenode.providers.memory import MemoryProvider
 from kubenode.runtime.controller.rights import ENROL
 from kubenode.runtime.controller.wiring import NAMES
+from kubenode.runtime.detector.detector import GATHER
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.servers import CONTROLLER_USER
 from tests.cluster.test_enrolment import World
@@ -96,9 +97,10 @@ def _kernel_log(host: Host) -> None:
 
 
 def _say(host: Host, number: int, text: str, facility: int = 0) -> None:
-    """Let the kernel say something now, or a program with its facility."""
+    """Let the kernel say something now, or a program with its facility; and let it be read, since a pipe keeps no records apart."""
     since_boot = time.monotonic_ns() // 1000  # the kernel's clock is the machine's
     host.run("tee", "/dev/kmsg", input=f"{facility << 3 | 4},{number},{since_boot},-;{text}\n")
+    time.sleep(2 * GATHER)
 
 
 def _digest(host: Host, path: str) -> str:

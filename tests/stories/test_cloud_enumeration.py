@@ -23,7 +23,7 @@ from kubenode.runtime.engine import apply as applying
 from kubenode.runtime.observe import instances
 from kubenode.runtime.observe.calls import Failure, Look, look, made
 from kubenode.runtime.sim import cloud as clouds
-from kubenode.runtime.sim import run as running
+from kubenode.runtime.sim import process as running
 from kubenode.runtime.sim.run import Simulation
 from tests.stories import clouding
 from tests.stories.disturbing import (

@@ -49,7 +49,7 @@ _WRITES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "rollout": ("patch machines", "patch machinecomponentsets/status"),
     "drift": ("patch machines",),
     "repair": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
-    "remedy": ("patch machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
+    "remedy": ("patch machines", "delete machines", f"create {_JOBS}", f"patch {_JOBS}/status"),
     "rehearsal": ("patch noderemediers/status",),
     "abandoned": (f"patch {_JOBS}/status",),
     "accept": ("patch noderemediers/status", "patch riskpolicies/status"),
