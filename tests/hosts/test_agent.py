@@ -15,7 +15,7 @@ from tests.hosts.agent import UNIT, Kept, kept
 from tests.hosts.host import Host
 from tests.hosts.stage import Stage
 
-pytestmark = [pytest.mark.hosts, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.hosts, pytest.mark.timeout(900)]
 
 LOG = logging.getLogger(__name__)
 
@@ -208,7 +208,9 @@ def _apart(node: Kept, entry: str, beside: str) -> None:
 
     def told(version: str, config: str, state: str) -> None:
         wanted = (version, config, state, (version, config, state) != (OLD, "Current", "Running"))
-        until(f"{wanted} of {entry}", lambda: found() == wanted, 60, node.told)
+        until(
+            f"{wanted} of {entry}", lambda: found() == wanted, 150, node.told
+        )  # what flaps is looked at once a minute
 
     def install(version: str) -> tuple[str, ...]:
         by_hand = "apt-get -q -y --allow-downgrades --allow-change-held-packages install"
