@@ -23,13 +23,10 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.forms import is_enum
 
 P = TypeVar("P")
-_KINDS: Mapping[type | tuple[type, ...], str] = MappingProxyType({
-    bool: "true or false", int: "a whole number", float: "a number", str: "text", Mapping: "a mapping", (list, tuple): "a list",
+_OF_JSON: Mapping[type, str] = MappingProxyType({
+    bool: "true or false", int: "a whole number", float: "a number", str: "text",
 })  # fmt: skip
-
-_SAID: Mapping[type, str] = MappingProxyType({
-    str: "text", bool: "true or false", int: "a whole number", float: "a number", bytes: "bytes",
-})  # fmt: skip
+_SAID: Mapping[type, str] = MappingProxyType({**_OF_JSON, bytes: "bytes"})
 
 
 def structured(raw: Mapping[str, Any], shape: type[P], where: str) -> P:
@@ -61,7 +58,11 @@ def _kind(value: Any) -> str:
         return "NaN or infinity"
     if isinstance(value, int) and abs(value) > _LARGEST:
         return "a number of more than 300 digits"
-    found = (said for cls, said in _KINDS.items() if isinstance(value, cls))
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    found = (said for cls, said in _OF_JSON.items() if isinstance(value, cls))
     return next(found, "null" if value is None else "something else")
 
 

@@ -28,7 +28,7 @@ from kubenode.core.errors import (
     Unreachable,
 )
 from kubenode.core.model import Json, Kind, Machine, MachineComponent
-from kubenode.runtime.agent.named import in_entries
+from kubenode.runtime.agent.named import in_entries, states
 from kubenode.runtime.agent.newest import Newest
 from kubenode.runtime.agent.tree import StepFailed, Tree
 from kubenode.runtime.store.contract import EventType, Listing, MergePatch, Patch, Store, Watch, WatchEvent
@@ -322,10 +322,8 @@ class _Kept:
             for task in (told, doubted):
                 task.cancel()
             await asyncio.gather(told, doubted, return_exceptions=True)
-        changes = [event for event in found if event.type is not EventType.BOOKMARK]
-        if changes:
-            last = changes[-1]
-            await self._keep(None if last.type is EventType.DELETED else last.object)
+        if after := states(found):
+            await self._keep(after[-1])
         return found
 
     async def close(self) -> None:

@@ -258,7 +258,7 @@ def _status(check: HttpGet) -> int:
         connection.request(
             "GET", f"{path}?{parts.query}" if parts.query else path, headers={"User-Agent": "kubenode"}
         )
-        return int(connection.getresponse().status)
+        return connection.getresponse().status
     finally:
         over.cancel()
         connection.close()

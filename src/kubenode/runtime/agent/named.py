@@ -7,7 +7,7 @@ ever more rarely. One that no entry and no report names any more is let go.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final, TypeVar
 
 from kubenode.core.errors import ApiError, ObjectNotFound
@@ -143,6 +143,15 @@ class Named:
 
     async def close(self) -> None:
         """Stop watching: nothing is open."""
+
+
+def states(events: Iterable[WatchEvent]) -> tuple[Json | None, ...]:
+    """Give what each change left of its object, None where that is nothing; a bookmark is no change."""
+    return tuple(
+        None if event.type is EventType.DELETED else event.object
+        for event in events
+        if event.type is not EventType.BOOKMARK
+    )
 
 
 def in_entries(machine: Json) -> set[str]:

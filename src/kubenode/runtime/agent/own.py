@@ -8,9 +8,9 @@ from typing import Any, Final, Self, TypeVar
 import attrs
 
 from kubenode.core.model import Json, Kind, Machine, MachineComponent
-from kubenode.runtime.agent.named import Named
+from kubenode.runtime.agent.named import Named, states
 from kubenode.runtime.store.client import Connection
-from kubenode.runtime.store.contract import EventType, Listing, Watch, WatchEvent
+from kubenode.runtime.store.contract import Listing, Watch, WatchEvent
 from kubenode.runtime.store.following import Followed
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.store.transport import Backoff, Limits, Timing
@@ -97,10 +97,8 @@ class _Naming:
         """Wait for events. Raises ApiError, also when what the Machine names cannot be known."""
         self._named.forget()
         found = await self._watch.events()
-        changes = [event for event in found if event.type is not EventType.BOOKMARK]
-        if changes:
-            last = changes[-1]
-            await self._named.note(None if last.type is EventType.DELETED else last.object)
+        if after := states(found):
+            await self._named.note(after[-1])
         return found
 
     async def close(self) -> None:

@@ -209,7 +209,9 @@ class _Agent:
         wanted = self._wanted
         enrolment = wanted.enrolment
         # A certificate that looks over is for the server to judge, and for `renew`: the host is kept meanwhile.
-        if enrolment is not None and (wanted.once or enrolment.certificate() is None):
+        if enrolment is not None and (
+            wanted.once or await called("kubenode identity", enrolment.certificate) is None
+        ):
             await enrol(enrolment, self._wall())
         timing = Timing(clock=self._clock)
         store = OwnMachine.of(wanted.machine, wanted.connection, limits=_LIMITS, timing=timing)
