@@ -44,6 +44,14 @@ def signed(request: str, days: int = 7, begin: datetime = NOW) -> str:
     return base64.b64encode(draft.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)).decode()
 
 
+def asks_by_token(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever has a token reach this server."""
+    monkeypatch.setattr(
+        module, "by_token",
+        lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
+    )  # fmt: skip
+
+
 class Server(ApiServer):
     """An API server that knows one token, and signs what is asked after some looks.
 
@@ -121,10 +129,7 @@ def ran(
 
     async def main() -> None:
         async with server:
-            monkeypatch.setattr(
-                module, "by_token",
-                lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
-            )  # fmt: skip
+            asks_by_token(server, monkeypatch)
             monkeypatch.setattr(
                 module, "by_certificate",
                 lambda url, ca, file: Connection(url=server.url, authorization=lambda: "Bearer certificate"),
@@ -191,10 +196,7 @@ def test_cut_short_anywhere_it_goes_on_with_the_same_key(
         nonlocal task
         async with server:
             server._answer = mortal  # type: ignore[method-assign]
-            monkeypatch.setattr(
-                module, "by_token",
-                lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
-            )  # fmt: skip
+            asks_by_token(server, monkeypatch)
             task = asyncio.ensure_future(enrol(wanted, NOW, lambda _: asyncio.sleep(0)))
             await asyncio.wait({task})
             key = wanted.state / "next.key"
@@ -340,10 +342,7 @@ def test_a_disk_that_hangs_holds_up_nobody_else(wanted: Enrolment, monkeypatch: 
 
     async def main() -> None:
         async with server:
-            monkeypatch.setattr(
-                module, "by_token",
-                lambda url, ca, token: Connection(url=server.url, authorization=lambda: f"Bearer {token}"),
-            )  # fmt: skip
+            asks_by_token(server, monkeypatch)
             beside = asyncio.create_task(others())
             await enrol(wanted, NOW, lambda _: asyncio.sleep(0))
             beside.cancel()

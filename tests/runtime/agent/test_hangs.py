@@ -38,6 +38,7 @@ from kubenode.runtime.detector.kept import KeptDetector
 from kubenode.runtime.detector.setting import Detecting
 from kubenode.runtime.plugins import Plugins
 from kubenode.runtime.store.contract import MergePatch
+from kubenode.runtime.store.embedded import EmbeddedStore
 from kubenode.runtime.store.transport import Limits
 from kubenode.runtime.testing.authority import Authority
 from tests.runtime.agent.debian import Debian
@@ -170,6 +171,13 @@ async def told(api: Any, kind: str) -> None:
             await asyncio.sleep(0.02)
 
 
+async def at_rest(agent: Agent, api: EmbeddedStore, name: str) -> None:
+    """Wait until an agent has done and reported what is wanted of it."""
+    await until(agent.path.exists)
+    await reported(api, name, "version")
+    await agent.driver.rest()
+
+
 def test_a_disk_that_hangs_is_told_of(tmp_path: Path, disk: Hang, log: KernelLog) -> None:
     """The first report hangs on it, as it is kept; the next fault is found and reported all the same, and the Lease goes on."""
 
@@ -177,9 +185,7 @@ def test_a_disk_that_hangs_is_told_of(tmp_path: Path, disk: Hang, log: KernelLog
         api, name = await made(tmp_path)
         agent = Sick(Line(api), tmp_path, log)
         async with agent.lives(disk):
-            await until(agent.path.exists)
-            await reported(api, name, "version")
-            await agent.driver.rest()
+            await at_rest(agent, api, name)
             disk.begin()
             agent.facts = Facts(hung=0, readonly=frozenset(), ailing={"KubeletUnhealthy": "it is dead"})
             await told(api, "KubeletUnhealthy")
@@ -209,9 +215,7 @@ def test_an_operation_that_cannot_be_journalled_holds_up_no_report(
         api, name = await made(tmp_path)
         agent = Sick(Line(api), tmp_path, log)
         async with agent.lives(disk):
-            await until(agent.path.exists)
-            await reported(api, name, "version")
-            await agent.driver.rest()
+            await at_rest(agent, api, name)
             disk.begin()
             operation = {
                 "opID": "op-1", "job": "j", "attempt": 1, "action": "restart",
@@ -255,9 +259,7 @@ def test_what_is_wanted_stands_on_the_disk_before_it_is_begun(
     async def run() -> None:
         api, name = await made(tmp_path)
         async with Agent(Line(api), tmp_path).runs() as agent:
-            await until(agent.path.exists)
-            await reported(api, name, "version")
-            await agent.driver.rest()
+            await at_rest(agent, api, name)
             begun = set(agent.host._journal.entries)
             hang.begin()
             await api.create(m.MachineComponent.KIND, {

@@ -290,6 +290,15 @@ def read(raw: Json) -> Json:
     return raw
 
 
+async def cut_off(api: EmbeddedStore, folder: Path) -> tuple[Line, KeptStore]:
+    """Give an agent's store that has seen its Machine, and whose line was cut then."""
+    line = Line(api)
+    kept = KeptStore(line, "m1", folder / "state", retry=0.01)  # type: ignore[arg-type]
+    await kept.follow(m.Machine.KIND, read)
+    line.cut()
+    return line, kept
+
+
 @pytest.mark.parametrize("fault", [Unreachable, Unauthorized])
 def test_what_is_kept_asks_for_no_operation(tmp_path: Path, fault: type[ApiError]) -> None:
     """Whoever asked has long acted otherwise: a host that was cut off does not reboot by an old word."""
@@ -319,10 +328,7 @@ def test_a_report_is_stored_here_by_the_rules_of_the_server(tmp_path: Path) -> N
 
     async def run() -> None:
         api, _ = await made(tmp_path)
-        line = Line(api)
-        kept = KeptStore(line, "m1", tmp_path / "state", retry=0.01)  # type: ignore[arg-type]
-        await kept.follow(m.Machine.KIND, read)
-        line.cut()
+        line, kept = await cut_off(api, tmp_path)
         found, watch = await kept.follow(m.Machine.KIND, read)
         meta = found.items[0]["metadata"]
         body = {
@@ -355,10 +361,7 @@ def test_no_report_is_lost_between_what_is_kept_and_the_server(tmp_path: Path) -
 
     async def run() -> None:
         api, _ = await made(tmp_path)
-        line = Line(api)
-        kept = KeptStore(line, "m1", tmp_path / "state", retry=0.01)  # type: ignore[arg-type]
-        await kept.follow(m.Machine.KIND, read)
-        line.cut()
+        line, kept = await cut_off(api, tmp_path)
         _, watch = await kept.follow(m.Machine.KIND, read)
         asked, answers = asyncio.Event(), asyncio.Event()
 

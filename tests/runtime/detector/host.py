@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from kubenode.runtime.detector.journald import Journald
 from kubenode.runtime.detector.kept import FILE
 from kubenode.runtime.detector.logfile import LogFile
 from kubenode.runtime.detector.setting import Detecting, detector
-from tests.runtime.detector.logs import KernelLog
+from tests.runtime.detector.logs import KernelLog, runs
 
 WHERE = {"kmsg": "/dev/kmsg", "journald": "journald", "file": "/kern.log"}
 KILL = "Killed process {} (java) total-vm:1kB"
@@ -96,13 +96,8 @@ class Host:
             Detecting(kernel_log=WHERE[log]), boot, self.state, self._clock, lambda: None, root=self._root,
             unit=lambda _: None,
         )  # fmt: skip
-        task = asyncio.create_task(made.run())
-        try:
+        async with runs(made):
             yield made
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 def of_a_test(folder: Path, monkeypatch: pytest.MonkeyPatch, gather: float = 0.01) -> Host:

@@ -4,10 +4,12 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from kubenode.runtime.detector.detector import Detector
 from kubenode.runtime.detector.kmsg import Kmsg
 from kubenode.runtime.detector.source import Batch, Source
 
@@ -24,6 +26,18 @@ def run(main: Callable[[], Coroutine[Any, Any, R]]) -> R:
         return result
 
     return asyncio.run(alone())
+
+
+@asynccontextmanager
+async def runs(detector: Detector) -> AsyncIterator[None]:
+    """Let a detector run meanwhile, and end it as an agent does."""
+    task = asyncio.create_task(detector.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 class KernelLog:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from kubenode.runtime.detector.detector import Detector, WatchedLog
 from kubenode.runtime.detector.kept import FILE, KeptDetector
 from kubenode.runtime.detector.logfile import LogFile
 from kubenode.runtime.detector.source import Batch
-from tests.runtime.detector.logs import HUNG, KernelLog, run
+from tests.runtime.detector.logs import HUNG, KernelLog, run, runs
 
 CLOCK = SystemClock()
 
@@ -59,13 +59,8 @@ class Watched:
     async def running(self, boot: str = "b1", **more: Any) -> AsyncIterator[Detector]:
         """Run it meanwhile, and end it as an agent does."""
         made = self.make(boot, **more)
-        task = asyncio.create_task(made.run())
-        try:
+        async with runs(made):
             yield made
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
 
 
 @pytest.fixture
