@@ -360,6 +360,33 @@ def test_a_reboot_is_asked_for_and_judged_by_the_boot(host: Host) -> None:
     assert host.debian.calls("systemctl").count(["systemctl", "--no-ask-password", "reboot"]) == 1
 
 
+def test_a_reboot_that_was_asked_for_cuts_nothing_short(host: Host) -> None:
+    """The agent was restarted once before it: that is one time, and the reboot no second one."""
+
+    def die(when: str) -> None:
+        if when == "after":
+            host.debian.point = nothing
+            raise Stopped
+
+    host.debian.point = die
+    host.run(write(b"new"), Reboot(), InstallPackage(package="tool", version="2.0", then=None))
+    host.die()
+    assert host.said()[0] is JournalState.STARTED
+    host.die(reboot=True)
+    assert (host.said(), host.now()) == ((JournalState.DONE, ""), ("new", "new", "2.0"))
+    assert host.debian.calls("systemctl").count(["systemctl", "--no-ask-password", "reboot"]) == 1
+
+
+def test_an_agent_that_ends_before_its_host_is_cut_short(host: Host) -> None:
+    """As long as the boot is the same it counts: a host that never goes down is not asked for ever."""
+    host.run(write(b"new"), Reboot())
+    host.die()
+    host.die()
+    state, why = host.said()
+    assert (state, why) == (JournalState.FAILED, "it was cut short twice; the host is as it was before")
+    assert host.now() == ("old", "old", "1.0")
+
+
 def test_a_host_that_does_not_go_down_has_failed(host: Host) -> None:
     """The agent is still there long after."""
     host.waited = 1000

@@ -213,7 +213,12 @@ class Executor:
                 assert_never(step)
 
     def is_bounded(self, step: Step, marks: Mapping[str, str]) -> bool:
-        """Tell whether something else bounds how often a half done step is taken up. Raises StepFailed."""
+        """Tell whether something else bounds how often a half done step is taken up. Raises StepFailed.
+
+        A reboot that has come was asked for and not cut short: it is over.
+        """
+        if isinstance(step, Reboot):
+            return self._has_rebooted(marks)
         return isinstance(step, UpgradeAgent) and self._upgrades.is_on(marks)
 
     def undo(self, act: Undo) -> None:
@@ -276,9 +281,12 @@ class Executor:
         now = self._units.invocation(unit)
         return bool(now) and now != marks.get(INVOCATION)
 
+    def _has_rebooted(self, marks: Mapping[str, str]) -> bool:
+        return marks.get(BOOT) != self._boot_id
+
     def _reboot(self, marks: Mapping[str, str]) -> None:
         """Reboot, unless that has been done: the boot is another one. Asked twice in one boot it is one reboot."""
-        if marks.get(BOOT) != self._boot_id:
+        if self._has_rebooted(marks):
             return
         self._units.reboot()
         waited = 0.0

@@ -177,7 +177,7 @@ class Work:
             self._journal.turns(one.op_id, self._boot_id, back=back, why=why, again=not bounded)
 
     def _is_bounded(self, one: Open) -> bool:
-        """Tell whether the step that was cut short has a limit of its own, as the trial of a new agent has."""
+        """Tell whether the step that was begun last has a limit of its own, as the trial of a new agent has."""
         half = len(one.begun) - 1
         try:
             return half >= 0 and self._executor.is_bounded(one.steps[half], one.begun[half].marks)
