@@ -120,8 +120,78 @@ def test_a_flipped_bit_takes_one_record_and_no_other(tmp_path: Path) -> None:
     lines[1] = lines[1].replace(b"done", b"dome")
     (tmp_path / "journal").write_bytes(b"".join(lines))
     again = Journal(tmp_path)
-    assert [one.op_id for one in again.open] == ["a"]
+    assert again.open == ()  # whoever took it up might bring back what other operations have changed since
+    assert again.lost == {"a": "a line of it that may be of this operation cannot be read"}
     assert {name for name, entry in again.entries.items() if entry.state is JournalState.DONE} == {"b", "c"}
+    again.ended("a", JournalState.FAILED, "boot", "why")
+    again.close()
+    assert Journal(tmp_path).lost == {}
+
+
+STOPS: tuple[Step, ...] = (StopUnit(unit="x.service"), StopUnit(unit="y.service"))
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_nobody_goes_on_with_an_operation_of_which_a_line_is_lost(tmp_path: Path, line: int) -> None:
+    """Without its beginning it is known all the same; without a step its way back would lack that, and its steps be mixed up."""
+    journal = Journal(tmp_path)
+    journal.began("a", "boot", STOPS)
+    for index, unit in enumerate(("x.service", "y.service")):
+        journal.begins("a", index, Begun(undo=(RestartUnit(unit=unit),)))
+    journal.turns("a", "boot", back=True, why="it failed")
+    journal.close()
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    lines[line] = b"#" + lines[line]
+    (tmp_path / "journal").write_bytes(b"".join(lines))
+    again = Journal(tmp_path)
+    if line == 3:  # cut short at the end: it was never announced
+        assert [(one.op_id, len(one.begun), one.back) for one in again.open] == [("a", 2, False)]
+        return
+    assert (again.open, set(again.lost)) == ((), {"a"})
+    assert again.entries["a"].is_failed
+    again.began("b", "boot", STOPS)
+    assert [one.op_id for one in again.open] == ["b"]
+
+
+def test_what_begins_after_a_damaged_line_is_whole(tmp_path: Path) -> None:
+    """Only what was open there is in doubt."""
+    journal = Journal(tmp_path)
+    journal.began("a", "boot", STOPS)
+    journal.ended("a", JournalState.DONE, "boot")
+    journal.began("b", "boot", STOPS)
+    journal.begins("b", 0, Begun(undo=(RestartUnit(unit="x.service"),)))
+    before = journal.open
+    journal.close()
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    (tmp_path / "journal").write_bytes(b"".join([lines[0], b"#\n", *lines[1:]]))
+    again = Journal(tmp_path)
+    assert (again.open, again.lost, again.entries["a"].state) == (before, {}, JournalState.DONE)
+
+
+class Unsynced(Disk):
+    """A disk that takes what is added to the journal and cannot say that it stands there."""
+
+    def __init__(self) -> None:
+        self.fails = False
+
+    def sync(self, descriptor: int) -> None:
+        """Sync, but for the journal itself when told so."""
+        if self.fails and os.readlink(f"/proc/self/fd/{descriptor}").endswith("/journal"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        super().sync(descriptor)
+
+
+def test_what_was_told_as_not_begun_is_not_found_as_begun(tmp_path: Path) -> None:
+    """The next agent reads what the kernel holds of the file, also what was never synced; nobody waits for it any more."""
+    disk = Unsynced()
+    journal = Journal(tmp_path, disk)
+    journal.began("a", "boot", STOPS)
+    disk.fails = True
+    with pytest.raises(JournalFailed, match="Input/output error"):
+        journal.began("b", "boot", (Reboot(),))
+    journal.close()
+    again = Journal(tmp_path)
+    assert [one.op_id for one in again.open] == ["a"]
 
 
 def test_an_operation_whose_content_is_lost_has_failed(tmp_path: Path) -> None:

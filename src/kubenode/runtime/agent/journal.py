@@ -1,7 +1,8 @@
 """The write-ahead journal of a host: what was begun, how far it came, and the way back of every step that was begun.
 
 One file of lines, each with a checksum, that is only added to; a line that was cut short by a crash at the end is taken
-away when the file is opened. A record stands on the disk before what it announces is done. The file is made anew, with
+away when the file is opened. A line that is damaged before the end may have been of any operation that was open there: nobody
+goes on with one of these. A record stands on the disk before what it announces is done. The file is made anew, with
 what still matters, when it has grown: operations that are over are remembered by op-id, the newest MOST of them, so that
 none is run again.
 
@@ -15,7 +16,7 @@ import logging
 import os
 import threading
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -240,14 +241,12 @@ class Journal:
             with suppress(FileNotFoundError):
                 self._kept = self._opened_kept()
         lines = self._lines_there()
-        records = [record for line in lines if (record := _record(line)) is not None]
-        over = {record["op"]: index for index, record in enumerate(records) if record["is"] == "ended"}
-        for index, record in enumerate(records):
-            if index >= over.get(record["op"], 0):  # of what is over the contents are gone
-                self._take(record)
+        records = list(map(_record, lines))
+        self._take_all(records)
         self._size = sum(map(len, lines))
-        if len(records) < len(lines):
-            LOG.warning("event=journal-damaged lines=%d", len(lines) - len(records))
+        damaged = records.count(None)
+        if damaged:
+            LOG.warning("event=journal-damaged lines=%d", damaged)
             self._unsure()  # nothing is added to a line that was cut short
             with suppress(JournalFailed), self._explained():
                 self._rewrite()
@@ -284,7 +283,7 @@ class Journal:
         try:
             self._append(line)
         except OSError:
-            self._unsure()
+            self._take_back()
             raise
         self._size += len(line)
         self._take(record)
@@ -297,6 +296,13 @@ class Journal:
             raise OSError(5, "the journal is not open")
         self._disk.write(self._file, line)
         self._disk.sync(self._file)
+
+    def _take_back(self) -> None:
+        """Take away what a failed write has left: told as not begun, it must not be found as begun at the next start."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._disk.cut(self._file, self._size)
+        self._unsure()
 
     def _unsure(self) -> None:
         """Forget the file: after a failed write nobody knows what it holds, so the next record goes into a new one."""
@@ -386,6 +392,31 @@ class Journal:
 
     # What the records mean.
 
+    def _take_all(self, records: Sequence[Json | None]) -> None:
+        """Fold all records of a file, None where a line is damaged; what is damaged at its end was never announced."""
+        over = {
+            one["op"]: index for index, one in enumerate(records) if one is not None and one["is"] == "ended"
+        }
+        doubtful = False
+        for index, record in enumerate(records):
+            if record is None:
+                doubtful = True
+                continue
+            if doubtful:
+                self._lose(set(self._open), "a line of it that may be of this operation cannot be read")
+                doubtful = False
+            if index >= over.get(record["op"], 0):  # of what is over the contents are gone
+                self._take(record)
+
+    def _lose(self, op_ids: Collection[str], why: str) -> None:
+        """Know of operations, and that nobody can go on with them."""
+        with self._lock:
+            for op_id in op_ids:
+                self._open.pop(op_id, None)
+                self._lost[op_id] = why
+        for op_id in sorted(op_ids):
+            LOG.warning("event=operation-lost op=%s why=%r", op_id, why)
+
     def _take(self, record: Json) -> None:
         op_id = record["op"]
         try:
@@ -393,22 +424,22 @@ class Journal:
         except UnknownAct as error:
             raise _newer(op_id, error) from error
         except (OSError, LookupError, TypeError, ValueError) as error:
-            with self._lock:
-                self._open.pop(op_id, None)
-                self._lost[op_id] = f"{type(error).__name__}: {error}"
-            LOG.warning("event=operation-lost op=%s error=%r", op_id, error)
+            self._lose((op_id,), f"{type(error).__name__}: {error}")
 
     def _folded(self, op_id: str, record: Json) -> None:
         match record["is"]:
             case "began":
                 steps = tuple(load(raw, self._content) for raw in record["steps"])
                 self._goes_on(Open(op_id=op_id, boot_id=record["boot"], steps=steps))
-            case "step" if op_id in self._open:
+            case "step" | "turn" if op_id not in self._open:
+                if op_id not in self._lost:
+                    self._lose((op_id,), "its beginning cannot be read")
+            case "step":
                 one = self._open[op_id]
                 undo = tuple(load(raw, self._content) for raw in record["undo"])
                 begun = (*one.begun[: record["index"]], Begun(undo=undo, marks=record["marks"]))
                 self._goes_on(attrs.evolve(one, begun=begun))
-            case "turn" if op_id in self._open:
+            case "turn":
                 self._goes_on(attrs.evolve(
                     self._open[op_id], boot_id=record["boot"], back=record["back"], why=record["why"],
                     turns=record["turns"],
