@@ -6,6 +6,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from kubenode.core.probe import Access
@@ -55,6 +56,18 @@ def test_no_link_in_a_path_is_followed(root: Path, tmp_path: Path) -> None:
         tree.found("/in/app")
     assert (tmp_path / "outside" / "secret").read_text() == "secret"
     assert sorted(os.listdir(tmp_path / "outside")) == ["secret"]
+
+
+def test_a_failure_can_be_sent_wherever_a_link_leads(root: Path) -> None:
+    """Whoever may write a folder chooses where its links lead: no UTF-8, a terminal's commands, more than a line."""
+    os.symlink(b"/\xff\x1b[31m\nroot: all is well", os.fsencode(root / "out"))
+    with pytest.raises(StepFailed) as raised:
+        Tree(root).write("/out/x", b"x", 0o644)
+    why = str(raised.value)
+    assert why == "/out is a symbolic link to /??[31m?root: all is well; write the path that it stands for"
+    assert (
+        orjson.loads(orjson.dumps(why)) == why
+    )  # in a report it would keep all that follows from being told
 
 
 def test_a_link_at_the_end_is_replaced_and_not_followed(root: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from kubenode.runtime.agent.commands import Ran
 from kubenode.runtime.agent.tree import StepFailed
-from kubenode.runtime.agent.units import SETTLE, START_LIMIT, Units
+from kubenode.runtime.agent.units import SETTLE, START_LIMIT, Units, told
 
 
 class Systemd:
@@ -73,6 +73,12 @@ def test_a_refused_restart_is_told_in_the_words_of_systemctl() -> None:
     with pytest.raises(StepFailed, match=r"systemctl restart app.service: Job for app.service failed"):
         systemd.units.restart("app.service")
     assert systemd.calls[0] == ["reset-failed", "--", "app.service"]
+
+
+def test_what_a_program_says_cannot_command_a_terminal() -> None:
+    """A line of it is shown to people."""
+    ran = Ran(code=1, tail="first\n\x1b[2J\tE: no\x07 \udcff room\r\n")
+    assert told("apt-get", ran) == "apt-get: first; ?[2J E: no? ? room"
 
 
 def test_changed_unit_files_are_loaded_first() -> None:

@@ -293,7 +293,7 @@ class Tree:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link, or no folder at all
                 with suppress(OSError):
-                    target = os.readlink(part, dir_fd=folder)
+                    target = printable(os.readlink(part, dir_fd=folder))
                     fix = "write the path that it stands for"
                     raise LinkedFolder(f"{path} is a symbolic link to {target}; {fix}") from None
             raise
@@ -311,6 +311,11 @@ class Tree:
 
 class LinkedFolder(StepFailed):
     """A folder of a path is a symbolic link."""
+
+
+def printable(text: str) -> str:
+    """Give a text as it may be shown and sent: a question mark for each character that cannot be, as of a name that is no UTF-8."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def failed(path: str, error: OSError) -> StepFailed:

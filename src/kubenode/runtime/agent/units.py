@@ -6,7 +6,7 @@ from typing import Final
 from kubenode.core.naming import is_unit
 from kubenode.core.probe import RUNS
 from kubenode.runtime.agent.commands import Ran, Runner
-from kubenode.runtime.agent.tree import StepFailed
+from kubenode.runtime.agent.tree import StepFailed, printable
 
 START_LIMIT: Final = 180.0
 """Seconds that a unit has to start or stop; systemd itself gives 90 s each to stopping and to starting."""
@@ -194,7 +194,7 @@ def told(what: str, ran: Ran) -> str:
     """Say in one line how a program failed, in its own last words."""
     if ran.code is None:
         return f"{what} did not end in time and was killed"
-    lines = [line.strip() for line in ran.tail.splitlines() if line.strip()]
+    lines = [printable(" ".join(line.split())) for line in ran.tail.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith(("E:", "dpkg: error", "Error", "error"))] or lines[
         -2:
     ]
