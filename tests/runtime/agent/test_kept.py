@@ -24,6 +24,7 @@ from kubenode.core.errors import (
 )
 from kubenode.core.host.drift import delay
 from kubenode.core.model import Json
+from kubenode.runtime.agent import tree
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.agent.disk import Disk
 from kubenode.runtime.agent.host import About, RealHost
@@ -615,6 +616,35 @@ async def _component(api: EmbeddedStore, name: str, content: str) -> None:
         "apiVersion": API, "kind": "MachineComponent", "metadata": {"name": name},
         "spec": {"driver": "file", "version": "1", "parameters": {"path": CONF, "content": content}},
     })  # fmt: skip
+
+
+def test_all_of_it_is_kept_however_much_that_is(tmp_path: Path) -> None:
+    """Each component may be as large as a server stores, and a Machine may name dozens; an agent that starts alone heals all."""
+
+    async def run() -> None:
+        api, _ = await made(tmp_path)
+        entries, content = {}, "right\n" * (tree.MOST // 6 // 6)
+        for number in range(7):
+            await _component(api, f"large-{number}", content)
+            entries[f"e{number}"] = {
+                "set": "s",
+                "component": f"large-{number}",
+                "revision": "1",
+                "state": "Running",
+            }
+        await api.patch(m.Machine.KIND, "m1", MergePatch({"spec": {"components": entries}}))
+        line = Line(api)
+        first = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+        await first.follow(m.Machine.KIND, read)
+        settled(first)
+        assert (tmp_path / "state" / "applied.json").stat().st_size > tree.MOST
+        line.cut()
+        kept = KeptStore(line, "m1", tmp_path / "state")  # type: ignore[arg-type]
+        found, _ = await kept.follow(m.MachineComponent.KIND, read)
+        large = [one for one in found.items if one["spec"]["parameters"]["content"] == content]
+        assert len(large) == len(entries)
+
+    asyncio.run(run())
 
 
 def test_after_a_start_without_a_server_an_entry_does_not_come_before_its_component(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ While the server is away, what was last seen stands for it: the agent is told th
 So drift is healed by the same rules, three repairs an hour. No operation is begun: whoever asked for it has taken it
 back, or has acted otherwise, since. When the server is back all is read anew, it is told what drifted meanwhile, and the
 report of that moment is written. A server that does not know us (any more), since our certificate is over, is away, too.
-report of that moment is written.
 
 It is put on the disk behind the loop, the newest of it, since a disk that hangs is what an agent has to tell of. Who acts
 on it waits for that first (`wait`): after a power cut nobody goes back to what was wanted before.
@@ -44,6 +43,8 @@ _RETRY: Final = 10.0
 """Seconds after which a server that is away is tried again: from as many to twice as many, so that agents spread out."""
 _TRIES: Final = 5
 _FORMAT: Final = 1
+_LARGEST: Final = 128 << 20
+"""Bytes of what is kept: 64 components as large as a server stores them, and the Machine."""
 _KEPT_KINDS: Final = (Machine.KIND.name, MachineComponent.KIND.name)
 _CHANCE: Final = secrets.SystemRandom().random
 
@@ -283,7 +284,7 @@ class KeptStore:
     def _load(self) -> None:
         """Read what an earlier agent kept; what is not whole, or of another machine, is nothing."""
         try:
-            raw = self._tree.read(FILE)
+            raw = self._tree.read(FILE, _LARGEST)
             held = json.loads(raw) if raw is not None else {}
             if held.get("format") != _FORMAT or held["machine"]["metadata"]["name"] != self._name:
                 return

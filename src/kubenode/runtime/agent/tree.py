@@ -75,15 +75,15 @@ class Tree:
         self._root = root
         self._disk = disk if disk is not None else Disk()
 
-    def read(self, path: str) -> bytes | None:
-        """Give a file, at most its first MOST + 1 bytes; None when there is no plain file at that very path.
+    def read(self, path: str, most: int = MOST) -> bytes | None:
+        """Give a file, at most its first `most` + 1 bytes; None when there is no plain file at that very path.
 
         Raises:
             StepFailed: nobody can tell.
         """
         try:
             with self.folder_of(path) as (folder, name):
-                return None if folder is None else _read(name, folder)
+                return None if folder is None else _read(name, folder, most)
         except (LinkedFolder, NotADirectoryError):
             return None
         except OSError as error:
@@ -359,7 +359,7 @@ def status(name: str, folder: int) -> os.stat_result | None:
         return None
 
 
-def _read(name: str, folder: int) -> bytes | None:
+def _read(name: str, folder: int, most: int) -> bytes | None:
     try:
         file = os.open(name, LOOK, dir_fd=folder)
     except OSError as error:
@@ -367,14 +367,14 @@ def _read(name: str, folder: int) -> bytes | None:
             return None
         raise
     try:
-        return _content(file) if stat.S_ISREG(os.fstat(file).st_mode) else None
+        return _content(file, most) if stat.S_ISREG(os.fstat(file).st_mode) else None
     finally:
         os.close(file)
 
 
-def _content(file: int) -> bytes:
+def _content(file: int, most: int = MOST) -> bytes:
     parts: list[bytes] = []
-    left = MOST + 1
+    left = most + 1
     while left and (part := os.read(file, min(left, 1 << 20))):
         parts.append(part)
         left -= len(part)
