@@ -250,7 +250,7 @@ def test_installed_and_yet_not_at_target_is_reported_as_found() -> None:
     decision, status = ask(
         seen(
             entries=ONE, have={"kubelet": stopped}, plans={"kubelet": INSTALL},
-            journal={op_id(): journalled(ENDED)},
+            journal={op_id(): journalled(ENDED)}, before=m.AgentStatus(components={"kubelet": m.ComponentReport()}),
         )
     )  # fmt: skip
     assert decision.effects == ()

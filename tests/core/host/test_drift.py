@@ -17,6 +17,7 @@ from kubenode.core.host.decide import NodeSnapshot, decide
 from kubenode.core.host.drift import REPAIR_SPREAD, Repairs, delay, repairs
 from kubenode.core.host.inspection import INSPECT_EVERY, LONGEST, SHORTEST, period
 from kubenode.core.host.journal import JournalEntry, JournalState
+from kubenode.core.host.plan import tries
 from kubenode.core.policy import Policy
 from tests.core.host.seen import BOOT, INSTALL, NEW, SECOND, START, component, entry, journalled, seen
 
@@ -315,6 +316,62 @@ def test_a_driver_without_steps_is_told_and_nothing_is_run() -> None:
     snapshot = attrs.evolve(host.snapshot(), plans={"kubelet": ()})
     decision = decide(snapshot, Policy())
     assert (decision.effects, [note.code for note in decision.notes]) == ((), ["NotAtTarget"])
+
+
+# An entry that was taken away and comes back.
+
+
+def returned(journal: Mapping[str, JournalEntry], **more: Any) -> NodeSnapshot:
+    """Look at a host on which an entry is wanted of which nothing is reported."""
+    return seen(
+        entries={"kubelet": entry()},
+        have={"kubelet": SPOILT},
+        before=m.AgentStatus(),
+        journal=journal,
+        **more,
+    )
+
+
+def test_an_entry_that_comes_back_is_brought_to_target_by_the_rules_of_drift() -> None:
+    """Its steps were done under the same op-id, and are not done again; what was changed since is mended all the same."""
+    host = Host()
+    host.journal[FIRST] = journalled(ENDED)
+    host.before = m.AgentStatus()
+    host.spoil()
+    decision = decide(host.snapshot(), Policy())
+    assert [note.code for note in decision.notes] == ["RepairDelay"]
+    host.until(HOUR)
+    assert [name for name, _ in host.ran] == ["kubelet"]
+    assert (host.report().drifting, host.report().config) == (False, m.ConfigState.CURRENT)
+
+
+FIRST = tries(seen().machine, "kubelet", entry(), component(), {}).next_op_id
+
+
+@pytest.mark.parametrize("state", [STARTED, BROKE])
+def test_an_entry_that_comes_back_and_was_not_installed_is_installed(state: JournalState) -> None:
+    """What failed is tried again after its pause, what runs is waited for; neither is drift."""
+    report = decide(returned({FIRST: journalled(state)}), Policy()).status
+    assert report is not None
+    assert (report.components["kubelet"].component, report.components["kubelet"].drifting) == ("", False)
+    assert decide(returned({}), Policy()).effects != ()
+
+
+def test_an_entry_that_comes_back_while_nobody_can_look_is_remembered() -> None:
+    """What was installed is not forgotten by a report that says nothing of it."""
+    journal = {FIRST: journalled(ENDED)}
+    blind = attrs.evolve(returned(journal), have={})
+    status = decide(blind, Policy()).status
+    assert status is not None
+    report = status.components["kubelet"]
+    assert (report.component, report.revision, report.config) == ("kubelet-1.2", "2", m.ConfigState.UNKNOWN)
+    later = decide(
+        attrs.evolve(
+            returned(journal), machine=attrs.evolve(blind.machine, status=m.MachineStatus(agent=status))
+        ),
+        Policy(),
+    )
+    assert [note.code for note in later.notes] == ["RepairDelay"]
 
 
 # Looking again.

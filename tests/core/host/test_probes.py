@@ -193,10 +193,10 @@ def test_a_failing_probe_is_drift_of_the_running_state_and_its_repair_is_the_dri
 
 def test_a_probe_that_fails_after_an_installation_is_no_loop() -> None:
     """It is not installed again; what was just started has time, and the machine says what is missing."""
-    first = failing()
-    (effect,) = decide(first, Policy()).effects
+    begun = decide(failing(), Policy())
+    (effect,) = begun.effects
     assert isinstance(effect, RunSteps)
-    after = failing(journal={effect.op_id: journalled(JournalState.DONE)})
+    after = failing(journal={effect.op_id: journalled(JournalState.DONE)}, before=begun.status)
     decision = decide(after, Policy())
     assert decision.effects == ()
     assert [note.text for note in decision.notes] == [

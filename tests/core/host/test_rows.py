@@ -188,6 +188,7 @@ def test_another_try_waits_its_pause(
     last = tried(len(journal) - 1) if journal else ""
     decision = decided(
         entries={"kubelet": entry()}, journal=journal, at=at * SECOND, sightings={f"failed:{last}": 0},
+        before=m.AgentStatus(components={"kubelet": m.ComponentReport()}),
     )  # fmt: skip
     assert [note.code for note in decision.notes] == codes
     assert bool(decision.effects) is runs

@@ -83,9 +83,9 @@ def _judged(
         done: what was repaired of it; None when there is no such component.
         obstacle: for what it waits; None when it may be begun.
     """
-    before = seen.before.components.get(name, ComponentReport())
-    blind = attrs.evolve(before, config=ConfigState.UNKNOWN)
     component = seen.components.get(entry.component)
+    before = _before(seen, name, entry, component)
+    blind = attrs.evolve(before, config=ConfigState.UNKNOWN)
     if component is None or done is None:
         # Reported under the revision before, so this is no failure yet: the object may be on its way.
         text = f"there is no MachineComponent {entry.component}"
@@ -106,14 +106,32 @@ def _judged(
         return blind, Turn(note=Note(code="NotLooked", text=f"{name}: nobody has looked yet"))
     if is_at_target(entry, component, have):
         return _at_target(before, entry, have), Turn()
-    report, turn = _astray(seen, name, _Found(entry, component, have, plan, done))
+    report, turn = _astray(seen, name, _Found(before, entry, component, have, plan, done))
     return (report, turn) if obstacle is None else _kept(report, turn, name, entry, obstacle)
+
+
+def _before(
+    seen: NodeSnapshot, name: str, entry: ComponentEntry, component: MachineComponent | None
+) -> ComponentReport:
+    """Give what was reported of an entry.
+
+    Nothing is begun before its entry is reported on. So where nothing is reported, and the journal says that its steps were
+    done, the entry was taken away since and has come back: what it wants was installed, and anything else is drift.
+    """
+    found = seen.before.components.get(name)
+    if found is not None or component is None:
+        return found or ComponentReport()
+    tried = tries(seen.machine, name, entry, component, seen.host.journal)
+    if tried.last is None or tried.last.state is not JournalState.DONE:
+        return ComponentReport()
+    return ComponentReport(component=entry.component, revision=entry.revision)
 
 
 @attrs.frozen
 class _Found:
     """An entry that was looked at."""
 
+    before: ComponentReport
     entry: ComponentEntry
     component: MachineComponent
     have: Have
@@ -123,8 +141,8 @@ class _Found:
 
 def _astray(seen: NodeSnapshot, name: str, found: _Found) -> tuple[ComponentReport, Turn]:
     """Report on an entry that is not at target: it drifted, or never was there."""
-    before, failing = seen.before.components.get(name, ComponentReport()), seen.failing.get(name, "")
-    entry, component, have = found.entry, found.component, found.have
+    failing = seen.failing.get(name, "")
+    before, entry, component, have = found.before, found.entry, found.component, found.have
     if was_at_target(before, entry):
         as_found = attrs.evolve(before, version=have.version[:128], config=have.config, state=have.state)
         drift = Drift(
