@@ -1,6 +1,5 @@
 """The host that this agent runs on, as `Hosts` wants it: what is known of it, how it looks, and steps that are run on it."""
 
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -45,27 +44,6 @@ BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 def boot_id(path: Path = BOOT_ID) -> str:
     """Give the id of this boot, as the kernel made it up. Raises OSError."""
     return path.read_text(encoding="ascii").strip()
-
-
-def own_address(host: str, port: int) -> str:
-    """Give the address from which this host reaches another; empty when it does not. Nothing is sent."""
-    for family, *_, address in _resolved(host, port):
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(address)
-                return str(probe.getsockname()[0])
-            except OSError:
-                continue
-    return ""
-
-
-def _resolved(
-    host: str, port: int
-) -> list[tuple[socket.AddressFamily, int, int, str, tuple[str | int, ...]]]:
-    try:
-        return list(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM))  # type: ignore[arg-type]  # of IP only
-    except OSError:
-        return []
 
 
 @attrs.frozen(kw_only=True)

@@ -73,6 +73,7 @@ class KeptStore:
         self._machine: Json | None = None
         self._components: dict[str, Json] = {}
         self._versions: dict[str, str] = {}
+        self._address = ""
         self._away: _Away | None = None
         self._components_away: _Away | None = None
         self._refused = False
@@ -88,6 +89,16 @@ class KeptStore:
     def is_refused(self) -> bool:
         """Whether the server did not know us when it was last asked."""
         return self._refused
+
+    @property
+    def address(self) -> str:
+        """The host's own address, as it was last noted; empty when it never was."""
+        return self._address
+
+    def note_address(self, address: str) -> None:
+        """Keep the host's own address."""
+        self._address = address
+        self._save()
 
     def wait(self, within: float | None = None) -> bool:
         """Wait until what is known now stands on the disk, or cannot; tell whether that was within so many seconds.
@@ -272,6 +283,7 @@ class KeptStore:
     def _save(self) -> None:
         held = {
             "format": _FORMAT, "machine": self._machine, "components": self._components, "versions": self._versions,
+            "address": self._address,
         }  # fmt: skip
         self._newest.give(json.dumps(held).encode())
 
@@ -289,7 +301,7 @@ class KeptStore:
             if held.get("format") != _FORMAT or held["machine"]["metadata"]["name"] != self._name:
                 return
             self._machine, self._components = held["machine"], dict(held["components"])
-            self._versions = dict(held["versions"])
+            self._versions, self._address = dict(held["versions"]), str(held.get("address", ""))
         except (StepFailed, ValueError, LookupError, TypeError, AttributeError) as error:
             LOG.warning("event=kept-not-read error=%s: %s", type(error).__name__, error)
 

@@ -20,11 +20,12 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.host.inspection import INSPECT_EVERY
 from kubenode.core.host.trial import Arrival
 from kubenode.core.model.condition import Condition
+from kubenode.runtime.agent.address import Address
 from kubenode.runtime.agent.commands import Commands, Runner
 from kubenode.runtime.agent.connection import by_kubeconfig
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.agent.enrol import Enrolment, enrol, renew
-from kubenode.runtime.agent.host import About, Onlooker, RealHost, boot_id, own_address
+from kubenode.runtime.agent.host import About, Onlooker, RealHost, boot_id
 from kubenode.runtime.agent.kept import KeptStore
 from kubenode.runtime.agent.lease import keep_lease
 from kubenode.runtime.agent.own import OwnMachine
@@ -119,7 +120,7 @@ class _Agent:
         self._loop = asyncio.get_running_loop()
         self._driver: Driver | None = None
         self._work: asyncio.Task[None] | None = None
-        self._address = ""
+        self._address = Address(self._server, self._ask)
         self._store: OwnMachine | None = None
         self._clock_said: tuple[Condition, ...] = ()
         self._detector: Detector | None = None
@@ -127,7 +128,7 @@ class _Agent:
         boot = boot_id()
         about = About(
             machine=wanted.machine, node=wanted.node, boot_id=boot, version=wanted.version,
-            address=lambda: self._address, conditions=self._conditions,
+            address=lambda: self._address.now, conditions=self._conditions,
             own=Own.process(str(wanted.state.absolute()), self._server),
         )  # fmt: skip
         if wanted.detect is not None:  # before the journal is held: rules that are wrong end it here
@@ -233,8 +234,8 @@ class _Agent:
     @asynccontextmanager
     async def _beside(self, store: OwnMachine, kept: KeptStore) -> AsyncIterator[None]:
         """Renew the certificate and the Lease meanwhile, and end when all is done if that is wanted."""
-        self._address = await called("kubenode address", self._own_address)
-        tasks = [asyncio.create_task(self._readdress())]
+        every = self._wanted.inspect.total_seconds()
+        tasks = [asyncio.create_task(self._address.follow(kept, every))]
         if not self._wanted.once:
             tasks.append(asyncio.create_task(keep_lease(store, self._wanted.machine, self._wall)))
         if self._wanted.enrolment is not None:
@@ -246,6 +247,7 @@ class _Agent:
             if await called("kubenode trial", self._host.is_on_trial):
                 tasks.append(asyncio.create_task(self._arriving(kept)))
         try:
+            await self._address.known()
             yield
         finally:
             for task in tasks:
@@ -256,10 +258,6 @@ class _Agent:
         """Give host and port of the API server."""
         parts = urlsplit(self._wanted.connection().url)
         return parts.hostname or "", parts.port or 443
-
-    def _own_address(self) -> str:
-        """Give the host's own address as the server sees it; it may ask a name server, and wait."""
-        return own_address(*self._server())
 
     async def _arriving(self, kept: KeptStore) -> None:
         """Say that this agent came up: it rests, so what it has to report is stored, here while the server is away."""
@@ -272,11 +270,6 @@ class _Agent:
             if not kept.is_away:
                 return
             await asyncio.sleep(_ARRIVING_EVERY)
-
-    async def _readdress(self) -> None:
-        while True:
-            await asyncio.sleep(self._wanted.inspect.total_seconds())
-            self._address = await called("kubenode address", self._own_address)
 
     async def _rested(self) -> None:
         driver = self._driver
