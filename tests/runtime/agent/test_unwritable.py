@@ -233,6 +233,33 @@ async def _within(true: Callable[[], bool]) -> None:
     await until(true)
 
 
+def test_whoever_hears_that_the_journal_can_be_written_finds_what_was_cut_short_under_way(
+    tmp_path: Path, sealed: Sealed, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Though it is some seconds before it goes on: another operation would be begun beside it, or it be told as interrupted."""
+    host = Resealed(tmp_path, sealed)
+    host.agent.close(10)
+    journal = Journal(tmp_path / "state")
+    journal.began("op", "boot-0", (write(b"new"),))
+    journal.close()
+    sealed.error = errno.EROFS
+    host.start()
+    asyncio.run(_within(lambda: "event=not-written" in caplog.text))  # it waits for half a minute now
+    assert host.withheld() == READ_ONLY
+    found: list[tuple[bool, bool]] = []
+
+    def look() -> None:
+        seen = host.agent.seen("m1")
+        assert seen is not None
+        found.append((seen.journal["op"].is_running(seen.boot_id), host.agent._work.is_under_way()))
+
+    sealed.error = 0
+    host.hears = look
+    asyncio.run(_within(lambda: not host.withheld() and found))
+    assert found == [(True, True)]
+    assert host.agent.close(10)
+
+
 def test_an_agent_that_ends_while_it_waits_for_its_journal_ends(tmp_path: Path, sealed: Sealed) -> None:
     """What was cut short is for the next one."""
     host = Resealed(tmp_path, sealed)

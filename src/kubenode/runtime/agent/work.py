@@ -54,6 +54,7 @@ class Work:
         self._starting = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._under_way: set[str] = set()
+        self._cut_short: set[str] = set()
         self._unwritten: dict[str, JournalEntry] = {}
         self._mends: threading.Thread | None = None
 
@@ -63,7 +64,7 @@ class Work:
         As long as an operation is under way it is not over, though its end may stand there already: its host is not
         looked at yet, and whoever took the look before it for the one after it would begin it anew.
         """
-        under_way = tuple(self._under_way)  # asked before the journal: an end that is told is seen
+        under_way = self._goes_on()  # asked before the journal: an end that is told is seen
         runs = JournalEntry(state=JournalState.STARTED, boot_id=self._boot_id)
         return {**self._unwritten, **self._journal.entries, **dict.fromkeys(under_way, runs)}
 
@@ -124,8 +125,7 @@ class Work:
                 over = JournalEntry(state=JournalState.STARTED, boot_id=one.boot_id)
                 self._start(one.op_id, partial(self._ended, one.op_id, over))
             else:
-                if not self._journal.trouble:
-                    self._under_way.add(one.op_id)
+                self._cut_short.add(one.op_id)
                 self._start(one.op_id, partial(self._again, one.op_id))
 
     def _ended(self, op_id: str, entry: JournalEntry) -> None:
@@ -134,10 +134,11 @@ class Work:
             self._journal.ended(op_id, entry.state, entry.boot_id or self._boot_id, entry.message)
 
     def _again(self, op_id: str) -> None:
-        """Go on with an operation that was cut short; not before the journal can be written, nor is it under way before."""
+        """Go on with an operation that was cut short; not before the journal can be written."""
         if self._journal.trouble:
             self._written(self._journal.mend)
-            self._under_way.add(op_id)
+        self._under_way.add(op_id)
+        self._cut_short.discard(op_id)
         self._take_up(self._journal.operation(op_id))
         self._worked(op_id, again=True)
 
@@ -154,7 +155,11 @@ class Work:
 
     def is_under_way(self) -> bool:
         """Tell whether an operation has begun and is not over; one that is over is not, while its end is still told."""
-        return bool(self._under_way)
+        return bool(self._goes_on())
+
+    def _goes_on(self) -> set[str]:
+        """Give what has begun and is not over; what was cut short is that as soon as the journal can be written."""
+        return self._under_way | (set() if self._journal.trouble else self._cut_short)
 
     def _start(self, op_id: str, work: Callable[[], None]) -> None:
         self._started(op_id, partial(self._run, op_id, work))
@@ -265,6 +270,7 @@ class Work:
         self._is_over(op_id)
 
     def _is_over(self, op_id: str) -> None:
+        self._cut_short.discard(op_id)
         self._under_way.discard(op_id)  # before anybody is told: who then looks at the host finds it at rest
         self._told()
 
