@@ -12,8 +12,10 @@ from kubenode.core.decision import Decision, RunSteps
 from kubenode.core.errors import Problem
 from kubenode.core.hookspecs import Have
 from kubenode.core.host.decide import NodeSnapshot, decide
+from kubenode.core.host.inspection import INSPECT_EVERY, SHORTEST, period
 from kubenode.core.host.journal import JournalEntry, JournalState
 from kubenode.core.host.operation import INTERRUPTED
+from kubenode.core.model.quantity import nanoseconds
 from kubenode.core.policy import Policy
 from kubenode.core.step import Reboot, RestartUnit, Step
 from tests.core.host.seen import (
@@ -161,10 +163,35 @@ def test_a_repair_that_was_begun_is_answered_by_the_journal_and_a_reboot_in_it_b
     assert (decision.effects, answer(decision)) == ((), told)
 
 
+def test_whether_a_boot_has_mended_it_is_not_said_before_a_look() -> None:
+    """A failure would be followed by a harder remedy."""
+    journal = {ASKED.op_id: journalled(JournalState.STARTED, "boot-0")}
+    blind = attrs.evolve(host(NEW, journal=journal), have={})
+    assert answer(decide(blind, Policy())) == ("Acknowledged", "")
+    assert answer(decide(host(NEW, journal=journal), Policy())) == ("Done", "")
+
+
 def test_a_repair_waits_for_what_runs_already() -> None:
     """One act at a time; a reboot as a remedy would not wait."""
     decision = decide(host(journal={"component-1": journalled(JournalState.STARTED)}), Policy())
     assert (decision.effects, answer(decision)) == ((), ("Acknowledged", ""))
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_a_repair_of_what_nobody_could_look_at_waits_for_a_look(runs: bool) -> None:
+    """As after a start in the middle of other steps: its node may be drained for it already. It is looked at again soon."""
+    journal = {"component-1": journalled(JournalState.STARTED)} if runs else {}
+    every = period(INSPECT_EVERY)
+    blind = attrs.evolve(host(journal=journal), have={}, plans={}, inspect=every)
+    decision = decide(blind, Policy())
+    assert (decision.effects, answer(decision)) == ((), ("Acknowledged", ""))
+    assert "operation remedy-7 waits: nobody has looked at kubelet yet" in [
+        note.text for note in decision.notes
+    ]
+    assert decision.wake_at == nanoseconds(SHORTEST)
+    assert decide(attrs.evolve(host(), inspect=every), Policy()).wake_at == every
+    gone = decide(attrs.evolve(blind, components={}), Policy())
+    assert answer(gone) == ("Failed", "kubelet: nothing says how it should be")
 
 
 @given(

@@ -10,7 +10,7 @@ from kubenode.core.decision import Decision, Note
 from kubenode.core.host.entry import judged
 from kubenode.core.host.inspection import SHORTEST, woken
 from kubenode.core.host.journal import JournalEntry, JournalState
-from kubenode.core.host.operation import answered
+from kubenode.core.host.operation import answered, unlooked
 from kubenode.core.host.snapshot import HostSeen, NodeSnapshot
 from kubenode.core.host.turn import Turn
 from kubenode.core.model.machine import AgentStatus
@@ -29,8 +29,10 @@ def decide(seen: NodeSnapshot, policy: Policy) -> Decision[AgentStatus]:
     the entry) does not stand in the Machine as read; no entry is begun before what it depends on is at target.
     Source: api.md section 1, MachineComponent; section 4, "Component upgrade", "Drift" and "Hung node".
     """
-    # What fails its probe now may only be starting, and no event tells when it is up: look again early.
-    every = min(seen.inspect, nanoseconds(SHORTEST)) if seen.failing else seen.inspect
+    # What fails its probe now may only be starting, and no event tells when it is up, nor when a host can be looked at
+    # again, for which an operation waits: look again early.
+    early = seen.failing or unlooked(seen)
+    every = min(seen.inspect, nanoseconds(SHORTEST)) if early else seen.inspect
     return woken(_decided(seen), every, seen.sightings, seen.now.elapsed)
 
 

@@ -61,10 +61,16 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
         return said, Turn()
     if seen.host.withheld:  # nobody waits for what may never be begun: the next rung is asked for
         return _answered(operation, AnswerState.FAILED, seen.host.withheld), Turn()
+    acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
+    unseen = unlooked(seen)
+    if unseen:
+        note = Note(
+            code="NotLooked", text=f"operation {operation.op_id} waits: nobody has looked at {unseen} yet"
+        )
+        return acknowledged, Turn(note=note)
     by_driver, over = _by_driver(seen, operation)
     if over is not None:
         return over, Turn()
-    acknowledged = _answered(operation, AnswerState.ACKNOWLEDGED)
     if seen.running and not reboots(operation):
         # A reboot waits for nobody: steps that hang may be why it is asked for, and what it interrupts is tried again.
         note = Note(code="Busy", text=f"operation {operation.op_id} waits for {seen.running}")
@@ -77,6 +83,15 @@ def answered(seen: NodeSnapshot, *, may_begin: bool) -> tuple[OperationAnswer | 
         machine=ref(seen.machine), op_id=operation.op_id, steps=steps, disruption=disruption(operation, classes.values()),
     )  # fmt: skip
     return acknowledged, Turn(run=run)
+
+
+def unlooked(seen: NodeSnapshot) -> str:
+    """Name an entry that the operation repairs and nobody could look at; empty when there is none.
+
+    A look that fails is no finding: whether it has drifted, and what would mend it, is not known yet.
+    """
+    names = () if seen.machine.spec.operation is None else repaired(seen.machine.spec.operation)
+    return next((name for name in names if seen.wanted(name) is not None and name not in seen.have), "")
 
 
 def _class_of(seen: NodeSnapshot, name: str) -> Disruption:
@@ -119,6 +134,8 @@ def _journalled(seen: NodeSnapshot, operation: Operation, entry: JournalEntry) -
         names = repaired(operation)
         if reboots(operation) or (names and all(seen.is_at_target(name) for name in names)):
             return _answered(operation, AnswerState.DONE)
+        if unlooked(seen):
+            return _answered(operation, AnswerState.ACKNOWLEDGED)
         return _answered(operation, AnswerState.FAILED, INTERRUPTED)
     return _answered(operation, _ANSWERS[entry.state], entry.message)
 
