@@ -62,7 +62,14 @@ def test_what_is_put_in(text: str, wanted: str) -> None:
         ("${Zone}", "${Zone} is no variable", "did you mean 'zone'?"),
         ("${}", "${} is no variable", "known: machine.name, node.address, zone, label.KEY"),
         ("${ zone }", "${ zone } is no variable", "did you mean 'zone'?"),
-        ("${zone:-a}", "${zone:-a} is no variable", ""),
+        ("${zone:-a}", "${zone…} is no variable", ""),
+        ("${PASSWORD:-hunter2}", "${PASSWORD…} is no variable", ""),
+        ("${PASSWORD-hunter2}", "${PASSWORD…} is no variable", ""),
+        ("${#hunter2}", "${…} is no variable", ""),
+        (f"${{{'n' * 64}}}", f"${{{'n' * 64}}} is no variable", ""),
+        (f"${{{'n' * 65}}}", f"${{{'n' * 64}…}} is no variable", ""),
+        (f"${{label.{'/' * 58}}}", f"${{label.{'/' * 58}}} is no variable", ""),
+        (f"${{label.{'/' * 59}}}", f"${{label.{'/' * 58}…}} is no variable", ""),
         ("${machine.uid}", "${machine.uid} is no variable", "did you mean 'machine.name'?"),
         ("${label.}", "${label.} is no variable", ""),
         ("${label.a b}", "${label.a b} is no variable", ""),
@@ -74,7 +81,7 @@ def test_what_is_put_in(text: str, wanted: str) -> None:
     ],
 )
 def test_what_is_no_variable_is_named_with_its_fix(text: str, what: str, fix: str) -> None:
-    """At `validate` as it is, with its path; at run time as ParametersInvalid."""
+    """At `validate` as it is, with its path; at run time as ParametersInvalid. What a script gives a variable of its own may be a secret."""
     (problem,) = faults({"files": [{"content": text}]}, WHERE)[:1]
     assert (problem.where, problem.what) == ("spec.parameters.files[0].content", what)
     assert fix in problem.fix

@@ -21,6 +21,8 @@ KNOWN: Final = (MACHINE_NAME, NODE_ADDRESS, ZONE, f"{LABEL}KEY")
 
 _PLACE: Final = re.compile(r"\$(\$\{)|\$\{([^{}]*)\}|\$\{")
 """The escape; a variable; a beginning without an end."""
+_PLAIN: Final = re.compile(r"^(label\.[-A-Za-z0-9._/ ]{0,58}|[A-Za-z0-9._ ]{0,64})")
+"""What a name begins with, as far as it is one."""
 
 
 def faults(parameters: Mapping[str, Any], where: str) -> tuple[Problem, ...]:
@@ -95,8 +97,14 @@ def _faults(text: str, path: str) -> Iterator[Problem]:
                 where=path, what="${ begins a variable that does not end", fix=f"add }}, or {escape}"
             )
         elif not _is_variable(name):
-            what = f"${{{name[:64]}}} is no variable"
+            what = f"${{{_shown(name)}}} is no variable"
             yield Problem(where=path, what=what, fix=f"{near(name, KNOWN)}; {escape}")
+
+
+def _shown(name: str) -> str:
+    """Give what may be told of what is no variable: its name, and not what a shell's expansion has behind it, as a default."""
+    rest = _PLAIN.sub("", name, count=1)
+    return f"{name.removesuffix(rest)}…" if rest else name
 
 
 def _is_variable(name: str) -> bool:
