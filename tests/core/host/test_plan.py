@@ -15,6 +15,8 @@ from kubenode.core.host.plan import (
     operation_steps,
     pause,
     reboots,
+    reinstalled,
+    repaired,
     takes_reboot,
     tries,
     whole,
@@ -168,3 +170,12 @@ def test_no_hour_sees_more_than_three_tries() -> None:
     assert minutes == [0, 10, 30, 70, 130]
     hour = 3600 * 10**9
     assert max(sum(start <= other < start + hour for other in starts) for start in starts) == 3
+
+
+@pytest.mark.parametrize("action", [m.StepAction.REPAIR, m.StepAction.REINSTALL])
+def test_a_step_that_names_no_component_is_of_none(action: m.StepAction) -> None:
+    """The schema refuses one; an agent that meets it all the same does nothing for it."""
+    asked = operation(m.OperationStep(action=action), m.OperationStep(action=action, component="kubelet"))
+    of_it = repaired if action is m.StepAction.REPAIR else reinstalled
+    assert of_it(asked) == ("kubelet",)
+    assert host_steps(asked.steps, {"kubelet": (Reboot(),)}) == (Reboot(),)

@@ -103,7 +103,7 @@ def _faults(text: str, path: str) -> Iterator[Problem]:
 
 def _shown(name: str) -> str:
     """Give what may be told of what is no variable: its name, and not what a shell's expansion has behind it, as a default."""
-    rest = _PLAIN.sub("", name, count=1)
+    rest = _PLAIN.sub("", name)
     return f"{name.removesuffix(rest)}…" if rest else name
 
 
