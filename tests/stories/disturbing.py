@@ -38,7 +38,6 @@ PLAYS = {
     "drain": draining.play,
     "replacement": replacing.play,
     **CLOUDS,
-    **guarding.PLAYS,
 }
 MADE: Mapping[str, Callable[..., Cast]] = {
     "drift": drifting.cast_of,
@@ -344,7 +343,9 @@ def play(
             one.watch(disturber.remember)
 
     where = {} if on is None else {"place": on.place, "cloud": on.cloud}
-    told = PLAYS[story](cast_of(story, None if on is None else on.place), 0, lambda _: None, attend, **where)
+    told = {**PLAYS, **guarding.PLAYS}[story](
+        cast_of(story, None if on is None else on.place), 0, lambda _: None, attend, **where
+    )
     [disturber] = made
     one, effects = disturber.simulation, tuple(disturber.seen)
     if whole is not None and tracks != whole.acts and told.passed:
