@@ -7,7 +7,7 @@ March 2026 also says `blocked in I/O wait for more than` (commit 73d40c42f6); an
 
 import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -66,6 +66,12 @@ class DetectRule:
     skips: tuple[str, ...] = ()
     well: str = NO_FAULT
     well_message: str = ""
+
+    def found_in(self, records: Sequence[LogRecord]) -> list[int]:
+        """Give which records are this fault, by their places; most are of no rule, so these are passed over fast."""
+        search = self.pattern.search
+        hits = [place for place, record in enumerate(records) if search(record.text) is not None]
+        return [place for place in hits if self.finds(records[place])]
 
     def finds(self, record: LogRecord) -> bool:
         """Tell whether a record is this fault, and the word of who is believed."""
