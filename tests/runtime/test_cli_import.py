@@ -175,3 +175,24 @@ def test_a_line_to_paste_has_the_token_that_was_made(site: Site) -> None:
     assert result.stdout.startswith(" printf %s ")
     assert len(site.server.tokens()) == 1
     assert "paste this into a root shell of h1" in result.stderr
+
+
+def test_a_defect_met_with_one_host_ends_when_the_others_have(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's half-done import is cut short for it, and it is not kept quiet."""
+    first = site.hosts["h1"]
+
+    def broken(_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(first, "execute", broken)
+    said = site.run("h1", "h2", code=4).stderr
+    assert "h2: Running" in said
+    assert "this is a bug of ours: ZeroDivisionError: a bug" in said
+
+
+def test_who_logs_in_is_no_part_of_the_host(site: Site) -> None:
+    """As ssh would have it: the Machine would be called so."""
+    assert "who logs in is named by --user" in site.run("root@h1", code=2).stderr
+    assert site.server.objects == {}
