@@ -1,6 +1,7 @@
 """`kubenode machine import` as a person types it, on hosts in folders: what is said, where, and how it ends."""
 
 import json
+import os
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -196,3 +197,13 @@ def test_who_logs_in_is_no_part_of_the_host(site: Site) -> None:
     """As ssh would have it: the Machine would be called so."""
     assert "who logs in is named by --user" in site.run("root@h1", code=2).stderr
     assert site.server.objects == {}
+
+
+def test_a_line_that_a_plain_terminal_would_cut_off_is_told_as_such(site: Site) -> None:
+    """An authority of many certificates."""
+    words = ("h1", "--paste", "--bundle-url", "https://mirror/b.tar.gz")
+    assert "edits lines" not in site.run(*words).stderr
+    (site.folder / "ca.crt").write_bytes(AUTHORITY + os.urandom(2000).hex().encode())
+    result = site.run(*words)
+    assert "the shell has to be one that edits lines, as bash" in result.stderr
+    assert len(result.stdout) > 4096

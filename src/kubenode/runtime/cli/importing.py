@@ -304,7 +304,7 @@ def _document(told: _Told) -> Mapping[str, Any]:
 def _paste(cluster: Cluster, order: Any, url: str, *, dry_run: bool, output: Output) -> None:
     """Print the line for one host; nothing is waited for, since nobody knows when it is pasted."""
     from kubenode.runtime.bootstrap.importing import pasted
-    from kubenode.runtime.bootstrap.paste import line
+    from kubenode.runtime.bootstrap.paste import LONGEST, line
 
     async def asked(store: Api) -> tuple[bool, str]:
         made = partial(line, url=url)
@@ -323,4 +323,8 @@ def _paste(cluster: Cluster, order: Any, url: str, *, dry_run: bool, output: Out
         sys.stderr.write(
             f"Machine {order.name}: paste this into a root shell of {order.host} within an hour; it is good once\n"
         )
+        if len(text) > LONGEST:
+            sys.stderr.write(
+                f"it has more than {LONGEST} characters, so the shell has to be one that edits lines, as bash\n"
+            )
         sys.stdout.write(f"{text}\n")
