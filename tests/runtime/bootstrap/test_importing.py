@@ -15,7 +15,6 @@ from kubenode.runtime.bootstrap.archive import read_bundle
 from kubenode.runtime.bootstrap.arrival import NotImported, StillComing
 from kubenode.runtime.bootstrap.importing import Import, Imported
 from kubenode.runtime.bootstrap.remote import Lost
-from kubenode.runtime.enrolment import issue
 from tests.runtime.bootstrap.rooted import NOW, Fault, Stand, certificate, packed, stand
 
 
@@ -122,120 +121,6 @@ def test_a_machine_that_was_made_anew_gets_a_certificate_of_its_own(tmp_path: Pa
     assert [step.split(" ")[0] for step in result.steps] == ["rename", "write", "enable"]
     assert (made.host.root / s.RETIRED[1:]).read_bytes() == old
     assert (made.host.root / s.IDENTITY[1:]).read_bytes() != old
-
-
-def test_a_machine_that_was_made_anew_again_and_again_is_imported_each_time(tmp_path: Path) -> None:
-    """Of the identities of earlier ones only the last is kept; it is of use to nobody."""
-    made = stand(tmp_path)
-    done(made.importing())
-    for _ in range(3):
-        old = (made.host.root / s.IDENTITY[1:]).read_bytes()
-        del made.server.objects["Machine", "h1"]
-        assert done(made.importing()).phase == "Running"
-        assert (made.host.root / s.RETIRED[1:]).read_bytes() == old
-
-
-def test_a_new_bundle_that_does_not_run_is_not_believed_for_the_report_of_the_one_before(
-    tmp_path: Path,
-) -> None:
-    """The agent before has reported from the same boot: that says nothing of the new one, so it is waited for, and undone."""
-    made = stand(tmp_path)
-    done(made.importing())
-    before = made.host.state()
-    (tmp_path / "next").mkdir()
-    made.bundle = read_bundle(packed(tmp_path / "next", b"#!/bin/sh\necho 0.2.0\n", b'{"version": "0.2.0"}'))
-    made.host.refuses = True
-    with pytest.raises(NotImported, match=r"ends again and again.*the host is as it was$"):
-        done(made.importing())
-    assert made.host.state() == before
-    made.host.refuses = False
-    assert done(made.importing()).phase == "Running"
-    assert made.bundle is not None
-    assert link(made) == f"{made.bundle.name}/bin"
-
-
-def test_what_another_import_of_the_host_has_done_meanwhile_is_not_undone(tmp_path: Path) -> None:
-    """Two people at once: the second makes a token, which ends that of the first, and has its agent Running. The first leaves it."""
-    made = stand(tmp_path)
-    second = made.importing()
-    create, began = made.server.create, False
-
-    async def overtaken(kind: Any, obj: Any, **more: Any) -> Any:
-        nonlocal began
-        stored = await create(kind, obj, **more)
-        if kind.name == "Secret" and not began:
-            began = True
-            assert (await second.run()).phase == "Running"
-        return stored
-
-    made.server.create = overtaken  # type: ignore[method-assign]
-    with pytest.raises(StillComing, match="somebody has made another token for it since") as caught:
-        done(made.importing())
-    assert caught.value.fix.endswith("repeat the command: it goes on where that ends")
-    assert "undoing" not in " ".join(made.told)
-    assert (made.host.unit_runs, made.host.starts) == (True, 1)
-    made.server.create = create  # type: ignore[method-assign]
-    again = done(made.importing())
-    assert (again.steps, again.phase) == ((), "Running")
-
-
-@pytest.mark.parametrize("at", range(18, 42, 4))
-def test_who_fails_after_another_import_has_begun_leaves_the_host_to_it(tmp_path: Path, at: int) -> None:
-    """A step fails, and a token was made since: what is on the host may be the other's, so nothing is undone; it goes on."""
-    made = stand(tmp_path)
-    create, tokens = made.server.create, 0
-
-    async def overtaken(kind: Any, obj: Any, **more: Any) -> Any:
-        nonlocal tokens
-        stored = await create(kind, obj, **more)
-        tokens += kind.name == "Secret"
-        if kind.name == "Secret" and tokens == 1:
-            await issue(made.server, made.server.objects["Machine", "h1"], NOW)  # type: ignore[arg-type]
-        return stored
-
-    made.server.create = overtaken  # type: ignore[method-assign]
-    with pytest.raises(StillComing, match="the host is left to it"):
-        done(made.importing(Fault(at=at)))
-    assert len(made.server.tokens()) == 1
-    made.host.refuses = False
-    assert done(made.importing()).phase == "Running"
-    (made.host.root / s.TOKEN[1:]).unlink(missing_ok=True)
-    _well(made)
-
-
-def test_a_name_that_is_too_long_for_a_certificate_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    """In a dry run, too; such are the full names of many clouds' hosts."""
-    made = stand(tmp_path)
-    long = f"ip-10-0-0-11.{'x' * 36}"
-    assert len(long) == 49
-    asyncio.run(made.importing(name=long).plan())
-    for way in (made.importing(name=f"{long}x").plan, made.importing(name=f"{long}x").run):
-        with pytest.raises(InvalidObjectError, match="longer than the 49 characters") as caught:
-            asyncio.run(way())
-        assert caught.value.problems[0].fix == "--name, a shorter one"
-    assert made.server.objects == {}
-
-
-def test_a_server_that_is_away_while_it_is_watched_ends_nothing(tmp_path: Path) -> None:
-    """The host is the agent's by then; what the server refuses ends the watching with what it said."""
-    made = stand(tmp_path)
-    done(made.importing())
-    get, asked = made.server.get, 0
-    error: ApiError = Unreachable("GET machines/h1: cut off")
-
-    async def away(kind: Any, name: str) -> Any:
-        nonlocal asked
-        asked += kind.name == "Machine"
-        if asked in {2, 3}:
-            raise error
-        return await get(kind, name)
-
-    made.server.get = away  # type: ignore[method-assign]
-    assert done(made.importing()).phase == "Running"
-    assert made.told.count("the server does not answer, and is asked again: GET machines/h1: cut off") == 1
-    asked, error = 0, Refused("machines h1: 422")
-    with pytest.raises(Refused):
-        done(made.importing())
 
 
 def test_an_agent_that_does_not_come_is_taken_away_again(tmp_path: Path) -> None:
@@ -372,7 +257,7 @@ def _prepared(folder: Path, case: str) -> Stand:
     return made
 
 
-def _well(made: Stand) -> None:
+def well(made: Stand) -> None:
     """Look that the host is as an import leaves it."""
     assert made.bundle is not None
     state = made.host.state()
@@ -411,7 +296,7 @@ def test_whatever_fails_the_host_is_as_it_was_and_the_next_run_goes_on(
             done(made.importing())
         if (made.host.root / s.TOKEN[1:]).exists():  # it failed to be removed, when all was well
             (made.host.root / s.TOKEN[1:]).unlink()
-        _well(made)
+        well(made)
     assert failed > 20
 
 
@@ -430,7 +315,7 @@ def test_a_host_that_is_not_reached_any_more_is_taken_up_by_the_next_run(tmp_pat
                 made.host.refuses = False
             done(made.importing())
         (made.host.root / s.TOKEN[1:]).unlink(missing_ok=True)
-        _well(made)
+        well(made)
 
 
 def test_the_fixture_knows_the_time() -> None:

@@ -17,7 +17,7 @@ from kubenode.core import wire
 from kubenode.core.enrol.identity import NAME_LIMIT
 from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, ObjectNotFound, Problem
 from kubenode.core.model import Host, Json, Machine
-from kubenode.core.model.meta import MACHINE_LABEL
+from kubenode.core.model.meta import LABEL, MACHINE_LABEL, matches
 from kubenode.core.wish import machine as wish
 from kubenode.runtime.agent.tree import StepFailed
 from kubenode.runtime.bootstrap import steps as s
@@ -32,6 +32,7 @@ from kubenode.runtime.store.contract import Api
 TOKEN_FOR: Final = timedelta(hours=1)
 _REPORT_LIMIT: Final = 180.0
 _POLL: Final = 1.0
+_NAME: Final = rf"^{LABEL}(\.{LABEL})*$"
 
 
 @attrs.frozen(kw_only=True)
@@ -231,14 +232,10 @@ async def machine_for(order: Order, store: Api, *, dry_run: bool) -> tuple[Json,
     """Give the Machine of a host, made when it is not there, and whether it was made.
 
     Raises:
-        InvalidObjectError: its name is too long for a certificate; the one of that name is of another host, or goes.
+        InvalidObjectError: its name is none, or too long for a certificate; the one of that name is of another host, or goes.
         ApiError: the server refuses, or cannot be reached.
     """
-    if len(order.name) > NAME_LIMIT:  # before anything is made
-        what = f"is longer than the {NAME_LIMIT} characters that a certificate has for it"
-        raise InvalidObjectError(
-            (Problem(where=f"Machine {order.name}", what=what, fix="--name, a shorter one"),)
-        )
+    _check_name(order.name)
     try:
         raw = await store.get(Machine.KIND, order.name)
     except ObjectNotFound:
@@ -257,6 +254,17 @@ async def machine_for(order: Order, store: Api, *, dry_run: bool) -> tuple[Json,
     if what:
         raise InvalidObjectError((Problem(where=f"Machine {order.name}", what=what, fix=fix),))
     return raw, False
+
+
+def _check_name(name: str) -> None:
+    """Look whether a Machine may be called so and have an agent, before anything is made. Raises InvalidObjectError."""
+    what, fix = "", "--name, a shorter one"
+    if not matches(_NAME, name):
+        what, fix = "is no name of an object", "--name, of small letters, digits, dots and hyphens"
+    elif len(name) > NAME_LIMIT:
+        what = f"is longer than the {NAME_LIMIT} characters that a certificate has for it"
+    if what:
+        raise InvalidObjectError((Problem(where=f"Machine {name}", what=what, fix=fix),))
 
 
 def target_of(order: Order, uid: str) -> s.Target:
