@@ -14,7 +14,7 @@ import attrs
 
 from kubenode.core import wire
 from kubenode.core.errors import ApiError, KubenodeError, ObjectNotFound, Retry
-from kubenode.core.model import Json, Machine, Switch
+from kubenode.core.model import AgentStatus, Machine, Switch
 from kubenode.core.model.condition import find
 from kubenode.core.model.machine import MachineStatus
 from kubenode.core.model.meta import MACHINE_LABEL
@@ -51,16 +51,14 @@ class Before:
     """What the server said of a Machine before an agent of it was started.
 
     Attributes:
+        token_id: the token that a certificate was asked for with last, before ours was made; empty when there was none.
+        agent: what an agent had reported last.
         sign: when its agent had renewed its Lease last; None: never, or it had not reported in this boot of the host.
     """
 
-    status: MachineStatus
-    sign: str | None
-
-    @property
-    def token_id(self) -> str:
-        """The token that a certificate was asked for with last; empty when there was none."""
-        return "" if self.status.enrolment is None else self.status.enrolment.token_id
+    token_id: str
+    agent: AgentStatus | None
+    sign: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -81,11 +79,16 @@ class Arrival:
     poll: float
     report: float
 
-    async def before(self, raw: Json, boot_id: str) -> Before:
-        """Say what there is of a Machine, as stored, before its agent is started in a boot of the host. Raises ApiError."""
-        status = wire.read(raw, Machine).status
-        was_here = status.agent is not None and status.agent.boot_id == boot_id
-        return Before(status=status, sign=await self._sign() if was_here else None)
+    async def latest(self, boot_id: str, token_id: str) -> Before:
+        """Say what there is of a Machine at the moment before its agent is started; the one before may report until then.
+
+        Raises:
+            NotImported: the Machine was deleted.
+            ApiError: the server cannot be asked.
+        """
+        agent = (await self._seen()).status.agent
+        was_here = agent is not None and agent.boot_id == boot_id
+        return Before(token_id=token_id, agent=agent, sign=await self._sign() if was_here else None)
 
     async def reported(
         self, host: Remote, boot_id: str, before: Before, token: BootstrapToken | None
@@ -138,7 +141,7 @@ class Arrival:
         """Tell whether a report is of the agent that was started: an earlier one may have reported in the same boot."""
         if status.agent is None or status.agent.boot_id != boot_id:
             return False
-        return status.agent != before.status.agent or await self._sign() != before.sign
+        return status.agent != before.agent or await self._sign() != before.sign
 
     async def _sign(self) -> str | None:
         try:
@@ -147,8 +150,8 @@ class Arrival:
             return None
         return str(lease["spec"].get("renewTime"))
 
-    async def is_overtaken(self, before: Before, token: BootstrapToken) -> bool:
-        """Tell whether another import has made a token since, by which ours was deleted. Raises ApiError."""
+    async def is_overtaken(self, token_id: str, token: BootstrapToken) -> bool:
+        """Tell whether another import has made a token since, by which ours was deleted; `token_id` is the one before. Raises ApiError."""
         held = (await self.store.find(TOKENS, labels={MACHINE_LABEL: self.machine})).items
         if any(one["metadata"]["name"] != secret_name(token.id) for one in held):
             return True
@@ -156,7 +159,7 @@ class Arrival:
             enrolment = (await self._seen()).status.enrolment
         except NotImported:  # nobody imports it any more
             return False
-        return enrolment is not None and enrolment.token_id not in (before.token_id, token.id)
+        return enrolment is not None and enrolment.token_id not in (token_id, token.id)
 
     def _unanswered(self, error: ApiError, before: ApiError | None) -> ApiError:
         """Go on while the server is away. Raises StillComing when it will not tell later either."""

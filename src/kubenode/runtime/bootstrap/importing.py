@@ -21,7 +21,7 @@ from kubenode.core.model.meta import LABEL, MACHINE_LABEL, matches
 from kubenode.core.wish import machine as wish
 from kubenode.runtime.agent.tree import StepFailed
 from kubenode.runtime.bootstrap import steps as s
-from kubenode.runtime.bootstrap.arrival import Arrival, Before, NotImported, StillComing, overtaken
+from kubenode.runtime.bootstrap.arrival import Arrival, NotImported, StillComing, overtaken
 from kubenode.runtime.bootstrap.install import Installation, look
 from kubenode.runtime.bootstrap.remote import Lost, Remote
 from kubenode.runtime.engine.apply import TOKENS, secret_name
@@ -161,26 +161,30 @@ class Import:
         """Install the agent and wait for its first report, or undo all of it."""
         token: BootstrapToken | None = None
         work, arrival = Installation(found, self.tell), self._arrival
-        before = await arrival.before(raw, found.boot_id)
+        enrolment = wire.read(raw, Machine).status.enrolment
+        token_id = "" if enrolment is None else enrolment.token_id
         try:
             if s.needs_token(found, target):
                 token = await issue(self.store, raw, self.now().replace(microsecond=0) + TOKEN_FOR)
                 self.tell("made a bootstrap token, good once")
-            await work.do(host, s.plan(found, target, "" if token is None else token.text))
+            *steps, start = s.plan(found, target, "" if token is None else token.text)
+            await work.do(host, steps)
+            before = await arrival.latest(found.boot_id, token_id)
+            await work.do(host, (start,))
             await arrival.reported(host, found.boot_id, before, token)
         except StillComing:
             raise
         except (Exception, asyncio.CancelledError) as error:
-            if token is not None and await self._is_overtaken(before, token):
+            if token is not None and await self._is_overtaken(token_id, token):
                 raise self._left(error) from error
             raise await self._undone(host, work, token, error) from error
         with suppress(StepFailed, Lost):  # it is of no use to anybody any more
             await work.spend(host)
 
-    async def _is_overtaken(self, before: Before, token: BootstrapToken) -> bool:
+    async def _is_overtaken(self, token_id: str, token: BootstrapToken) -> bool:
         """Tell whether the host is another import's by now; where the server cannot be asked it is ours."""
         try:
-            return await self._arrival.is_overtaken(before, token)
+            return await self._arrival.is_overtaken(token_id, token)
         except ApiError:
             return False
 
