@@ -25,7 +25,7 @@ from kubenode.core.detect.rules import OF_HOSTS
 from kubenode.runtime.agent.controller import agents
 from kubenode.runtime.agent.host import About, RealHost
 from kubenode.runtime.clock import SystemClock
-from kubenode.runtime.detector.detector import GATHER, LOOK_EVERY, Detector, WatchedLog
+from kubenode.runtime.detector.detector import GATHER, LONGER, LOOK_EVERY, Detector, WatchedLog
 from kubenode.runtime.detector.kept import KeptDetector
 from kubenode.runtime.detector.kmsg import Kmsg
 from kubenode.runtime.detector.source import readable
@@ -87,7 +87,7 @@ async def bare(file: int, seconds: float) -> tuple[int, float]:
         with suppress(BlockingIOError):
             while os.read(file, 8192):
                 count += 1
-        await asyncio.sleep(GATHER)
+        await asyncio.sleep(LONGER * GATHER)
     return count, time.process_time() - began
 
 

@@ -12,7 +12,10 @@ from datetime import timedelta
 from itertools import count
 from typing import Any, Final
 
+import attrs
+
 from kubenode.core import model as m
+from kubenode.core.decision import RunSteps
 from kubenode.core.model.meta import Kind
 from kubenode.runtime.sim.host import HostSpec
 from kubenode.runtime.sim.live import LiveHosts
@@ -45,6 +48,32 @@ def kind(name: str, plural: str, group: str = GROUP, version: str = "v1beta2") -
 
 MACHINE: Final = kind("Machine", "machines")
 DEPLOYMENTS: Final = kind("MachineDeployment", "machinedeployments")
+
+
+@attrs.frozen
+class Act:
+    """Steps that began on a host; `guarded`: its Machine of Cluster API bore `skip-remediation` at that moment."""
+
+    machine: str
+    disruption: m.Disruption
+    guarded: bool
+
+
+class WatchedHosts(LiveHosts):
+    """Hosts that write down, by the server's word, whether hands were off when they began to act."""
+
+    def __init__(self, *given: Any, server: KubeStore, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self._server = server
+        self.acts: list[Act] = []
+
+    async def run(self, effect: RunSteps) -> None:
+        """Look at the server, then begin."""
+        name = effect.machine.name
+        capi = await self._server.get(MACHINE, self.hosts[name].spec.node)
+        guarded = SKIP in _annotations(capi)
+        self.acts.append(Act(name, effect.disruption, guarded))
+        await super().run(effect)
 
 
 class StandIn:

@@ -29,12 +29,11 @@ from kubenode.runtime.documents import to_yaml
 from kubenode.runtime.embed import Engine, Plugins
 from kubenode.runtime.manifests import install as manifests
 from kubenode.runtime.observe import instances
-from kubenode.runtime.sim.live import LiveHosts
 from kubenode.runtime.store.kube import KubeStore
 from kubenode.runtime.testing import install
 from kubenode.runtime.testing.controlplane import ControlPlane
 from kubenode.runtime.testing.servers import CONTROLLER_USER
-from tests.cluster.capi import HealthChecks, StandIn
+from tests.cluster.capi import SKIP, HealthChecks, StandIn, WatchedHosts
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -106,6 +105,23 @@ def plane(control_plane_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         yield running
 
 
+COMPONENT = """
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponent
+metadata: {name: net-1}
+spec: {version: "1", driver: file, disruption: restart, parameters: {path: /etc/net.conf, content: "1\\n", unit: kubelet.service}}
+---
+apiVersion: kubenode.dev/v1alpha1
+kind: MachineComponentSet
+metadata: {name: net}
+spec:
+  name: net
+  component: net-1
+  selector: {matchLabels: {pool: x}}
+  rollout: {minReadySeconds: 0, maxUnavailable: 100%}
+"""
+
+
 @attrs.define
 class World:
     """The cluster, and who acts on it."""
@@ -114,6 +130,7 @@ class World:
     store: KubeStore
     capi: StandIn
     checks: HealthChecks
+    live: WatchedHosts
 
     async def kubectl(self, *words: str, **more: Any) -> str:
         """Be a person."""
@@ -186,9 +203,9 @@ async def world(plane: ControlPlane) -> AsyncIterator[World]:
             )
 
         admin = await connected(plane.admin_kubeconfig, "capi")
-        live = LiveHosts(
+        live = WatchedHosts(
             await connected(plane.admin_kubeconfig, "kubenode-agent"), await connected(plane.admin_kubeconfig, "kubelet"),
-            SystemClock(), Plugins.discover(), heartbeat=2.0,
+            SystemClock(), Plugins.discover(), heartbeat=2.0, server=admin,
         )  # fmt: skip
         capi = StandIn(admin, live)
         store = await connected(plane.kubeconfig(CONTROLLER_USER), "kubenode")
@@ -199,14 +216,14 @@ async def world(plane: ControlPlane) -> AsyncIterator[World]:
         async with asyncio.TaskGroup() as group:
             hosts, standing = group.create_task(live.live()), group.create_task(capi.run())
             async with Engine(store, plugins=plugins, controllers=(*NAMES, EXTERNAL)):
-                yield World(plane, store, capi, HealthChecks(admin))
+                yield World(plane, store, capi, HealthChecks(admin), live)
             standing.cancel()
             live.driver.stop()
             await hosts
 
 
 def test_machines_of_cluster_api_are_adopted_made_remedied_and_ended(plane: ControlPlane) -> None:
-    """Three are adopted and one is made by scaling; each kind of health check gets its remedy; all end as they should."""
+    """Three are adopted and one is made by scaling; each kind of health check gets its remedy, one is upgraded; all end as they should."""
 
     async def story() -> None:
         async with world(plane) as w:
@@ -230,6 +247,7 @@ def test_machines_of_cluster_api_are_adopted_made_remedied_and_ended(plane: Cont
             assert ours["b0"].status.node_ref.name == made
 
             await remedied(w, first[0])
+            await upgraded(w, first[1])
             await ended(w, made, first)
             audited(plane)
 
@@ -301,6 +319,25 @@ async def remedied(w: World, name: str) -> None:
     await w.until("a second request has succeeded", again)
     assert [one.status.phase for one in await w.jobs()] == ["Succeeded", "Succeeded"]
     await w.checks.is_well(name)
+
+
+async def upgraded(w: World, name: str) -> None:
+    """A component of class restart comes: hands are off before it begins, and on when its permit has ended."""
+    await w.kubectl("apply", "-f", "-", input=COMPONENT)
+    await w.kubectl("label", "machines.kubenode.dev", "a1", "pool=x")
+
+    async def done() -> bool:
+        return w.live.hosts["a1"].files.get("/etc/net.conf") == b"1\n"
+
+    async def hands_on() -> bool:
+        (one,) = [one for one in await w.capi.machines() if one["metadata"]["name"] == name]
+        return SKIP not in (one["metadata"].get("annotations") or {})
+
+    await w.until("the component is there", done)
+    await w.until("hands are on again", hands_on)
+    acts = {(one.disruption, one.guarded) for one in w.live.acts if one.machine == "a1"}
+    assert acts == {(m.Disruption.RESTART, True)}
+    assert all(one.guarded for one in w.live.acts if one.disruption is not m.Disruption.NONE), w.live.acts
 
 
 async def ended(w: World, made: str, first: list[str]) -> None:

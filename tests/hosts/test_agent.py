@@ -153,7 +153,7 @@ def test_a_running_node_is_imported_upgraded_and_healed(
         assert host.run("dpkg", "--audit") == ""
 
 
-def _rests(node: Kept) -> None:
+def _rests(node: Kept, seconds: float = 6) -> None:
     """Wait until nobody has written the Machine for a while: a write is a look as well."""
     seen, since = "", time.monotonic()
 
@@ -162,9 +162,22 @@ def _rests(node: Kept) -> None:
         version = node.machine()["metadata"]["resourceVersion"]
         if version != seen:
             seen, since = version, time.monotonic()
-        return time.monotonic() - since > 6
+        return time.monotonic() - since > seconds
 
     until("nothing written", rested, 90, node.told, every=0.5)
+
+
+def _watches(host: Host) -> bool:
+    """Tell whether the agent watches something of its host."""
+    files = host.run("sh", "-c", "cat /proc/$(systemctl show -P MainPID kubenode-agent)/fdinfo/* || true")
+    return "inotify wd:" in files
+
+
+def _anew(node: Kept) -> None:
+    """Let another agent keep the host, which has heard nothing yet: what flaps is looked at ever more rarely."""
+    node.host.run("systemctl", "restart", UNIT)
+    until("a watch on the host", lambda: _watches(node.host), 60, node.told)
+    _rests(node, 3)
 
 
 def test_what_is_changed_by_hand_is_heard_of_and_not_waited_for(
@@ -174,8 +187,7 @@ def test_what_is_changed_by_hand_is_heard_of_and_not_waited_for(
     with kept(stage, world, "watched", *layers) as node:
         host = node.host
         runtime, platform = _imported(node, "--inspect-seconds", "3600", "--no-detect")
-        watches = host.run("sh", "-c", "cat /proc/$(systemctl show -P MainPID kubenode-agent)/fdinfo/*")
-        assert "inotify wd:" in watches
+        assert _watches(host)
         breaks = (
             (platform, "1", ("sh", "-c", f"echo '[Service]' >{DROP_IN}")),
             (runtime, OLD, ("systemctl", "stop", "containerd")),
@@ -208,16 +220,15 @@ def _apart(node: Kept, entry: str, beside: str) -> None:
 
     def told(version: str, config: str, state: str) -> None:
         wanted = (version, config, state, (version, config, state) != (OLD, "Current", "Running"))
-        until(
-            f"{wanted} of {entry}", lambda: found() == wanted, 150, node.told
-        )  # what flaps is looked at once a minute
+        begun = time.monotonic()
+        until(f"{wanted} of {entry}", lambda: found() == wanted, 60, node.told)
+        LOG.info("told %s %s %s: %.1f s", version, config, state, time.monotonic() - begun)
 
     def install(version: str) -> tuple[str, ...]:
         by_hand = "apt-get -q -y --allow-downgrades --allow-change-held-packages install"
         return ("sh", "-c", f"{by_hand} containerd={version} && apt-mark hold containerd")
 
     node.mark(*(f"{label}=mine" for label in labels))
-    _rests(node)  # the agent has heard of it
     states = (
         (
             ("systemctl", "stop", "containerd"),
@@ -232,10 +243,12 @@ def _apart(node: Kept, entry: str, beside: str) -> None:
         (install(NEW), (NEW, "Current", "Running"), install(OLD)),
     )
     for breaks, as_told, mends in states:
+        _anew(node)
         host.run(*breaks)
         told(*as_told)
         host.run(*mends)
         told(OLD, "Current", "Running")
+    _anew(node)
     for breaks, _, _ in reversed(states):
         host.run(*breaks)
     told(NEW, "Drifted", "Stopped")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pytest
 
+from kubenode.runtime.policies import AGENTS_NAMESPACE
 from tests.cluster.test_enrolment import KUBENODE, World
 from tests.cluster.waiting import until
 from tests.hosts.agent import UNIT, Kept, kept
@@ -126,6 +127,37 @@ def _marked(node: Kept, world: World) -> None:
     assert all(taint in now[2] for taint in taints)
 
 
+def _but_its_own(host: Host) -> set[str]:
+    """Give what there is but for what the agent writes at any time."""
+    return {line for line in _files(host) if not line.startswith("/var/lib/kubenode/")}
+
+
+def _changed(node: Kept, admin: Admin, word: tuple[str, ...], folder: Path) -> None:
+    """What has changed is put right, and the agent has come back when it says so; a bundle that does not run is not believed for what the agent before has reported."""
+    host = node.host
+    env = host.run("cat", "/etc/kubenode/agent.env")
+    host.write("/etc/kubenode/agent.env", env.replace("https://", "https://old."), mode=0o600)
+
+    def sign() -> str:
+        words = ("get", "lease", "-n", AGENTS_NAMESPACE, node.name, "-o", "jsonpath={.spec.renewTime}")
+        return str(node.plane.kubectl(*words))
+
+    signed = sign()
+    mended, _ = admin.run(*word)
+    assert ([step.split()[0] for step in mended["steps"]], mended["phase"]) == (
+        ["write", "enable"],
+        "Running",
+    )
+    until("a Lease that the new one has renewed", lambda: sign() > signed, 30, node.told)
+    before = _but_its_own(host)
+    failed, said = admin.run(*word, "--bundle", str(_broken(folder)), code=1)
+    message = failed["error"]["message"]
+    assert message.startswith("its agent ends again and again; it said: "), said
+    assert message.endswith(" | not today; the host is as it was"), said
+    assert _but_its_own(host) == before
+    assert host.run("systemctl", "is-active", UNIT).strip() == "active"
+
+
 def _spoilt(node: Kept) -> None:
     """Let the hosts of a pool run a unit that does not start."""
     content = "[Service]\nExecStart=/usr/bin/false\n"
@@ -177,6 +209,7 @@ def test_a_running_node_is_imported_whole(
         _marked(node, world)
         again, _ = admin.run(*word)
         assert (again["steps"], again["phase"]) == ([], "Running")
+        _changed(node, admin, word, tmp_path)
         resident = _rest(node)
         LOG.info("bundled agent: %d KiB", resident)
         assert resident < MOST_KIB

@@ -30,6 +30,8 @@ DESIGN: tuple[tuple[str, tuple[str, ...]], ...] = (
             IMPORT, "runtime/bootstrap/test_importing.py::test_a_dry_run_changes_nothing_and_says_the_same_steps",
             "runtime/bootstrap/test_importing.py::test_whatever_fails_the_host_is_as_it_was_and_the_next_run_goes_on",
             "runtime/bootstrap/test_importing.py::test_a_host_that_is_not_reached_any_more_is_taken_up_by_the_next_run",
+            "runtime/bootstrap/test_importing_again.py::test_what_another_import_of_the_host_has_done_meanwhile_is_not_undone",
+            "runtime/bootstrap/test_importing_again.py::test_a_new_bundle_that_does_not_run_is_not_believed_for_the_report_of_the_one_before",
         ),
     ),
     (
@@ -117,9 +119,12 @@ SENTENCES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a person's deliberate change can be allowed by label", ("core/host/test_drift.py::test_a_persons_deliberate_change_is_allowed_by_label", "runtime/test_drift.py::test_what_people_change_by_intent_is_left_alone_by_label_and_counts_for_no_hold")),
     ("Probes: exec, HTTP, TCP, unit state, version command", (WISHES, "core/host/test_probes.py::test_what_a_probe_makes_of_it", "runtime/agent/test_look.py::test_what_cannot_be_asked_is_no_answer")),
     # Import.
-    ("kubenode machine import HOST... over SSH", (f"{STORY}test_1_three_bare_hosts_become_three_ready_nodes", IMPORT)),
+    (
+        "kubenode machine import HOST... over SSH",
+        (f"{STORY}test_1_three_bare_hosts_become_three_ready_nodes", IMPORT, "runtime/bootstrap/test_ssh.py::test_a_host_is_reached_by_its_name_and_known_by_any_of_its_keys"),
+    ),
     ("host keys checked", (IMPORT, "runtime/bootstrap/test_ssh.py::test_a_host_is_believed_by_its_key_or_by_a_persons_word_only")),
-    ("or a pasted one-liner", ("hosts/test_import.py::test_a_line_that_is_pasted_imports_a_host",)),
+    ("or a pasted one-liner", ("hosts/test_import.py::test_a_line_that_is_pasted_imports_a_host", "runtime/bootstrap/test_paste.py::test_a_terminal_takes_it_whole_for_the_simplest_of_shells")),
     ("Progress on screen", (IMPORT, "runtime/test_cli_import.py::test_hosts_are_imported_with_progress_and_adopted_again")),
     ("An already running node is adopted without restarting anything that is already right", (IMPORT, "hosts/test_artifact.py::test_a_kubelet_is_adopted_exchanged_and_mended")),
     # The detector.

@@ -1,6 +1,7 @@
 """`kubenode machine import` as a person types it, on hosts in folders: what is said, where, and how it ends."""
 
 import json
+import os
 from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,34 @@ def test_a_line_to_paste_has_the_token_that_was_made(site: Site) -> None:
     assert result.stdout.startswith(" printf %s ")
     assert len(site.server.tokens()) == 1
     assert "paste this into a root shell of h1" in result.stderr
+
+
+def test_a_defect_met_with_one_host_ends_when_the_others_have(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's half-done import is cut short for it, and it is not kept quiet."""
+    first = site.hosts["h1"]
+
+    def broken(_: Any) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(first, "execute", broken)
+    said = site.run("h1", "h2", code=4).stderr
+    assert "h2: Running" in said
+    assert "this is a bug of ours: ZeroDivisionError: a bug" in said
+
+
+def test_who_logs_in_is_no_part_of_the_host(site: Site) -> None:
+    """As ssh would have it: the Machine would be called so."""
+    assert "who logs in is named by --user" in site.run("root@h1", code=2).stderr
+    assert site.server.objects == {}
+
+
+def test_a_line_that_a_plain_terminal_would_cut_off_is_told_as_such(site: Site) -> None:
+    """An authority of many certificates."""
+    words = ("h1", "--paste", "--bundle-url", "https://mirror/b.tar.gz")
+    assert "edits lines" not in site.run(*words).stderr
+    (site.folder / "ca.crt").write_bytes(AUTHORITY + os.urandom(2000).hex().encode())
+    result = site.run(*words)
+    assert "the shell has to be one that edits lines, as bash" in result.stderr
+    assert len(result.stdout) > 4096

@@ -1,6 +1,7 @@
 """`kubenode plan`: what it foresees is what then happens, and nothing is written."""
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from kubenode.core import model as m
 from kubenode.core import wire
+from kubenode.runtime.cli import plan as planning
 from kubenode.runtime.cli.app import app
 from kubenode.runtime.sim.run import Simulation
 from kubenode.runtime.sim.stories import STORIES
@@ -379,3 +381,32 @@ def test_two_sets_that_do_not_meet_do_not_wait(tmp_path: Path) -> None:
         path = tmp_path / "two.yaml"
         path.write_text(TWO_SETS.replace(*change))
         assert [one["waits"] for one in plan("-f", path)["rollouts"] if one["waits"]] == []
+
+
+def test_what_takes_long_tells_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stderr, set by set, upwards and never beyond; stdout has the plan alone."""
+    monkeypatch.setattr(planning, "EVERY", 0)
+    args = ["plan", "-o", "json", "-f", str(EXAMPLES / "upgrade.yaml"), "--machines", "200"]
+    result = RUNNER.invoke(app, args)
+    assert json.loads(result.stdout)["changes"] is True
+    told = [re.fullmatch(r"MachineComponentSet node-exporter: (\d+) of 200 machines planned", line)
+            for line in result.stderr.splitlines()]  # fmt: skip
+    counts = [int(one[1]) for one in told if one is not None]
+    assert len(counts) == len(told) > 20
+    begun = [at for at, count in enumerate(counts) if count == 0]
+    assert begun[-1] > 0, "once as it is, and once as it is to be"
+    assert counts[begun[-1] :] == sorted(counts[begun[-1] :])
+    assert counts[-1] == 200
+    result = RUNNER.invoke(app, ["plan", "-f", str(EXAMPLES / "machineset.yaml")])
+    assert "MachineSet general: 6 of 6 machines planned" in result.stderr.splitlines()
+
+
+def test_it_tells_nothing_before_that_and_not_more_often(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every two seconds, by the clock that it is given."""
+    now = [7]
+    teller = planning.Teller(lambda: now[0])
+    for after in (0, planning.EVERY - 1, 1, planning.EVERY - 1, 1, 5 * planning.EVERY, 0):
+        now[0] += after
+        teller.tell(f"at {now[0] - 7}", 1, 2)
+    told = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert told == [f"at {times * planning.EVERY}" for times in (1, 2, 7)]

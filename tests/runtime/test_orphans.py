@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import attrs
 import pytest
 
 from kubenode.core import model as m
@@ -16,6 +17,7 @@ from kubenode.core.instance.seen import (
     MANAGED_TAG,
     SET_UID_TAG,
 )
+from kubenode.providers.memory import MemoryProvider
 from kubenode.runtime.engine.apply import CrashPoint, WriteStatus
 from kubenode.runtime.engine.loop import Decided
 from kubenode.runtime.events.notice import Listener
@@ -27,6 +29,7 @@ from kubenode.runtime.sim.process import SimulatedCrash
 from kubenode.runtime.sim.run import CONTROLLER, Simulation
 from kubenode.runtime.store.contract import MergePatch
 from kubenode.runtime.store.embedded import now_or_never
+from tests.runtime.followed import RAN
 from tests.runtime.test_clouds import cluster, delete, look, names_of, pool, read
 
 SOON, NEVER = timedelta(minutes=5), timedelta(days=9)
@@ -330,3 +333,86 @@ def test_what_a_failed_or_doubted_look_left_is_no_ground_to_act() -> None:
         view.sight(m.Machine(metadata=known, spec=m.MachineSpec(), status=m.MachineStatus(instance=each)))
     view.looked("memory", Look(began=9, instances=(one,), absent=frozenset({"i-x0", "i-x1"})), 10)
     assert doubt().startswith("2 of 2 instances are missing from one look")
+
+
+def _looks(sim: Simulation, who: str) -> None:
+    """Let one controller look, five minutes later."""
+    clouds = sim.processes[who].clouds
+    assert isinstance(clouds, SimClouds)
+    sim.at(SOON, clouds.resync)
+    sim.run_until(lambda: False, limit=SOON)
+
+
+def test_two_that_believe_to_lead_and_saw_different_things_come_to_rest() -> None:
+    """What one has proven stands until the other has looked since; then who looked last is heard."""
+    sim = cluster(pool(1))
+    sim.processes["second"] = sim.controller()
+    sim.run_until(lambda: False, limit=SOON)
+    _looks(sim, "second")
+    (orphan,) = abandoned(sim, 1)
+    for who, shown in ((CONTROLLER, ""), (CONTROLLER, "OrphansFound"), ("second", "OrphansFound")):
+        _looks(sim, who)
+        assert said(sim)[0] == shown
+    sim.cloud.end(orphan)
+    _looks(sim, "second")
+    assert said(sim) == ("", ""), "the first still believes in it"
+    _looks(sim, CONTROLLER)
+    assert said(sim) == ("", "")
+
+
+def test_what_stands_outlives_a_restart_until_a_look_says_otherwise() -> None:
+    """It was taken back at each start before, and said anew after two looks."""
+    sim = cluster(pool(1))
+    (orphan,) = abandoned(sim, 1)
+    looks(sim, 2)
+    before = [one for one in stored(sim).status.conditions if one.type == "Orphans"]
+    for _ in range(3):
+        sim.processes[CONTROLLER].start()
+        sim.run_until(lambda: False, limit=SOON)
+        assert [one for one in stored(sim).status.conditions if one.type == "Orphans"] == before != []
+        _looks(sim, CONTROLLER)
+    assert [one for one in stored(sim).status.conditions if one.type == "Orphans"] == before
+    sim.cloud.end(orphan)
+    sim.processes[CONTROLLER].start()
+    _looks(sim, CONTROLLER)
+    assert said(sim) == ("", "")
+
+
+def test_a_set_that_says_so_is_looked_at_though_it_has_no_machine_left() -> None:
+    """Every five minutes, and it is told of each look; one that says nothing costs none."""
+    view = Instances(Plugins.given(providers=[MemoryProvider()]), resync=10)
+    quiet = pool(0)
+    noticed: list[int] = []
+    view.noticed = lambda: noticed.append(1)
+    assert (view.orphans(quiet), view.looked_for(quiet), view.next_look("memory")) == ({}, 0, None)
+    condition = m.Condition(
+        type="Orphans", status=m.Switch.TRUE, reason="OrphansFound", last_transition_time=RAN
+    )
+    saying = attrs.evolve(quiet, status=m.MachineSetStatus(conditions=(condition,)))
+    for _ in range(2):
+        view.orphans(saying)
+    assert (view.next_look("memory"), view.sets_to_tell("memory"), len(noticed)) == (0, ("pool",), 1)
+    view.looked("memory", Look(began=7, instances=()), 8)
+    assert (view.looked_for(saying), view.next_look("memory")) == (7, 17)
+    assert (view.sets_to_tell("memory"), view.sets_to_tell("other")) == (("pool",), ())
+    view.orphans(quiet)
+    assert (view.next_look("memory"), view.sets_to_tell("memory")) == (None, ())
+    view.orphans(saying)
+    view.forget_set("pool")
+    assert (view.next_look("memory"), view.sets_to_tell("memory")) == (None, ())
+
+
+def test_how_old_the_oldest_look_is_that_matters() -> None:
+    """At the provider of the template, and at each that showed something of the set; none where no plugin brings it."""
+    other = MemoryProvider()
+    other.name = "other"
+    view = Instances(Plugins.given(providers=[MemoryProvider(), other]))
+    owner = pool(1)
+    tags = {SET_UID_TAG: owner.metadata.uid, MACHINE_UID_TAG: "nobody"}
+    one = Instance(id="i-1", state=InstanceState.RUNNING, zone="a", tags=tags)
+    view.looked("memory", Look(began=9, instances=()), 9)
+    view.looked("other", Look(began=4, instances=()), 5)
+    assert view.looked_for(owner) == 9
+    view.looked("other", Look(began=6, instances=(one,)), 7)
+    assert view.looked_for(owner) == 6
+    assert Instances(Plugins()).looked_for(owner) is None

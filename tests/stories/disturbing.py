@@ -27,7 +27,7 @@ from kubenode.runtime.sim.run import AGENTS, CONTROLLER, Simulation
 from kubenode.runtime.sim.stories import STORIES
 from kubenode.runtime.sim.story import Cast, Told, examples
 from kubenode.runtime.testing.canonical import canonical
-from tests.stories import clouding, draining, drifting, replacing, scaling
+from tests.stories import adopting, clouding, draining, drifting, guarding, replacing, scaling
 from tests.stories.regional import Stand
 
 CLOUDS = clouding.PLAYS
@@ -45,6 +45,7 @@ MADE: Mapping[str, Callable[..., Cast]] = {
     "drain": draining.cast_of,
     "replacement": replacing.cast_of,
     **dict.fromkeys(CLOUDS, clouding.cast_of),
+    **dict.fromkeys(guarding.PLAYS, adopting.cast_of),
 }
 """Casts of the stories that are no story of the demo; the others have a file."""
 CASTS = {
@@ -62,6 +63,7 @@ CASTS = {
     "cloud-scale-down": (3, "ab"),
     "cloud-gone": (2, "ab"),
     "cloud-mute": (2, "ab"),
+    **dict.fromkeys(guarding.PLAYS, (2, "a")),
 }
 """How many machines each story has, in which zones; the import's file has its own.
 
@@ -341,7 +343,9 @@ def play(
             one.watch(disturber.remember)
 
     where = {} if on is None else {"place": on.place, "cloud": on.cloud}
-    told = PLAYS[story](cast_of(story, None if on is None else on.place), 0, lambda _: None, attend, **where)
+    told = {**PLAYS, **guarding.PLAYS}[story](
+        cast_of(story, None if on is None else on.place), 0, lambda _: None, attend, **where
+    )
     [disturber] = made
     one, effects = disturber.simulation, tuple(disturber.seen)
     if whole is not None and tracks != whole.acts and told.passed:

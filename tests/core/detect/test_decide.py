@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -264,7 +263,7 @@ def test_at_rest(records: tuple[LogRecord, ...]) -> None:
 @given(RECORDS)
 def test_only_the_kernel_is_believed(records: tuple[LogRecord, ...]) -> None:
     """Whatever user space writes, and wherever, the findings are the same."""
-    silenced = tuple(attrs.evolve(one, text="") if one.facility else one for one in records)
+    silenced = tuple(one._replace(text="") if one.facility else one for one in records)
     assert read(*records).conditions == read(*silenced).conditions
 
 

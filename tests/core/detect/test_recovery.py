@@ -24,7 +24,7 @@ BOOTED = m.Now(wall=NOW.wall, elapsed=10**15)
 
 def at(text: str, sequence: int, now: m.Now) -> LogRecord:
     """A record that the kernel writes at this moment."""
-    return attrs.evolve(kernel(text, sequence), microseconds=now.elapsed // 1000)
+    return kernel(text, sequence)._replace(microseconds=now.elapsed // 1000)
 
 
 def after(
@@ -127,7 +127,7 @@ def test_an_old_line_that_is_read_for_the_first_time_is_over() -> None:
 
 def test_a_line_from_the_future_is_of_now() -> None:
     """Whatever it says, it does not hold for ever."""
-    hung = after(attrs.evolve(kernel(OLD), microseconds=10**18))
+    hung = after(kernel(OLD)._replace(microseconds=10**18))
     assert not is_true(after(state=hung, now=BOOTED.plus(QUIET_FOR)))
 
 
@@ -298,7 +298,7 @@ def test_a_healthy_condition_has_the_words_of_its_rule() -> None:
 def test_whose_lines_are_believed(facility: int | None, believed: bool) -> None:
     """Those of the rule's facility; of a log that is no kernel's, everybody's."""
     rule = attrs.evolve(BOOT, facility=facility)
-    state = after(attrs.evolve(at("task docker:1", 1, BOOTED), facility=3), rules=(rule,))
+    state = after(at("task docker:1", 1, BOOTED)._replace(facility=3), rules=(rule,))
     assert is_true(state) is believed
 
 

@@ -15,6 +15,7 @@ from kubenode.core.machine.conditions import (
 )
 from kubenode.core.machine.phase import Phase
 from kubenode.core.model.condition import Claim, Condition
+from kubenode.core.model.world import NodeInfo
 from kubenode.core.node.sync import Marks
 from tests.core.machine.world import START, World, agent, entry, machine, node, report, with_meta, with_status
 
@@ -22,6 +23,14 @@ T, F, U = m.Switch.TRUE, m.Switch.FALSE, m.Switch.UNKNOWN
 HEARD = with_status(machine(), agent=agent())
 KNOWN = with_status(HEARD, node_ref=m.NodeRef(name="node-7", uid="node-uid"))
 STRANGER = with_status(KNOWN, agent=agent(node_name="other"))
+
+
+def booted(boot_id: str, ready: m.Switch = T) -> m.Node:
+    """Give the Node with the boot in which its kubelet says it is."""
+    one = node(ready)
+    return attrs.evolve(one, status=attrs.evolve(one.status, node_info=NodeInfo(boot_id=boot_id)))
+
+
 UNREAD = with_meta(node(), unknown=("spec.taints[0].x",))  # type: ignore[type-var]
 
 PRESSED = attrs.evolve(
@@ -47,6 +56,15 @@ NODE: dict[str, Row] = {
         World(machine=with_status(STRANGER, node_ref=None), node=node()), F, "NodeChanged",
         "the agent says it is Node other, but this machine is Node node-7",
     ),
+    "another host of its name": (
+        World(machine=HEARD, node=booted("b2")), F, "NodeChanged",
+        "Node node-7 is Ready in another boot than this machine's agent is in, so another host is that Node; give one of both hosts another name",
+    ),
+    "its own host": (World(machine=HEARD, node=booted("b1")), T, "NodeReady", ""),
+    "of a boot that nobody knows": (World(machine=with_status(HEARD, agent=agent(boot_id="")), node=booted("b2")), T, "NodeReady", ""),
+    "rebooted, and not Ready yet": (World(machine=HEARD, node=booted("b2", F)), F, "NodeNotReady", "Node node-7: Kubelet: says so"),
+    "rebooted, and known": (World(machine=KNOWN, node=booted("b2")), T, "NodeReady", ""),
+    "nothing heard, in some boot": (World(machine=machine(), node=booted("b2")), T, "NodeReady", ""),
     "the agent names none": (World(machine=with_status(KNOWN, agent=agent(node_name="")), node=node()), T, "NodeReady", ""),
     "none yet, nothing heard": (World(machine=machine()), F, "NodeNotRegistered", "no Node has registered yet"),
     "none yet, its name is known": (World(machine=HEARD), F, "NodeNotRegistered", "no Node node-7 has registered yet"),

@@ -27,6 +27,7 @@ from kubenode.core.model.meta import (
     SYNCED_LABELS,
     SYNCED_TAINTS,
 )
+from kubenode.core.model.world import NodeInfo
 from kubenode.core.node.mirror import KUBELETS_OWN, MIRRORED_CONDITIONS
 from tests.core.machine.world import (
     POLICY,
@@ -316,6 +317,22 @@ def test_agent_that_names_another_node() -> None:
     world.settle()
     assert world.machine.status.node_ref == known
     assert world.condition("Ready").reason == "NodeChanged"
+
+
+def test_a_node_of_another_host_of_the_same_name_is_not_touched() -> None:
+    """An import of a host whose name is taken: no label, taint or condition of the Node is written, and it is not remembered (S12)."""
+    spec = attrs.evolve(machine().spec, labels={"pool": "a"})
+    one = attrs.evolve(with_status(machine(), agent=agent(conditions=(finding(),))), spec=spec)
+    theirs = attrs.evolve(node(), status=attrs.evolve(node().status, node_info=NodeInfo(boot_id="b2")))
+    world = World(machine=one, node=theirs)
+    assert world.decide().effects == ()
+    world.settle()
+    assert world.machine is not None
+    assert (world.machine.status.node_ref, world.condition("NodeReady").reason) == (None, "NodeChanged")
+    ours = attrs.evolve(theirs, status=attrs.evolve(theirs.status, node_info=NodeInfo(boot_id="b1")))
+    world.node = ours
+    world.settle()
+    assert world.machine.status.node_ref is not None
 
 
 def test_conditions_of_another_node_are_not_mirrored() -> None:

@@ -53,7 +53,7 @@ class Server:
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str], Json] = {}
-        self.made = self.enrolled = 0
+        self.made = self.enrolled = self.signs = 0
         self.fails: tuple[int, ApiError] = 0, Unreachable("GET machines/h1: cut off")
 
     async def get(self, kind: Kind, name: str) -> Json:
@@ -115,6 +115,11 @@ class Server:
         self.report(machine, boot, enrolment)
         return str(stored["metadata"]["uid"])
 
+    def sign(self, machine: str) -> None:
+        """Renew the Lease of an agent."""
+        self.signs += 1
+        self.objects["Lease", machine] = {"spec": {"renewTime": f"2026-03-02T08:00:{self.signs:02}.000000Z"}}
+
     def report(self, machine: str, boot: str, enrolment: Json | None = None) -> None:
         """Store what agent and controller say of a machine that is well."""
         stored = self.objects["Machine", machine]
@@ -141,12 +146,13 @@ class RootedHost:
 
     Attributes:
         refuses: its agent ends again and again.
+        greeting: what a shell says before a program does.
     """
 
     def __init__(self, root: Path, server: Server) -> None:
         self.root, self.server = root, server
         self.boot = "11111111-2222-3333-4444-555555555555"
-        self.uid, self.unit_runs, self.refuses = "0", False, False
+        self.uid, self.unit_runs, self.refuses, self.greeting = "0", False, False, ""
         self.starts, self.quick = 0, True
         for name in ("opt", "etc/systemd/system", "var/lib", "etc/ssh"):
             (root / name).mkdir(parents=True)
@@ -155,7 +161,7 @@ class RootedHost:
         """Run a program on it; give its exit status and what it prints."""
         match list(argv):
             case ["id", "-u"]:
-                return 0, f"{self.uid}\n", ""
+                return 0, f"{self.greeting}{self.uid}\n", ""
             case ["cat", "/proc/sys/kernel/random/boot_id"]:
                 return 0, f"{self.boot}\n", ""
             case ["journalctl", *_]:
@@ -239,15 +245,20 @@ class RootedHost:
         state.mkdir(exist_ok=True)
         (state / "journal").touch()
         machine = dict(
-            line.split("=", 1) for line in (self.root / s.ENV[1:]).read_text().splitlines()
+            line.split("=", 1) for line in (self.root / s.ENV[1:]).read_text(errors="replace").splitlines()
+            if "=" in line
         )["MACHINE"]  # fmt: skip
-        if self.refuses or (state / "identity.pem").exists():
+        if self.refuses:
+            return
+        if (state / "identity.pem").exists():
+            self.server.sign(machine)
             return
         uid = self.server.enrol(machine, (self.root / s.TOKEN[1:]).read_text().strip(), self.boot)
         if uid is None:
             self.refuses = True
         else:
             (state / "identity.pem").write_bytes(certificate(uid))
+            self.server.sign(machine)
 
     def state(self) -> dict[str, Any]:
         """Give all that is on it, and what runs."""

@@ -12,7 +12,8 @@ from kubenode.core.errors import ApiError, InvalidObjectError, Refused, Unreacha
 from kubenode.runtime.agent.keys import valid
 from kubenode.runtime.bootstrap import steps as s
 from kubenode.runtime.bootstrap.archive import read_bundle
-from kubenode.runtime.bootstrap.importing import Import, Imported, NotImported, StillComing
+from kubenode.runtime.bootstrap.arrival import NotImported, StillComing
+from kubenode.runtime.bootstrap.importing import Import, Imported
 from kubenode.runtime.bootstrap.remote import Lost
 from tests.runtime.bootstrap.rooted import NOW, Fault, Stand, certificate, packed, stand
 
@@ -100,10 +101,14 @@ def test_what_a_person_has_set_stays(tmp_path: Path) -> None:
     made = stand(tmp_path)
     done(made.importing())
     env = made.host.root / s.ENV[1:]
-    env.write_text("MACHINE=h1\nOPTIONS=--inspect-seconds 60\nSERVER=https://old:6443\n")
+    env.write_bytes(
+        b"# gr\xfcn, as no UTF-8 has it\nMACHINE=h1\nOPTIONS=--inspect-seconds 60\nSERVER=https://old:6443\n"
+    )
     result = done(made.importing())
     assert [step.split(" ")[0] for step in result.steps] == ["write", "enable"]
-    assert env.read_text() == "MACHINE=h1\nSERVER=https://10.0.0.1:6443\nOPTIONS=--inspect-seconds 60\n"
+    assert env.read_bytes() == (
+        b"MACHINE=h1\nSERVER=https://10.0.0.1:6443\n# gr\xfcn, as no UTF-8 has it\nOPTIONS=--inspect-seconds 60\n"
+    )
 
 
 def test_a_machine_that_was_made_anew_gets_a_certificate_of_its_own(tmp_path: Path) -> None:
@@ -207,6 +212,7 @@ def _foreign(made: Stand) -> None:
     ("change", "what"),
     [
         (lambda made: setattr(made.host, "uid", "1000"), "is not root"),
+        (lambda made: setattr(made.host, "greeting", "Welcome\n"), r"says 'Welcome\\n0' when"),
         (lambda made: _env(made, "MACHINE=other\n"), "is the host of Machine other already"),
         (_foreign, "is no link"),
         (lambda made: setattr(made, "bundle", None), "has no kubenode"),
@@ -251,7 +257,7 @@ def _prepared(folder: Path, case: str) -> Stand:
     return made
 
 
-def _well(made: Stand) -> None:
+def well(made: Stand) -> None:
     """Look that the host is as an import leaves it."""
     assert made.bundle is not None
     state = made.host.state()
@@ -290,7 +296,7 @@ def test_whatever_fails_the_host_is_as_it_was_and_the_next_run_goes_on(
             done(made.importing())
         if (made.host.root / s.TOKEN[1:]).exists():  # it failed to be removed, when all was well
             (made.host.root / s.TOKEN[1:]).unlink()
-        _well(made)
+        well(made)
     assert failed > 20
 
 
@@ -309,7 +315,7 @@ def test_a_host_that_is_not_reached_any_more_is_taken_up_by_the_next_run(tmp_pat
                 made.host.refuses = False
             done(made.importing())
         (made.host.root / s.TOKEN[1:]).unlink(missing_ok=True)
-        _well(made)
+        well(made)
 
 
 def test_the_fixture_knows_the_time() -> None:

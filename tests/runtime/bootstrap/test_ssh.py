@@ -13,6 +13,7 @@ import pytest
 
 from kubenode.core.errors import InvalidObjectError
 from kubenode.runtime.agent.tree import NOTHING, Form, StepFailed, Was
+from kubenode.runtime.bootstrap import ssh
 from kubenode.runtime.bootstrap import steps as s
 from kubenode.runtime.bootstrap.remote import Lost
 from kubenode.runtime.bootstrap.ssh import Login, SshHost, connected
@@ -20,7 +21,7 @@ from tests.runtime.bootstrap.rooted import Server, Stand, stand
 
 
 @asynccontextmanager
-async def served(made: Stand, folder: Path) -> AsyncIterator[tuple[Login, list[str]]]:
+async def served(made: Stand, folder: Path, *more: Any) -> AsyncIterator[tuple[Login, list[str]]]:
     """Serve the files and programs of a host; give who may log in, and what was run."""
     key, mine, lines = (
         asyncssh.generate_private_key("ssh-ed25519"),
@@ -41,7 +42,7 @@ async def served(made: Stand, folder: Path) -> AsyncIterator[tuple[Login, list[s
         return asyncssh.SFTPServer(channel, chroot=str(made.host.root).encode())
 
     server = await asyncssh.listen(
-        "127.0.0.1", 0, server_host_keys=[key], authorized_client_keys=str(folder / "authorized"), process_factory=run,
+        "127.0.0.1", 0, server_host_keys=[key, *more], authorized_client_keys=str(folder / "authorized"), process_factory=run,
         sftp_factory=files,
     )  # fmt: skip
     async with server:
@@ -51,13 +52,13 @@ async def served(made: Stand, folder: Path) -> AsyncIterator[tuple[Login, list[s
         yield Login(host="127.0.0.1", port=port, identity=folder / "id", known_hosts=(known,)), lines
 
 
-def on(tmp_path: Path, test: Any) -> Any:
-    """Run a test with a host that is served."""
+def on(tmp_path: Path, test: Any, *more: Any) -> Any:
+    """Run a test with a host that is served, which has `more` keys."""
     made = stand(tmp_path)
     made.host.quick = False
 
     async def run() -> Any:
-        async with served(made, tmp_path) as (login, lines):
+        async with served(made, tmp_path, *more) as (login, lines):
             return await test(made, login, lines)
 
     return asyncio.run(run())
@@ -186,3 +187,165 @@ def test_who_may_not_log_in_is_told_so(tmp_path: Path) -> None:
                 pytest.fail("it was let in")
 
     on(tmp_path, test)
+
+
+def _named(home: Path, port: int, more: str = "") -> None:
+    """Let `~/.ssh/config` know a host by another name than its address."""
+    (home / ".ssh").mkdir(exist_ok=True)
+    config = f"Host brought\n  HostName localhost\n  Port {port}\n{more}"
+    (home / ".ssh/config").write_text(config)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of the person who imports, without an SSH agent."""
+    made = tmp_path / "home"
+    made.mkdir()
+    monkeypatch.setenv("HOME", str(made))
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    return made
+
+
+@pytest.mark.parametrize("alias", ["", "  HostKeyAlias kept\n"])
+def test_a_host_is_reached_by_its_name_and_known_by_any_of_its_keys(
+    tmp_path: Path, home: Path, alias: str
+) -> None:
+    """By the name that ~/.ssh/config knows; it offers the key that is known of it, though it has one that is preferred."""
+    rsa = asyncssh.generate_private_key("ssh-rsa", key_size=2048)
+
+    async def test(_: Stand, login: Login, __: list[str]) -> None:
+        port = login.port
+        assert port is not None
+        _named(home, port, alias)
+        login.known_hosts[0].write_text("")
+        wanted = attrs.evolve(login, host="brought", port=None)
+        assert (await _refused(wanted)).endswith("which nobody has said is its own")
+        name = "kept" if alias else "localhost"
+        login.known_hosts[0].write_text(f"[{name}]:{port} {rsa.export_public_key().decode()}")
+        async with connected(wanted) as host:
+            assert (await host.run(["id", "-u"])).out == "0\n"
+
+    on(tmp_path, test, rsa)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_host_may_be_known_by_who_signs_its_key(tmp_path: Path, home: Path, signed: bool) -> None:
+    """One whose key is not signed is as unknown as any other, and its own key is told."""
+    authority = asyncssh.generate_private_key("ssh-ed25519")
+    mine = asyncssh.generate_private_key("ecdsa-sha2-nistp256")
+    held = authority.generate_host_certificate(mine, "brought", principals=["localhost"])
+
+    async def test(_: Stand, login: Login, __: list[str]) -> None:
+        _named(home, login.port or 22)
+        line = f"@cert-authority [localhost]:{login.port} {authority.export_public_key().decode()}"
+        login.known_hosts[0].write_text(line)
+        wanted = attrs.evolve(login, host="brought", port=None)
+        if signed:
+            async with connected(wanted) as host:
+                assert (await host.run(["id", "-u"])).out == "0\n"
+        else:
+            assert (await _refused(wanted)).endswith("which nobody has said is its own")
+
+    on(tmp_path, test, *([(mine, held)] if signed else []))
+
+
+@pytest.mark.parametrize(
+    ("host", "more"), [("h1..example", ""), ("a" * 70, ""), ("brought", "Match sessiontype exec\n")]
+)
+def test_a_name_that_no_host_can_have_and_a_config_that_cannot_be_read_are_refused(
+    tmp_path: Path, home: Path, host: str, more: str
+) -> None:
+    """As one that cannot be imported, with what to mend: the other hosts go on."""
+
+    async def test(_: Stand, login: Login, __: list[str]) -> None:
+        _named(home, login.port or 22, more)
+        assert (await _refused(attrs.evolve(login, host=host))).startswith("is not asked: ")
+
+    on(tmp_path, test)
+
+
+def test_whose_key_is_not_known_is_told_apart_behind_a_jump_host(tmp_path: Path, home: Path) -> None:
+    """The jump host's key is not the host's: the fix is to log in once, and then the host is reached."""
+
+    class Jump(asyncssh.SSHServer):
+        def connection_requested(self, *_: Any) -> bool:
+            return True
+
+    async def test(_: Stand, login: Login, __: list[str]) -> None:
+        key = asyncssh.generate_private_key("ssh-ed25519")
+        jump = await asyncssh.listen(
+            "127.0.0.1", 0, server_host_keys=[key], authorized_client_keys=str(tmp_path / "authorized"), server_factory=Jump
+        )  # fmt: skip
+        async with jump:
+            between = f"Host between\n  HostName 127.0.0.1\n  Port {jump.get_port()}\n"
+            _named(home, login.port or 22, f"  ProxyJump between\n{between}")
+            (home / ".ssh/id_ed25519").write_bytes((tmp_path / "id").read_bytes())
+            (home / ".ssh/id_ed25519").chmod(0o600)
+            wanted = attrs.evolve(login, host="brought", port=None)
+            assert "is not believed: Host key is not trusted" in await _refused(wanted)
+            line = f"[127.0.0.1]:{jump.get_port()} {key.export_public_key().decode()}"
+            (home / ".ssh/known_hosts").write_text(line)
+            assert "is its own" in await _refused(wanted)
+            known = login.known_hosts[0].read_text()
+            login.known_hosts[0].write_text(known.replace("[127.0.0.1]", "[localhost]"))
+            async with connected(wanted) as host:
+                assert (await host.run(["id", "-u"])).out == "0\n"
+
+    on(tmp_path, test)
+
+
+class _Says(asyncssh.SSHServerSession[bytes]):
+    """A shell that prints something where SFTP is asked for."""
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+
+    def connection_made(self, chan: Any) -> None:
+        self._chan = chan
+
+    def subsystem_requested(self, subsystem: str) -> bool:
+        return bool(self._text)
+
+    def session_started(self) -> None:
+        self._chan.write(self._text)
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        (b"Welcome to brought\n", "does not answer by SFTP as it should", ".bashrc"),
+        (b"Hi\n", "does not answer by SFTP as it should: no answer within", ".bashrc"),
+        (b"", "offers no SFTP", "Subsystem sftp"),
+    ],
+)
+def test_a_shell_that_greets_and_a_server_without_sftp_are_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: bytes, what: str, fix: str
+) -> None:
+    """Not as a connection that broke off, which a repeat would mend; and nobody waits for ever."""
+    monkeypatch.setattr(ssh, "_CONNECT_LIMIT", 2.0)
+
+    class Greeter(asyncssh.SSHServer):
+        def session_requested(self) -> Any:
+            return _Says(text)
+
+    async def test() -> None:
+        key, mine = (asyncssh.generate_private_key("ssh-ed25519") for _ in range(2))
+        mine.write_private_key(tmp_path / "id")
+        mine.write_public_key(tmp_path / "authorized")
+        server = await asyncssh.listen(
+            "127.0.0.1", 0, server_host_keys=[key], authorized_client_keys=str(tmp_path / "authorized"),
+            server_factory=Greeter, encoding=None,
+        )  # fmt: skip
+        async with server:
+            (tmp_path / "known").write_text(
+                f"[127.0.0.1]:{server.get_port()} {key.export_public_key().decode()}"
+            )
+            login = Login(
+                host="127.0.0.1", port=server.get_port(), identity=tmp_path / "id", known_hosts=(tmp_path / "known",)
+            )  # fmt: skip
+            with pytest.raises(InvalidObjectError, match=what) as caught:
+                async with connected(login):
+                    pytest.fail("it was let in")
+            assert fix in caught.value.problems[0].fix
+
+    asyncio.run(test())

@@ -16,7 +16,7 @@ from kubenode.core.detect.rules import OF_HOSTS, DetectRule
 from kubenode.core.model.condition import Condition, find
 from kubenode.runtime.clock import SystemClock
 from kubenode.runtime.detector import detector as detecting
-from kubenode.runtime.detector.detector import Detector, WatchedLog
+from kubenode.runtime.detector.detector import GATHER, Detector, WatchedLog, gathering
 from kubenode.runtime.detector.kept import FILE, KeptDetector
 from kubenode.runtime.detector.logfile import LogFile
 from kubenode.runtime.detector.source import Batch
@@ -97,6 +97,41 @@ async def until(so: Callable[[], Any]) -> None:
     async with asyncio.timeout(20):
         while not so():
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize(
+    ("count", "gathered", "seconds"),
+    [(0, 0.5, 0.2), (49, 0.5, 0.2), (50, 0.2, 0.5), (200, 0.2, 0.5), (400, 0.2, 0.25), (500, 0.5, 0.5), (1000, 0.5, 0.25), (1000, 0.2, 0.2)],
+)  # fmt: skip
+def test_a_stream_gathers_longer(count: int, gathered: float, seconds: float) -> None:
+    """As long as half of what is looked at at once comes meanwhile; what is no stream, and a flood, no longer than ever."""
+    assert gathering(count, gathered, GATHER) == pytest.approx(seconds)
+
+
+def test_each_reading_tells_how_long_lines_gather_next(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By how many it gave, and in what time."""
+    asked: list[tuple[int, float, float]] = []
+
+    def told(*of: Any) -> float:
+        asked.append(of)
+        return gathering(*of)
+
+    monkeypatch.setattr(detecting, "gathering", told)
+
+    async def main() -> None:
+        for number in range(60):
+            watched.log.say(str(number), microseconds=now_us())
+        async with watched.running():
+            await until(lambda: len(asked) == 1)
+            watched.log.say("the next", microseconds=now_us())
+            await until(lambda: len(asked) == 2)
+            watched.log.say("another", microseconds=now_us())
+            await until(lambda: len(asked) == 3)
+        assert asked == [(60, 0.01, 0.01), (1, 0.025, 0.01), (1, 0.01, 0.01)]
+
+    run(main)
 
 
 def test_a_line_becomes_a_condition(watched: Watched) -> None:

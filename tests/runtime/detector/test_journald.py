@@ -1,8 +1,10 @@
 """A log of journald: who is believed, where it goes on, and a program that ends. A script stands for journalctl."""
 
 import asyncio
+import fcntl
 import json
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +98,23 @@ def test_entries_are_read_and_gone_on_with(journal: Path) -> None:
 
 def test_a_busy_journal_is_kept_up_with(journal: Path) -> None:
     """A thousand entries that wait are one reading: more than five times as many come in a second."""
-    write(journal, *(entry(number, f"line {number} {'x' * 200}") for number in range(2500)))
+    entries = [entry(number, f"line {number} {'x' * 200}") for number in range(2500)]
+    write(journal, *entries)
+
+    def waiting(source: Journald) -> int:
+        """How many bytes are in its pipe."""
+        assert source._process is not None
+        assert source._process.stdout is not None
+        return int.from_bytes(fcntl.ioctl(source._process.stdout, termios.FIONREAD, bytes(4)), sys.byteorder)
 
     async def main() -> None:
         source = reader(journal, "--follow")
         source.begin("", -1)
         (first, *_) = await gathered(source, 1)
         assert first.startswith("line 0 ")
-        await asyncio.sleep(1.5)
+        async with asyncio.timeout(60):
+            while waiting(source) < 1000 * len(json.dumps(entries[-1])):
+                await asyncio.sleep(0.01)
         assert len((await batch(source, most=1000)).records) == 1000
         source.close()
 

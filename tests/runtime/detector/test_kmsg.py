@@ -99,6 +99,7 @@ def test_overruns_without_end_end_a_reading() -> None:
 def test_a_device_that_fails_is_told_and_opened_anew(number: int, tmp_path: Path) -> None:
     """What was read before that is given first."""
     answers = [b"3,1,1,-;one", OSError(number, os.strerror(number)), OSError(number, os.strerror(number))]
+    answers += [BlockingIOError(errno.EAGAIN, "there is none yet")] * 2
 
     def read(file: int, most: int) -> bytes:
         answer = answers.pop(0)

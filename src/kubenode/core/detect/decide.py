@@ -120,16 +120,12 @@ def decide(
 def _fresh(records: Iterable[LogRecord], cursor: int) -> tuple[LogRecord, ...]:
     """Give the records after the cursor, each once, by sequence."""
     once: dict[int, LogRecord] = {}
-    for record in sorted(records, key=_order):
+    # Two records of one sequence are a lie somewhere. Which one counts (the kernel's, if one is) must not
+    # depend on their order.
+    for record in sorted(records):
         if record.sequence > cursor:
             once.setdefault(record.sequence, record)
     return tuple(once.values())
-
-
-def _order(record: LogRecord) -> tuple[int, int, int, int, str]:
-    # Two records of one sequence are a lie somewhere. Which one counts (the kernel's, if one is) must not
-    # depend on their order.
-    return (record.sequence, record.facility, record.level, record.microseconds, record.text)
 
 
 def _gaps(fresh: tuple[LogRecord, ...], cursor: int) -> int:

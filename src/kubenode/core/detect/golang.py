@@ -1,7 +1,7 @@
 r"""Regular expressions as Go writes them, for Python: what both have means the same, and the rest is refused.
 
 Go lets flags begin in the middle, until the end of their group: `a(?i)b|c`; Python wants them around what they are for:
-`a(?i:b)|(?i:c)`. Go's `\z` is `\Z`. Classes are ASCII in both, by `re.ASCII`.
+`a(?i:b)|(?i:c)`. To Go `a{,3}` is that text, to Python up to three. Go's `\z` is `\Z`. Classes are ASCII in both, by `re.ASCII`.
 """
 
 import re
@@ -9,7 +9,7 @@ import warnings
 from typing import Final
 
 _TOKEN: Final = re.compile(
-    r"\\.|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\(\?[imsU-]+\)|\(|\)|\||.", re.ASCII | re.DOTALL
+    r"\\.|\{,[0-9]*\}|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]|\(\?[imsU-]+\)|\(|\)|\||.", re.ASCII | re.DOTALL
 )
 _FLAGS: Final = re.compile(r"\(\?([ims]+)\)", re.ASCII)
 
@@ -53,6 +53,8 @@ def _translated(pattern: str) -> str:
             made.append(part)
         elif part == ")" and len(groups) > 1:
             made.extend((")" * len(groups.pop()), part))
+        elif part.startswith("{,"):  # what it says to Go; to Python it is a number of times, none of them too
+            made.append(re.escape(part))
         else:
             made.append(r"\Z" if part == r"\z" else part)
     return "".join((*made, ")" * sum(map(len, groups))))

@@ -102,8 +102,7 @@ class _Reading:
         )  # fmt: skip
         if plugin is Plugin.FILE and not found.path.startswith("/"):
             self._wrong("logPath", f"{found.path!r} is no path from the root", "/var/log/kern.log")
-        held = raw.get("skipList")
-        skips = tuple(str(one) for one in held) if isinstance(held, list) else ()
+        skips = self._skips(raw.get("skipList"))
         well = {str(one.get("type")): one for one in self._listed(raw, "conditions")}
         facility = KERNEL if found.is_kernels else None
         rules: list[DetectRule] = []
@@ -112,6 +111,12 @@ class _Reading:
             rule = self._rule(f"rules[{index}]", one, well, facility, skips)
             (rules if rule.condition else events).append(rule)
         return attrs.evolve(found, rules=tuple(rules), events=tuple(events))
+
+    def _skips(self, held: Any) -> tuple[str, ...]:
+        if held is not None and not (isinstance(held, list) and all(isinstance(one, str) for one in held)):
+            self._wrong("skipList", "it is no list of text")
+            return ()
+        return tuple(held or ())
 
     def _listed(self, raw: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
         held = raw.get(name) or []
@@ -145,11 +150,7 @@ class _Reading:
         if permanent:
             self._word(f"{where}.condition", condition, _TYPE)
         self._word(f"{where}.reason", reason, _REASON)
-        pattern = re.compile("")
-        try:
-            pattern = at_end(str(raw.get("pattern", "")))
-        except ValueError as error:
-            self._wrong(f"{where}.pattern", str(error))
+        pattern = self._pattern(f"{where}.pattern", raw.get("pattern"))
         healthy = well.get(condition, {})
         said = str(healthy.get("reason", NO_FAULT))
         return DetectRule(
@@ -157,6 +158,17 @@ class _Reading:
             well=said if len(said) <= _LONGEST and matches(_REASON, said) else NO_FAULT,
             well_message=str(healthy.get("message", "")),
         )  # fmt: skip
+
+    def _pattern(self, where: str, text: Any) -> re.Pattern[str]:
+        """Compile a pattern; of none at all nothing would be left but the end of a line, and every line has one."""
+        if not isinstance(text, str) or not text:
+            self._wrong(where, "it is no text, and without a pattern every line would be a fault")
+            return re.compile("")
+        try:
+            return at_end(text)
+        except ValueError as error:
+            self._wrong(where, str(error))
+            return re.compile("")
 
     def _word(self, where: str, word: str, pattern: str) -> None:
         if len(word) > _LONGEST or not matches(pattern, word):

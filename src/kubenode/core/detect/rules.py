@@ -7,7 +7,7 @@ March 2026 also says `blocked in I/O wait for more than` (commit 73d40c42f6); an
 
 import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -67,11 +67,21 @@ class DetectRule:
     well: str = NO_FAULT
     well_message: str = ""
 
+    def found_in(self, records: Sequence[LogRecord]) -> list[int]:
+        """Give which records are this fault, and the word of who is believed, by their places."""
+        search = self.pattern.search  # first, and by itself: nearly all records are of no rule
+        return [
+            place
+            for place, record in enumerate(records)
+            if search(record.text) is not None and self._believes(record)
+        ]
+
     def finds(self, record: LogRecord) -> bool:
         """Tell whether a record is this fault, and the word of who is believed."""
-        if self.facility not in (None, record.facility) or self.pattern.search(record.text) is None:
-            return False
-        return not any(one in record.text for one in self.skips)
+        return bool(self.found_in((record,)))
+
+    def _believes(self, record: LogRecord) -> bool:
+        return self.facility in (None, record.facility) and not any(one in record.text for one in self.skips)
 
     @property
     def key(self) -> str:

@@ -1,7 +1,7 @@
 """What is remembered of the lines of each rule within a boot: how often, when last, about what; and when that is over."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -77,18 +77,18 @@ class Found:
 
 
 def traced(
-    rules: tuple[DetectRule, ...], records: Iterable[LogRecord], before: Mapping[str, Trace], now: int
+    rules: tuple[DetectRule, ...], records: Sequence[LogRecord], before: Mapping[str, Trace], now: int
 ) -> Found:
     """Read some lines, the oldest first; what is over by now is not told as found."""
     traces = dict(before)
     first: dict[str, tuple[str, str]] = {}
-    for record in records:
-        for rule in rules:
-            if rule.finds(record):
-                held = traces.get(rule.key, Trace())
-                after = traces[rule.key] = held.after(rule, record, now)
-                if after.fired:
-                    first.setdefault(rule.condition, (rule.reason, record.text))
+    hits = sorted((place, which) for which, rule in enumerate(rules) for place in rule.found_in(records))
+    for place, which in hits:
+        rule, record = rules[which], records[place]
+        held = traces.get(rule.key, Trace())
+        after = traces[rule.key] = held.after(rule, record, now)
+        if after.fired:
+            first.setdefault(rule.condition, (rule.reason, record.text))
     return Found(traces=traces, first=first)
 
 

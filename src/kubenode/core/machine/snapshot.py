@@ -109,8 +109,8 @@ class MachineSnapshot:
         """Why it is not certain that this machine is that Node; None when it is.
 
         Nothing is done to a Node that two machines claim, nor when the agent names another Node than the
-        one this machine is known to be, or, before any is known, the one that is seen (S12: ambiguity
-        means no effect).
+        one this machine is known to be, or, before any is known, the one that is seen; nor when that one is
+        another host's, which has the same name (S12: ambiguity means no effect).
         """
         known, agent = self.machine.status.node_ref, self.machine.status.agent
         if self.rival:
@@ -122,6 +122,9 @@ class MachineSnapshot:
         if name and agent is not None and agent.node_name not in ("", name):
             text = f"the agent says it is Node {agent.node_name}, but this machine is Node {name}"
             return MachineReason.NODE_CHANGED, text
+        if known is None and self._is_of_another_boot:
+            text = f"Node {name} is Ready in another boot than this machine's agent is in, so another host is that Node; give one of both hosts another name"
+            return MachineReason.NODE_CHANGED, text
         instance, node = self.machine.status.instance, self.node
         if node is None or instance is None or instance.step is not InstanceStep.MADE:
             return None
@@ -129,6 +132,15 @@ class MachineSnapshot:
             text = f"Node {node.metadata.name} has providerID {node.spec.provider_id}, but the instance is {instance.provider_id}"
             return MachineReason.PROVIDER_ID_MISMATCH, text
         return None
+
+    @property
+    def _is_of_another_boot(self) -> bool:
+        """Whether the kubelet of the Node is alive in another boot than the agent; of a Node that is not Ready nobody can tell, its host may have rebooted."""
+        node, agent = self.node, self.machine.status.agent
+        if node is None or agent is None or not node.ready:
+            return False
+        boots = {node.status.node_info.boot_id, agent.boot_id}
+        return len(boots) > 1 and "" not in boots
 
     @property
     def unread(self) -> str:

@@ -36,6 +36,8 @@ class MachineSetSnapshot:
         orphans: ids of instances that bear the set's uid and that of a machine which is not there, as the last look at
             their provider showed them, with `Now.elapsed` when that began.
         orphan_sights: by id, what else is known of these; of a set that terminates them, else empty.
+        looked: when the last look began that could show them, the oldest one of several providers, `Now.elapsed`; 0 while one
+            of these was not looked at; None: there is none to look at.
         crd_leaving: whether the CRD of MachineSets is being deleted, asked after the set was seen to leave; None while nobody
             knows. It says nothing of a set that stays.
     """
@@ -48,6 +50,7 @@ class MachineSetSnapshot:
     zones: Mapping[str, ZoneTally] = attrs.field(factory=dict)
     orphans: Mapping[str, int] = attrs.field(factory=dict)
     orphan_sights: Mapping[str, OrphanSight] = attrs.field(factory=dict)
+    looked: int | None = None
     crd_leaving: bool | None = False
     now: Now = attrs.field(converter=moment)
     sightings: Mapping[str, int] = NOTHING_SEEN

@@ -20,6 +20,7 @@ from kubenode.core.machineset.claims import (
 )
 from kubenode.core.machineset.crew import Crew, MachineSetSnapshot, crew_of, handed_over, made
 from kubenode.core.machineset.ending import end_orphans
+from kubenode.core.machineset.heed import heed
 from kubenode.core.machineset.losses import Losses, judge_losses, lose_all
 from kubenode.core.machineset.order import victims
 from kubenode.core.machineset.orphans import judge_orphans, orphans_claim
@@ -110,11 +111,13 @@ def _told(
     if ends.reason is Reason.ORPHANS_HELD:
         scope = f"machineset={seen.set.metadata.name}"
         why = (*why, Note(code=ends.reason.value, text=ends.text, scope=scope))
-    conditions = _stated(seen, (*said, *orphans_claim(orphans, ends.reason, ends.text)))
+    acts = bool(ends.effects) or ends.records != seen.set.status.orphans_ended
+    heeded = heed(seen, orphans, orphans_claim(orphans, ends.reason, ends.text), acts=acts)
+    conditions = _stated(seen, (*said, *heeded.claims))
     return Decision(
         status=attrs.evolve(status, conditions=conditions, orphans_ended=ends.records),
         effects=(*effects, *ends.effects), notes=why, wake_at=soonest((losses.wake_at, ends.wake_at)),
-        sightings={**losses.sightings, **orphans.sightings, **ends.sightings}, deferred=bool(why),
+        sightings={**losses.sightings, **orphans.sightings, **ends.sightings, **heeded.sightings}, deferred=bool(why),
     )  # fmt: skip
 
 

@@ -14,13 +14,14 @@ from typing import Any, Final
 import attrs
 
 from kubenode.core import wire
-from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, ObjectNotFound, Problem, Retry
-from kubenode.core.model import Host, Json, Machine, Switch
-from kubenode.core.model.condition import find
-from kubenode.core.model.meta import MACHINE_LABEL
+from kubenode.core.enrol.identity import NAME_LIMIT
+from kubenode.core.errors import ApiError, InvalidObjectError, KubenodeError, ObjectNotFound, Problem
+from kubenode.core.model import Host, Json, Machine
+from kubenode.core.model.meta import LABEL, MACHINE_LABEL, matches
 from kubenode.core.wish import machine as wish
 from kubenode.runtime.agent.tree import StepFailed
 from kubenode.runtime.bootstrap import steps as s
+from kubenode.runtime.bootstrap.arrival import Arrival, NotImported, StillComing, overtaken
 from kubenode.runtime.bootstrap.install import Installation, look
 from kubenode.runtime.bootstrap.remote import Lost, Remote
 from kubenode.runtime.engine.apply import TOKENS, secret_name
@@ -30,25 +31,8 @@ from kubenode.runtime.store.contract import Api
 
 TOKEN_FOR: Final = timedelta(hours=1)
 _REPORT_LIMIT: Final = 180.0
-_RESTARTS: Final = 3
-"""So often an agent may end that has not reported, before it is given up."""
 _POLL: Final = 1.0
-
-
-class NotImported(KubenodeError):
-    """A host was not imported, and is as it was before, as far as the text does not say otherwise.
-
-    Attributes:
-        fix: what to do about it.
-    """
-
-    def __init__(self, message: str, fix: str) -> None:
-        self.fix = fix
-        super().__init__(message)
-
-
-class StillComing(NotImported):
-    """A host is, or may be, its agent's, and was not seen Running; it goes on."""
+_NAME: Final = rf"^{LABEL}(\.{LABEL})*$"
 
 
 @attrs.frozen(kw_only=True)
@@ -139,7 +123,7 @@ class Import:
             InvalidObjectError, Lost, ApiError: as `plan`.
             NotImported: a step failed, or the agent did not come; the host is as it was.
             StillComing: the agent has come, and the Machine is not Running in time; or the agent was started, and
-                the server cannot be asked what became of it.
+                the server cannot be asked what became of it; or another import of the host is at work.
         """
         async with self.connect() as host:
             found = await self._look(host)
@@ -153,7 +137,7 @@ class Import:
                 await self._install(host, raw, found, target)
             else:
                 self.tell("its agent is there and runs: nothing is changed on the host")
-        phase = await self._running()
+        phase = await self._arrival.running(self.order.limit)
         return Imported(created=created, steps=tuple(map(str, steps)), phase=phase)
 
     async def _look(self, host: Remote) -> s.Found:
@@ -167,22 +151,48 @@ class Import:
         if problems:
             raise InvalidObjectError(problems)
 
+    @property
+    def _arrival(self) -> Arrival:
+        return Arrival(
+            machine=self.order.name, store=self.store, tell=self.tell, poll=self.poll, report=self.report
+        )
+
     async def _install(self, host: Remote, raw: Json, found: s.Found, target: s.Target) -> None:
         """Install the agent and wait for its first report, or undo all of it."""
         token: BootstrapToken | None = None
-        work = Installation(found, self.tell)
+        work, arrival = Installation(found, self.tell), self._arrival
+        enrolment = wire.read(raw, Machine).status.enrolment
+        token_id = "" if enrolment is None else enrolment.token_id
         try:
             if s.needs_token(found, target):
                 token = await issue(self.store, raw, self.now().replace(microsecond=0) + TOKEN_FOR)
                 self.tell("made a bootstrap token, good once")
-            await work.do(host, s.plan(found, target, "" if token is None else token.text))
-            await self._reported(host, found, token)
+            *steps, start = s.plan(found, target, "" if token is None else token.text)
+            await work.do(host, steps)
+            before = await arrival.latest(found.boot_id, token_id)
+            await work.do(host, (start,))
+            await arrival.reported(host, found.boot_id, before, token)
         except StillComing:
             raise
         except (Exception, asyncio.CancelledError) as error:
+            if token is not None and await self._is_overtaken(token_id, token):
+                raise self._left(error) from error
             raise await self._undone(host, work, token, error) from error
         with suppress(StepFailed, Lost):  # it is of no use to anybody any more
             await work.spend(host)
+
+    async def _is_overtaken(self, token_id: str, token: BootstrapToken) -> bool:
+        """Tell whether the host is another import's by now; where the server cannot be asked it is ours."""
+        try:
+            return await self._arrival.is_overtaken(token_id, token)
+        except ApiError:
+            return False
+
+    def _left(self, error: BaseException) -> BaseException:
+        """Leave the host to another import: what it has installed would be undone with what this one has. Give what to raise."""
+        left = overtaken(str(error) or type(error).__name__)
+        self.tell(str(left))
+        return left if isinstance(error, KubenodeError) else error
 
     async def _undone(
         self, host: Remote, work: Installation, token: BootstrapToken | None, error: BaseException
@@ -221,94 +231,15 @@ class Import:
             if old["metadata"]["name"] == secret_name(token.id):
                 await self.store.delete(TOKENS, old["metadata"]["name"], uid=old["metadata"]["uid"])
 
-    async def _reported(self, host: Remote, found: s.Found, token: BootstrapToken | None) -> None:
-        """Wait until the agent has its certificate and has reported from this boot of the host."""
-        approved, silence = token is None, None
-        if token is not None:
-            self.tell("waits for its certificate")
-        try:
-            async with asyncio.timeout(self.report):
-                while True:
-                    try:
-                        status = (await self._seen()).status
-                    except ApiError as error:
-                        silence = self._unanswered(error, silence)
-                        await asyncio.sleep(self.poll)
-                        continue
-                    silence = None
-                    if not approved and token is not None and status.enrolment is not None:
-                        approved = status.enrolment.token_id == token.id
-                        if approved:
-                            self.tell("its certificate is approved")
-                    if approved and status.agent is not None and status.agent.boot_id == found.boot_id:
-                        self.tell(f"its agent {status.agent.version} has reported")
-                        return
-                    await self._alive(host)
-                    await asyncio.sleep(self.poll)
-        except TimeoutError:
-            if silence is not None:
-                raise _unknown(silence) from silence
-            what = "its agent has not reported" if approved else "its certificate was not approved"
-            fix = "kubenode controller --enrolment has to run, and the host has to reach --server"
-            raise NotImported(f"{what} within {self.report:.0f} s{await self._log(host)}", fix) from None
-
-    def _unanswered(self, error: ApiError, before: ApiError | None) -> ApiError:
-        """Go on while the server is away. Raises StillComing when it will not tell later either."""
-        if error.retry is Retry.NEVER:
-            raise _unknown(error) from error
-        if before is None:
-            self.tell(f"the server does not answer, and is asked again: {error}")
-        return error
-
-    async def _alive(self, host: Remote) -> None:
-        """Give up an agent that ends again and again."""
-        shown = (await host.run(("systemctl", "show", "-P", "NRestarts", s.UNIT))).out.strip()
-        if shown.isdecimal() and int(shown) >= _RESTARTS:
-            fix = "mend what it says, and repeat the command"
-            raise NotImported(f"its agent ends again and again{await self._log(host)}", fix)
-
-    async def _log(self, host: Remote) -> str:
-        """Give what the agent said last, for a message."""
-        with suppress(Lost):
-            ran = await host.run(
-                ("journalctl", "--no-pager", "-o", "cat", "-n", "6", f"_SYSTEMD_UNIT={s.UNIT}")
-            )
-            return f"; it said: {' | '.join(ran.out.splitlines())[-900:]}" if ran.out.strip() else ""
-        return ""
-
-    async def _seen(self) -> Machine:
-        try:
-            return wire.read(await self.store.get(Machine.KIND, self.order.name), Machine)
-        except ObjectNotFound:
-            fix = "repeat the command if it was not meant to be deleted"
-            raise NotImported(f"Machine {self.order.name} was deleted meanwhile", fix) from None
-
-    async def _running(self) -> str:
-        """Tell each new state until the Machine is Running and Ready."""
-        limit, last, seen = self.order.limit, "", None
-        try:
-            async with asyncio.timeout(None if limit is None else limit.total_seconds()):
-                while True:
-                    seen = await self._seen()
-                    text, over = _state(seen)
-                    if text != last:
-                        self.tell(text)
-                        last = text
-                    if over:
-                        return seen.status.phase
-                    await asyncio.sleep(self.poll)
-        except TimeoutError:
-            fix = f"kubenode machine explain {self.order.name}; the same command watches it again"
-            raise StillComing(f"is not Running in time, and goes on: {last}", fix) from None
-
 
 async def machine_for(order: Order, store: Api, *, dry_run: bool) -> tuple[Json, bool]:
     """Give the Machine of a host, made when it is not there, and whether it was made.
 
     Raises:
-        InvalidObjectError: the one of its name is of another host, or goes.
+        InvalidObjectError: its name is none, or too long for a certificate; the one of that name is of another host, or goes.
         ApiError: the server refuses, or cannot be reached.
     """
+    _check_name(order.name)
     try:
         raw = await store.get(Machine.KIND, order.name)
     except ObjectNotFound:
@@ -327,6 +258,17 @@ async def machine_for(order: Order, store: Api, *, dry_run: bool) -> tuple[Json,
     if what:
         raise InvalidObjectError((Problem(where=f"Machine {order.name}", what=what, fix=fix),))
     return raw, False
+
+
+def _check_name(name: str) -> None:
+    """Look whether a Machine may be called so and have an agent, before anything is made. Raises InvalidObjectError."""
+    what, fix = "", "--name, a shorter one"
+    if not matches(_NAME, name):
+        what, fix = "is no name of an object", "--name, of small letters, digits, dots and hyphens"
+    elif len(name) > NAME_LIMIT:
+        what = f"is longer than the {NAME_LIMIT} characters that a certificate has for it"
+    if what:
+        raise InvalidObjectError((Problem(where=f"Machine {name}", what=what, fix=fix),))
 
 
 def target_of(order: Order, uid: str) -> s.Target:
@@ -349,21 +291,6 @@ async def pasted(
         return created, ""
     token = await issue(store, raw, now.replace(microsecond=0) + TOKEN_FOR)
     return created, line(target_of(order, raw["metadata"]["uid"]), token.text)
-
-
-def _unknown(error: ApiError) -> StillComing:
-    fix = "mend that, and repeat the command: it goes on where it was"
-    return StillComing(
-        f"its agent was started and stays; the server cannot be asked whether it came: {error}", fix
-    )
-
-
-def _state(machine: Machine) -> tuple[str, bool]:
-    """Say how far a machine is, and whether that is the end."""
-    phase, ready = machine.status.phase, find(machine.status.conditions, "Ready")
-    said = "" if ready is None else f"  {ready.reason} {ready.message}".rstrip()
-    over = phase == "Running" and ready is not None and ready.status is Switch.TRUE
-    return f"{phase or 'not looked at yet'}{said}", over
 
 
 def summary(done: Imported) -> dict[str, Any]:

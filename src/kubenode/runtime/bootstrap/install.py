@@ -12,7 +12,7 @@ from kubenode.runtime.agent.commands import Ran
 from kubenode.runtime.agent.keys import organizations, valid
 from kubenode.runtime.agent.tree import NOTHING, Form, StepFailed, Was
 from kubenode.runtime.bootstrap import steps as s
-from kubenode.runtime.bootstrap.remote import COMMAND_LIMIT, Remote
+from kubenode.runtime.bootstrap.remote import COMMAND_LIMIT, QUIET, Remote
 
 _LONG: Final = 300.0
 """Seconds for what writes a whole bundle to a disk."""
@@ -34,7 +34,12 @@ async def look(host: Remote, bundle: s.Bundle | None, name: str, now: datetime) 
         StepFailed: it does not answer what it is asked.
         Lost: the connection broke off.
     """
-    if (await _said(host, "id", "-u")) != "0":
+    who = await _said(host, "id", "-u")
+    if not who.isdecimal():
+        raise InvalidObjectError(
+            (Problem(where=name, what=f"says {who[:80]!r} when it is asked for a number", fix=QUIET),)
+        )
+    if who != "0":
         fix = "--user root; or paste what --paste prints into a root shell there"
         raise InvalidObjectError((Problem(where=name, what="whoever logs in there is not root", fix=fix),))
     if (await host.run(("systemctl", "--version"))).code != 0:
@@ -171,8 +176,6 @@ class Installation:
             case s.Write(path, content, mode):
                 await self._put(host, path, Was(form=Form.FILE, content=content, mode=mode))
             case s.Retire():
-                if await _is(host, "-e", s.RETIRED):
-                    raise StepFailed(f"{s.RETIRED} is there already; move it away")
                 self._undo.append(Run(("mv", "-T", "--", s.RETIRED, s.IDENTITY), only_if=s.RETIRED))
                 await _run(host, "mv", "-T", "--", s.IDENTITY, s.RETIRED)
             case s.Start(restarts):

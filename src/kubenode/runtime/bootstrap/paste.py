@@ -5,18 +5,21 @@ gets it as an argument: the shell itself prints the line into a pipe. What fails
 """
 
 import base64
+import gzip
 import shlex
 from typing import Final
 
 from kubenode.runtime.bootstrap import steps as s
 
+LONGEST: Final = 4095
+"""Characters of a line that a terminal takes for a shell that does not edit lines itself, as dash; the rest would be cut off."""
 _HEAD: Final = """set -eu
 umask 022
 no() { echo "kubenode: $1" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || no 'this needs a root shell'
 systemctl --version >/dev/null 2>&1 || no 'this host has no systemd'
 for path in %(ours)s; do
-  [ ! -e "$path" ] || no "$path is there already, so this host has an agent; import it over SSH"
+  [ ! -e "$path" ] || no "$path is there already, so this host has an agent, or had one; import it over SSH"
 done
 undo() {
   status=$?
@@ -55,16 +58,19 @@ def line(wanted: s.Target, token: str, url: str) -> str:
         token: with which its agent asks for its certificate.
         url: from where the host gets the bundle, when there is one.
     """
-    packed = base64.b64encode(script(wanted, token, url).encode()).decode()
+    packed = base64.b64encode(gzip.compress(script(wanted, token, url).encode(), mtime=0)).decode()
     # A blank first: most shells are told to keep such a line out of their history.
-    return f" printf %s {packed} | base64 -d | sh"
+    return f" printf %s {packed} | base64 -d | gzip -d | sh"
 
 
 def script(wanted: s.Target, token: str, url: str) -> str:
     """Give what the line does, as a POSIX shell script for a host that has no agent."""
     files = s.plan(s.Found(machine="", boot_id="", free=0), wanted, token)
-    ours, names = [s.ENV, s.UNIT_FILE, s.STATE], {"unit": s.UNIT, "opt": s.OPT, "program": s.PROGRAM}
-    made = [*ours, s.CA, s.TOKEN]
+    ours, names = (
+        [s.ENV, s.CA, s.TOKEN, s.UNIT_FILE, s.STATE],
+        {"unit": s.UNIT, "opt": s.OPT, "program": s.PROGRAM},
+    )
+    made = [*ours]
     fetch = _THERE % names
     if (bundle := wanted.bundle) is not None:
         names |= {
@@ -82,6 +88,9 @@ def script(wanted: s.Target, token: str, url: str) -> str:
 
 def _write(step: s.Write) -> str:
     """Write one file; its content comes by a pipe from the shell, never as an argument."""
-    content = base64.b64encode(step.content).decode()
     path = shlex.quote(step.path)
-    return f"printf %s {content} | base64 -d | install -m {step.mode:04o} /dev/stdin {path}\n"
+    if step.content.isascii() and b"\0" not in step.content:  # so it packs better
+        said = f"printf %s {shlex.quote(step.content.decode())}"
+    else:
+        said = f"printf %s {base64.b64encode(step.content).decode()} | base64 -d"
+    return f"{said} | install -m {step.mode:04o} /dev/stdin {path}\n"

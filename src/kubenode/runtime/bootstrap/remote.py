@@ -11,6 +11,9 @@ from kubenode.runtime.agent.tree import Was
 COMMAND_LIMIT = 60.0
 """Seconds that a command on the host has."""
 
+QUIET = "let nothing in the start files of its shell (.bashrc, .profile) print anything where there is no terminal"
+"""What to do about a host on which a shell says more than the program that it was to run."""
+
 
 class Lost(KubenodeError):
     """The connection to a host broke off, or could not be made; what was asked last may have been done.

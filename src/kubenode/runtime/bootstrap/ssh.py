@@ -1,5 +1,6 @@
 """The way to a host over SSH: its key is checked before anything is said, and what is run is an argv. Uses `asyncssh`."""
 
+import asyncio
 import shlex
 import stat
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -13,7 +14,7 @@ from kubenode.core.errors import InvalidObjectError, Problem
 from kubenode.core.identity import digest
 from kubenode.runtime.agent.commands import Ran
 from kubenode.runtime.agent.tree import MOST, NOTHING, Form, StepFailed, Was
-from kubenode.runtime.bootstrap.remote import COMMAND_LIMIT, Lost
+from kubenode.runtime.bootstrap.remote import COMMAND_LIMIT, QUIET, Lost
 
 try:
     import asyncssh
@@ -24,6 +25,7 @@ except ModuleNotFoundError as missing:
 SYSTEM_KEYS: Final = Path("/etc/ssh/ssh_known_hosts")
 _CONNECT_LIMIT: Final = 20.0
 _PREFERRED: Final = ["ssh-ed25519", "ecdsa-sha2-nistp256", "rsa-sha2-512", "rsa-sha2-256"]
+_SIGNED: Final = [f"{one}-cert-v01@openssh.com" for one in _PREFERRED]
 _BLOCK: Final = 1 << 18
 _AGAIN: Final = "repeat the command: it goes on where it was"
 
@@ -80,16 +82,17 @@ async def connected(login: Login) -> AsyncIterator["SshHost"]:
     known = _known_hosts(login)
     asker = _Known(login, known)
     more: dict[str, Any] = {} if login.identity is None else {"client_keys": [str(login.identity)]}
-    if not asyncssh.match_known_hosts(known, login.host, login.host, login.port or 22)[0]:
-        more["server_host_key_algs"] = _PREFERRED  # so that its fingerprint is the one that people look at
     try:
+        more |= await _offered(login, known)
         connection = await asyncssh.connect(
             login.host, login.port or (), username=login.user, known_hosts=known, client_factory=lambda: asker,
             password_auth=False, kbdint_auth=False, agent_forwarding=False, keepalive_interval=15,
             connect_timeout=_CONNECT_LIMIT, login_timeout=_CONNECT_LIMIT, **more,
         )  # fmt: skip
     except asyncssh.HostKeyNotVerifiable as error:
-        raise _refused(login, asker.refused or f"is not believed: {error.reason}", _key_fix(asker)) from error
+        raise _refused(
+            login, asker.refused or f"is not believed: {error.reason}", _key_fix(login, asker)
+        ) from error
     except asyncssh.PermissionDenied as error:
         fix = (
             f"ssh-copy-id {login.user}@{login.host}, load the key into ssh-agent, or name it with --identity"
@@ -102,13 +105,43 @@ async def connected(login: Login) -> AsyncIterator["SshHost"]:
         raise Lost(
             f"{login.host} is not reached: {_why(error)}", f"ssh {login.user}@{login.host} has to work"
         ) from error
+    except ValueError as error:  # of ~/.ssh/config, or a name that no host can have
+        fix = "mend what it says, in ~/.ssh/config or in the name"
+        raise _refused(login, f"is not asked: {error}", fix) from error
     async with connection:
+        yield SshHost(login.host, connection, await _files(login, connection))
+
+
+async def _files(login: Login, connection: asyncssh.SSHClientConnection) -> asyncssh.SFTPClient:
+    """Begin with SFTP; what a shell prints at its start would stand where the server's answer is looked for."""
+    try:
         with _told(login.host):
-            sftp = await connection.start_sftp_client()
-        yield SshHost(login.host, connection, sftp)
+            try:
+                async with asyncio.timeout(_CONNECT_LIMIT):
+                    return await connection.start_sftp_client()
+            except asyncssh.ChannelOpenError as error:
+                what = f"offers no SFTP: {_why(error)}"
+                raise _refused(login, what, "Subsystem sftp in its sshd_config") from error
+    except (StepFailed, TimeoutError) as error:
+        what = f"does not answer by SFTP as it should: {_why(error)}"
+        raise _refused(login, what, f"{QUIET}; sftp {login.user}@{login.host} has to work") from error
 
 
-def _key_fix(asker: _Known) -> str:
+async def _offered(login: Login, known: asyncssh.SSHKnownHosts) -> dict[str, Any]:
+    """Give which kinds of keys the host is asked for; nothing where one is known, by the name that `~/.ssh/config` gives it.
+
+    Else the fingerprint is the one that people look at. Raises ValueError.
+    """
+    said = await asyncssh.SSHClientConnectionOptions.construct(
+        config=(), host=login.host, port=login.port or (), username=login.user, client_keys=None
+    )
+    keys, authorities, *_ = known.match(said.host_key_alias or said.host, "", said.port)
+    return {} if keys else {"server_host_key_algs": [*(_SIGNED if authorities else ()), *_PREFERRED]}
+
+
+def _key_fix(login: Login, asker: _Known) -> str:
+    if not asker.refused:  # of the host in between
+        return f"log in once with ssh {login.user}@{login.host}, by the jump host that ~/.ssh/config names"
     if "another one" in asker.refused:
         return "find out why; if it was made anew, ssh-keygen -R HOST, and give the key that it shows itself with --host-key"
     return "compare it with what the host shows itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), then --host-key SHA256:..., or log in once with ssh"

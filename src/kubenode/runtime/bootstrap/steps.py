@@ -152,7 +152,7 @@ class Write:
 
 @attrs.frozen
 class Retire:
-    """Rename the identity of an earlier Machine, so that the agent asks for its own."""
+    """Rename the identity of an earlier Machine, so that the agent asks for its own; what a still earlier one left is of no use."""
 
     def __str__(self) -> str:
         return f"rename {IDENTITY}, which is of another Machine, to {RETIRED}"
@@ -254,8 +254,8 @@ def _env(found: Found, wanted: Target) -> bytes:
     settings = _settings(old)
     if (settings.get("MACHINE"), settings.get("SERVER")) == (wanted.machine, wanted.server):
         return old
-    more = [line for line in old.decode().splitlines() if not line.startswith(("MACHINE=", "SERVER="))]
-    return "\n".join((f"MACHINE={wanted.machine}", f"SERVER={wanted.server}", *more, "")).encode()
+    more = [line for line in old.splitlines() if not line.startswith((b"MACHINE=", b"SERVER="))]
+    return b"\n".join((f"MACHINE={wanted.machine}".encode(), f"SERVER={wanted.server}".encode(), *more, b""))
 
 
 def _settings(text: bytes) -> dict[str, str]:

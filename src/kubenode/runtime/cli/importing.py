@@ -101,6 +101,8 @@ def import_hosts(  # noqa: PLR0913, PLR0917 - one an option
         raise typer.BadParameter("--name, --host-key and --paste are of one host", param_hint="HOST")
     if len(set(hosts)) < len(hosts):
         raise typer.BadParameter("one is named twice", param_hint="HOST")
+    if named := next((host for host in hosts if "@" in host), ""):
+        raise typer.BadParameter(f"{named}: who logs in is named by --user", param_hint="HOST")
     if bundle_url is not None and (not paste or bundle is None):
         raise typer.BadParameter("needs --paste and --bundle", param_hint="--bundle-url")
     if paste and bundle is not None and bundle_url is None:
@@ -238,7 +240,11 @@ async def _all(
                 return _Told(host=order.host, name=order.name, error=error)
         return _Told(host=order.host, name=order.name, done=done)
 
-    return list(await asyncio.gather(*(one(order) for order in orders)))
+    told = await asyncio.gather(*(one(order) for order in orders), return_exceptions=True)
+    for found in told:
+        if isinstance(found, BaseException):  # a bug of ours with one host, told when the others have ended
+            raise found
+    return [found for found in told if isinstance(found, _Told)]
 
 
 def _tell(host: str, text: str) -> None:
@@ -273,7 +279,7 @@ def _row(told: _Told, *, dry_run: bool) -> None:
 
 
 def _code(error: KubenodeError) -> int:
-    from kubenode.runtime.bootstrap.importing import NotImported, StillComing
+    from kubenode.runtime.bootstrap.arrival import NotImported, StillComing
     from kubenode.runtime.bootstrap.remote import Lost
 
     if isinstance(error, StillComing | Lost):
@@ -298,7 +304,7 @@ def _document(told: _Told) -> Mapping[str, Any]:
 def _paste(cluster: Cluster, order: Any, url: str, *, dry_run: bool, output: Output) -> None:
     """Print the line for one host; nothing is waited for, since nobody knows when it is pasted."""
     from kubenode.runtime.bootstrap.importing import pasted
-    from kubenode.runtime.bootstrap.paste import line
+    from kubenode.runtime.bootstrap.paste import LONGEST, line
 
     async def asked(store: Api) -> tuple[bool, str]:
         made = partial(line, url=url)
@@ -317,4 +323,8 @@ def _paste(cluster: Cluster, order: Any, url: str, *, dry_run: bool, output: Out
         sys.stderr.write(
             f"Machine {order.name}: paste this into a root shell of {order.host} within an hour; it is good once\n"
         )
+        if len(text) > LONGEST:
+            sys.stderr.write(
+                f"it has more than {LONGEST} characters, so the shell has to be one that edits lines, as bash\n"
+            )
         sys.stdout.write(f"{text}\n")

@@ -1,7 +1,7 @@
 """`kubenode plan`: what applying some files would do; nothing is written and no cluster is asked."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +29,8 @@ HELP = examples(
     "kubenode plan -f docs/examples/import.yaml --installed docs/examples/import.yaml --exit-code",
 )
 IN = " " * 8
+EVERY = 2 * SECOND
+"""Between two lines of progress."""
 NAMED = 6
 """Most members of a batch that are named in a table, from both ends."""
 
@@ -53,7 +55,8 @@ def plan(
 ) -> None:
     """Say what applying some files would do: batches, machines made and deleted, calls of clouds, imports. Writes nothing.
 
-    Every machine is taken to do well what it is asked, and every permit to be given; so no times are told.
+    Every machine is taken to do well what it is asked, and every permit to be given; so no times are told. What takes long tells
+    its progress on stderr.
     """
     cast = Cast.read(file)
     if machines is not None:
@@ -62,7 +65,9 @@ def plan(
         there: Sequence[m.Object] = tuple(_dumped(installed))
     else:
         there = cast.objects if cast.changes else ()
-    seen = foresee(there, (*cast.objects, *cast.changes), Plugins.discover(), SystemClock().now())
+    clock = SystemClock()
+    teller = Teller(lambda: clock.now().elapsed)
+    seen = foresee(there, (*cast.objects, *cast.changes), Plugins.discover(), clock.now(), teller.tell)
     if output is Output.TABLE:
         for line in lines(seen):
             sys.stdout.write(f"{line}\n")
@@ -70,6 +75,26 @@ def plan(
         document(told(seen), output)
     if exit_code and seen.changes:
         raise typer.Exit(NO)
+
+
+class Teller:
+    """Tells on stderr how far a plan is, once it takes long, and then every EVERY.
+
+    Args:
+        elapsed: gives the time, nanoseconds.
+    """
+
+    def __init__(self, elapsed: Callable[[], int]) -> None:
+        self._elapsed = elapsed
+        self._next = elapsed() + EVERY
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Take note of progress."""
+        now = self._elapsed()
+        if now >= self._next:
+            self._next = now + EVERY
+            sys.stderr.write(f"{what}: {done} of {total} machines planned\n")
+            sys.stderr.flush()
 
 
 def _dumped(paths: Sequence[Path]) -> Iterable[m.Object]:

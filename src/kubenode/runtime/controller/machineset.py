@@ -84,7 +84,8 @@ class MachineSetController:
         snapshot = MachineSetSnapshot(
             set=found, machines=machines, contested=contested, places=self._places(looked), held=self._held(looked),
             zones=self._inventory.zones() if looked or ends else {}, crd_leaving=leaves and self._crd_leaving(key, found),
-            orphans=self._instances.orphans(found), orphan_sights=self._orphan_sights(found) if ends else {}, now=now, sightings=sightings,
+            orphans=self._instances.orphans(found), orphan_sights=self._orphan_sights(found) if ends else {},
+            looked=self._instances.looked_for(found), now=now, sightings=sightings,
         )  # fmt: skip
         return Question(snapshot=snapshot, subject=found, stored=found.status)
 

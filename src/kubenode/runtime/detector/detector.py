@@ -32,6 +32,10 @@ LOOK_WITHIN: Final = 20.0
 """Seconds that a look may take until nothing is known of the host."""
 GATHER: Final = 0.2
 """Seconds that lines gather in the log before more of them are read: so a flood costs no more than a part of a core."""
+LONGER: Final = 2.5
+"""How many times as long a steady stream gathers: to wake a core for it costs as much as some dozens of lines."""
+_STREAM: Final = 50
+"""Fewer lines are no stream: what comes after them may be a burst, which the kernel's buffer has to hold."""
 SAVE_EVERY: Final = 30.0
 """Seconds after which what was read is put on the disk though it has told nothing."""
 _LAST_SAVE: Final = 2.0
@@ -135,11 +139,13 @@ class Detector:
         await self._seen.wait()
         known = self._of_this_boot(log)
         log.source.begin(known.position, known.state.sequence)
+        gathered = self._gather
         while True:
             batch = await log.source.read(LOOK_LIMIT, _IDLE)
             self._judge(log, batch, attrs.evolve(self._facts, ailing={}))
             if batch.records or batch.lost:
-                await asyncio.sleep(self._gather)
+                gathered = gathering(len(batch.records), gathered, self._gather)
+                await asyncio.sleep(gathered)
 
     async def _looking(self) -> None:
         while True:
@@ -217,6 +223,20 @@ class Detector:
         self._saves = asyncio.ensure_future(called("kubenode detector", lambda: self._kept.save(known)))
         if await asyncio.shield(self._saves):
             self._saved = known
+
+
+def gathering(count: int, gathered: float, least: float) -> float:
+    """Give for how many seconds lines gather next.
+
+    Args:
+        count: lines that were read.
+        gathered: seconds in which these had gathered.
+        least: seconds for which any gather; a stream so long that half as many come as are looked at at once, but no longer
+            than `LONGER` times that.
+    """
+    if count < _STREAM:
+        return least
+    return min(LONGER * least, max(least, gathered * LOOK_LIMIT / 2 / count))
 
 
 def _taken_over(log: WatchedLog, loaded: Mapping[str, Known]) -> Known:

@@ -44,9 +44,13 @@ class Kmsg:
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            if not await readable(self._file, within):
-                return Batch()
-            return Batch(records=self._records(self._file, most))
+            # Of a stream there is more by now, and to wait for it costs more than to try.
+            with suppress(BlockingIOError):
+                return Batch(records=self._records(self._file, most))
+            await readable(self._file, within)
+            with suppress(BlockingIOError):
+                return Batch(records=self._records(self._file, most))
+            return Batch()
         except OSError as error:
             self.close()  # whatever became of it: a new file may be better, and the numbers tell what is missing
             return await unread(self._path, error, within)
@@ -56,8 +60,6 @@ class Kmsg:
         for _ in range(most):
             try:
                 raw = self._read(file, _RECORD)
-            except BlockingIOError:
-                break
             except OSError as error:
                 if error.errno == errno.EPIPE:
                     continue

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import attrs
 
+from kubenode.core.detect.clock import CLOCK
+from kubenode.core.detect.decide import FLOOD
 from kubenode.core.detect.facts import SERVICES
 from kubenode.core.detect.npd import Plugin, RuleFile, rule_file
 from kubenode.core.detect.rules import KERNEL, OF_HOSTS, DetectRule, types_of
@@ -111,7 +113,7 @@ def _logs(wanted: Detecting, files: Sequence[RuleFile], root: Path, clock: Clock
             name=name, source=_source(same[0], root, clock), rules=_rules(same), events=_events(same)
         ))  # fmt: skip
     types = types_of(rule for log in logs for rule in log.rules)
-    if len(types) + len(SERVICES) + 1 > MOST_CONDITIONS:
+    if len({*types, *(one.condition for one in SERVICES), FLOOD, CLOCK}) > MOST_CONDITIONS:
         what = f"{len(types)} conditions are more than a Machine takes"
         raise InvalidObjectError((Problem(where="rule files", what=what, fix=f"{MOST_CONDITIONS} at most"),))
     return tuple(logs)

@@ -1,7 +1,8 @@
 """The deciders of one set asked until they are at rest, on machines that do at once what they are asked."""
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import attrs
 
@@ -25,10 +26,16 @@ CANDIDATES: Final = BATCH_LIMIT + SKIP_LIMIT
 ROUNDS: Final = 50_000
 """Most decisions on one set; five a batch, for ten thousand machines one by one."""
 _NOBODY: Final = Policy()
+Tell: TypeAlias = Callable[[str, int, int], None]
+"""Is told what is planned, how many machines were written, and of how many."""
+
+
+def to_nobody(what: str, done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 def roll_out(
-    one: m.MachineComponentSet, world: World, now: m.Now
+    one: m.MachineComponentSet, world: World, now: m.Now, tell: Tell
 ) -> tuple[m.MachineComponentSet, tuple[SetEntry, ...]]:
     """Let a set's rollout go on until it is at rest; the world's machines get their entries.
 
@@ -56,6 +63,7 @@ def roll_out(
                 before = seats[effect.machine.name]
                 seats[effect.machine.name] = _obeyed(before, effect)
                 tally.moved(before, seats[effect.machine.name])
+        tell(f"MachineComponentSet {one.metadata.name}", len(written), len(seats))
         if begun:
             tally = _tally(one, seats)
         if at_rest and decision.wake_at is None:
@@ -143,7 +151,7 @@ def _later(now: m.Now, decision: Decision[Any]) -> m.Now:
 
 
 def keep_machines(
-    one: m.MachineSet, world: World, now: m.Now
+    one: m.MachineSet, world: World, now: m.Now, tell: Tell
 ) -> tuple[m.MachineSet, tuple[str, ...], tuple[str, ...]]:
     """Let a MachineSet make and delete machines until it is at rest; what is deleted is gone at once.
 
@@ -179,6 +187,7 @@ def keep_machines(
                 case _:
                     pass
         world.put(one)
+        tell(f"MachineSet {one.metadata.name}", len(made) + len(gone), max(one.spec.replicas, len(machines)))
         if at_rest:
             break
     return one, tuple(made), tuple(gone)

@@ -36,7 +36,7 @@ from kubenode.core.step import (
     UpgradeAgent,
     WriteFile,
 )
-from kubenode.runtime.foresight.drive import keep_machines, roll_out
+from kubenode.runtime.foresight.drive import Tell, keep_machines, roll_out, to_nobody
 from kubenode.runtime.foresight.instances import planned_instances
 from kubenode.runtime.foresight.values import (
     Difference,
@@ -53,8 +53,8 @@ from kubenode.runtime.rivals import FIX
 
 
 def foresee(
-    installed: Iterable[m.Object], applied: Iterable[m.Object], plugins: Plugins, now: m.Now
-) -> Foresight:
+    installed: Iterable[m.Object], applied: Iterable[m.Object], plugins: Plugins, now: m.Now, tell: Tell = to_nobody,
+) -> Foresight:  # fmt: skip
     """Tell what applying `applied` to a cluster that has `installed` would do.
 
     Args:
@@ -63,13 +63,16 @@ def foresee(
         applied: as people wrote them; of two of one name the last counts.
         plugins: whose component drivers say which steps an agent would take, and whose providers read parameters.
         now: for stamps, and for the ends of freezes.
+        tell: is told how far it is, after every decision.
     """
     before = World(installed)
-    _settle(before, now)
+    _settle(before, now, tell)
     after = before.copy()
     differences = tuple(_apply(before, after, applied))
-    machine_sets = tuple(_machines(one, after, now) for one in after.all(m.MachineSet))
-    rollouts = tuple(_rollout(one, before, after, plugins, now) for one in after.all(m.MachineComponentSet))
+    machine_sets = tuple(_machines(one, after, now, tell) for one in after.all(m.MachineSet))
+    rollouts = tuple(
+        _rollout(one, before, after, plugins, now, tell) for one in after.all(m.MachineComponentSet)
+    )
     imports = tuple(
         _import(one, after) for one in after.all(m.Machine)
         if one.spec.host is not None and before.get(m.Machine, one.metadata.name) is None
@@ -83,11 +86,11 @@ def foresee(
     )  # fmt: skip
 
 
-def _settle(world: World, now: m.Now) -> None:
+def _settle(world: World, now: m.Now, tell: Tell) -> None:
     """Bring objects that came without a status to what they ask for: machines that have run, sets at rest."""
     for one in world.all(m.MachineComponentSet):
         if one.status == m.MachineComponentSetStatus():
-            roll_out(one, world, now)
+            roll_out(one, world, now, tell)
     for machine in world.all(m.Machine):
         if machine.status.phase == "":
             world.put(attrs.evolve(machine, status=attrs.evolve(machine.status, first_running=now.wall)))
@@ -104,6 +107,8 @@ def _apply(before: World, after: World, applied: Iterable[m.Object]) -> Iterable
             continue
         made = _over(there, obj)
         after.put(made)
+        if made == there:  # as of the machines of a large fleet, of which nothing changes
+            continue
         patch = wire.patch_of(wire.dump(there), wire.dump(made))
         if patch is not None:
             yield Difference(kind=kind, name=name, action="change", fields=tuple(_paths(patch, "")))
@@ -132,8 +137,8 @@ def _paths(patch: Mapping[str, Any], above: str) -> Iterable[str]:
             yield path
 
 
-def _machines(one: m.MachineSet, world: World, now: m.Now) -> PlannedMachines:
-    ended, creates, deletes = keep_machines(one, world, now)
+def _machines(one: m.MachineSet, world: World, now: m.Now, tell: Tell) -> PlannedMachines:
+    ended, creates, deletes = keep_machines(one, world, now, tell)
     return PlannedMachines(
         set=one.metadata.name, creates=creates, deletes=deletes,
         waits="" if ended.status.replicas == ended.spec.replicas else _said(ended.status.conditions),
@@ -145,11 +150,11 @@ def _said(conditions: Iterable[m.Condition]) -> str:
 
 
 def _rollout(
-    one: m.MachineComponentSet, before: World, after: World, plugins: Plugins, now: m.Now
+    one: m.MachineComponentSet, before: World, after: World, plugins: Plugins, now: m.Now, tell: Tell
 ) -> PlannedRollout:
     was = before.get(m.MachineComponentSet, one.metadata.name)
     old = was.status.update.component if was is not None and was.status.update is not None else ""
-    ended, written = roll_out(one, after, now)
+    ended, written = roll_out(one, after, now, tell)
     batches = [
         PlannedBatch(number=number, members=tuple(_placed(effect, after) for effect in effects))
         for number, effects in groupby(

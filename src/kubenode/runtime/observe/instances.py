@@ -22,6 +22,8 @@ from kubenode.core.instance.seen import (
     ProviderAnswer,
 )
 from kubenode.core.instance.turn import MINUTE, SECOND, pause, spread
+from kubenode.core.machineset.orphans import ORPHANS
+from kubenode.core.model.condition import find
 from kubenode.core.model.instance import InstanceStep
 from kubenode.core.model.machine import Machine
 from kubenode.core.model.machineset import MachineSet
@@ -106,6 +108,7 @@ class Instances:
         self._answers: dict[str, ProviderAnswer] = {}
         self._uids: dict[str, str] = {}
         self._sets: dict[str, str] = {}
+        self._saying: dict[str, str] = {}
         self.noticed: Callable[[], None] = _nobody
         """Is told that a look is wanted."""
 
@@ -157,7 +160,29 @@ class Instances:
         """Give the ids of the instances made for a set whose machine is not there, and when the look began that showed them."""
         uid = owner.metadata.uid
         self._sets[uid] = owner.metadata.name
+        self._says(owner)
         return {key: at for scope in self._scopes.values() for key, at in self._orphans(scope, uid).items()}
+
+    def _says(self, owner: MachineSet) -> None:
+        """Note whether a set says that it has orphans: then it is looked at, and told, until it does not."""
+        uid, provider = owner.metadata.uid, owner.spec.template.spec.infrastructure.provider
+        if find(owner.status.conditions, ORPHANS) is None:
+            self._saying.pop(uid, None)
+        elif self._saying.get(uid) != provider:
+            self._saying[uid] = provider
+            self._scope(provider)
+            self.noticed()
+
+    def looked_for(self, owner: MachineSet) -> int | None:
+        """Give when the last look began that could show what was made for a set, the oldest of several providers'.
+
+        Returns:
+            0 while one of them was not looked at; None: there is no such provider.
+        """
+        uid, wanted = owner.metadata.uid, owner.spec.template.spec.infrastructure.provider
+        names = {wanted, *(name for name, scope in self._scopes.items() if scope.grouped.get(uid))}
+        found = [self._scopes.get(name) for name in names if self.launches.provider(name) is not None]
+        return min((0 if one is None or one.looked is None else one.looked for one in found), default=None)
 
     def orphan_sights(self, owner: MachineSet) -> Mapping[str, OrphanSight]:
         """Give what else is known of them; which Machines and Nodes have to do with them is for others to say."""
@@ -173,13 +198,15 @@ class Instances:
         """Forget a set that is no more."""
         for uid in [uid for uid, known in self._sets.items() if known == name]:
             self._answers.pop(uid, None)
+            self._saying.pop(uid, None)
         self._sets = {uid: known for uid, known in self._sets.items() if known != name}
 
     def sets_to_tell(self, provider: str) -> tuple[str, ...]:
-        """Name the sets that have orphans by the last look at a provider, or had some by the one before."""
+        """Name the sets that have orphans by the last look at a provider, or had some by the one before, or say so."""
         scope = self._scope(provider)
         now = {uid for uid in scope.grouped if self._orphans(scope, uid)}
-        told, scope.orphaned = scope.orphaned | now, now
+        saying = {uid for uid, named in self._saying.items() if named == provider}
+        told, scope.orphaned = scope.orphaned | now | saying, now
         return tuple(sorted(self._sets[uid] for uid in told if uid in self._sets))
 
     # What those who call are told.
@@ -190,7 +217,7 @@ class Instances:
         if scope is None or scope.looking:
             return None
         moments = list(scope.wanted.values())
-        if self._resync is not None and self._names.get(provider):
+        if self._resync is not None and (self._names.get(provider) or provider in self._saying.values()):
             moments.append(0 if scope.looked is None else scope.looked + self._resync)
         if not moments:
             return None
