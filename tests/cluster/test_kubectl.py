@@ -35,6 +35,8 @@ LOOKS = re.compile(r"(.*\| )?kubectl (get|describe|diff) ")
 PATIENCE = 60.0
 SELECTED = "kubectl get mcs -o jsonpath='{.items[*].status.selected}'"
 EVENTS = "Events:\n"
+ON_THE_WAY = ("Initializing",)
+"""Reasons of Events that another run may not tell, or tell otherwise: what is still missing when somebody looks is chance."""
 
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MASKS = (
@@ -82,8 +84,8 @@ def _table(text: str) -> str:
 
 
 def _events(text: str) -> list[str]:
-    """Draw the events of a description without their ages; what is drawn already stays."""
-    found = [list(row) for row in EVENT.findall(text)]
+    """Draw the events of a description without their ages; what is drawn already stays. What is chance is left out."""
+    found = [list(row) for row in EVENT.findall(text) if row[1] not in ON_THE_WAY]
     return _aligned(
         [["  Type", "Reason", "From", "Message"], *([f"  {row[0]}", *row[1:]] for row in found)], between="  "
     )
