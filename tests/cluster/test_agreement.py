@@ -44,7 +44,7 @@ class Verdict:
 
     Attributes:
         said: the whole of it, for people.
-        problems: core's problems by place.
+        problems: by place; several of one place are one text.
         places: where it found fault; empty also where it refuses without naming a place.
     """
 
@@ -126,12 +126,13 @@ def _verdict(status: int, answer: Any) -> Verdict:
     if status in {http.client.CREATED, http.client.OK}:
         return Verdict(refused=False)
     assert status in {http.client.BAD_REQUEST, http.client.UNPROCESSABLE_ENTITY}, answer
-    found = {cause.get("field", "") for cause in answer.get("details", {}).get("causes", ())}
-    found |= set(_UNKNOWN.findall(answer["message"]))
+    problems: dict[str, str] = {}
+    for cause in answer.get("details", {}).get("causes", ()):
+        place = cause.get("field", "").removeprefix(".")
+        problems[place] = f"{problems.get(place, '')}\n{cause['message']}"
+    found = problems.keys() | {field.removeprefix(".") for field in _UNKNOWN.findall(answer["message"])}
     return Verdict(
-        refused=True,
-        said=answer["message"],
-        places=frozenset(field.removeprefix(".") for field in found - {"<nil>", ""}),
+        refused=True, said=answer["message"], problems=problems, places=frozenset(found - {"<nil>", ""})
     )
 
 
@@ -233,7 +234,11 @@ def disagreement(ours: Verdict, theirs: Verdict) -> str:
     # Over an object with another fault the server runs no rule, and says so; core judges those of sound parts.
     unchecked = "some validation rules were not checked" in theirs.said
     near = unchecked or all(any(is_near(one, other) for other in theirs.places) for one in ours.places)
-    back = all(any(is_near(one, other) for other in ours.places) for one in theirs.places)
+    back = all(
+        any(is_near(one, other) for other in ours.places)
+        or is_beyond(one, theirs.problems.get(one, ""), ours)
+        for one in theirs.places
+    )
     return "" if near and back else "places"
 
 
@@ -241,6 +246,36 @@ def is_near(one: str, other: str) -> bool:
     """Tell whether two places are the same, or one lies in the other."""
     return (
         one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
+    )
+
+
+def rules(schema: m.Json) -> Iterator[tuple[str, str]]:
+    """Give the rules of a schema that blame a field of their object for what another has: its path in there, and their words."""
+    for rule in schema.get("x-kubernetes-validations", ()):
+        if "fieldPath" in rule:
+            yield rule["fieldPath"], rule["message"]
+    for part in (
+        *schema.get("properties", {}).values(),
+        schema.get("items"),
+        schema.get("additionalProperties"),
+    ):
+        if isinstance(part, dict):
+            yield from rules(part)
+
+
+_RULES: Final = frozenset(rule for kind in m.KINDS for rule in rules(schema_of(kind)))
+
+
+def is_beyond(place: str, said: str, ours: Verdict) -> bool:
+    """Tell whether only a rule names a place, and core has found a fault in the object that is ruled: it judges rules of sound objects.
+
+    A server does so too over a fault of the schema's; what a rule refuses, such as a key, keeps it from no other rule.
+    """
+    return any(
+        said == f"\nInvalid value: {message}"
+        and place.endswith(path)
+        and any(one.startswith(f"{place.removesuffix(path)}.") for one in ours.places)
+        for path, message in _RULES
     )
 
 
@@ -336,3 +371,33 @@ def test_a_judge_that_never_refuses_is_found() -> None:
     assert disagreement(good, bad) == disagreement(bad, good) == "verdict"
     assert disagreement(bad, attrs.evolve(bad, places=frozenset({"spec.b"}))) == "places"
     assert not disagreement(bad, attrs.evolve(bad, places=frozenset({"spec"})))
+
+
+def test_only_a_rule_of_an_object_with_a_fault_is_let_pass() -> None:
+    """A rule that core misses elsewhere, or something else that only the server finds, is told."""
+    path, message = (
+        ".template",
+        "must have every label of selector.matchLabels, or new machines would not be of the set",
+    )
+    assert (path, message) in _RULES
+
+    def verdict(*places: str, said: str = message) -> Verdict:
+        problems = dict.fromkeys(places, f"\nInvalid value: {said}")
+        return Verdict(refused=True, problems=problems, places=frozenset(places))
+
+    key = "spec.selector.matchLabels"
+    both = verdict(key, "spec.template")
+    assert not disagreement(verdict(f"{key}.A b"), both)
+    assert disagreement(verdict(f"{key}.A b"), verdict(key, "spec.template", said="another")) == "places"
+    assert disagreement(verdict(f"{key}.A b"), verdict(key, "spec.strategy")) == "places"
+    assert disagreement(verdict("metadata.name"), verdict("metadata.name", "spec.template")) == "places"
+
+
+def test_a_rule_beside_a_bad_key_is_told_by_the_server_alone(server: Server) -> None:
+    """As it was found: the key is refused by a rule, which keeps no other from being run."""
+    raw = {**SET, "spec": {**SET["spec"], "selector": {"matchLabels": {"pool": "general", "A b": "general"}}}}
+    ours, theirs = of_core(raw), server.judge(m.MachineSet.KIND, json.dumps(raw).encode())
+    assert (ours.places, theirs.places) == (
+        {"spec.selector.matchLabels.A b"}, {"spec.selector.matchLabels", "spec.template"}
+    )  # fmt: skip
+    assert not disagreement(ours, theirs)
