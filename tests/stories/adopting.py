@@ -10,7 +10,7 @@ from kubenode.core import model as m
 from kubenode.core.hookspecs import CreateRequest, Guard, Instance, Page
 from kubenode.core.instance.seen import MACHINE_TAG
 from kubenode.providers.clusterapi import ClusterApiParams, ClusterApiProvider, ClusterApiSettings
-from kubenode.runtime.sim.cloud import SimCloud
+from kubenode.runtime.sim.cloud import SimCloud, all_of
 from kubenode.runtime.sim.story import Cast
 from tests.providers.clusterapi.fake import FakeManagement
 
@@ -42,13 +42,7 @@ class ApiCloud(SimCloud):
     @property
     def made(self) -> tuple[Instance, ...]:
         """Give the Machines that are ours."""
-        found, cursor = list[Instance](), None
-        while True:
-            page = self.provider.find({}, cursor)
-            found += page.items
-            cursor = page.cursor
-            if cursor is None:
-                return tuple(found)
+        return all_of(self.provider.find)
 
     def choices(self, params: Any) -> Any:
         """There is one."""

@@ -3,7 +3,6 @@
 import asyncio
 import errno
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +192,17 @@ class Resealed(Host):
         return seen.withheld
 
 
+def cut_short(folder: Path, sealed: Sealed, boot: str) -> Resealed:
+    """Give a host that is not started, with an operation that was cut short in that boot, and a disk that is read-only since."""
+    host = Resealed(folder, sealed)
+    host.agent.close(10)
+    journal = Journal(folder / "state")
+    journal.began("op", boot, (write(b"new"),))
+    journal.close()
+    sealed.error = errno.EROFS
+    return host
+
+
 def test_what_was_cut_short_waits_for_the_journal(
     tmp_path: Path, sealed: Sealed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,7 +227,7 @@ def test_what_was_cut_short_waits_for_the_journal(
     host.start()
     pause = host.agent._work.pause
     monkeypatch.setattr(host.agent._work, "pause", waiting)
-    asyncio.run(_within(paused.is_set))
+    asyncio.run(until(paused.is_set))
     assert host.withheld() == READ_ONLY
     assert host.said()[0] is JournalState.STARTED
     assert (host.now()[0], host.agent._work.is_under_way()) == ("old", False)
@@ -229,22 +239,13 @@ def test_what_was_cut_short_waits_for_the_journal(
     host.agent.close(10)
 
 
-async def _within(true: Callable[[], bool]) -> None:
-    await until(true)
-
-
 def test_whoever_hears_that_the_journal_can_be_written_finds_what_was_cut_short_under_way(
     tmp_path: Path, sealed: Sealed, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Though it is some seconds before it goes on: another operation would be begun beside it, or it be told as interrupted."""
-    host = Resealed(tmp_path, sealed)
-    host.agent.close(10)
-    journal = Journal(tmp_path / "state")
-    journal.began("op", "boot-0", (write(b"new"),))
-    journal.close()
-    sealed.error = errno.EROFS
+    host = cut_short(tmp_path, sealed, "boot-0")
     host.start()
-    asyncio.run(_within(lambda: "event=not-written" in caplog.text))  # it waits for half a minute now
+    asyncio.run(until(lambda: "event=not-written" in caplog.text))  # it waits for half a minute now
     assert host.withheld() == READ_ONLY
     found: list[tuple[bool, bool]] = []
 
@@ -255,19 +256,14 @@ def test_whoever_hears_that_the_journal_can_be_written_finds_what_was_cut_short_
 
     sealed.error = 0
     host.hears = look
-    asyncio.run(_within(lambda: not host.withheld() and found))
+    asyncio.run(until(lambda: not host.withheld() and found))
     assert found == [(True, True)]
     assert host.agent.close(10)
 
 
 def test_an_agent_that_ends_while_it_waits_for_its_journal_ends(tmp_path: Path, sealed: Sealed) -> None:
     """What was cut short is for the next one."""
-    host = Resealed(tmp_path, sealed)
-    host.agent.close(10)
-    journal = Journal(tmp_path / "state")
-    journal.began("op", "boot-1", (write(b"new"),))
-    journal.close()
-    sealed.error = errno.EROFS
+    host = cut_short(tmp_path, sealed, "boot-1")
     host.start()
     assert host.agent.close(10)
     sealed.error = 0

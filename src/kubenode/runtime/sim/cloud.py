@@ -107,6 +107,18 @@ class Termination:
     held: bool
 
 
+def all_of(find: Callable[[Mapping[str, str], str | None], Page[Instance]]) -> tuple[Instance, ...]:
+    """Give the instances of all pages."""
+    items: list[Instance] = []
+    cursor: str | None = None
+    while True:
+        page = find({}, cursor)
+        items += page.items
+        cursor = page.cursor
+        if cursor is None:
+            return tuple(items)
+
+
 @attrs.define
 class SimCloud:
     """The provider `memory`, with hosts behind its instances.
@@ -149,14 +161,7 @@ class SimCloud:
     @property
     def made(self) -> tuple[Instance, ...]:
         """Give all that were ever made, whatever anybody is shown."""
-        items: list[Instance] = []
-        cursor: str | None = None
-        while True:
-            page = self._memory.find({}, cursor)
-            items += page.items
-            cursor = page.cursor
-            if cursor is None:
-                return tuple(items)
+        return all_of(self._memory.find)
 
     @property
     def alive(self) -> tuple[Instance, ...]:
